@@ -1,0 +1,51 @@
+// The contract for bytes that do not belong in a database: the streams of claims. Adapters: disk.
+
+/** One appended chunk: where it starts, when the worker read it, and its place among all chunks of the claim. */
+export interface ChunkMark {
+  /** Byte offset in the stream. */
+  readonly offset: number
+  readonly length: number
+  /** Worker's wall clock in milliseconds. */
+  readonly at: number
+  /** Rises over all streams of one claim; gives stdout and stderr their common order. */
+  readonly order: number
+}
+
+export interface StreamKey {
+  readonly claimId: string
+  /** `stdout`, `stderr`, `stdout.tail`, …; safe in a path after encoding. */
+  readonly name: string
+}
+
+export interface StreamStat {
+  /** Bytes that survive a power cut: all that was ever acknowledged, never less. */
+  readonly committed: number
+  readonly chunks: number
+}
+
+/** Thrown by `append` when the device or the reserve has no room; nothing of the chunk stays. */
+export class NoRoomError extends Error {
+  override readonly name = 'NoRoomError'
+}
+
+export interface Blobs {
+  /**
+   * Appends at exactly `committed` and resolves after fsync; a wrong offset is a programmer's error.
+   * Calls for one stream must not overlap; calls for different streams may. A failure leaves the stream as it was.
+   */
+  append(key: StreamKey, mark: Omit<ChunkMark, 'length'>, bytes: Uint8Array): Promise<StreamStat>
+  stat(key: StreamKey): Promise<StreamStat>
+  /** Up to `length` bytes from `offset`, fewer only at the end. */
+  read(key: StreamKey, offset: number, length: number): Promise<Buffer>
+  /** Marks of all chunks that touch [offset, offset + length), in order. */
+  marks(key: StreamKey, offset: number, length: number): Promise<readonly ChunkMark[]>
+  /** SHA-256 of the first `committed` bytes, lower-case hex. Kept incrementally while a stream grows. */
+  sha256(key: StreamKey): Promise<string>
+  /** Names of the streams that exist for a claim. */
+  list(claimId: string): Promise<readonly string[]>
+  /** Removes every stream of a claim. */
+  remove(claimId: string): Promise<void>
+  /** Bytes free for new chunks above the reserve; 0 means that `append` will refuse. */
+  roomBytes(): Promise<number>
+  close(): Promise<void>
+}

@@ -1,0 +1,82 @@
+// The contract of every executor: a plan becomes a process tree that can be watched, signalled and wiped out whole.
+
+/** How the whole tree is found again, best first; named in `swarm status`. */
+export type TreeRung = 'cgroup-v2' | 'cgroup-v1' | 'pid-namespace' | 'proc-scan' | 'process-group'
+
+/** What is to run. All of it comes from the job's exact bytes, nothing from swarm's own environment. */
+export interface Plan {
+  readonly claimId: string
+  readonly jobId: string
+  /** Counts from 1. */
+  readonly attempt: number
+  readonly arrayIndex?: number
+  readonly command: readonly [string, ...string[]]
+  readonly env: Readonly<Record<string, string>>
+  /** Bytes for stdin; without it stdin is empty. */
+  readonly input?: Uint8Array
+  /** An existing private folder (0700) of this attempt; the executor makes `work`, `home`, `tmp`, `result`, `events` in it. */
+  readonly folder: string
+}
+
+export interface Watch {
+  /** Bytes as they were read. A returned promise is back-pressure: the pipe is not read again until it resolves. */
+  output(stream: 'stdout' | 'stderr', bytes: Buffer): void | Promise<void>
+  /** One parsed NDJSON line of `$POND_EVENTS`; lines that are no JSON object or over 64 KiB are counted, not delivered. */
+  event(value: Readonly<Record<string, unknown>>): void
+}
+
+export interface Usage {
+  readonly cpu_ms: number
+  readonly max_rss_bytes: number
+  readonly wall_ms: number
+  /** True where figures were sampled from /proc, because no cgroup counted them. */
+  readonly sampled: boolean
+}
+
+export interface Exit {
+  /** `oom` only where the cgroup's counter proves it. */
+  readonly cause: 'exit' | 'signal' | 'oom'
+  /** 0–255; for a signal 128 + its number. */
+  readonly rc: number
+  readonly signal?: string
+  readonly usage: Usage
+  /** The bytes of `$POND_RESULT` when it holds valid JSON of at most 1 MiB. */
+  readonly result?: Buffer
+  /** Why `$POND_RESULT` was not taken, in words. */
+  readonly resultProblem?: string
+}
+
+/** What a journal keeps to find a tree again after a restart: a pid alone may have been given to another process. */
+export interface Trace {
+  readonly claimId: string
+  readonly jobId: string
+  readonly pid: number
+  /** Field 22 of /proc/PID/stat, in clock ticks since boot; the boot id is in front, so a reboot is seen. */
+  readonly startTime: string
+  /** The cgroup folders made for it, if any. */
+  readonly cgroups: readonly string[]
+}
+
+export interface Execution {
+  readonly trace: Trace
+  /** Resolves once: the first process has ended, what it left behind was killed, and its pipes are drained (≤ 5 s). Never rejects. */
+  readonly exited: Promise<Exit>
+  /** SIGTERM to the whole tree; processes that left the group are reached by the rung. */
+  terminate(): void
+  /** SIGKILL to the whole tree, repeated until nothing of it lives. Resolves then. */
+  kill(): Promise<void>
+}
+
+/** A plan that could not become a process: missing executable, no permission, folder not writable. Ends a job as `setup_failed`, 125. */
+export class SetupError extends Error {
+  override readonly name = 'SetupError'
+}
+
+export interface Executor {
+  readonly name: string
+  readonly rung: TreeRung
+  /** Rejects with SetupError when nothing was started. */
+  start(plan: Plan, watch: Watch): Promise<Execution>
+  /** Kills what is left of a tree that a former swarm started; resolves with how many processes were killed. */
+  sweep(trace: Trace): Promise<number>
+}

@@ -1,0 +1,27 @@
+// Randomness as an interface, and the ids made from it: nothing else may draw a random number.
+import { randomBytes } from 'node:crypto'
+import { monotonicFactory } from 'ulid'
+import type { Clock } from './clock.ts'
+
+export interface Random {
+  /** `count` unpredictable bytes. */
+  bytes(count: number): Buffer
+  /** A number in [0, 1), for jitter and ids; not for secrets. */
+  number(): number
+}
+
+export const systemRandom: Random = {
+  bytes: (count) => randomBytes(count),
+  number: () => randomBytes(4).readUInt32LE() / 2 ** 32,
+}
+
+/** Makes the part of an id behind its prefix: 26 lower-case characters that sort by time, also within one millisecond. */
+export function createIdMaker(clock: Clock, random: Random): () => string {
+  const next = monotonicFactory(() => random.number())
+  return () => next(clock.now()).toLowerCase()
+}
+
+/** Full jitter: a wait drawn evenly from [0, min(`mostMs`, `baseMs` × 2^tries)), in milliseconds. */
+export function jitter(random: Random, tries: number, baseMs: number, mostMs: number): number {
+  return random.number() * Math.min(mostMs, baseMs * 2 ** Math.min(tries, 30))
+}
