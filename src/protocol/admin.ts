@@ -1,0 +1,218 @@
+// What an operator says and pond answers under /v1/admin.
+
+import { z } from 'zod'
+import { jobPage, jobQuery, workerList } from './consumer.ts'
+import { name, queryInt, workerLabels } from './field.ts'
+import { bindingId, codeId, keyId } from './id.ts'
+import { limit } from './limit.ts'
+import { defineRoutes, nothing } from './shape.ts'
+
+export const scopes = ['submit', 'read', 'credentials'] as const
+export type Scope = (typeof scopes)[number]
+
+const DAY = 24 * 60 * 60 * 1000
+
+export const projectBody = z.strictObject({ name })
+export const projectView = z.object({ id: z.string(), name: z.string(), created_at: z.int() })
+export const projectList = z.object({ items: z.array(projectView) })
+
+export const keyBody = z.strictObject({
+  /** `admin` may do everything on this pond; `project` acts for one project. */
+  kind: z.enum(['project', 'admin']).optional(),
+  project: name.optional(),
+  name: name.optional(),
+  scopes: z.array(z.enum(scopes)).min(1).optional(),
+  expires_ms: z
+    .int()
+    .min(1000)
+    .max(3660 * DAY)
+    .optional(),
+})
+export const keyView = z.object({
+  id: z.string(),
+  kind: z.enum(['project', 'admin']),
+  name: z.string(),
+  project: z.string().nullable(),
+  scopes: z.array(z.string()),
+  created_at: z.int(),
+  expires_at: z.int().optional(),
+  revoked_at: z.int().optional(),
+})
+export const keyList = z.object({ items: z.array(keyView) })
+/** The token is shown this once. */
+export const keyCreated = keyView.extend({ token: z.string() })
+
+export const pairingBody = z.strictObject({
+  project: name.optional(),
+  uses: z.int().min(1).max(1000).optional(),
+  expires_ms: z.int().min(1000).max(DAY).optional(),
+  labels: workerLabels.optional(),
+  ephemeral: z.boolean().optional(),
+})
+export const pairingView = z.object({
+  id: z.string(),
+  project: z.string(),
+  uses_left: z.int(),
+  tries_left: z.int(),
+  labels: z.record(z.string(), z.string()),
+  ephemeral: z.boolean(),
+  created_at: z.int(),
+  expires_at: z.int(),
+})
+export const pairingList = z.object({ items: z.array(pairingView) })
+/** `code` is what a person types behind `swarm pair URL#`; it is shown this once. */
+export const pairingCreated = pairingView.extend({ code: z.string() })
+
+export const bindingView = z.object({
+  id: z.string(),
+  name: z.string(),
+  project: z.string(),
+  state: z.enum(['active', 'revoked']),
+  online: z.boolean(),
+  workers: z.int(),
+  claims: z.int(),
+  created_at: z.int(),
+  last_poll_at: z.int().optional(),
+  revoked_at: z.int().optional(),
+})
+export const bindingList = z.object({ items: z.array(bindingView) })
+
+export const auditView = z.object({
+  id: z.string(),
+  at: z.int(),
+  by: z.string(),
+  action: z.string(),
+  target: z.string(),
+  note: z.string().optional(),
+})
+export const auditPage = z.object({ items: z.array(auditView), next: z.string().nullable() })
+export const auditQuery = z.strictObject({
+  cursor: z.string().max(64).optional(),
+  limit: queryInt(1, limit.listMost).optional(),
+})
+
+export const keyParams = { id: keyId }
+export const bindingParams = { id: bindingId }
+export const codeParams = { id: codeId }
+
+export const adminRoutes = defineRoutes({
+  createProject: {
+    method: 'POST',
+    path: '/v1/admin/projects',
+    caller: 'admin',
+    says: 'Create a project.',
+    body: projectBody,
+    reply: projectView,
+    status: 201,
+  },
+  listProjects: {
+    method: 'GET',
+    path: '/v1/admin/projects',
+    caller: 'admin',
+    says: 'List projects.',
+    reply: projectList,
+  },
+  createKey: {
+    method: 'POST',
+    path: '/v1/admin/keys',
+    caller: 'admin',
+    says: 'Create a project key or an admin token; it is shown this once.',
+    body: keyBody,
+    reply: keyCreated,
+    status: 201,
+  },
+  revokeKey: {
+    method: 'DELETE',
+    path: '/v1/admin/keys/{id}',
+    caller: 'admin',
+    says: 'Revoke a key at once.',
+    params: keyParams,
+    reply: keyView,
+  },
+  createPairingCode: {
+    method: 'POST',
+    path: '/v1/admin/pairing-codes',
+    caller: 'admin',
+    says: 'Create a pairing code; it is shown this once.',
+    body: pairingBody,
+    reply: pairingCreated,
+    status: 201,
+  },
+  listPairingCodes: {
+    method: 'GET',
+    path: '/v1/admin/pairing-codes',
+    caller: 'admin',
+    says: 'List pairing codes that can still be used.',
+    reply: pairingList,
+  },
+  revokePairingCode: {
+    method: 'DELETE',
+    path: '/v1/admin/pairing-codes/{id}',
+    caller: 'admin',
+    says: 'Take a pairing code back.',
+    params: codeParams,
+    reply: nothing,
+  },
+  listBindings: {
+    method: 'GET',
+    path: '/v1/admin/bindings',
+    caller: 'admin',
+    says: 'List bindings.',
+    reply: bindingList,
+  },
+  getBinding: {
+    method: 'GET',
+    path: '/v1/admin/bindings/{id}',
+    caller: 'admin',
+    says: 'Show a binding.',
+    params: bindingParams,
+    reply: bindingView,
+  },
+  revokeBinding: {
+    method: 'DELETE',
+    path: '/v1/admin/bindings/{id}',
+    caller: 'admin',
+    says: 'Revoke a binding at once; its claims are lost.',
+    params: bindingParams,
+    reply: bindingView,
+  },
+  listAllWorkers: {
+    method: 'GET',
+    path: '/v1/admin/workers',
+    caller: 'admin',
+    says: 'List the workers of every project.',
+    reply: workerList,
+  },
+  listAllJobs: {
+    method: 'GET',
+    path: '/v1/admin/jobs',
+    caller: 'admin',
+    says: 'List the jobs of every project, newest first.',
+    query: jobQuery,
+    reply: jobPage,
+  },
+  listAudit: {
+    method: 'GET',
+    path: '/v1/admin/audit',
+    caller: 'admin',
+    says: 'The audit log, newest first.',
+    query: auditQuery,
+    reply: auditPage,
+  },
+  createEnrollmentCode: {
+    method: 'POST',
+    path: '/v1/admin/enrollment-codes',
+    caller: 'admin',
+    says: 'Create a code for a further worker of a binding.',
+    reply: 'json',
+    reserved: true,
+  },
+  getStats: {
+    method: 'GET',
+    path: '/v1/admin/stats',
+    caller: 'admin',
+    says: 'Depths, waits and rates.',
+    reply: 'json',
+    reserved: true,
+  },
+})

@@ -1,0 +1,51 @@
+// Small schemas that several pages of the wire share: numbers in a query, keys, names, resources.
+import { z } from 'zod'
+import { labels } from './job.ts'
+import { limit } from './limit.ts'
+
+/** A whole number written in a query. */
+export const queryInt = (least: number, most: number) =>
+  z
+    .string()
+    .regex(/^[0-9]{1,16}$/, 'must be a whole number')
+    .transform(Number)
+    .pipe(z.int().min(least).max(most))
+
+export const wallMs = z.int().min(0)
+export const bytesCount = z.int().min(0)
+
+/** 32 bytes of a public key in unpadded base64url. */
+export const publicKey = z.string().regex(/^[A-Za-z0-9_-]{43}$/, 'must be 32 bytes in unpadded base64url')
+
+/** SHA-256 or HMAC-SHA-256 in lower-case hex. */
+export const digest = z.string().regex(/^[0-9a-f]{64}$/, 'must be 64 lower-case hex digits')
+
+/** What people call a project, a key or a machine. */
+export const name = z
+  .string()
+  .regex(
+    /^[A-Za-z0-9]([A-Za-z0-9._ -]{0,61}[A-Za-z0-9])?$/,
+    'must be 1 to 63 letters, digits, dots, dashes, spaces or _',
+  )
+
+export const streamName = z
+  .string()
+  .regex(/^(stdout|stderr)(\.tail)?$/, 'must be stdout, stderr, stdout.tail or stderr.tail')
+export type StreamName = 'stdout' | 'stderr' | 'stdout.tail' | 'stderr.tail'
+
+export const gpu = z.strictObject({
+  uuid: z.string().max(128),
+  model: z.string().max(128).optional(),
+  vram_bytes: bytesCount.optional(),
+})
+
+/** What a worker has in all. */
+export const resources = z.strictObject({
+  slots: z.int().min(1).max(limit.slotsPerWorker),
+  cpus: z.number().min(0).optional(),
+  memory_bytes: bytesCount.optional(),
+  gpus: z.array(gpu).max(64).optional(),
+})
+export type Resources = z.infer<typeof resources>
+
+export const workerLabels = labels

@@ -1,0 +1,173 @@
+// A job as a consumer writes it, and the closed lists of states and causes. Times in milliseconds, sizes in bytes.
+import { z } from 'zod'
+import { limit } from './limit.ts'
+
+export const jobStates = [
+  'waiting',
+  'queued',
+  'claimed',
+  'running',
+  'succeeded',
+  'failed',
+  'cancelled',
+  'expired',
+] as const
+export type JobState = (typeof jobStates)[number]
+
+export const finalStates = ['succeeded', 'failed', 'cancelled', 'expired'] as const
+export type FinalState = (typeof finalStates)[number]
+
+export function isFinal(state: JobState): state is FinalState {
+  return (finalStates as readonly JobState[]).includes(state)
+}
+
+/** Why a job or an attempt ended, with the sentence the manual prints. */
+export const causeTable = {
+  exit: 'the process exited by itself; rc tells how',
+  signal: 'a signal that nobody here sent ended the process; rc is 128 + its number',
+  timeout: 'it ran longer than timeout_ms',
+  cancelled: 'a consumer or operator cancelled it',
+  ttl: 'it waited longer than ttl_ms',
+  worker_lost: 'its worker fell silent for a full lease, or restarted',
+  drained: 'its worker stopped before it was done',
+  oom: 'the kernel ended it for lack of memory',
+  disk_full: 'the worker had no room for its output',
+  refused: 'the worker does not run such jobs',
+  bad_signature: 'a signature did not match the pinned key',
+  no_seal: 'its credential could not be sealed to the worker',
+  bundle_rejected: 'its bundle was damaged or not safe to unpack',
+  setup_failed: 'the process could not be started; rc is 125',
+  output_lost: 'output that the job needs did not reach pond',
+  budget: 'a budget of the project was used up',
+  dependency: 'a job it waits for did not end well',
+  revoked: 'the binding of its worker was revoked',
+} as const
+export type Cause = keyof typeof causeTable
+export const causes = Object.keys(causeTable) as [Cause, ...Cause[]]
+
+const noNul = (text: string) => !text.includes('\0')
+const byteLength = (text: string) => new TextEncoder().encode(text).length
+
+const word = z
+  .string()
+  .refine(noNul, 'must not hold a NUL character')
+  .refine((text) => byteLength(text) <= limit.wordBytes, `must not be longer than ${limit.wordBytes} bytes`)
+
+const envName = z
+  .string()
+  .regex(/^[A-Za-z_][A-Za-z0-9_]{0,254}$/, 'must be a variable name: letters, digits and _, no digit first')
+  .refine((name) => !name.startsWith('POND_'), 'must not start with POND_, which pond sets itself')
+
+export const labelKey = z
+  .string()
+  .regex(/^[a-z0-9]([a-z0-9._/-]{0,61}[a-z0-9])?$/, 'must be 1 to 63 of a-z 0-9 . _ / -')
+export const labels = z
+  .record(labelKey, z.string().max(limit.labelValueChars).refine(noNul, 'must not hold a NUL character'))
+  .refine((record) => Object.keys(record).length <= limit.labels, `must not have more than ${limit.labels} entries`)
+export type Labels = Readonly<Record<string, string>>
+
+const count = (least: number, most: number) => z.int().min(least).max(most)
+
+const requirement = z.union([
+  z.string(),
+  z.strictObject({
+    op: z.enum(['eq', 'in', 'gte', 'lte', 'exists']),
+    value: z.union([z.string(), z.number(), z.array(z.string())]).optional(),
+  }),
+])
+
+const requires = z.strictObject({
+  labels: z.record(labelKey, requirement).optional(),
+  cpus: z.number().positive().max(4096).optional(),
+  memory_bytes: count(1, Number.MAX_SAFE_INTEGER).optional(),
+  gpus: z
+    .strictObject({
+      count: count(1, 64),
+      model: z.string().max(64).optional(),
+      min_vram_bytes: count(1, Number.MAX_SAFE_INTEGER).optional(),
+    })
+    .optional(),
+  os: z.string().max(32).optional(),
+  arch: z.string().max(32).optional(),
+  sandbox: z.string().max(32).optional(),
+})
+
+const retry = z.strictObject({
+  on: z.array(z.enum(causes)).max(causes.length).optional(),
+  attempts: count(1, limit.attemptsMost).optional(),
+  backoff_ms: count(0, limit.backoffMostMs).optional(),
+})
+
+/** A job as submitted. Its exact bytes are the RFC 8785 form of this object before any default; its digest is their SHA-256. */
+export const jobSpec = z
+  .strictObject({
+    command: z.tuple([word.min(1)], word).refine((list) => list.length <= limit.commandWords, {
+      message: `must not have more than ${limit.commandWords} words`,
+    }),
+    env: z
+      .record(envName, word)
+      .refine(
+        (env) => Object.keys(env).length <= limit.envEntries,
+        `must not have more than ${limit.envEntries} entries`,
+      )
+      .optional(),
+    /** Text for stdin. */
+    input: z
+      .string()
+      .refine((text) => byteLength(text) <= limit.inputBytes, `must not be longer than ${limit.inputBytes} bytes`)
+      .optional(),
+    labels: labels.optional(),
+    requires: requires.optional(),
+    sandbox: z.record(z.string(), z.unknown()).optional(),
+    credential: z.string().max(limit.nameChars).optional(),
+    bundle: z.string().max(128).optional(),
+    recipients: z.array(z.string().max(256)).max(64).optional(),
+    artifacts: z.array(z.string().min(1).max(1024)).max(256).optional(),
+    priority: count(0, 9).optional(),
+    ttl_ms: count(1, limit.ttlMostMs).optional(),
+    timeout_ms: count(1, limit.timeoutMostMs).optional(),
+    retry: retry.optional(),
+    on_lost: z.enum(['fail', 'rerun', 'hold']).optional(),
+    hold_ms: count(1, limit.holdMostMs).optional(),
+    idempotent: z.boolean().optional(),
+    limits: z
+      .strictObject({
+        stream_bytes: count(1, limit.streamBytesMost).optional(),
+        artifact_bytes: count(1, limit.artifactBytesMost).optional(),
+      })
+      .optional(),
+    after: z
+      .array(z.union([z.string(), z.strictObject({ job: z.string(), on: z.enum(['success', 'end']) })]))
+      .max(1000)
+      .optional(),
+    count: count(1, 100_000).optional(),
+    max_parallel: count(1, 100_000).optional(),
+  })
+  .refine((job) => job.on_lost !== 'rerun' || job.idempotent === true, {
+    path: ['on_lost'],
+    message: 'may be rerun only with idempotent: true',
+  })
+  .refine((job) => !job.retry?.on?.includes('worker_lost') || job.idempotent === true, {
+    path: ['retry', 'on'],
+    message: 'may hold worker_lost only with idempotent: true',
+  })
+  .refine((job) => job.on_lost !== 'hold' || job.hold_ms !== undefined, {
+    path: ['hold_ms'],
+    message: 'is needed with on_lost: hold',
+  })
+export type JobSpec = z.infer<typeof jobSpec>
+
+/** Fields whose place in a job is kept, and that this version refuses with `unsupported`. Removing a row opens the field. */
+export const reservedJobFields = [
+  'requires',
+  'sandbox',
+  'credential',
+  'bundle',
+  'recipients',
+  'artifacts',
+  'after',
+  'count',
+  'max_parallel',
+] as const satisfies readonly (keyof JobSpec)[]
+
+export const defaultPriority = 5

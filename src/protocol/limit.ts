@@ -1,0 +1,74 @@
+// Every number of the wire in one place, each with its unit in the name and its reason beside it.
+
+const KiB = 1024
+const MiB = 1024 * KiB
+const SECOND = 1000
+const MINUTE = 60 * SECOND
+const HOUR = 60 * MINUTE
+
+export const limit = {
+  /** One chunk: big enough to amortise an fsync, small enough to lose little on a broken line. */
+  chunkBytes: 256 * KiB,
+  /** A JSON body. A job with a full stdin and a full environment fits; a 10 MB body does not. */
+  bodyBytes: 4 * MiB,
+  /** Text for stdin inside a job; more belongs into a bundle. */
+  inputBytes: 1 * MiB,
+  /** What `$POND_RESULT` may hold. */
+  resultBytes: 1 * MiB,
+  /** Kept of stdout and of stderr unless the job asks for more. */
+  streamBytes: 64 * MiB,
+  /** The most that a job may ask for, unless the operator sets another. */
+  streamBytesMost: 4096 * MiB,
+  /** Kept of the end of a capped stream, as `<name>.tail`. */
+  tailBytes: 64 * KiB,
+  artifactBytes: 2048 * MiB,
+  artifactBytesMost: 65_536 * MiB,
+  /** Streams of one claim: stdout, stderr, their tails and artifacts. */
+  streamsPerClaim: 1024,
+  commandWords: 4096,
+  /** One argument or environment value; Linux takes 128 KiB for one string. */
+  wordBytes: 128 * KiB,
+  envEntries: 1024,
+  labels: 64,
+  labelKeyChars: 63,
+  labelValueChars: 255,
+  nameChars: 63,
+  batchJobs: 1000,
+  wordsPerCall: 256,
+  eventsPerCall: 256,
+  /** One telemetry or progress event as JSON. */
+  eventBytes: 16 * KiB,
+  /** Telemetry events kept for a claim; later ones are counted, not kept. */
+  eventsPerClaim: 10_000,
+  workersPerBinding: 256,
+  /** Claims that one poll may name in `have`. */
+  havePerPoll: 4096,
+  slotsPerWorker: 4096,
+  listMost: 1000,
+  listDefault: 50,
+  /** The longest hold of a poll, and of one that holds claims (its cancels must not wait). */
+  pollHoldMs: 50 * SECOND,
+  pollHoldBusyMs: 20 * SECOND,
+  /** The longest `wait_ms` of a consumer's call. */
+  waitMs: 50 * SECOND,
+  leaseMs: 90 * SECOND,
+  confirmMs: 15 * SECOND,
+  /** After a decline this worker is passed over for this job. */
+  passOverMs: 5 * MINUTE,
+  snapshotLeastMs: 2 * SECOND,
+  snapshotMostMs: 30 * SECOND,
+  pairingCodeMs: 10 * MINUTE,
+  pairingTries: 5,
+  idempotencyKeyMs: 7 * 24 * HOUR,
+  idempotencyKeyChars: 255,
+  /** SIGTERM, then this long, then SIGKILL of the whole tree. */
+  killGraceMs: 10 * SECOND,
+  attemptsMost: 100,
+  backoffMostMs: 1 * HOUR,
+  holdMostMs: 7 * 24 * HOUR,
+  timeoutMostMs: 30 * 24 * HOUR,
+  ttlMostMs: 30 * 24 * HOUR,
+} as const
+
+/** Retries after no reply, an undecodable reply, 429 and 5xx: full jitter between these, forever. */
+export const retryWait = { baseMs: 1 * SECOND, mostMs: 60 * SECOND } as const

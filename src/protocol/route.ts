@@ -1,0 +1,68 @@
+// All routes together, and how one is found. From this table come the handlers, the client, OpenAPI, the authorisation matrix, the replay test and the manual.
+import type { z } from 'zod'
+import { adminRoutes } from './admin.ts'
+import { consumerRoutes } from './consumer.ts'
+import { orchRoutes } from './orch.ts'
+import { defineRoutes, nothing } from './shape.ts'
+
+const openRoutes = defineRoutes({
+  readyz: {
+    method: 'GET',
+    path: '/readyz',
+    caller: 'open',
+    says: 'The store takes writes and there is room.',
+    reply: nothing,
+  },
+})
+
+export const routes = { ...orchRoutes, ...consumerRoutes, ...adminRoutes, ...openRoutes }
+
+export type Routes = typeof routes
+export type RouteName = keyof Routes
+export const routeNames = Object.keys(routes) as readonly RouteName[]
+
+type Parsed<T> = T extends z.ZodType<infer Output> ? Output : undefined
+/** What a handler gets for the body of a route. */
+export type BodyOf<N extends RouteName> = Routes[N] extends { readonly body: infer B }
+  ? B extends 'bytes'
+    ? Uint8Array
+    : Parsed<B>
+  : undefined
+export type QueryOf<N extends RouteName> = Routes[N] extends { readonly query: infer Q } ? Parsed<Q> : undefined
+export type ParamsOf<N extends RouteName> = Routes[N] extends { readonly params: infer P }
+  ? { readonly [K in keyof P]: Parsed<P[K]> }
+  : undefined
+export type ReplyOf<N extends RouteName> = Routes[N]['reply'] extends z.ZodType<infer Output> ? Output : unknown
+
+/** Finds the route of a method and a path (below pond's base URL, no query) with its raw, decoded parameters. */
+export function matchRoute(
+  method: string,
+  path: string,
+): { name: RouteName; params: Record<string, string> } | 'other method' | undefined {
+  let seen = false
+  for (const [name, pattern] of patterns) {
+    const found = pattern.exec(path)
+    if (!found) continue
+    seen = true
+    if (routes[name].method !== method) continue
+    return { name, params: decodeAll(found.groups ?? {}) }
+  }
+  return seen ? 'other method' : undefined
+}
+
+const patterns: readonly (readonly [RouteName, RegExp])[] = routeNames.map((name) => [
+  name,
+  new RegExp(`^${routes[name].path.replace(/[.]/g, '\\.').replace(/\{(\w+)\}/g, '(?<$1>[^/]+)')}$`),
+])
+
+function decodeAll(groups: Record<string, string>): Record<string, string> {
+  return Object.fromEntries(Object.entries(groups).map(([key, value]) => [key, decode(value)]))
+}
+
+function decode(text: string): string {
+  try {
+    return decodeURIComponent(text)
+  } catch {
+    return text
+  }
+}

@@ -1,0 +1,37 @@
+// The shape of a route, so that each page of the wire can hold its own rows.
+import { z } from 'zod'
+
+/**
+ * Who may call. `open`: anyone. `pair`: the holder of a pairing code, proved by the MAC in the body. `binding`: a binding's token.
+ * `claim`: a binding's token and the claim's own in X-Claim-Token. `read`, `submit`, `credentials`: a project key of that scope, or an admin token. `admin`: an admin token.
+ */
+export type Caller = 'open' | 'pair' | 'binding' | 'claim' | 'read' | 'submit' | 'credentials' | 'admin'
+
+/** What a reply's body is: one JSON object, raw bytes, server-sent events, Prometheus or plain text. */
+export type ReplyKind = 'json' | 'bytes' | 'events' | 'text'
+
+type Schema = z.ZodType
+
+export interface Route {
+  readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE'
+  /** Parameters stand in braces: `/v1/jobs/{id}`. */
+  readonly path: string
+  readonly caller: Caller
+  /** One line for the manual. */
+  readonly says: string
+  readonly params?: Readonly<Record<string, Schema>>
+  readonly query?: Schema
+  /** A schema for JSON; `bytes` for a raw body. */
+  readonly body?: Schema | 'bytes'
+  readonly reply: Schema | ReplyKind
+  readonly status?: number
+  /** Its place on the wire is kept; pond answers `unsupported`. */
+  readonly reserved?: true
+}
+
+/** Checks a page of rows and keeps their exact types. */
+export const defineRoutes = <const T extends Readonly<Record<string, Route>>>(table: T): T => table
+
+/** A body or a reply without content. */
+export const empty = z.strictObject({})
+export const nothing = z.object({})
