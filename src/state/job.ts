@@ -4,7 +4,7 @@
 // does, or either sends it back into the queue for another attempt. A terminal state absorbs whatever comes late.
 import type { Cause, FinalState, JobState } from '../protocol/job.ts'
 import { type Policy, retryAt } from './retry.ts'
-import { type Refused, refused, type Table } from './table.ts'
+import { notPossible, type Refused, refused, type Table } from './table.ts'
 
 export interface Job {
   readonly state: JobState
@@ -129,7 +129,7 @@ export const jobTable: Table<Job, JobEvents, JobState, Answer> = {
 /** Applies one event; an absent cell refuses with `not_possible`. */
 export function stepJob(job: Job, event: JobEvent, now: number): Answer {
   const cell = jobTable[job.state][event.type]
-  if (!cell) return refused('not_possible')
+  if (!cell) return notPossible
   return (cell.step as (job: Job, event: JobEvent, now: number) => Answer)(job, event, now)
 }
 

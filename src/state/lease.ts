@@ -3,7 +3,7 @@
 // A granted claim must be confirmed, and is renewed by any accepted word. When its time is over it is lost, or first held if the job asks for that. What is
 // lost can deliver no result any more, but its late final word is kept beside the job. Every end is final: a second word is a repeat, a conflict or stale.
 import type { Outcome } from '../protocol/orch.ts'
-import { type Refused, refused, type Table } from './table.ts'
+import { notPossible, type Refused, refused, type Table } from './table.ts'
 
 export const leaseStates = ['granted', 'confirmed', 'held', 'ended', 'lost', 'returned', 'revoked'] as const
 export type LeaseState = (typeof leaseStates)[number]
@@ -132,7 +132,7 @@ export const leaseTable: Table<Lease, LeaseEvents, LeaseState, Answer> = {
 /** Applies one event; an absent cell refuses with `not_possible`. */
 export function stepLease(lease: Lease, event: LeaseEvent, now: number): Answer {
   const cell = leaseTable[lease.state][event.type]
-  if (!cell) return refused('not_possible')
+  if (!cell) return notPossible
   return (cell.step as (lease: Lease, event: LeaseEvent, now: number) => Answer)(lease, event, now)
 }
 

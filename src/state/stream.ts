@@ -1,6 +1,6 @@
 // The law of a stream: bytes are accepted once, in order, up to a cap; an accepted prefix never changes. Pure.
 import type { StreamReport } from '../protocol/orch.ts'
-import { type Refused, refused, type Table } from './table.ts'
+import { notPossible, type Refused, refused, type Table } from './table.ts'
 
 export const streamStates = ['open', 'full', 'closed'] as const
 export type StreamState = (typeof streamStates)[number]
@@ -50,7 +50,7 @@ export const streamTable: Table<Stream, StreamEvents, StreamState, Answer> = {
 
 export function stepStream(stream: Stream, event: StreamEvent, now: number): Answer {
   const cell = streamTable[stream.state][event.type]
-  if (!cell) return refused('not_possible')
+  if (!cell) return notPossible
   return (cell.step as (stream: Stream, event: StreamEvent, now: number) => Answer)(stream, event, now)
 }
 

@@ -17,7 +17,9 @@ export type Table<Subject, Events, State extends string, Step> = {
   readonly [S in State]: { readonly [E in keyof Events]?: Cell<Subject, Events[E], State, Step> }
 }
 
-export function refused<Reason extends string = never>(reason: Reason | 'not_possible'): Refused<Reason> {
+export const notPossible: Refused = { refused: 'not_possible' }
+
+export function refused<Reason extends string>(reason: Reason): Refused<Reason> {
   return { refused: reason }
 }
 

@@ -2,7 +2,7 @@
 //
 // A ready worker gets what it has room for. Three claims in a row that it did not confirm, declined or could not set up put it on probation: one claim at a
 // time, with a growing pause. A key that is not the pinned one quarantines it, until a person looks.
-import { type Refused, refused, type Table } from './table.ts'
+import { notPossible, type Refused, type Table } from './table.ts'
 
 export const workerStates = ['ready', 'probation', 'quarantined', 'revoked'] as const
 export type WorkerState = (typeof workerStates)[number]
@@ -69,7 +69,7 @@ export const workerTable: Table<Worker, WorkerEvents, WorkerState, Worker | Refu
 
 export function stepWorker(worker: Worker, event: WorkerEvent, now: number): Worker | Refused {
   const cell = workerTable[worker.state][event.type]
-  return cell ? cell.step(worker, event, now) : refused('not_possible')
+  return cell ? cell.step(worker, event, now) : notPossible
 }
 
 /** How many more claims the worker may get now, given how many it holds. */
