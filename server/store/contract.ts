@@ -1,0 +1,287 @@
+// The contract of every store: rows as values, and works that read or write them. No rule lives here; the law decides, a store keeps.
+import type { Scope } from '../../src/protocol/admin.ts'
+import type { Resources } from '../../src/protocol/field.ts'
+import type { BindingId, ClaimId, CodeId, JobId, KeyId, ProjectId, WorkerId } from '../../src/protocol/id.ts'
+import type { Cause, JobState, Labels } from '../../src/protocol/job.ts'
+import type { StreamReport } from '../../src/protocol/orch.ts'
+import type { Job } from '../../src/state/job.ts'
+import type { Lease } from '../../src/state/lease.ts'
+import type { Worker } from '../../src/state/worker.ts'
+
+export interface ProjectRow {
+  readonly id: ProjectId
+  readonly name: string
+  readonly createdAt: number
+}
+
+export interface KeyRow {
+  readonly id: KeyId
+  readonly kind: 'project' | 'admin'
+  /** Absent for an admin token. */
+  readonly projectId?: ProjectId
+  readonly name: string
+  /** SHA-256 of the token in lower-case hex. */
+  readonly tokenHash: string
+  readonly scopes: readonly Scope[]
+  readonly createdAt: number
+  readonly expiresAt?: number
+  readonly revokedAt?: number
+}
+
+export interface CodeRow {
+  readonly id: CodeId
+  readonly projectId: ProjectId
+  readonly usesLeft: number
+  readonly triesLeft: number
+  readonly labels: Labels
+  readonly ephemeral: boolean
+  readonly createdAt: number
+  readonly expiresAt: number
+}
+
+export interface BindingRow {
+  readonly id: BindingId
+  readonly projectId: ProjectId
+  readonly codeId: CodeId
+  readonly name: string
+  readonly bindingKey: string
+  readonly state: 'active' | 'revoked'
+  /** SHA-256 of each token that opens it; when one is used the others are dropped. */
+  readonly tokenHashes: readonly string[]
+  readonly ephemeral: boolean
+  readonly createdAt: number
+  readonly revokedAt?: number
+}
+
+/** What a worker last told about itself. */
+export interface WorkerReport {
+  readonly inflight: number
+  readonly load: number
+  readonly version: string
+  readonly os?: string | undefined
+  readonly arch?: string | undefined
+  readonly executor?: string | undefined
+  readonly state?: 'ready' | 'paused' | 'draining' | undefined
+}
+
+export interface WorkerRow {
+  readonly id: WorkerId
+  readonly bindingId: BindingId
+  readonly projectId: ProjectId
+  readonly name: string
+  readonly sealingKey: string
+  readonly signingKey: string
+  readonly labels: Labels
+  readonly resources: Resources
+  readonly law: Worker
+  readonly report?: WorkerReport
+  readonly createdAt: number
+}
+
+export interface UsageRow {
+  readonly cpu_ms: number
+  readonly max_rss_bytes: number
+  readonly wall_ms: number
+  readonly sampled: boolean
+}
+
+/** A job without its exact bytes, which are read on their own. */
+export interface JobRow {
+  readonly id: JobId
+  readonly projectId: ProjectId
+  readonly law: Job
+  /** Rises by one with every change. */
+  readonly version: number
+  readonly priority: number
+  readonly command: readonly string[]
+  readonly labels: Labels
+  /** SHA-256 of the exact bytes in lower-case hex. */
+  readonly digest: string
+  readonly streamBytes: number
+  readonly createdAt: number
+  readonly expiresAt?: number
+  readonly startedAt?: number
+  readonly workerId?: WorkerId
+  readonly message?: string
+  readonly usage?: UsageRow
+  /** The claim whose result stands for the job. */
+  readonly resultClaimId?: ClaimId
+}
+
+export interface ClaimRow {
+  readonly id: ClaimId
+  readonly jobId: JobId
+  readonly projectId: ProjectId
+  readonly bindingId: BindingId
+  readonly workerId: WorkerId
+  readonly epoch: number
+  readonly attempt: number
+  /** The key of the poll that got it; the same key gets it again while it is live. */
+  readonly claimKey: string
+  readonly lease: Lease
+  readonly streamBytes: number
+  readonly claimedAt: number
+  readonly confirmedAt?: number
+  readonly startedAt?: number
+  readonly endedAt?: number
+  readonly cause?: Cause
+  readonly rc?: number
+  readonly message?: string
+  readonly usage?: UsageRow
+  readonly streams?: Readonly<Record<string, StreamReport>>
+  /** Its final word came after the lease was lost. */
+  readonly orphan: boolean
+}
+
+export interface TransitionRow {
+  readonly jobId: JobId
+  readonly version: number
+  readonly at: number
+  readonly from?: JobState
+  readonly to: JobState
+  readonly by: string
+  readonly cause?: Cause
+  readonly note?: string
+  readonly claimId?: ClaimId
+}
+
+export interface IdempotencyRow {
+  readonly projectId: ProjectId
+  readonly key: string
+  /** SHA-256 of the request's body. */
+  readonly digest: string
+  readonly jobIds: readonly JobId[]
+  /** The body was a batch. */
+  readonly batch: boolean
+  readonly createdAt: number
+}
+
+export interface TelemetryRow {
+  readonly jobId: JobId
+  readonly claimId: ClaimId
+  readonly id: string
+  readonly type: string
+  readonly at: number
+  readonly data?: Readonly<Record<string, unknown>>
+}
+
+export interface AuditRow {
+  readonly id: string
+  readonly at: number
+  readonly by: string
+  readonly action: string
+  readonly target: string
+  readonly note?: string
+}
+
+/** What the queue in memory keeps of a job. */
+export interface QueuedRow {
+  readonly id: JobId
+  readonly projectId: ProjectId
+  readonly priority: number
+  readonly notBefore?: number
+  readonly expiresAt?: number
+}
+
+export interface JobFilter {
+  readonly projectId?: ProjectId
+  readonly state?: JobState
+  readonly label?: { readonly key: string; readonly value: string }
+  /** Only jobs with a smaller id: the list is newest first. */
+  readonly before?: string
+  readonly limit: number
+}
+
+/** Reads see only what is committed, except inside a write, where they see the work's own changes too. */
+export interface ReadTx {
+  getProject(id: ProjectId): Promise<ProjectRow | undefined>
+  findProject(name: string): Promise<ProjectRow | undefined>
+  listProjects(): Promise<readonly ProjectRow[]>
+  getKey(id: KeyId): Promise<KeyRow | undefined>
+  findKey(tokenHash: string): Promise<KeyRow | undefined>
+  listKeys(): Promise<readonly KeyRow[]>
+  getCode(id: CodeId): Promise<CodeRow | undefined>
+  listCodes(): Promise<readonly CodeRow[]>
+  getBinding(id: BindingId): Promise<BindingRow | undefined>
+  /** The binding that this key made with this code. */
+  findBinding(codeId: CodeId, bindingKey: string): Promise<BindingRow | undefined>
+  listBindings(): Promise<readonly BindingRow[]>
+  getWorker(id: WorkerId): Promise<WorkerRow | undefined>
+  listWorkers(of: { readonly bindingId?: BindingId; readonly projectId?: ProjectId }): Promise<readonly WorkerRow[]>
+  getJob(id: JobId): Promise<JobRow | undefined>
+  getSpec(id: JobId): Promise<Buffer | undefined>
+  listJobs(filter: JobFilter): Promise<readonly JobRow[]>
+  /** Every job in `queued` or `waiting`, oldest first, for the start. */
+  listQueued(): Promise<readonly QueuedRow[]>
+  getClaim(id: ClaimId): Promise<ClaimRow | undefined>
+  /** Oldest first. */
+  listClaims(jobId: JobId): Promise<readonly ClaimRow[]>
+  /** Claims with a live lease (granted, confirmed, held), for the start. */
+  listLiveClaims(): Promise<readonly ClaimRow[]>
+  listTransitions(jobId: JobId): Promise<readonly TransitionRow[]>
+  /** The JSON text a claim delivered. */
+  getResult(claimId: ClaimId): Promise<string | undefined>
+  getIdempotency(projectId: ProjectId, key: string): Promise<IdempotencyRow | undefined>
+  listTelemetry(jobId: JobId, limit: number): Promise<readonly TelemetryRow[]>
+  countTelemetry(claimId: ClaimId): Promise<number>
+  /** Newest first, ids below `before`. */
+  listAudit(limit: number, before?: string): Promise<readonly AuditRow[]>
+  /** Ids of jobs that ended before `at`, oldest first. */
+  listEnded(at: number, limit: number): Promise<readonly JobId[]>
+}
+
+/** Each `insert` of an id that exists is a programmer's error; each `update` replaces the changing columns of the row with that id. */
+export interface WriteTx extends ReadTx {
+  insertProject(row: ProjectRow): Promise<void>
+  insertKey(row: KeyRow): Promise<void>
+  updateKey(row: KeyRow): Promise<void>
+  insertCode(row: CodeRow): Promise<void>
+  updateCode(row: CodeRow): Promise<void>
+  deleteCode(id: CodeId): Promise<void>
+  insertBinding(row: BindingRow): Promise<void>
+  updateBinding(row: BindingRow): Promise<void>
+  insertWorker(row: WorkerRow): Promise<void>
+  updateWorker(row: WorkerRow): Promise<void>
+  insertJob(row: JobRow, spec: Uint8Array): Promise<void>
+  updateJob(row: JobRow): Promise<void>
+  insertClaim(row: ClaimRow): Promise<void>
+  updateClaim(row: ClaimRow): Promise<void>
+  insertTransition(row: TransitionRow): Promise<void>
+  putResult(claimId: ClaimId, text: string): Promise<void>
+  insertIdempotency(row: IdempotencyRow): Promise<void>
+  deleteIdempotency(before: number): Promise<void>
+  /** False when an event of this claim has this id already. */
+  insertTelemetry(row: TelemetryRow): Promise<boolean>
+  insertAudit(row: AuditRow): Promise<void>
+  /** The job with its spec, claims, transitions, results and telemetry. */
+  deleteJob(id: JobId): Promise<void>
+  /** Runs after this work's commit, in the order of the works; never when the work or the group failed. Memory that mirrors rows changes only here. */
+  afterCommit(run: () => void): void
+}
+
+/** The group's commit failed: nothing of the work happened. The sender tries again later. */
+export class StoreFailing extends Error {
+  override readonly name = 'StoreFailing'
+}
+
+/** No room on the device or below the reserve. */
+export class StoreFull extends Error {
+  override readonly name = 'StoreFull'
+}
+
+export interface Store {
+  /** Runs `work` on committed rows. */
+  read<T>(work: (tx: ReadTx) => Promise<T>): Promise<T>
+  /**
+   * Runs `work`, commits it together with its neighbours, and resolves when that is durable. A work awaits only its `tx`.
+   * What it throws undoes only its own changes and is thrown on; a failed commit rejects the whole group with StoreFailing or StoreFull.
+   */
+  write<T>(work: (tx: WriteTx) => Promise<T>): Promise<T>
+  /** Rejects writes from now on, waits for those under way. */
+  close(): Promise<void>
+}
+
+export interface StoreEvents {
+  /** A commit or an fsync failed in a way that must not be tried again: pond must exit non-zero and recover at its next start. */
+  readonly fatal: (error: unknown) => void
+}
