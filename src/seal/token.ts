@@ -1,0 +1,28 @@
+// Tokens: made, hashed and compared here and nowhere else.
+import { createHash, createHmac, timingSafeEqual } from 'node:crypto'
+import { tokenPrefix } from '../protocol/id.ts'
+import type { Random } from '../system/random.ts'
+
+const TOKEN_BYTES = 32
+
+/** A fresh random token of one kind. */
+export function makeToken(kind: 'admin' | 'key' | 'binding', random: Random): string {
+  return tokenPrefix[kind] + random.bytes(TOKEN_BYTES).toString('base64url')
+}
+
+/** What is stored of a long-lived token: SHA-256 in lower-case hex. */
+export function hashToken(token: string): string {
+  return createHash('sha256').update(token).digest('hex')
+}
+
+/** The token of a claim. Whoever has pond's token key can say it again, so it is never stored. */
+export function claimToken(tokenKey: Uint8Array, claimId: string, epoch: number): string {
+  const mac = createHmac('sha256', tokenKey).update(`claim\0${claimId}\0${epoch}`)
+  return tokenPrefix.claim + mac.digest('base64url')
+}
+
+/** Compares in time that does not depend on where two texts differ. */
+export function sameText(left: string, right: string): boolean {
+  const [a, b] = [left, right].map((text) => createHash('sha256').update(text).digest())
+  return a !== undefined && b !== undefined && timingSafeEqual(a, b)
+}
