@@ -179,6 +179,7 @@ export interface QueuedRow {
   readonly id: JobId
   readonly projectId: ProjectId
   readonly priority: number
+  readonly passedOver: Readonly<Record<string, number>>
   readonly notBefore?: number
   readonly expiresAt?: number
 }

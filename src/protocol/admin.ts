@@ -14,6 +14,7 @@ const DAY = 24 * 60 * 60 * 1000
 
 export const projectBody = z.strictObject({ name })
 export const projectView = z.object({ id: z.string(), name: z.string(), created_at: z.int() })
+export type ProjectView = z.infer<typeof projectView>
 export const projectList = z.object({ items: z.array(projectView) })
 
 export const keyBody = z.strictObject({
@@ -28,6 +29,7 @@ export const keyBody = z.strictObject({
     .max(3660 * DAY)
     .optional(),
 })
+export type KeyBody = z.infer<typeof keyBody>
 export const keyView = z.object({
   id: z.string(),
   kind: z.enum(['project', 'admin']),
@@ -38,9 +40,11 @@ export const keyView = z.object({
   expires_at: z.int().optional(),
   revoked_at: z.int().optional(),
 })
+export type KeyView = z.infer<typeof keyView>
 export const keyList = z.object({ items: z.array(keyView) })
 /** The token is shown this once. */
 export const keyCreated = keyView.extend({ token: z.string() })
+export type KeyCreated = z.infer<typeof keyCreated>
 
 export const pairingBody = z.strictObject({
   project: name.optional(),
@@ -49,6 +53,7 @@ export const pairingBody = z.strictObject({
   labels: workerLabels.optional(),
   ephemeral: z.boolean().optional(),
 })
+export type PairingBody = z.infer<typeof pairingBody>
 export const pairingView = z.object({
   id: z.string(),
   project: z.string(),
@@ -59,6 +64,7 @@ export const pairingView = z.object({
   created_at: z.int(),
   expires_at: z.int(),
 })
+export type PairingView = z.infer<typeof pairingView>
 export const pairingList = z.object({ items: z.array(pairingView) })
 /** `code` is what a person types behind `swarm pair URL#`; it is shown this once. */
 export const pairingCreated = pairingView.extend({ code: z.string() })
@@ -75,6 +81,7 @@ export const bindingView = z.object({
   last_poll_at: z.int().optional(),
   revoked_at: z.int().optional(),
 })
+export type BindingView = z.infer<typeof bindingView>
 export const bindingList = z.object({ items: z.array(bindingView) })
 
 export const auditView = z.object({
@@ -85,6 +92,7 @@ export const auditView = z.object({
   target: z.string(),
   note: z.string().optional(),
 })
+export type AuditView = z.infer<typeof auditView>
 export const auditPage = z.object({ items: z.array(auditView), next: z.string().nullable() })
 export const auditQuery = z.strictObject({
   cursor: z.string().max(64).optional(),

@@ -11,10 +11,15 @@ export type JobId = string & { readonly brand: 'JobId' }
 export type ClaimId = string & { readonly brand: 'ClaimId' }
 export type CodeId = string & { readonly brand: 'CodeId' }
 
-const id = <T extends string>(prefix: string, tail = '') =>
-  z.custom<T>((value) => typeof value === 'string' && new RegExp(`^${prefix}_${BODY}${tail}$`).test(value), {
-    message: `must look like ${prefix}_ and 26 lower-case characters`,
-  })
+const id = <T extends string>(prefix: string, tail = '') => {
+  const pattern = `^${prefix}_${BODY}${tail}$`
+  const looksRight = new RegExp(pattern)
+  return z
+    .custom<T>((value) => typeof value === 'string' && looksRight.test(value), {
+      message: `must look like ${prefix}_ and 26 lower-case characters`,
+    })
+    .meta({ type: 'string', pattern })
+}
 
 export const projectId = id<ProjectId>('prj')
 export const keyId = id<KeyId>('key')

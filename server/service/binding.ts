@@ -1,0 +1,87 @@
+// Bindings after pairing: list, show, revoke at once.
+import type { BindingView } from '../../src/protocol/admin.ts'
+import { Refusal } from '../../src/protocol/error.ts'
+import type { BindingId } from '../../src/protocol/id.ts'
+import { PROTOCOL } from '../../src/protocol/version.ts'
+import { stepWorker } from '../../src/state/worker.ts'
+import type { BindingRow } from '../store/contract.ts'
+import type { Access } from './access.ts'
+import { recordAudit } from './audit.ts'
+import { saveWorker } from './change.ts'
+import type { Core } from './core.ts'
+import { applyLeaseIn } from './lease.ts'
+import type { Polls } from './poll.ts'
+import { viewWorker } from './view.ts'
+
+export async function listBindings(core: Core, polls: Polls): Promise<{ items: BindingView[] }> {
+  const rows = await core.store.read((tx) => tx.listBindings())
+  return { items: rows.map((row) => viewBinding(core, polls, row)) }
+}
+
+export async function getBinding(core: Core, polls: Polls, id: BindingId): Promise<BindingView> {
+  const row = await core.store.read((tx) => tx.getBinding(id))
+  if (!row) throw new Refusal('not_found', `there is no binding ${id}`)
+  return viewBinding(core, polls, row)
+}
+
+/** Its token opens nothing from the commit on, and every claim it holds is lost. A repeat changes nothing. */
+export async function revokeBinding(
+  parts: { readonly core: Core; readonly access: Access; readonly polls: Polls },
+  id: BindingId,
+  by: string,
+): Promise<BindingView> {
+  const { core, access, polls } = parts
+  const row = await core.store.write(async (tx) => {
+    const row = await tx.getBinding(id)
+    if (!row) throw new Refusal('not_found', `there is no binding ${id}`)
+    if (row.state === 'revoked') return row
+    const next: BindingRow = { ...row, state: 'revoked', revokedAt: core.clock.now() }
+    await tx.updateBinding(next)
+    for (const worker of await tx.listWorkers({ bindingId: id })) {
+      const law = stepWorker(worker.law, { type: 'revoke' }, core.clock.now())
+      if (!('refused' in law)) await saveWorker(core, tx, { ...worker, law })
+    }
+    for (const { id: claimId } of core.live.ofBinding(id)) {
+      const claim = await tx.getClaim(claimId)
+      if (claim) await applyLeaseIn(core, tx, claim, { type: 'revoke' }, 'its binding was revoked')
+    }
+    await recordAudit(core, tx, { by, action: 'binding.revoke', target: id })
+    tx.afterCommit(() => {
+      access.setBinding(row, next)
+      polls.forget(id)
+    })
+    return next
+  })
+  return viewBinding(core, polls, row)
+}
+
+export async function describeBinding(core: Core, polls: Polls, id: BindingId) {
+  const row = await core.store.read((tx) => tx.getBinding(id))
+  if (!row) throw new Refusal('not_found', `there is no binding ${id}`)
+  return {
+    binding_id: row.id,
+    name: row.name,
+    project: core.projects.get(row.projectId) ?? row.projectId,
+    protocol: PROTOCOL,
+    pond_key: core.keys.publicKey,
+    workers: core.fleet.ofBinding(id).map((worker) => {
+      const { state, name } = viewWorker(core, polls, worker)
+      return { worker_id: worker.id, name, state }
+    }),
+  }
+}
+
+function viewBinding(core: Core, polls: Polls, row: BindingRow): BindingView {
+  return {
+    id: row.id,
+    name: row.name,
+    project: core.projects.get(row.projectId) ?? row.projectId,
+    state: row.state,
+    online: row.state === 'active' && polls.isOnline(row.id),
+    workers: core.fleet.ofBinding(row.id).length,
+    claims: core.live.ofBinding(row.id).size,
+    created_at: row.createdAt,
+    last_poll_at: polls.lastPollAt(row.id),
+    revoked_at: row.revokedAt,
+  }
+}

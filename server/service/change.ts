@@ -1,0 +1,143 @@
+// How a row changes: ask the law, save, append the transition, and bring the mirrors after the commit.
+import { type Job, type JobEvent, type JobRefusal, stepJob } from '../../src/state/job.ts'
+import { isLive, type LeaseStep } from '../../src/state/lease.ts'
+import type { Refused } from '../../src/state/table.ts'
+import { stepWorker, type WorkerEvent } from '../../src/state/worker.ts'
+import type { ClaimRow, JobRow, TransitionRow, WorkerRow, WriteTx } from '../store/contract.ts'
+import type { Core } from './core.ts'
+import type { Waiting } from './queue.ts'
+
+/** Who caused a change, and what a person would want to know of it. */
+export interface Who {
+  /** `key:ID`, `admin:ID`, `worker:ID` or `pond`. */
+  readonly by: string
+  readonly note?: string
+  readonly claimId?: ClaimRow['id']
+}
+
+/** Applies one event to a job inside a write. The answer is the new row, or why the law refused. */
+export async function changeJob(
+  core: Core,
+  tx: WriteTx,
+  change: { readonly row: JobRow; readonly event: JobEvent; readonly who: Who; readonly patch?: Partial<JobRow> },
+): Promise<JobRow | Refused<JobRefusal>> {
+  const { row, event, who } = change
+  const step = stepJob(row.law, event, core.clock.now())
+  if ('refused' in step) return step
+  const next: JobRow = { ...row, ...change.patch, law: step.job, version: row.version + 1 }
+  await tx.updateJob(next)
+  const note =
+    who.note ?? (event.type === 'cancel' && step.job.state === row.law.state ? 'cancel requested' : undefined)
+  await tx.insertTransition(
+    transition(next, core.clock.now(), {
+      from: row.law.state,
+      who,
+      ...(step.cause ? { cause: step.cause } : {}),
+      note,
+    }),
+  )
+  tx.afterCommit(() => mirrorJob(core, row.law, next))
+  return next
+}
+
+/** A new row of the transition log. */
+export function transition(
+  row: JobRow,
+  at: number,
+  facts: {
+    readonly from?: Job['state']
+    readonly who: Who
+    readonly cause?: TransitionRow['cause'] | undefined
+    readonly note?: string | undefined
+  },
+): TransitionRow {
+  return {
+    jobId: row.id,
+    version: row.version,
+    at,
+    ...(facts.from ? { from: facts.from } : {}),
+    to: row.law.state,
+    by: facts.who.by,
+    ...(facts.cause ? { cause: facts.cause } : {}),
+    ...(facts.note === undefined ? {} : { note: facts.note }),
+    ...(facts.who.claimId ? { claimId: facts.who.claimId } : {}),
+  }
+}
+
+/** Brings queue, timers and listeners in line with a job that was committed; `before` is absent for a new one. */
+export function mirrorJob(core: Core, before: Job | undefined, row: JobRow): void {
+  if (before?.state === 'queued' && row.law.state !== 'queued') core.queue.remove(row)
+  if (row.law.state === 'queued') enqueue(core, row)
+  const live = row.law.claimId === undefined ? undefined : core.live.ofJob(row.id)
+  if (live && row.law.cancel && live.cancelBy === undefined) {
+    live.cancelBy = row.law.cancel.by
+    core.tell.send(live.bindingId)
+  }
+  core.hub.changed({
+    jobId: row.id,
+    projectId: row.projectId,
+    version: row.version,
+    state: row.law.state,
+    labels: row.labels,
+  })
+}
+
+function enqueue(core: Core, row: JobRow): void {
+  const waiting: Waiting = {
+    id: row.id,
+    projectId: row.projectId,
+    priority: row.priority,
+    passedOver: row.law.passedOver,
+  }
+  const { notBefore } = row.law
+  if (notBefore !== undefined && notBefore > core.clock.now()) {
+    core.later.add(notBefore, waiting)
+    return
+  }
+  core.queue.add(waiting)
+  core.wake.send(row.projectId)
+}
+
+/** Saves what the lease's law said about a claim. */
+export async function changeClaim(
+  core: Core,
+  tx: WriteTx,
+  row: ClaimRow,
+  step: LeaseStep,
+  patch: Partial<ClaimRow> = {},
+): Promise<ClaimRow> {
+  const next: ClaimRow = { ...row, ...patch, lease: step.lease }
+  await tx.updateClaim(next)
+  tx.afterCommit(() => mirrorClaim(core, next))
+  return next
+}
+
+function mirrorClaim(core: Core, row: ClaimRow): void {
+  const live = core.live.get(row.id)
+  if (!live) return
+  if (isLive(row.lease.state)) {
+    live.lease = row.lease.state
+    if (row.lease.heldUntil === undefined) delete live.heldUntil
+    else live.heldUntil = row.lease.heldUntil
+    if (row.lease.state !== 'granted') delete live.spec
+    return
+  }
+  const lingers = row.lease.state === 'lost' || row.lease.state === 'returned' || row.lease.state === 'revoked'
+  core.live.remove(row.id, lingers)
+  core.hub.claim.tell(row.id, undefined)
+  core.wake.send(row.projectId)
+}
+
+/** Applies one event to a worker; a step that changes nothing writes nothing. */
+export async function changeWorker(core: Core, tx: WriteTx, row: WorkerRow, event: WorkerEvent): Promise<void> {
+  const law = stepWorker(row.law, event, core.clock.now())
+  if ('refused' in law) return
+  const same = law.state === row.law.state && law.mishaps === row.law.mishaps && law.pausedUntil === row.law.pausedUntil
+  if (!same) await saveWorker(core, tx, { ...row, law })
+}
+
+/** Saves a worker's row, new law or new report, and its mirror. */
+export async function saveWorker(core: Core, tx: WriteTx, row: WorkerRow): Promise<void> {
+  await tx.updateWorker(row)
+  tx.afterCommit(() => core.fleet.set(row))
+}

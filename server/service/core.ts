@@ -1,0 +1,109 @@
+// The memory that all services share: mirrors of committed rows, and the two nudges between them.
+import type { BindingId, ProjectId } from '../../src/protocol/id.ts'
+import type { ClaimRow, ReadTx } from '../store/contract.ts'
+import { DueList } from './due.ts'
+import { Fleet } from './fleet.ts'
+import { Hub } from './hub.ts'
+import { Listening } from './listening.ts'
+import { LiveClaims } from './live.ts'
+import { createWorld, type Parts, type World } from './parts.ts'
+import { Queue, type Waiting } from './queue.ts'
+
+export interface Core extends World {
+  readonly queue: Queue
+  readonly live: LiveClaims
+  readonly fleet: Fleet
+  /** Names of projects by id. */
+  readonly projects: Map<ProjectId, string>
+  readonly listening: Listening
+  readonly hub: Hub
+  /** Queued jobs whose time has not come. */
+  readonly later: DueList<Waiting>
+  /** Jobs with a time to live. */
+  readonly expiring: DueList<Waiting['id']>
+  /** Jobs of the project may be claimed now. */
+  readonly wake: Signal<ProjectId>
+  /** Facts changed that a binding's next reply tells. */
+  readonly tell: Signal<BindingId>
+  /** Times to live are over. */
+  readonly expired: Signal<readonly Waiting['id'][]>
+}
+
+/** One listener that is set once, so that services need not know each other. */
+export class Signal<T> {
+  #listener: (value: T) => void = () => {}
+
+  listen(listener: (value: T) => void): void {
+    this.#listener = listener
+  }
+
+  send(value: T): void {
+    this.#listener(value)
+  }
+}
+
+export function createCore(parts: Parts): Core {
+  const world = createWorld(parts)
+  const queue = new Queue()
+  const wake = new Signal<ProjectId>()
+  const expired = new Signal<readonly Waiting['id'][]>()
+  const later = new DueList<Waiting>(world.clock, (jobs) => {
+    for (const job of jobs) queue.add(job)
+    for (const projectId of new Set(jobs.map((job) => job.projectId))) wake.send(projectId)
+  })
+  return {
+    ...world,
+    queue,
+    live: new LiveClaims(),
+    fleet: new Fleet(),
+    projects: new Map(),
+    listening: new Listening(world.clock),
+    hub: new Hub(),
+    later,
+    expiring: new DueList(world.clock, (ids) => expired.send(ids)),
+    wake,
+    tell: new Signal<BindingId>(),
+    expired,
+  }
+}
+
+/** Fills the mirrors from the store: what is queued waits again, what is live gets a whole new lease, for nobody listened until now. */
+export async function loadCore(core: Core): Promise<void> {
+  const { queued, claims, workers, projects } = await core.store.read(async (tx) => ({
+    queued: await tx.listQueued(),
+    claims: await liveFacts(tx),
+    workers: await tx.listWorkers({}),
+    projects: await tx.listProjects(),
+  }))
+  for (const row of workers) core.fleet.set(row)
+  for (const row of projects) core.projects.set(row.id, row.name)
+  const now = core.clock.now()
+  for (const row of queued) {
+    const waiting = { id: row.id, projectId: row.projectId, priority: row.priority, passedOver: row.passedOver }
+    if (row.expiresAt !== undefined) core.expiring.add(row.expiresAt, row.id)
+    if (row.notBefore !== undefined && row.notBefore > now) core.later.add(row.notBefore, waiting)
+    else core.queue.add(waiting)
+  }
+  for (const { row, cancelBy, spec } of claims) {
+    core.live.add(row, core.listening.now(), spec)
+    const live = core.live.get(row.id)
+    if (live && cancelBy !== undefined) live.cancelBy = cancelBy
+  }
+}
+
+interface LiveFacts {
+  readonly row: ClaimRow
+  readonly cancelBy?: string
+  /** Only where the intent may have to be said again. */
+  readonly spec?: Buffer
+}
+
+async function liveFacts(tx: ReadTx): Promise<readonly LiveFacts[]> {
+  const facts: LiveFacts[] = []
+  for (const row of await tx.listLiveClaims()) {
+    const cancelBy = (await tx.getJob(row.jobId))?.law.cancel?.by
+    const spec = row.lease.state === 'granted' ? await tx.getSpec(row.jobId) : undefined
+    facts.push({ row, ...(cancelBy === undefined ? {} : { cancelBy }), ...(spec ? { spec } : {}) })
+  }
+  return facts
+}

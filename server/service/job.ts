@@ -1,0 +1,105 @@
+// What consumers do with jobs that exist: look, wait, list, cancel; and the end of what waited too long.
+import type { JobView } from '../../src/protocol/consumer.ts'
+import { Refusal } from '../../src/protocol/error.ts'
+import type { JobId, ProjectId } from '../../src/protocol/id.ts'
+import { isFinal, type JobState } from '../../src/protocol/job.ts'
+import { limit } from '../../src/protocol/limit.ts'
+import type { JobRow, ReadTx } from '../store/contract.ts'
+import { changeJob } from './change.ts'
+import type { Core } from './core.ts'
+import { viewJob } from './view.ts'
+import { waitFor } from './wait.ts'
+
+/** Whose jobs a caller may see: those of one project, or all of them. */
+export type Scope = ProjectId | 'all'
+
+export async function findJob(tx: ReadTx, scope: Scope, id: JobId): Promise<JobRow> {
+  const row = await tx.getJob(id)
+  if (!row || (scope !== 'all' && row.projectId !== scope)) throw new Refusal('not_found', `there is no job ${id}`)
+  return row
+}
+
+export function readJob(core: Core, scope: Scope, id: JobId): Promise<JobRow> {
+  return core.store.read((tx) => findJob(tx, scope, id))
+}
+
+/** Answers at once when the job is final (or its version above `above`), else when it is, or after `waitMs`. */
+export async function awaitJob(
+  core: Core,
+  asked: {
+    readonly scope: Scope
+    readonly id: JobId
+    readonly waitMs: number
+    readonly above?: number | undefined
+    readonly signal: AbortSignal
+  },
+): Promise<JobView> {
+  const settled = (row: JobRow) => isFinal(row.law.state) || (asked.above !== undefined && row.version > asked.above)
+  return await waitFor(core, {
+    listen: (nudge) => core.hub.job.listen(asked.id, nudge),
+    look: () => readJob(core, asked.scope, asked.id),
+    done: settled,
+    waitMs: asked.waitMs,
+    signal: asked.signal,
+  }).then((row) => viewJob(core, row))
+}
+
+export async function listJobs(
+  core: Core,
+  scope: Scope,
+  query: {
+    readonly state?: JobState | undefined
+    readonly label?: string | undefined
+    readonly cursor?: string | undefined
+    readonly limit?: number | undefined
+  },
+): Promise<{ items: JobView[]; next: string | null }> {
+  const most = query.limit ?? limit.listDefault
+  const rows = await core.store.read((tx) =>
+    tx.listJobs({
+      limit: most,
+      ...(scope === 'all' ? {} : { projectId: scope }),
+      ...(query.state ? { state: query.state } : {}),
+      ...(query.label === undefined ? {} : { label: parseLabel(query.label) }),
+      ...(query.cursor === undefined ? {} : { before: query.cursor }),
+    }),
+  )
+  const last = rows.at(-1)
+  return { items: rows.map((row) => viewJob(core, row)), next: last && rows.length === most ? last.id : null }
+}
+
+export function parseLabel(text: string): { key: string; value: string } {
+  const at = text.indexOf('=')
+  if (at < 1) throw new Refusal('invalid_field', 'label must look like key=value', { field: 'label' })
+  return { key: text.slice(0, at), value: text.slice(at + 1) }
+}
+
+/** Cancels at once what nobody runs, and puts it on record for the worker otherwise. A repeat changes nothing. */
+export async function cancelJob(core: Core, scope: Scope, id: JobId, by: string): Promise<JobView> {
+  const row = await core.store.write(async (tx) => {
+    const row = await findJob(tx, scope, id)
+    if (row.law.state === 'cancelled') return row
+    const next = await changeJob(core, tx, { row, event: { type: 'cancel', by }, who: { by } })
+    if (!('refused' in next)) return next
+    if (next.refused === 'unchanged') return row
+    throw new Refusal('not_possible', `the job has ${row.law.state} already`, { state: row.law.state })
+  })
+  return viewJob(core, row)
+}
+
+/** Ends jobs whose time to live is over, unless somebody has them by now. */
+export function startExpiry(core: Core): void {
+  core.expired.listen((ids) => {
+    core.store
+      .write(async (tx) => {
+        for (const id of ids) {
+          const row = await tx.getJob(id)
+          if (row) await changeJob(core, tx, { row, event: { type: 'expire' }, who: { by: 'pond' } })
+        }
+      })
+      .catch((error: unknown) => {
+        core.log.warn('expiry.failed', { error: String(error), jobs: ids.length })
+        for (const id of ids) core.expiring.add(core.clock.now() + core.settings.sweepMs, id)
+      })
+  })
+}

@@ -1,0 +1,106 @@
+// Projects, and the keys that open them.
+import type { KeyBody, KeyCreated, KeyView, ProjectView } from '../../src/protocol/admin.ts'
+import { Refusal } from '../../src/protocol/error.ts'
+import type { KeyId, ProjectId } from '../../src/protocol/id.ts'
+import { hashToken, makeToken } from '../../src/seal/token.ts'
+import type { KeyRow, ProjectRow, WriteTx } from '../store/contract.ts'
+import type { Access } from './access.ts'
+import { recordAudit } from './audit.ts'
+import type { Core } from './core.ts'
+
+export const DEFAULT_PROJECT = 'default'
+
+export async function createProject(core: Core, name: string, by: string): Promise<ProjectView> {
+  const row = await core.store.write(async (tx) => {
+    if (await tx.findProject(name)) throw new Refusal('exists', `there is a project ${name} already`, { field: 'name' })
+    return await insertProject(core, tx, name, by)
+  })
+  return viewProject(row)
+}
+
+async function insertProject(core: Core, tx: WriteTx, name: string, by: string): Promise<ProjectRow> {
+  const row: ProjectRow = { id: `prj_${core.newId()}` as ProjectId, name, createdAt: core.clock.now() }
+  await tx.insertProject(row)
+  await recordAudit(core, tx, { by, action: 'project.create', target: row.id, note: name })
+  tx.afterCommit(() => core.projects.set(row.id, row.name))
+  return row
+}
+
+export async function listProjects(core: Core): Promise<{ items: ProjectView[] }> {
+  return { items: (await core.store.read((tx) => tx.listProjects())).map(viewProject) }
+}
+
+function viewProject(row: ProjectRow): ProjectView {
+  return { id: row.id, name: row.name, created_at: row.createdAt }
+}
+
+/** The project that a name stands for. */
+export function projectByName(core: Core, name: string): ProjectId {
+  for (const [id, known] of core.projects) if (known === name) return id
+  throw new Refusal('not_found', `there is no project ${name}`, { field: 'project' })
+}
+
+export async function createKey(core: Core, access: Access, body: KeyBody, by: string): Promise<KeyCreated> {
+  const kind = body.kind ?? 'project'
+  const token = makeToken(kind === 'admin' ? 'admin' : 'key', core.random)
+  const now = core.clock.now()
+  const row: KeyRow = {
+    id: `key_${core.newId()}` as KeyId,
+    kind,
+    ...(kind === 'admin' ? {} : { projectId: projectByName(core, body.project ?? DEFAULT_PROJECT) }),
+    name: body.name ?? kind,
+    tokenHash: hashToken(token),
+    scopes: body.scopes ?? (kind === 'admin' ? [] : ['submit', 'read']),
+    createdAt: now,
+    ...(body.expires_ms === undefined ? {} : { expiresAt: now + body.expires_ms }),
+  }
+  await core.store.write(async (tx) => {
+    await tx.insertKey(row)
+    await recordAudit(core, tx, { by, action: 'key.create', target: row.id, note: row.name })
+    tx.afterCommit(() => access.setKey(row))
+  })
+  return { ...viewKey(core, row), token }
+}
+
+export async function listKeys(core: Core): Promise<{ items: KeyView[] }> {
+  const rows = await core.store.read((tx) => tx.listKeys())
+  return { items: rows.map((row) => viewKey(core, row)) }
+}
+
+/** Worthless from the commit on. A repeat changes nothing. */
+export async function revokeKey(core: Core, access: Access, id: KeyId, by: string): Promise<KeyView> {
+  const row = await core.store.write(async (tx) => {
+    const row = await tx.getKey(id)
+    if (!row) throw new Refusal('not_found', `there is no key ${id}`)
+    if (row.revokedAt !== undefined) return row
+    const next = { ...row, revokedAt: core.clock.now() }
+    await tx.updateKey(next)
+    await recordAudit(core, tx, { by, action: 'key.revoke', target: id })
+    tx.afterCommit(() => access.setKey(next))
+    return next
+  })
+  return viewKey(core, row)
+}
+
+export function viewKey(core: Core, row: KeyRow): KeyView {
+  return {
+    id: row.id,
+    kind: row.kind,
+    name: row.name,
+    project: row.projectId ? (core.projects.get(row.projectId) ?? row.projectId) : null,
+    scopes: [...row.scopes],
+    created_at: row.createdAt,
+    expires_at: row.expiresAt,
+    revoked_at: row.revokedAt,
+  }
+}
+
+/** The first start: the default project, and one admin token, which is answered; undefined at every later start. */
+export async function firstStart(core: Core, access: Access): Promise<string | undefined> {
+  const keys = await core.store.read((tx) => tx.listKeys())
+  if (![...core.projects.values()].includes(DEFAULT_PROJECT)) {
+    await core.store.write((tx) => insertProject(core, tx, DEFAULT_PROJECT, 'pond'))
+  }
+  if (keys.length > 0) return undefined
+  return (await createKey(core, access, { kind: 'admin', name: 'first admin' }, 'pond')).token
+}

@@ -1,0 +1,131 @@
+// Leases over time: renewals from polls and words, and the sweep that ends what fell silent.
+import type { BindingId, ClaimId } from '../../src/protocol/id.ts'
+import type { PollBody } from '../../src/protocol/orch.ts'
+import { type LeaseEvent, stepLease } from '../../src/state/lease.ts'
+import { every } from '../../src/system/clock.ts'
+import type { ClaimRow, WriteTx } from '../store/contract.ts'
+import { changeClaim, changeJob, changeWorker } from './change.ts'
+import type { Core } from './core.ts'
+import type { LiveClaim } from './live.ts'
+
+/** With at least this many bindings at work, most of them silent at once means that the fault is near pond. */
+const SILENCE_LEAST_BINDINGS = 4
+
+/** A poll named these claims: each of the binding's own that is live is renewed. Only a held one needs a write. */
+export async function renewClaims(core: Core, bindingId: BindingId, have: PollBody['have']): Promise<void> {
+  for (const { claim_id } of have) {
+    const claim = core.live.get(claim_id)
+    if (claim?.bindingId !== bindingId) continue
+    claim.heardAt = core.listening.now()
+    if (claim.lease === 'held') await applyLease(core, claim.id, { type: 'renew' })
+  }
+}
+
+/** Applies one event of time or trust to a claim and, as the lease's law says, to its job. */
+export async function applyLease(core: Core, claimId: ClaimId, event: TimedEvent, note?: string): Promise<void> {
+  await core.store.write(async (tx) => {
+    const row = await tx.getClaim(claimId)
+    if (row) await applyLeaseIn(core, tx, row, event, note)
+  })
+}
+
+type TimedEvent = Extract<LeaseEvent, { type: 'renew' | 'unconfirmed' | 'lapse' | 'holdOver' | 'revoke' }>
+
+export async function applyLeaseIn(
+  core: Core,
+  tx: WriteTx,
+  row: ClaimRow,
+  event: TimedEvent,
+  note?: string,
+): Promise<void> {
+  const now = core.clock.now()
+  const step = stepLease(row.lease, event, now)
+  if ('refused' in step) return
+  const ended = step.job ? { endedAt: now, ...(step.job === 'lose' ? { cause: lostCause(event) } : {}) } : {}
+  await changeClaim(core, tx, row, step, ended)
+  const job = step.job ? await tx.getJob(row.jobId) : undefined
+  if (!job) return
+  const who = { by: 'pond', claimId: row.id, ...(note === undefined ? {} : { note }) }
+  if (step.job === 'lose') {
+    await changeJob(core, tx, { row: job, event: { type: 'lose', claimId: row.id, cause: lostCause(event) }, who })
+  } else if (step.job === 'giveBack') {
+    await changeJob(core, tx, { row: job, event: { type: 'giveBack', claimId: row.id }, who })
+    const worker = await tx.getWorker(row.workerId)
+    if (worker) await changeWorker(core, tx, worker, { type: 'mishap' })
+  }
+}
+
+function lostCause(event: TimedEvent): 'worker_lost' | 'revoked' {
+  return event.type === 'revoke' ? 'revoked' : 'worker_lost'
+}
+
+/** Starts the sweep; the returned function stops it. */
+export function startSweep(core: Core): () => void {
+  return every(core.clock, core.settings.sweepMs, async () => {
+    if (!core.listening.sweep()) {
+      core.log.warn('sweep.absent', { claims: core.live.size })
+      return
+    }
+    try {
+      await sweepOnce(core)
+    } catch (error) {
+      core.listening.storeFailed()
+      core.log.warn('sweep.failed', { error: String(error) })
+    }
+  })
+}
+
+/** Ends every claim whose time is over. One write for all of them. */
+export async function sweepOnce(core: Core): Promise<void> {
+  const due = [...core.live.all()].flatMap((claim) => {
+    const event = dueEvent(core, claim)
+    return event ? [{ claim, event }] : []
+  })
+  const lapsing = due.filter(({ event }) => event.type === 'lapse')
+  if (
+    lapsing.length > 0 &&
+    mostSilent(
+      core,
+      lapsing.map(({ claim }) => claim),
+    )
+  ) {
+    core.log.error('lease.most_silent', { claims: lapsing.length })
+    due.splice(0, due.length, ...due.filter(({ event }) => event.type !== 'lapse'))
+  }
+  if (due.length === 0) return
+  await core.store.write(async (tx) => {
+    for (const { claim, event } of due) {
+      const row = await tx.getClaim(claim.id)
+      // A word may have come between the look at the memory and this write.
+      if (row && dueEvent(core, claim)) await applyLeaseIn(core, tx, row, event, says[event.type])
+    }
+  })
+  for (const bindingId of new Set(due.map(({ claim }) => claim.bindingId))) core.tell.send(bindingId)
+}
+
+const says = {
+  unconfirmed: 'not confirmed in time',
+  lapse: 'its worker fell silent for a full lease',
+  holdOver: 'hold_ms is over',
+} as const
+
+function dueEvent(core: Core, claim: LiveClaim): { type: keyof typeof says } | undefined {
+  const silentMs = core.listening.now() - claim.heardAt
+  switch (claim.lease) {
+    case 'granted':
+      return silentMs >= core.settings.confirmMs ? { type: 'unconfirmed' } : undefined
+    case 'confirmed':
+      return silentMs >= core.settings.leaseMs ? { type: 'lapse' } : undefined
+    case 'held':
+      return claim.heldUntil !== undefined && core.clock.now() >= claim.heldUntil ? { type: 'holdOver' } : undefined
+    default:
+      return undefined
+  }
+}
+
+/** True when more than half of the bindings that hold claims would lose one in the same sweep. */
+function mostSilent(core: Core, lapsing: readonly LiveClaim[]): boolean {
+  const atWork = new Set([...core.live.all()].map((claim) => claim.bindingId))
+  const silent = new Set(lapsing.map((claim) => claim.bindingId))
+  return atWork.size >= SILENCE_LEAST_BINDINGS && silent.size * 2 > atWork.size
+}

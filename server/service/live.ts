@@ -1,0 +1,104 @@
+// The live claims in memory: who holds what, and when each was last heard of. It mirrors committed rows and is filled from them at the start.
+import type { BindingId, ClaimId, JobId, ProjectId, WorkerId } from '../../src/protocol/id.ts'
+import type { LeaseState } from '../../src/state/lease.ts'
+import type { ClaimRow } from '../store/contract.ts'
+
+export interface LiveClaim {
+  readonly id: ClaimId
+  readonly jobId: JobId
+  readonly projectId: ProjectId
+  readonly bindingId: BindingId
+  readonly workerId: WorkerId
+  readonly epoch: number
+  readonly attempt: number
+  readonly claimKey: string
+  readonly streamBytes: number
+  lease: LeaseState
+  heldUntil?: number
+  /** Listening time of the last accepted word. */
+  heardAt: number
+  /** Who asked to cancel it. */
+  cancelBy?: string
+  /** The job's exact bytes, kept until the claim is confirmed. */
+  spec?: Buffer
+}
+
+export class LiveClaims {
+  readonly #claims = new Map<ClaimId, LiveClaim>()
+  readonly #byBinding = new Map<BindingId, Set<LiveClaim>>()
+  readonly #byJob = new Map<JobId, LiveClaim>()
+  /** Claims that ended for pond while their worker may still be busy with them. */
+  readonly #lingering = new Map<WorkerId, Set<ClaimId>>()
+
+  get size(): number {
+    return this.#claims.size
+  }
+
+  add(row: ClaimRow, heardAt: number, spec?: Buffer): void {
+    const claim: LiveClaim = {
+      id: row.id,
+      jobId: row.jobId,
+      projectId: row.projectId,
+      bindingId: row.bindingId,
+      workerId: row.workerId,
+      epoch: row.epoch,
+      attempt: row.attempt,
+      claimKey: row.claimKey,
+      streamBytes: row.streamBytes,
+      lease: row.lease.state,
+      heardAt,
+      ...(row.lease.heldUntil === undefined ? {} : { heldUntil: row.lease.heldUntil }),
+      ...(spec ? { spec } : {}),
+    }
+    this.#claims.set(claim.id, claim)
+    this.#byJob.set(claim.jobId, claim)
+    const mates = this.#byBinding.get(claim.bindingId)
+    if (mates) mates.add(claim)
+    else this.#byBinding.set(claim.bindingId, new Set([claim]))
+  }
+
+  get(id: ClaimId): LiveClaim | undefined {
+    return this.#claims.get(id)
+  }
+
+  ofJob(jobId: JobId): LiveClaim | undefined {
+    return this.#byJob.get(jobId)
+  }
+
+  ofBinding(bindingId: BindingId): ReadonlySet<LiveClaim> {
+    return this.#byBinding.get(bindingId) ?? none
+  }
+
+  all(): IterableIterator<LiveClaim> {
+    return this.#claims.values()
+  }
+
+  /** Forgets a claim. With `lingers` its slot stays counted until the worker says that it is free. */
+  remove(id: ClaimId, lingers: boolean): void {
+    const claim = this.#claims.get(id)
+    if (!claim) return
+    this.#claims.delete(id)
+    if (this.#byJob.get(claim.jobId) === claim) this.#byJob.delete(claim.jobId)
+    this.#byBinding.get(claim.bindingId)?.delete(claim)
+    if (!lingers) return
+    const set = this.#lingering.get(claim.workerId) ?? new Set()
+    this.#lingering.set(claim.workerId, set.add(id))
+  }
+
+  /** A worker told which claims it has: what it does not name lingers no longer. */
+  reconcile(workerId: WorkerId, have: ReadonlySet<ClaimId>): void {
+    const set = this.#lingering.get(workerId)
+    if (!set) return
+    for (const id of set) if (!have.has(id)) set.delete(id)
+    if (set.size === 0) this.#lingering.delete(workerId)
+  }
+
+  /** Claims that the ledger counts for a worker. */
+  held(bindingId: BindingId, workerId: WorkerId): number {
+    let count = this.#lingering.get(workerId)?.size ?? 0
+    for (const claim of this.ofBinding(bindingId)) if (claim.workerId === workerId) count++
+    return count
+  }
+}
+
+const none: ReadonlySet<LiveClaim> = new Set()

@@ -1,0 +1,181 @@
+// Pairing: codes that an operator prints, and the binding that one of them leaves behind.
+import type { PairingView } from '../../src/protocol/admin.ts'
+import { Refusal } from '../../src/protocol/error.ts'
+import type { BindingId, CodeId, KeyId, ProjectId, WorkerId } from '../../src/protocol/id.ts'
+import type { Labels } from '../../src/protocol/job.ts'
+import { limit } from '../../src/protocol/limit.ts'
+import type { PairBody, PairReply } from '../../src/protocol/orch.ts'
+import { OLDEST_PROTOCOL, PROTOCOL } from '../../src/protocol/version.ts'
+import { hashPondKey, pairingMac, pairingSecret, printPairingCode } from '../../src/seal/pairing.ts'
+import { hashToken, makeToken, sameText } from '../../src/seal/token.ts'
+import { newWorker } from '../../src/state/worker.ts'
+import type { BindingRow, CodeRow, WorkerRow, WriteTx } from '../store/contract.ts'
+import type { Access } from './access.ts'
+import { recordAudit } from './audit.ts'
+import type { Core } from './core.ts'
+import { limitsOf } from './poll.ts'
+
+/** Replies to the same pairing that were lost each left a token; more than this many are not kept. */
+const TOKENS_MOST = 5
+
+export async function createPairingCode(
+  core: Core,
+  asked: {
+    readonly projectId: ProjectId
+    readonly by: KeyId
+    readonly uses?: number | undefined
+    readonly expiresMs?: number | undefined
+    readonly labels?: Labels | undefined
+    readonly ephemeral?: boolean | undefined
+  },
+): Promise<PairingView & { code: string }> {
+  const now = core.clock.now()
+  const row: CodeRow = {
+    id: `cod_${core.newId()}` as CodeId,
+    projectId: asked.projectId,
+    usesLeft: asked.uses ?? 1,
+    triesLeft: limit.pairingTries,
+    labels: asked.labels ?? {},
+    ephemeral: asked.ephemeral ?? false,
+    createdAt: now,
+    expiresAt: now + (asked.expiresMs ?? limit.pairingCodeMs),
+  }
+  await core.store.write(async (tx) => {
+    await tx.insertCode(row)
+    await recordAudit(core, tx, { by: `admin:${asked.by}`, action: 'pairing.create', target: row.id })
+  })
+  const code = printPairingCode({
+    id: row.id,
+    secret: pairingSecret(core.keys.tokenKey, row.id),
+    pondKeyHash: hashPondKey(core.keys.publicKey),
+  })
+  return { ...viewCode(core, row), code }
+}
+
+export async function listPairingCodes(core: Core): Promise<{ items: PairingView[] }> {
+  const rows = await core.store.read((tx) => tx.listCodes())
+  const usable = rows.filter((row) => row.usesLeft > 0 && row.triesLeft > 0 && row.expiresAt > core.clock.now())
+  return { items: usable.map((row) => viewCode(core, row)) }
+}
+
+export async function revokePairingCode(core: Core, id: CodeId, by: KeyId): Promise<Record<string, never>> {
+  await core.store.write(async (tx) => {
+    const row = await tx.getCode(id)
+    if (!row) throw new Refusal('not_found', `there is no pairing code ${id}`)
+    await tx.updateCode({ ...row, usesLeft: 0, expiresAt: Math.min(row.expiresAt, core.clock.now()) })
+    await recordAudit(core, tx, { by: `admin:${by}`, action: 'pairing.revoke', target: id })
+  })
+  return {}
+}
+
+function viewCode(core: Core, row: CodeRow): PairingView {
+  return {
+    id: row.id,
+    project: core.projects.get(row.projectId) ?? row.projectId,
+    uses_left: row.usesLeft,
+    tries_left: row.triesLeft,
+    labels: { ...row.labels },
+    ephemeral: row.ephemeral,
+    created_at: row.createdAt,
+    expires_at: row.expiresAt,
+  }
+}
+
+/**
+ * Pairs a machine. The same code with the same binding key leads to the same binding within the code's life, so a lost reply loses nothing;
+ * a wrong MAC burns one of the code's tries, and that is stored although the call is refused.
+ */
+export async function pair(core: Core, access: Access, body: PairBody): Promise<PairReply> {
+  const outcome = await core.store.write((tx) => pairIn(core, access, tx, body))
+  if (outcome instanceof Refusal) throw outcome
+  return outcome
+}
+
+async function pairIn(core: Core, access: Access, tx: WriteTx, body: PairBody): Promise<PairReply | Refusal> {
+  const code = await tx.getCode(body.code)
+  if (!code || code.expiresAt <= core.clock.now())
+    return new Refusal('code_expired', 'the code has expired, or never was')
+  if (code.triesLeft <= 0) return new Refusal('code_burned', 'the code was tried wrongly too often')
+  const { mac, ...said } = body
+  if (!sameText(mac, pairingMac(pairingSecret(core.keys.tokenKey, code.id), said))) return await burn(core, tx, code)
+  if (body.protocol < OLDEST_PROTOCOL || body.protocol > PROTOCOL) {
+    return new Refusal('upgrade_required', `protocol ${body.protocol} is not spoken here`, { protocol: PROTOCOL })
+  }
+  const known = await tx.findBinding(code.id, body.binding_key)
+  if (known?.state === 'active') return await again(core, access, tx, known)
+  if (known || code.usesLeft <= 0) return new Refusal('code_used', 'the code was used by another machine')
+  return await bind(core, access, tx, { code, body })
+}
+
+async function burn(core: Core, tx: WriteTx, code: CodeRow): Promise<Refusal> {
+  const triesLeft = code.triesLeft - 1
+  await tx.updateCode({ ...code, triesLeft })
+  await recordAudit(core, tx, { by: 'nobody', action: 'pairing.wrong_mac', target: code.id })
+  return triesLeft > 0
+    ? new Refusal('unauthenticated', 'the MAC does not prove the code', { tries_left: triesLeft })
+    : new Refusal('code_burned', 'the code was tried wrongly too often')
+}
+
+async function again(core: Core, access: Access, tx: WriteTx, binding: BindingRow): Promise<PairReply> {
+  const token = makeToken('binding', core.random)
+  const next = { ...binding, tokenHashes: [...binding.tokenHashes, hashToken(token)].slice(-TOKENS_MOST) }
+  await tx.updateBinding(next)
+  tx.afterCommit(() => access.setBinding(binding, next))
+  const [worker] = await tx.listWorkers({ bindingId: binding.id })
+  if (!worker) throw new Error(`binding ${binding.id} has no worker`)
+  return reply(core, binding, worker.id, token)
+}
+
+async function bind(
+  core: Core,
+  access: Access,
+  tx: WriteTx,
+  made: { readonly code: CodeRow; readonly body: PairBody },
+): Promise<PairReply> {
+  const { code, body } = made
+  const token = makeToken('binding', core.random)
+  const binding: BindingRow = {
+    id: `bnd_${core.newId()}` as BindingId,
+    projectId: code.projectId,
+    codeId: code.id,
+    name: body.name,
+    bindingKey: body.binding_key,
+    state: 'active',
+    tokenHashes: [hashToken(token)],
+    ephemeral: code.ephemeral,
+    createdAt: core.clock.now(),
+  }
+  const worker: WorkerRow = {
+    id: `wrk_${core.newId()}` as WorkerId,
+    bindingId: binding.id,
+    projectId: code.projectId,
+    name: body.name,
+    sealingKey: body.worker.sealing_key,
+    signingKey: body.worker.signing_key,
+    labels: { ...body.worker.labels, ...code.labels },
+    resources: body.worker.resources,
+    law: newWorker,
+    createdAt: core.clock.now(),
+  }
+  await tx.insertBinding(binding)
+  await tx.insertWorker(worker)
+  await tx.updateCode({ ...code, usesLeft: code.usesLeft - 1 })
+  await recordAudit(core, tx, { by: `code:${code.id}`, action: 'binding.create', target: binding.id, note: body.name })
+  tx.afterCommit(() => {
+    access.setBinding(undefined, binding)
+    core.fleet.set(worker)
+  })
+  return reply(core, binding, worker.id, token)
+}
+
+function reply(core: Core, binding: BindingRow, workerId: WorkerId, token: string): PairReply {
+  return {
+    binding_id: binding.id,
+    worker_id: workerId,
+    token,
+    protocol: PROTOCOL,
+    pond_key: core.keys.publicKey,
+    project: core.projects.get(binding.projectId) ?? binding.projectId,
+    limits: limitsOf(core.settings.pollHoldMs),
+  }
+}

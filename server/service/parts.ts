@@ -1,0 +1,61 @@
+// What pond is made of: the world by parameter, and the settings with their defaults.
+
+import { limit } from '../../src/protocol/limit.ts'
+import type { Clock } from '../../src/system/clock.ts'
+import type { Log } from '../../src/system/log.ts'
+import { createIdMaker, type Random } from '../../src/system/random.ts'
+import type { Blobs } from '../blob/contract.ts'
+import type { Store } from '../store/contract.ts'
+
+/** Pond's own secrets, from its key file. */
+export interface PondKeys {
+  /** 32 bytes under which claim tokens and pairing secrets are derived. */
+  readonly tokenKey: Uint8Array
+  /** Ed25519 public key, unpadded base64url; machines pin it when they pair. */
+  readonly publicKey: string
+}
+
+export interface Settings {
+  readonly leaseMs: number
+  readonly confirmMs: number
+  readonly pollHoldMs: number
+  readonly pollHoldBusyMs: number
+  /** How often leases and due times are looked at. */
+  readonly sweepMs: number
+  /** Ended jobs and their streams are removed after this. */
+  readonly retentionMs: number
+  /** Below this much free room submits and chunks are refused; words about claims still fit. */
+  readonly streamBytesMost: number
+}
+
+const DAY_MS = 24 * 60 * 60 * 1000
+
+export const defaultSettings: Settings = {
+  leaseMs: limit.leaseMs,
+  confirmMs: limit.confirmMs,
+  pollHoldMs: limit.pollHoldMs,
+  pollHoldBusyMs: limit.pollHoldBusyMs,
+  sweepMs: 1000,
+  retentionMs: 30 * DAY_MS,
+  streamBytesMost: limit.streamBytesMost,
+}
+
+export interface Parts {
+  readonly store: Store
+  readonly blobs: Blobs
+  readonly clock: Clock
+  readonly random: Random
+  readonly log: Log
+  readonly keys: PondKeys
+  readonly settings: Settings
+}
+
+/** The parts with what every service needs made from them once. */
+export interface World extends Parts {
+  /** The part of an id behind its prefix. */
+  readonly newId: () => string
+}
+
+export function createWorld(parts: Parts): World {
+  return { ...parts, newId: createIdMaker(parts.clock, parts.random) }
+}

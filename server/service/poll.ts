@@ -1,0 +1,335 @@
+// Polls: parked until there is something to say, answered from facts, one per binding. What is said is computed anew for each reply, so a lost one loses nothing.
+
+import { Refusal } from '../../src/protocol/error.ts'
+import type { BindingId, ClaimId, ProjectId, WorkerId } from '../../src/protocol/id.ts'
+import { limit } from '../../src/protocol/limit.ts'
+import type { Directive, Intent, Limits, PollBody, PollReply } from '../../src/protocol/orch.ts'
+import { OLDEST_PROTOCOL, PROTOCOL } from '../../src/protocol/version.ts'
+import { claimToken } from '../../src/seal/token.ts'
+import { grants } from '../../src/state/match.ts'
+import type { Cancel } from '../../src/system/clock.ts'
+import { recordAudit } from './audit.ts'
+import { claimJobs, type Opening } from './claim.ts'
+import type { Core } from './core.ts'
+import { renewClaims } from './lease.ts'
+import type { LiveClaim } from './live.ts'
+
+/** A directive that was told is repeated only after this, so that a worker busy obeying it does not spin. */
+const REPEAT_MS = 5000
+
+export interface PollCaller {
+  readonly bindingId: BindingId
+  readonly projectId: ProjectId
+}
+
+interface Parked {
+  readonly caller: PollCaller
+  readonly body: PollBody
+  readonly have: ReadonlySet<ClaimId>
+  readonly answer: (reply: PollReply) => void
+  cancelTimer: Cancel
+}
+
+/** What pond remembers of a binding's polls; all of it may be forgotten at a restart. */
+interface Session {
+  session: string
+  seq: number
+  parked?: Parked
+  lastPollAt: number
+  /** When each directive was last told, by its type and claim. */
+  readonly told: Map<string, number>
+}
+
+export class Polls {
+  readonly #core: Core
+  readonly #sessions = new Map<BindingId, Session>()
+  /** Bindings with a parked poll, by project, in the order in which they parked. */
+  readonly #parked = new Map<ProjectId, Set<Session>>()
+  readonly #dirty = new Set<ProjectId>()
+  #claiming = false
+
+  constructor(core: Core) {
+    this.#core = core
+    core.wake.listen((projectId) => this.#wake(projectId))
+    core.tell.listen((bindingId) => this.#settle(bindingId))
+  }
+
+  /** How many polls are parked now. */
+  get size(): number {
+    return [...this.#parked.values()].reduce((sum, set) => sum + set.size, 0)
+  }
+
+  lastPollAt(bindingId: BindingId): number | undefined {
+    return this.#sessions.get(bindingId)?.lastPollAt
+  }
+
+  /** Online: a poll is parked, or the last one ended less than a grace ago. */
+  isOnline(bindingId: BindingId): boolean {
+    const session = this.#sessions.get(bindingId)
+    if (!session) return false
+    return session.parked !== undefined || this.#core.clock.now() - session.lastPollAt < GRACE_MS
+  }
+
+  /** Answers a poll: at once if there is something to say, else when there is, when a newer one comes, or after its hold. */
+  async poll(caller: PollCaller, body: PollBody, signal: AbortSignal): Promise<PollReply> {
+    if (body.protocol < OLDEST_PROTOCOL || body.protocol > PROTOCOL) {
+      throw new Refusal('upgrade_required', `protocol ${body.protocol} is not spoken here`, {
+        protocol: PROTOCOL,
+        oldest: OLDEST_PROTOCOL,
+      })
+    }
+    this.#checkWorkers(caller, body)
+    const session = await this.#enter(caller, body)
+    if (body.seq < session.seq) return this.#reply([], [])
+    session.seq = body.seq
+    this.#release(session, [], [])
+    const have = new Set(body.have.map((claim) => claim.claim_id))
+    await renewClaims(this.#core, caller.bindingId, body.have)
+    for (const { worker_id } of body.workers) this.#core.live.reconcile(worker_id, have)
+    if (body.seq < session.seq || signal.aborted) return this.#reply([], [])
+    return this.#park({ caller, body, have, session, signal })
+  }
+
+  /** Answers every parked poll empty; pond is stopping. */
+  close(): void {
+    for (const session of this.#sessions.values()) this.#release(session, [], [])
+  }
+
+  /** A binding was revoked: its poll is answered, its session forgotten. */
+  forget(bindingId: BindingId): void {
+    const session = this.#sessions.get(bindingId)
+    if (session) this.#release(session, [], [])
+    this.#sessions.delete(bindingId)
+  }
+
+  async #enter(caller: PollCaller, body: PollBody): Promise<Session> {
+    const now = this.#core.clock.now()
+    const known = this.#sessions.get(caller.bindingId)
+    if (known && known.session !== body.session && known.parked) {
+      await this.#core.store.write((tx) =>
+        recordAudit(this.#core, tx, {
+          by: `binding:${caller.bindingId}`,
+          action: 'poll.session_conflict',
+          target: caller.bindingId,
+        }),
+      )
+      throw new Refusal('session_conflict', 'another session of this binding has a poll open', {})
+    }
+    if (known && known.session === body.session) {
+      known.lastPollAt = now
+      return known
+    }
+    const fresh: Session = { session: body.session, seq: 0, lastPollAt: now, told: new Map() }
+    this.#sessions.set(caller.bindingId, fresh)
+    return fresh
+  }
+
+  /** A poll that names a worker of another binding is refused before anything of it is heard. */
+  #checkWorkers(caller: PollCaller, body: PollBody): void {
+    for (const [index, { worker_id }] of body.workers.entries()) {
+      if (this.#core.fleet.get(worker_id)?.bindingId === caller.bindingId) continue
+      throw new Refusal('invalid_field', 'this binding has no such worker', { field: `workers.${index}.worker_id` })
+    }
+  }
+
+  #park(poll: {
+    caller: PollCaller
+    body: PollBody
+    have: ReadonlySet<ClaimId>
+    session: Session
+    signal: AbortSignal
+  }): Promise<PollReply> {
+    const { caller, body, have, session, signal } = poll
+    const { promise, resolve } = deferred<PollReply>()
+    const over = () => {
+      if (session.parked === parked) this.#release(session, [], [])
+    }
+    const gone = () => {
+      const { lastPollAt } = session
+      over()
+      // A poll that its caller gave up is not a completed one.
+      session.lastPollAt = lastPollAt
+    }
+    const parked: Parked = {
+      caller,
+      body,
+      have,
+      cancelTimer: this.#core.clock.after(this.#holdMs(body), over),
+      answer: (reply) => {
+        parked.cancelTimer()
+        signal.removeEventListener('abort', gone)
+        resolve(reply)
+      },
+    }
+    signal.addEventListener('abort', gone, { once: true })
+    session.parked = parked
+    const set = this.#parked.get(caller.projectId) ?? new Set()
+    this.#parked.set(caller.projectId, set.add(session))
+    this.#settle(caller.bindingId)
+    if (session.parked === parked && this.#core.queue.size(caller.projectId) > 0) this.#wake(caller.projectId)
+    return promise
+  }
+
+  /** How long to hold: what the client asked for, less while it holds claims, and no longer than until a told directive is due again. */
+  #holdMs(body: PollBody): number {
+    const { pollHoldMs, pollHoldBusyMs } = this.#core.settings
+    return Math.min(body.wait_ms, body.have.length > 0 ? pollHoldBusyMs : pollHoldMs)
+  }
+
+  /** Answers the binding's poll if there are intents for it or directives that it has not just been told. */
+  #settle(bindingId: BindingId): void {
+    const session = this.#sessions.get(bindingId)
+    const parked = session?.parked
+    if (!session || !parked) return
+    const intents = this.#intents(parked)
+    const directives = this.#directives(parked)
+    const now = this.#core.clock.now()
+    const due = directives.map((it) => (session.told.get(keyOf(it)) ?? Number.NEGATIVE_INFINITY) + REPEAT_MS)
+    if (intents.length > 0 || due.some((at) => at <= now)) {
+      for (const it of directives) session.told.set(keyOf(it), now)
+      this.#release(session, intents, directives)
+    } else if (directives.length > 0) {
+      this.#core.clock.after(Math.min(...due) - now, () => {
+        if (session.parked === parked) this.#settle(bindingId)
+      })
+    } else if (session.told.size > 0) session.told.clear()
+  }
+
+  #release(session: Session, intents: readonly Intent[], directives: readonly Directive[]): void {
+    const parked = session.parked
+    if (!parked) return
+    delete session.parked
+    session.lastPollAt = this.#core.clock.now()
+    this.#parked.get(parked.caller.projectId)?.delete(session)
+    parked.answer(this.#reply(intents, directives))
+  }
+
+  #reply(intents: readonly Intent[], directives: readonly Directive[]): PollReply {
+    const { pollHoldMs } = this.#core.settings
+    return { protocol: PROTOCOL, intents: [...intents], directives: [...directives], limits: limitsOf(pollHoldMs) }
+  }
+
+  /** Live, unconfirmed claims that were made for this poll or for one of the same key whose reply was lost. */
+  #intents(parked: Parked): Intent[] {
+    const intents: Intent[] = []
+    for (const claim of this.#core.live.ofBinding(parked.caller.bindingId)) {
+      if (claim.lease !== 'granted' || claim.claimKey !== parked.body.claim_key) continue
+      if (parked.have.has(claim.id) || !claim.spec) continue
+      intents.push(this.#intent(claim, claim.spec))
+    }
+    return intents
+  }
+
+  #intent(claim: LiveClaim, spec: Buffer): Intent {
+    const { keys, settings } = this.#core
+    return {
+      claim_id: claim.id,
+      epoch: claim.epoch,
+      claim_token: claimToken(keys.tokenKey, claim.id, claim.epoch),
+      worker_id: claim.workerId,
+      lease_ms: settings.leaseMs,
+      confirm_ms: settings.confirmMs,
+      job_id: claim.jobId,
+      attempt: claim.attempt,
+      job: spec.toString('base64'),
+      limits: { stream_bytes: claim.streamBytes, artifact_bytes: limit.artifactBytes },
+    }
+  }
+
+  /** What the worker must do about the claims it named: stop what was cancelled, drop what is not its own any more. */
+  #directives(parked: Parked): Directive[] {
+    const directives: Directive[] = []
+    for (const { claim_id, state } of parked.body.have) {
+      const claim = this.#core.live.get(claim_id)
+      const own = claim?.bindingId === parked.caller.bindingId
+      if (state === 'ended') continue
+      if (!own || !claim) directives.push({ type: 'drop', claim_id })
+      else if (claim.cancelBy !== undefined) {
+        directives.push({ type: 'cancel', claim_id, job_id: claim.jobId, note: claim.cancelBy })
+      }
+    }
+    return directives
+  }
+
+  /** Gathers wakes of one turn, so that many submits lead to one write of claims. */
+  #wake(projectId: ProjectId): void {
+    this.#dirty.add(projectId)
+    if (this.#claiming) return
+    this.#claiming = true
+    void this.#claimAll()
+  }
+
+  async #claimAll(): Promise<void> {
+    // The turn's other commits and polls come in before the first look.
+    await Promise.resolve()
+    while (this.#dirty.size > 0) {
+      const projects = [...this.#dirty]
+      this.#dirty.clear()
+      await Promise.all(projects.map((projectId) => this.#claimFor(projectId)))
+    }
+    this.#claiming = false
+  }
+
+  async #claimFor(projectId: ProjectId): Promise<void> {
+    const openings: Opening[] = []
+    for (const session of this.#parked.get(projectId) ?? []) {
+      if (session.parked && this.#core.queue.size(projectId) > 0) openings.push(...this.#openings(session.parked))
+    }
+    if (openings.length === 0) return
+    const bindings = await claimJobs(this.#core, openings)
+    for (const bindingId of bindings) this.#settle(bindingId)
+  }
+
+  /** Takes jobs out of the queue for each worker of the poll that has room. */
+  #openings(parked: Parked): Opening[] {
+    const { live, queue, clock } = this.#core
+    const { bindingId, projectId } = parked.caller
+    const openings: Opening[] = []
+    for (const { worker_id, free } of parked.body.workers) {
+      const worker = this.#core.fleet.get(worker_id)
+      if (!worker) continue
+      const most = grants(
+        {
+          workerId: worker.id,
+          worker: worker.law,
+          slots: worker.resources.slots,
+          freeSlots: free.slots - this.#unheard(parked, worker.id),
+          held: live.held(bindingId, worker.id),
+        },
+        clock.now(),
+      )
+      for (const job of queue.take(projectId, worker.id, most, clock.now())) {
+        openings.push({ job, worker, claimKey: parked.body.claim_key })
+      }
+    }
+    return openings
+  }
+
+  /** Claims granted to the worker that this poll could not know of: they fill its free slots already. */
+  #unheard(parked: Parked, workerId: WorkerId): number {
+    let count = 0
+    for (const claim of this.#core.live.ofBinding(parked.caller.bindingId)) {
+      if (claim.workerId === workerId && !parked.have.has(claim.id)) count++
+    }
+    return count
+  }
+}
+
+/** After the end of a poll a binding counts as online for this long. */
+const GRACE_MS = 10_000
+
+function keyOf(directive: Directive): string {
+  return `${directive.type} ${directive.claim_id ?? ''}`
+}
+
+export function limitsOf(pollHoldMs: number): Limits {
+  return { chunk_bytes: limit.chunkBytes, poll_hold_ms: pollHoldMs, words_per_call: limit.wordsPerCall }
+}
+
+function deferred<T>(): { promise: Promise<T>; resolve: (value: T) => void } {
+  let resolve: (value: T) => void = () => {}
+  const promise = new Promise<T>((done) => {
+    resolve = done
+  })
+  return { promise, resolve }
+}

@@ -1,0 +1,50 @@
+// All services together, started from the store and closed in order.
+import { Access } from './access.ts'
+import { type Core, createCore, loadCore } from './core.ts'
+import { startExpiry } from './job.ts'
+import { firstStart } from './key.ts'
+import { startSweep } from './lease.ts'
+import type { Parts } from './parts.ts'
+import { Polls } from './poll.ts'
+import { startRetention } from './retention.ts'
+import { Streams } from './stream.ts'
+import { Snapshots } from './worker.ts'
+
+export interface Services {
+  readonly core: Core
+  readonly access: Access
+  readonly polls: Polls
+  readonly streams: Streams
+  readonly snapshots: Snapshots
+  /** There at the first start only. */
+  readonly adminToken?: string
+  /** Answers what waits, stops the clocks; the store and the blobs stay the caller's. */
+  close(): void
+}
+
+export async function startServices(parts: Parts): Promise<Services> {
+  const core = createCore(parts)
+  const access = new Access(core)
+  const polls = new Polls(core)
+  startExpiry(core)
+  await loadCore(core)
+  await access.load()
+  const adminToken = await firstStart(core, access)
+  const stopSweep = startSweep(core)
+  const stopRetention = startRetention(core)
+  return {
+    core,
+    access,
+    polls,
+    streams: new Streams(core),
+    snapshots: new Snapshots(core),
+    ...(adminToken === undefined ? {} : { adminToken }),
+    close() {
+      stopSweep()
+      stopRetention()
+      core.later.close()
+      core.expiring.close()
+      polls.close()
+    },
+  }
+}

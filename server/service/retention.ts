@@ -1,0 +1,32 @@
+// Retention: what ended long ago goes, streams first, so that a crash in between leaves nothing that no row names.
+import { limit } from '../../src/protocol/limit.ts'
+import { every } from '../../src/system/clock.ts'
+import type { Core } from './core.ts'
+
+const PERIOD_MS = 60_000
+/** Jobs removed in one go, so that live traffic is not held up. */
+const BATCH = 100
+
+export function startRetention(core: Core): () => void {
+  return every(core.clock, PERIOD_MS, async () => {
+    try {
+      while ((await removeEnded(core)) === BATCH);
+      await core.store.write((tx) => tx.deleteIdempotency(core.clock.now() - limit.idempotencyKeyMs))
+    } catch (error) {
+      core.log.warn('retention.failed', { error: String(error) })
+    }
+  })
+}
+
+/** Removes a batch of jobs that ended before the retention; answers how many. */
+export async function removeEnded(core: Core): Promise<number> {
+  const ids = await core.store.read((tx) => tx.listEnded(core.clock.now() - core.settings.retentionMs, BATCH))
+  for (const id of ids) {
+    const claims = await core.store.read((tx) => tx.listClaims(id))
+    for (const claim of claims) await core.blobs.remove(claim.id)
+  }
+  await core.store.write(async (tx) => {
+    for (const id of ids) await tx.deleteJob(id)
+  })
+  return ids.length
+}

@@ -1,0 +1,91 @@
+// Rows as consumers see them.
+import type { AttemptView, JobView, WorkerView } from '../../src/protocol/consumer.ts'
+import { fingerprint } from '../../src/seal/fingerprint.ts'
+import type { ClaimRow, JobRow, WorkerRow } from '../store/contract.ts'
+import type { Core } from './core.ts'
+import type { Polls } from './poll.ts'
+
+export function viewJob(core: Core, row: JobRow): JobView {
+  const { law } = row
+  return {
+    id: row.id,
+    project: core.projects.get(row.projectId) ?? row.projectId,
+    state: law.state,
+    version: row.version,
+    digest: row.digest,
+    command: [...row.command],
+    labels: { ...row.labels },
+    priority: row.priority,
+    idempotent: law.policy.idempotent,
+    attempts: law.attempts,
+    created_at: row.createdAt,
+    not_before: law.notBefore,
+    expires_at: row.expiresAt,
+    started_at: row.startedAt,
+    ended_at: law.end?.at,
+    cancel_requested_at: law.cancel?.at,
+    worker: row.workerId,
+    cause: law.end?.cause,
+    rc: law.end?.rc,
+    message: row.message,
+    usage: row.usage,
+    has_result: row.resultClaimId !== undefined,
+  }
+}
+
+export async function viewAttempt(core: Core, row: ClaimRow): Promise<AttemptView> {
+  const streams: AttemptView['streams'] = []
+  for (const name of await core.blobs.list(row.id)) {
+    const { committed } = await core.blobs.stat({ claimId: row.id, name })
+    const report = row.streams?.[name]
+    streams.push({ name, bytes: committed, produced: report?.produced, sha256: report?.sha256, end: report?.end })
+  }
+  return {
+    claim_id: row.id,
+    attempt: row.attempt,
+    epoch: row.epoch,
+    state: row.lease.state,
+    worker: row.workerId,
+    worker_name: core.fleet.get(row.workerId)?.name ?? row.workerId,
+    claimed_at: row.claimedAt,
+    confirmed_at: row.confirmedAt,
+    started_at: row.startedAt,
+    ended_at: row.endedAt,
+    cause: row.cause,
+    rc: row.rc,
+    message: row.message,
+    usage: row.usage,
+    streams,
+    orphan: row.orphan,
+  }
+}
+
+export function viewWorker(core: Core, polls: Polls, row: WorkerRow): WorkerView {
+  return {
+    id: row.id,
+    name: row.name,
+    binding_id: row.bindingId,
+    project: core.projects.get(row.projectId) ?? row.projectId,
+    state: workerState(polls, row),
+    sealing_key: row.sealingKey,
+    signing_key: row.signingKey,
+    fingerprint: fingerprint(row.sealingKey, row.signingKey),
+    labels: { ...row.labels },
+    slots: row.resources.slots,
+    inflight: [...core.live.ofBinding(row.bindingId)].filter((claim) => claim.workerId === row.id).length,
+    load: row.report?.load,
+    version: row.report?.version,
+    os: row.report?.os,
+    arch: row.report?.arch,
+    executor: row.report?.executor,
+    last_poll_at: polls.lastPollAt(row.bindingId),
+  }
+}
+
+/** Trust first, then whether it is there, then what it says of itself. */
+function workerState(polls: Polls, row: WorkerRow): string {
+  if (row.law.state === 'quarantined' || row.law.state === 'revoked') return row.law.state
+  if (!polls.isOnline(row.bindingId)) return 'offline'
+  if (row.report?.state === 'paused' || row.report?.state === 'draining') return row.report.state
+  return 'online'
+}

@@ -1,0 +1,210 @@
+// Words: what workers say about their claims. A batch is one write; each word has its own outcome and disturbs no other.
+import { createHash } from 'node:crypto'
+import canonicalize from 'canonicalize'
+import { type ErrorCode, type ErrorDetails, errorTable } from '../../src/protocol/error.ts'
+import type { BindingId, JobId } from '../../src/protocol/id.ts'
+import { limit } from '../../src/protocol/limit.ts'
+import type { OutcomeReply, StreamReport, WordBody } from '../../src/protocol/orch.ts'
+import { claimToken, sameText } from '../../src/seal/token.ts'
+import { type LeaseEvent, type LeaseStep, stepLease } from '../../src/state/lease.ts'
+import { judgeEnd } from '../../src/state/stream.ts'
+import type { ClaimRow, JobRow, WriteTx } from '../store/contract.ts'
+import { changeClaim, changeJob, changeWorker } from './change.ts'
+import type { Core } from './core.ts'
+
+/** One word with the job and the token that came with it. */
+export interface Word {
+  readonly jobId: JobId
+  readonly token: string
+  readonly body: WordBody
+}
+
+/** Hears a batch of words of one binding and answers an outcome for each, in order. */
+export async function hearWords(
+  core: Core,
+  bindingId: BindingId,
+  words: readonly Word[],
+): Promise<readonly OutcomeReply[]> {
+  const lacks = await Promise.all(words.map((word) => lacking(core, word)))
+  const outcomes = await core.store.write(async (tx) => {
+    const outcomes: OutcomeReply[] = []
+    for (const [index, word] of words.entries()) {
+      const missing = lacks[index]
+      outcomes.push(await hearWord(core, tx, { bindingId, word, ...(missing ? { missing } : {}) }))
+    }
+    return outcomes
+  })
+  for (const [index, { body }] of words.entries()) {
+    const heard = outcomes[index]?.outcome
+    const live = core.live.get(body.claim_id)
+    if (live && (heard === 'accepted' || heard === 'idempotent')) live.heardAt = core.listening.now()
+  }
+  return outcomes
+}
+
+interface Hearing {
+  readonly bindingId: BindingId
+  readonly word: Word
+  /** Streams of a final word that are not whole: what pond has of each. */
+  readonly missing?: Readonly<Record<string, number>>
+}
+
+async function hearWord(core: Core, tx: WriteTx, hearing: Hearing): Promise<OutcomeReply> {
+  const { body, jobId, token } = hearing.word
+  const claim = await tx.getClaim(body.claim_id)
+  if (!claim || claim.bindingId !== hearing.bindingId || claim.jobId !== jobId) {
+    return refuse('not_found', 'this binding has no such claim on this job')
+  }
+  if (!sameText(token, claimToken(core.keys.tokenKey, claim.id, claim.epoch))) {
+    return refuse('forbidden', 'this is not the token of the claim')
+  }
+  if (body.attestation !== undefined) {
+    return refuse('unsupported', 'attestations are not checked here', { field: 'attestation' })
+  }
+  const event = eventOf(body)
+  const step = stepLease(claim.lease, event, core.clock.now())
+  if ('refused' in step) {
+    return step.refused === 'stale'
+      ? outcome('stale', 'stale', 'the claim no longer holds the job')
+      : refuse('not_possible', `a claim that is ${claim.lease.state} cannot be ${body.state}`, {
+          state: claim.lease.state,
+        })
+  }
+  if (hearing.missing && step.job === 'finish') {
+    return refuse('streams_incomplete', 'not all of the streams is here', { streams: hearing.missing })
+  }
+  return apply(core, tx, { claim, step, body })
+}
+
+function eventOf(body: WordBody): Extract<LeaseEvent, { type: 'confirm' | 'decline' | 'finish' }> {
+  switch (body.state) {
+    case 'running':
+      return { type: 'confirm' }
+    case 'declined':
+      return { type: 'decline' }
+    case 'final':
+      return { type: 'finish', digest: digestOf(body) }
+    default:
+      return body.state satisfies never
+  }
+}
+
+/** What a repeat is told by: SHA-256 of the word's canonical form. */
+function digestOf(body: WordBody): string {
+  return createHash('sha256')
+    .update(canonicalize(body) ?? '')
+    .digest('hex')
+}
+
+async function apply(
+  core: Core,
+  tx: WriteTx,
+  heard: { readonly claim: ClaimRow; readonly step: LeaseStep; readonly body: WordBody },
+): Promise<OutcomeReply> {
+  const { claim, step, body } = heard
+  if (step.outcome === 'conflict') return outcome('conflict', 'conflict', 'another result of this claim stands')
+  if (step.outcome === 'stale') {
+    if (step.kept && claim.lease.finalDigest === undefined) await keepOrphan(core, tx, heard)
+    return { ...outcome('stale', 'stale', 'the claim lost its lease'), ...(step.kept ? { kept: true } : {}) }
+  }
+  const row = step.job ? await tx.getJob(claim.jobId) : undefined
+  await changeClaim(core, tx, claim, step, claimPatch(core, claim, body))
+  if (row) await tellJob(core, tx, { row, ...heard })
+  return { outcome: step.outcome }
+}
+
+/** The late final word of a claim that lost only its lease: kept beside the job. */
+async function keepOrphan(
+  core: Core,
+  tx: WriteTx,
+  heard: { readonly claim: ClaimRow; readonly step: LeaseStep; readonly body: WordBody },
+): Promise<void> {
+  const { claim, step, body } = heard
+  await changeClaim(core, tx, claim, step, { ...claimPatch(core, claim, body), orphan: true })
+  if (body.result !== undefined) await tx.putResult(claim.id, body.result)
+}
+
+async function tellJob(
+  core: Core,
+  tx: WriteTx,
+  told: { readonly row: JobRow; readonly claim: ClaimRow; readonly step: LeaseStep; readonly body: WordBody },
+): Promise<void> {
+  const { row, claim, step, body } = told
+  const who = {
+    by: `worker:${claim.workerId}`,
+    claimId: claim.id,
+    ...(body.message === undefined ? {} : { note: body.message }),
+  }
+  const started = body.started_at === undefined ? {} : { startedAt: body.started_at }
+  if (step.job === 'confirm') {
+    const patch = { startedAt: body.started_at ?? core.clock.now() }
+    await changeJob(core, tx, { row, event: { type: 'confirm', claimId: claim.id }, who, patch })
+  } else if (step.job === 'giveBack') {
+    const passOver = { workerId: claim.workerId, until: core.clock.now() + limit.passOverMs }
+    await changeJob(core, tx, { row, event: { type: 'giveBack', claimId: claim.id, passOver }, who })
+    await judgeWorker(core, tx, claim, 'mishap')
+  } else if (step.job === 'finish' && body.cause) {
+    const verdict = { cause: body.cause, ...(body.rc === undefined ? {} : { rc: body.rc }) }
+    const patch: Partial<JobRow> = {
+      ...started,
+      ...(body.message === undefined ? {} : { message: body.message }),
+      ...(body.usage ? { usage: body.usage } : {}),
+      ...(body.result === undefined ? {} : { resultClaimId: claim.id }),
+    }
+    await changeJob(core, tx, { row, event: { type: 'finish', claimId: claim.id, verdict }, who, patch })
+    if (body.result !== undefined) await tx.putResult(claim.id, body.result)
+    await judgeWorker(core, tx, claim, body.cause === 'setup_failed' ? 'mishap' : 'success')
+  }
+}
+
+async function judgeWorker(core: Core, tx: WriteTx, claim: ClaimRow, type: 'mishap' | 'success'): Promise<void> {
+  // A worker in good standing, as nearly all are, costs no read.
+  const known = core.fleet.get(claim.workerId)
+  if (type === 'success' && known?.law.state === 'ready' && known.law.mishaps === 0) return
+  const worker = await tx.getWorker(claim.workerId)
+  if (worker) await changeWorker(core, tx, worker, { type })
+}
+
+function claimPatch(core: Core, claim: ClaimRow, body: WordBody): Partial<ClaimRow> {
+  const now = core.clock.now()
+  if (body.state === 'running') {
+    return claim.confirmedAt === undefined ? { confirmedAt: now, startedAt: body.started_at ?? now } : {}
+  }
+  return {
+    endedAt: body.ended_at ?? now,
+    ...(body.state === 'final' && claim.confirmedAt === undefined ? { confirmedAt: now } : {}),
+    ...(body.started_at === undefined ? {} : { startedAt: body.started_at }),
+    ...(body.cause ? { cause: body.cause } : {}),
+    ...(body.rc === undefined ? {} : { rc: body.rc }),
+    ...(body.message === undefined ? {} : { message: body.message }),
+    ...(body.usage ? { usage: body.usage } : {}),
+    ...(body.streams ? { streams: body.streams } : {}),
+  }
+}
+
+/** Compares a final word's streams with what is stored. It reads files, so it happens before the write. */
+async function lacking(core: Core, word: Word): Promise<Readonly<Record<string, number>> | undefined> {
+  if (word.body.state !== 'final') return undefined
+  const missing: Record<string, number> = {}
+  for (const [name, report] of Object.entries(word.body.streams ?? {}) as [string, StreamReport][]) {
+    if (report.bytes === 0 && report.produced === 0) continue
+    const key = { claimId: word.body.claim_id, name }
+    const { committed } = await core.blobs.stat(key)
+    const sha256 = committed === report.bytes ? await core.blobs.sha256(key) : ''
+    if (judgeEnd(report, { committed, sha256 }) === 'incomplete') missing[name] = committed
+  }
+  return Object.keys(missing).length > 0 ? missing : undefined
+}
+
+function outcome(
+  kind: OutcomeReply['outcome'],
+  code: ErrorCode,
+  message: string,
+  details: ErrorDetails = {},
+): OutcomeReply {
+  return { outcome: kind, error: { code, message, details: { ...details }, help: errorTable[code].help } }
+}
+
+function refuse(code: ErrorCode, message: string, details: ErrorDetails = {}): OutcomeReply {
+  return outcome('refused', code, message, details)
+}
