@@ -13,7 +13,7 @@ export interface ChunkMark {
 
 export interface StreamKey {
   readonly claimId: string
-  /** `stdout`, `stderr`, `stdout.tail`, …; safe in a path after encoding. */
+  /** `stdout`, `stderr`, `stdout.tail`, …; at most 255 bytes once what is not in [a-z0-9._-] is percent-encoded. */
   readonly name: string
 }
 
@@ -28,9 +28,17 @@ export class NoRoomError extends Error {
   override readonly name = 'NoRoomError'
 }
 
+/**
+ * Thrown when the device could not say that bytes are safe, or lost some that were: the stream takes no more until a fresh
+ * process has looked at what is really there. What was acknowledged before can still be read where that is sound.
+ */
+export class BlobBrokenError extends Error {
+  override readonly name = 'BlobBrokenError'
+}
+
 export interface Blobs {
   /**
-   * Appends at exactly `committed` and resolves after fsync; a wrong offset is a programmer's error.
+   * Appends 1 byte to 1 MiB at exactly `committed` and resolves after fsync; a wrong offset is a programmer's error.
    * Calls for one stream must not overlap; calls for different streams may. A failure leaves the stream as it was.
    */
   append(key: StreamKey, mark: Omit<ChunkMark, 'length'>, bytes: Uint8Array): Promise<StreamStat>

@@ -14,7 +14,7 @@ export interface Plan {
   readonly env: Readonly<Record<string, string>>
   /** Bytes for stdin; without it stdin is empty. */
   readonly input?: Uint8Array
-  /** An existing private folder (0700) of this attempt; the executor makes `work`, `home`, `tmp`, `result`, `events` in it. */
+  /** An existing private folder (0700) of this attempt; the executor makes `work`, `home`, `tmp`, the process `result`, `events`. */
   readonly folder: string
 }
 
@@ -40,6 +40,8 @@ export interface Exit {
   readonly rc: number
   readonly signal?: string
   readonly usage: Usage
+  /** Lines of `$POND_EVENTS` that were no JSON object or longer than 64 KiB. */
+  readonly eventsSkipped: number
   /** The bytes of `$POND_RESULT` when it holds valid JSON of at most 1 MiB. */
   readonly result?: Buffer
   /** Why `$POND_RESULT` was not taken, in words. */
@@ -50,6 +52,8 @@ export interface Exit {
 export interface Trace {
   readonly claimId: string
   readonly jobId: string
+  /** With the job's id it marks the environment of each of its processes. */
+  readonly attempt: number
   readonly pid: number
   /** Field 22 of /proc/PID/stat, in clock ticks since boot; the boot id is in front, so a reboot is seen. */
   readonly startTime: string
@@ -75,6 +79,8 @@ export class SetupError extends Error {
 export interface Executor {
   readonly name: string
   readonly rung: TreeRung
+  /** True where `plan.folder` is not used, so that none is made. */
+  readonly folderless?: boolean
   /** Rejects with SetupError when nothing was started. */
   start(plan: Plan, watch: Watch): Promise<Execution>
   /** Kills what is left of a tree that a former swarm started; resolves with how many processes were killed. */

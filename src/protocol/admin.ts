@@ -129,6 +129,7 @@ export const adminRoutes = defineRoutes({
     reply: keyCreated,
     status: 201,
   },
+  listKeys: { method: 'GET', path: '/v1/admin/keys', caller: 'admin', says: 'List keys.', reply: keyList },
   revokeKey: {
     method: 'DELETE',
     path: '/v1/admin/keys/{id}',

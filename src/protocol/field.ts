@@ -28,10 +28,9 @@ export const name = z
     'must be 1 to 63 letters, digits, dots, dashes, spaces or _',
   )
 
-export const streamName = z
-  .string()
-  .regex(/^(stdout|stderr)(\.tail)?$/, 'must be stdout, stderr, stdout.tail or stderr.tail')
-export type StreamName = 'stdout' | 'stderr' | 'stdout.tail' | 'stderr.tail'
+export const streamNames = ['stdout', 'stderr', 'stdout.tail', 'stderr.tail'] as const
+export type StreamName = (typeof streamNames)[number]
+export const streamName = z.enum(streamNames, `must be ${streamNames.join(', ')}`)
 
 export const gpu = z.strictObject({
   uuid: z.string().max(128),

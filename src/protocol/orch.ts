@@ -157,7 +157,7 @@ const word = {
     .string()
     .refine((text) => new TextEncoder().encode(text).length <= limit.resultBytes, 'must not be longer than 1 MiB')
     .optional(),
-  streams: z.record(streamName, streamReport).optional(),
+  streams: z.partialRecord(streamName, streamReport).optional(),
   /** Reserved for the signed statement of what did run; refused until pond checks it. */
   attestation: z.unknown().optional(),
 }

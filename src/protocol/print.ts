@@ -1,6 +1,6 @@
 // The tables of the protocol page, printed from the data that runs. Pure: text comes out, nothing is read or written.
 import { type ErrorRow, errorTable } from './error.ts'
-import { causeTable } from './job.ts'
+import { causeTable, isFinal, jobStates } from './job.ts'
 import { limit } from './limit.ts'
 import { routes } from './route.ts'
 import type { Route } from './shape.ts'
@@ -27,6 +27,13 @@ export function printCauseTable(): string {
   return markdownTable(
     ['Cause', 'Meaning'],
     Object.entries(causeTable).map(([name, says]) => [code(name), says]),
+  )
+}
+
+export function printJobStateTable(): string {
+  return markdownTable(
+    ['State', 'Final'],
+    jobStates.map((state) => [code(state), isFinal(state) ? 'yes' : 'no']),
   )
 }
 

@@ -6,6 +6,7 @@ import { orchRoutes } from './orch.ts'
 import { defineRoutes, nothing } from './shape.ts'
 
 const openRoutes = defineRoutes({
+  healthz: { method: 'GET', path: '/healthz', caller: 'open', says: 'The process answers.', reply: nothing },
   readyz: {
     method: 'GET',
     path: '/readyz',
@@ -13,6 +14,7 @@ const openRoutes = defineRoutes({
     says: 'The store takes writes and there is room.',
     reply: nothing,
   },
+  openapi: { method: 'GET', path: '/openapi.json', caller: 'open', says: 'This table as OpenAPI 3.1.', reply: 'json' },
 })
 
 export const routes = { ...orchRoutes, ...consumerRoutes, ...adminRoutes, ...openRoutes }

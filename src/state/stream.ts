@@ -9,7 +9,7 @@ export interface Stream {
   readonly state: StreamState
   /** Bytes that are stored for good. */
   readonly committed: number
-  /** The most that is ever stored. */
+  /** The most that is stored from now on; it may lie under what is stored already. */
   readonly cap: number
 }
 
@@ -62,7 +62,8 @@ function take(stream: Stream, event: StreamEvents['chunk']): Answer {
   if (event.offset > stream.committed) return refused('gap')
   const skip = Math.min(stream.committed - event.offset, event.length)
   const fresh = event.length - skip
-  const length = Math.min(fresh, stream.cap - stream.committed)
+  const room = Math.max(0, stream.cap - stream.committed)
+  const length = Math.min(fresh, room)
   return {
     stream: openStream(stream.committed + length, stream.cap),
     append: { skip, length },

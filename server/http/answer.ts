@@ -1,0 +1,75 @@
+// One request, one reply: find the route, ask who calls, parse, hand over; every refusal and every fault leaves through the same door.
+import { type ErrorBody, type ErrorCode, errorTable, Refusal } from '../../src/protocol/error.ts'
+import { matchRoute, routes } from '../../src/protocol/route.ts'
+import type { Route } from '../../src/protocol/shape.ts'
+import { BlobBrokenError, NoRoomError } from '../blob/contract.ts'
+import { authorise } from '../service/access.ts'
+import type { Services } from '../service/pond.ts'
+import { StoreFailing, StoreFull } from '../store/contract.ts'
+import { handlers } from './handler.ts'
+import { jsonReply, type PondReply, type PondRequest } from './message.ts'
+import { parseRequest } from './parse.ts'
+
+/** Answers any request; it never rejects. */
+export async function answer(services: Services, request: PondRequest): Promise<PondReply> {
+  try {
+    return await route(services, request)
+  } catch (error) {
+    return refuse(services, error)
+  }
+}
+
+async function route(services: Services, request: PondRequest): Promise<PondReply> {
+  const found = matchRoute(request.method, request.path)
+  if (found === undefined) throw new Refusal('not_found', `there is no ${request.path} here`)
+  if (found === 'other method') throw new Refusal('method_not_allowed', `${request.path} is not for ${request.method}`)
+  const row: Route = routes[found.name]
+  const identity =
+    row.caller === 'open' || row.caller === 'pair' ? nobody : await services.access.identify(bearer(request))
+  authorise(row.caller, identity)
+  const handler = handlers[found.name] as AnyHandler | undefined
+  if (row.reserved || !handler) throw new Refusal('unsupported', `${request.path} is not served by this pond`)
+  const parsed = parseRequest(found.name, { ...request, params: found.params })
+  return await handler(services, { ...parsed, identity, request })
+}
+
+/** The table of routes gave the schemas, so what was parsed is what the route's handler takes. */
+type AnyHandler = (services: Services, asked: object) => Promise<PondReply>
+
+const nobody = { kind: 'nobody' } as const
+
+function bearer(request: PondRequest): string | undefined {
+  const header = request.headers.authorization
+  if (header === undefined) return undefined
+  const [, token] = /^Bearer ([A-Za-z0-9_-]{1,128})$/i.exec(header) ?? []
+  if (token === undefined) throw new Refusal('unauthenticated', 'Authorization must be Bearer and a token')
+  return token
+}
+
+/** The one place where errors become replies. Faults are logged with the request id and told to nobody. */
+export function refuse(services: Services, error: unknown): PondReply {
+  const { code, message, details } = refusalOf(error)
+  const requestId = `req_${services.core.newId()}`
+  if (code === 'internal') {
+    services.core.log.error('request.fault', {
+      request_id: requestId,
+      error: error instanceof Error ? (error.stack ?? '') : String(error),
+    })
+  }
+  const row = errorTable[code]
+  const body: ErrorBody = { error: { code, message, details, help: row.help }, request_id: requestId }
+  return jsonReply(row.status, body, {
+    'x-request-id': requestId,
+    ...(row.retry === 'later' ? { 'retry-after': '1' } : {}),
+  })
+}
+
+function refusalOf(error: unknown): { code: ErrorCode; message: string; details: Refusal['details'] } {
+  if (error instanceof Refusal) return error
+  if (error instanceof StoreFull || error instanceof NoRoomError) {
+    return { code: 'disk_full', message: 'pond has no room left', details: {} }
+  }
+  if (error instanceof StoreFailing || error instanceof BlobBrokenError)
+    return { code: 'store_failing', message: 'the write was not taken', details: {} }
+  return { code: 'internal', message: 'a fault in pond', details: {} }
+}

@@ -1,0 +1,120 @@
+// Fastify in front of a pond: sockets, TLS, limits on what comes in, headers on what goes out. What a call means is decided behind it.
+import { Readable } from 'node:stream'
+import cors from '@fastify/cors'
+import helmet from '@fastify/helmet'
+import fastify, { type FastifyReply, type FastifyRequest } from 'fastify'
+import { Refusal } from '../../src/protocol/error.ts'
+import { limit } from '../../src/protocol/limit.ts'
+import { routes } from '../../src/protocol/route.ts'
+import type { Route } from '../../src/protocol/shape.ts'
+import type { Pond } from '../pond.ts'
+import { refuse } from './answer.ts'
+import type { PondReply } from './message.ts'
+
+export interface FrontOptions {
+  readonly host: string
+  readonly port: number
+  /** PEM texts. */
+  readonly tls?: { readonly cert: string; readonly key: string }
+  /** Networks whose forwarded headers are believed. */
+  readonly trustProxy?: string
+  readonly corsOrigins?: readonly string[]
+}
+
+export interface Front {
+  /** The base URL that clients on this host use. */
+  readonly url: string
+  /** Stops listening, waits for calls under way. */
+  close(): Promise<void>
+}
+
+/** A request must have come in whole after this. Polls and followed streams wait in the reply, not here. */
+const REQUEST_MS = 60_000
+/** Longer than a hold, so that a client's idle connection is not cut under its next poll. */
+const KEEP_ALIVE_MS = 75_000
+/** Room above the biggest legal body, so that the refusal comes from the table with its figures. */
+const BODY_SLACK_BYTES = 64 * 1024
+
+export async function openFront(pond: Pond, options: FrontOptions): Promise<Front> {
+  const app = fastify({
+    ...(options.tls ? { https: options.tls } : {}),
+    ...(options.trustProxy === undefined ? {} : { trustProxy: options.trustProxy }),
+    logger: false,
+    bodyLimit: limit.bodyBytes + BODY_SLACK_BYTES,
+    requestTimeout: REQUEST_MS,
+    keepAliveTimeout: KEEP_ALIVE_MS,
+    forceCloseConnections: true,
+    exposeHeadRoutes: false,
+    routerOptions: { maxParamLength: 512 },
+  })
+  await app.register(helmet, { crossOriginResourcePolicy: false })
+  if (options.corsOrigins?.length) {
+    const exposedHeaders = ['Location', 'X-Request-Id', 'Pond-Attempt', 'Pond-Next-Offset', 'Pond-End', 'Retry-After']
+    await app.register(cors, {
+      origin: [...options.corsOrigins],
+      methods: ['GET', 'POST', 'PUT', 'DELETE'],
+      exposedHeaders,
+    })
+  }
+  app.removeAllContentTypeParsers()
+  app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body))
+  const handle = (request: FastifyRequest, reply: FastifyReply) => serve(pond, request, reply)
+  for (const route of Object.values(routes) as readonly Route[]) {
+    app.route({ method: route.method, url: route.path.replace(/\{(\w+)\}/g, ':$1'), handler: handle })
+  }
+  app.setNotFoundHandler(handle)
+  app.setErrorHandler((error, _request, reply) => send(reply, refuse(pond.services, refusalOf(error))))
+  await app.listen({ host: options.host, port: options.port, backlog: 4096 })
+  return { url: urlOf(app.server.address(), options), close: () => app.close() }
+}
+
+async function serve(pond: Pond, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+  const left = new AbortController()
+  reply.raw.once('close', () => {
+    if (!reply.raw.writableFinished) left.abort()
+  })
+  const answer = await pond.answer({
+    method: request.method,
+    path: pathOf(request.url),
+    query: request.query as Record<string, string>,
+    headers: request.headers as Record<string, string | undefined>,
+    ...(request.body instanceof Uint8Array ? { body: request.body } : {}),
+    signal: left.signal,
+  })
+  return send(reply, answer)
+}
+
+function send(reply: FastifyReply, answer: PondReply): FastifyReply {
+  const { body } = answer
+  const whole = typeof body === 'string' || body instanceof Uint8Array
+  return reply
+    .code(answer.status)
+    .headers(answer.headers)
+    .send(whole ? body : Readable.from(body, { objectMode: false }))
+}
+
+function pathOf(url: string): string {
+  const end = url.indexOf('?')
+  return end < 0 ? url : url.slice(0, end)
+}
+
+/** What Fastify itself refuses, in the words of the table. */
+function refusalOf(error: unknown): unknown {
+  const code = error instanceof Error && 'code' in error ? error.code : undefined
+  const status = error instanceof Error && 'statusCode' in error ? error.statusCode : undefined
+  if (code === 'FST_ERR_CTP_BODY_TOO_LARGE') {
+    return new Refusal('body_too_large', 'the body is too large', { most: limit.bodyBytes })
+  }
+  if (status === 408) return new Refusal('body_timeout', 'the body came too slowly')
+  if (typeof status === 'number' && status >= 400 && status < 500) {
+    return new Refusal('malformed', error instanceof Error ? error.message : 'the request is not valid')
+  }
+  return error
+}
+
+function urlOf(address: ReturnType<import('node:net').Server['address']>, options: FrontOptions): string {
+  if (address === null || typeof address === 'string') throw new Error('a listening server has a port')
+  const any = options.host === '0.0.0.0' || options.host === '::'
+  const host = any ? '127.0.0.1' : options.host.includes(':') ? `[${options.host}]` : options.host
+  return `${options.tls ? 'https' : 'http'}://${host}:${address.port}`
+}

@@ -1,0 +1,257 @@
+// One handler per route: from what was asked to the service that does it, and from its answer to a reply. No rule lives here.
+import { Refusal } from '../../src/protocol/error.ts'
+import type { ProjectId } from '../../src/protocol/id.ts'
+import { openApi } from '../../src/protocol/openapi.ts'
+import type { BodyOf, ParamsOf, QueryOf, RouteName } from '../../src/protocol/route.ts'
+import { PROTOCOL } from '../../src/protocol/version.ts'
+import type { Identity } from '../service/access.ts'
+import { listAudit } from '../service/audit.ts'
+import * as binding from '../service/binding.ts'
+import { followJob, followProject } from '../service/event.ts'
+import * as job from '../service/job.ts'
+import * as key from '../service/key.ts'
+import * as pairing from '../service/pairing.ts'
+import type { Services } from '../service/pond.ts'
+import { submitJobs } from '../service/submit.ts'
+import { hearTelemetry } from '../service/telemetry.ts'
+import { viewAttempt, viewJob } from '../service/view.ts'
+import { hearWords } from '../service/word.ts'
+import { listWorkers } from '../service/worker.ts'
+import { bytesReply, eventsReply, jsonReply, type PondReply, type PondRequest } from './message.ts'
+import { listChunks, readStream } from './stream.ts'
+
+export interface Asked<N extends RouteName> {
+  readonly params: ParamsOf<N>
+  readonly query: QueryOf<N>
+  readonly body: BodyOf<N>
+  readonly raw: unknown
+  readonly identity: Identity
+  readonly request: PondRequest
+}
+
+export type Handler<N extends RouteName> = (services: Services, asked: Asked<N>) => Promise<PondReply>
+
+/** Routes that are served; the others hold their place. */
+export const handlers: { readonly [N in RouteName]?: Handler<N> } = {
+  pair: async ({ core, access }, { body }) => jsonReply(200, await pairing.pair(core, access, body)),
+  poll: async ({ polls }, asked) =>
+    jsonReply(200, await polls.poll(bindingOf(asked.identity), asked.body, asked.request.signal)),
+  async sendWords({ core }, { body, identity }) {
+    const words = body.words.map(({ job_id, claim_token, ...word }) => ({
+      jobId: job_id,
+      token: claim_token,
+      body: word,
+    }))
+    return jsonReply(200, { outcomes: await hearWords(core, bindingOf(identity).bindingId, words) })
+  },
+  async sendWord({ core }, { params, body, identity, request }) {
+    const word = { jobId: params.id, token: claimTokenOf(request), body }
+    const [outcome] = await hearWords(core, bindingOf(identity).bindingId, [word])
+    if (!outcome) throw new Error('a word has an outcome')
+    return wordReply(outcome)
+  },
+  async sendChunk({ streams }, { params, query, body, identity, request }) {
+    const caller = { ...bindingOf(identity), jobId: params.id, claimId: query.claim, token: claimTokenOf(request) }
+    return jsonReply(200, await streams.append(caller, query, body))
+  },
+  async sendTelemetry({ core }, { params, body, identity, request }) {
+    const caller = { ...bindingOf(identity), jobId: params.id, claimId: body.claim_id, token: claimTokenOf(request) }
+    return jsonReply(200, await hearTelemetry(core, caller, body))
+  },
+  sendSnapshot: async ({ snapshots }, { body, identity }) =>
+    jsonReply(200, await snapshots.hear(bindingOf(identity).bindingId, body)),
+  async unpair(services, { identity }) {
+    const { bindingId } = bindingOf(identity)
+    await binding.revokeBinding(services, bindingId, `binding:${bindingId}`)
+    return jsonReply(200, {})
+  },
+  orchWhoami: async ({ core, polls }, { identity }) =>
+    jsonReply(200, await binding.describeBinding(core, polls, bindingOf(identity).bindingId)),
+
+  async submitJob({ core }, { body, raw, identity, request }) {
+    const batch = 'jobs' in body
+    const specs = batch ? body.jobs : [body]
+    const raws = batch ? (raw as { jobs: readonly unknown[] }).jobs : [raw]
+    const idempotencyKey = idempotencyKeyOf(request)
+    const rows = await submitJobs(core, {
+      projectId: projectOf(core, identity, request),
+      by: byOf(identity),
+      jobs: specs.map((spec, index) => ({ spec, raw: raws[index] })),
+      batch,
+      ...(idempotencyKey === undefined ? {} : { idempotencyKey }),
+    })
+    const [first] = rows
+    if (batch || !first) return jsonReply(201, { items: rows.map((row) => viewJob(core, row)) })
+    return jsonReply(201, viewJob(core, first), { location: `/v1/jobs/${first.id}` })
+  },
+  listJobs: async ({ core }, { query, identity, request }) =>
+    jsonReply(200, await job.listJobs(core, scopeOf(core, identity, request), query)),
+  async getJob({ core }, { params, query, identity, request }) {
+    const asked = { scope: reachOf(identity), id: params.id, waitMs: query.wait_ms ?? 0, above: query.above }
+    return jsonReply(200, await job.awaitJob(core, { ...asked, signal: request.signal }))
+  },
+  async getJobSpec({ core }, { params, identity }) {
+    await job.readJob(core, reachOf(identity), params.id)
+    const spec = await core.store.read((tx) => tx.getSpec(params.id))
+    return bytesReply(200, spec ?? new Uint8Array(), { 'content-type': 'application/json; charset=utf-8' })
+  },
+  async listTransitions({ core }, { params, identity }) {
+    await job.readJob(core, reachOf(identity), params.id)
+    const rows = await core.store.read((tx) => tx.listTransitions(params.id))
+    const items = rows.map(({ jobId: _, from, claimId, ...row }) => ({ ...row, from: from ?? null, claim_id: claimId }))
+    return jsonReply(200, { items })
+  },
+  async listAttempts({ core }, { params, identity }) {
+    await job.readJob(core, reachOf(identity), params.id)
+    const rows = await core.store.read((tx) => tx.listClaims(params.id))
+    return jsonReply(200, { items: await Promise.all(rows.map((row) => viewAttempt(core, row))) })
+  },
+  async getResult({ core }, { params, identity }) {
+    const row = await job.readJob(core, reachOf(identity), params.id)
+    if (!row.law.end) throw new Refusal('not_final', `the job is ${row.law.state}`, { state: row.law.state })
+    const claimId = row.resultClaimId
+    const text = claimId && (await core.store.read((tx) => tx.getResult(claimId)))
+    if (text === undefined) throw new Refusal('not_found', 'the job wrote no result', { reason: 'no_result' })
+    return bytesReply(200, text, { 'content-type': 'application/json; charset=utf-8' })
+  },
+  cancelJob: async ({ core }, { params, identity }) =>
+    jsonReply(200, await job.cancelJob(core, reachOf(identity), params.id, byOf(identity))),
+  readStream: ({ core }, { params, query, identity, request }) =>
+    readStream(core, { scope: reachOf(identity), jobId: params.id, name: params.name, query, request }),
+  listChunks: async ({ core }, { params, query, identity }) =>
+    jsonReply(200, await listChunks(core, { scope: reachOf(identity), jobId: params.id, name: params.name, query })),
+  async followJob({ core }, { params, identity, request }) {
+    const scope = reachOf(identity)
+    await job.readJob(core, scope, params.id)
+    const lastVersion = Number.parseInt(request.headers['last-event-id'] ?? '0', 10) || 0
+    return eventsReply(followJob(core, { scope, id: params.id, lastVersion, signal: request.signal }))
+  },
+  async followJobs({ core }, { query, identity, request }) {
+    const label = query.label === undefined ? undefined : job.parseLabel(query.label)
+    const projectId = projectOf(core, identity, request)
+    return eventsReply(followProject(core, { projectId, label, signal: request.signal }))
+  },
+  listWorkers: async ({ core, polls }, { identity, request }) =>
+    jsonReply(200, listWorkers(core, polls, scopeOf(core, identity, request))),
+  whoami: async ({ core }, { identity }) => jsonReply(200, await describeCaller(core, identity)),
+
+  createProject: async ({ core }, { body, identity }) =>
+    jsonReply(201, await key.createProject(core, body.name, byOf(identity))),
+  listProjects: async ({ core }) => jsonReply(200, await key.listProjects(core)),
+  createKey: async ({ core, access }, { body, identity }) =>
+    jsonReply(201, await key.createKey(core, access, body, byOf(identity))),
+  listKeys: async ({ core }) => jsonReply(200, await key.listKeys(core)),
+  revokeKey: async ({ core, access }, { params, identity }) =>
+    jsonReply(200, await key.revokeKey(core, access, params.id, byOf(identity))),
+  async createPairingCode({ core }, { body, identity }) {
+    const projectId = key.projectByName(core, body.project ?? key.DEFAULT_PROJECT)
+    const asked = { ...body, projectId, by: adminOf(identity), expiresMs: body.expires_ms }
+    return jsonReply(201, await pairing.createPairingCode(core, asked))
+  },
+  listPairingCodes: async ({ core }) => jsonReply(200, await pairing.listPairingCodes(core)),
+  revokePairingCode: async ({ core }, { params, identity }) =>
+    jsonReply(200, await pairing.revokePairingCode(core, params.id, adminOf(identity))),
+  listBindings: async ({ core, polls }) => jsonReply(200, await binding.listBindings(core, polls)),
+  getBinding: async ({ core, polls }, { params }) => jsonReply(200, await binding.getBinding(core, polls, params.id)),
+  revokeBinding: async (services, { params, identity }) =>
+    jsonReply(200, await binding.revokeBinding(services, params.id, byOf(identity))),
+  listAllWorkers: async ({ core, polls }) => jsonReply(200, listWorkers(core, polls, 'all')),
+  listAllJobs: async ({ core }, { query }) => jsonReply(200, await job.listJobs(core, 'all', query)),
+  listAudit: async ({ core }, { query }) => jsonReply(200, await listAudit(core, query)),
+
+  healthz: async () => jsonReply(200, {}),
+  async readyz({ core }) {
+    if ((await core.blobs.roomBytes()) <= 0) throw new Refusal('disk_full', 'there is no room left')
+    await core.store.write(async () => {})
+    return jsonReply(200, {})
+  },
+  openapi: async () => jsonReply(200, openApi()),
+}
+
+/** The status of a single word follows its outcome. */
+function wordReply(outcome: Awaited<ReturnType<typeof hearWords>>[number]): PondReply {
+  switch (outcome.outcome) {
+    case 'accepted':
+    case 'idempotent':
+      return jsonReply(200, outcome)
+    case 'conflict':
+    case 'stale':
+    case 'refused': {
+      const { code, message, details } = outcome.error ?? { code: 'internal', message: 'refused', details: {} }
+      throw new Refusal(code as Refusal['code'], message, {
+        ...details,
+        outcome: outcome.outcome,
+        kept: outcome.kept ?? false,
+      })
+    }
+    default:
+      return outcome.outcome satisfies never
+  }
+}
+
+function bindingOf(identity: Identity) {
+  if (identity.kind !== 'binding') throw new Error('the route is for bindings')
+  return identity
+}
+
+function adminOf(identity: Identity) {
+  if (identity.kind !== 'admin') throw new Error('the route is for admins')
+  return identity.keyId
+}
+
+function byOf(identity: Identity): string {
+  switch (identity.kind) {
+    case 'admin':
+    case 'key':
+      return `${identity.kind}:${identity.keyId}`
+    case 'binding':
+      return `binding:${identity.bindingId}`
+    case 'nobody':
+      return 'nobody'
+    default:
+      return identity satisfies never
+  }
+}
+
+/** The jobs that a caller may reach by id. */
+function reachOf(identity: Identity): job.Scope {
+  return identity.kind === 'key' ? identity.projectId : 'all'
+}
+
+/** The project that a call without an id is about: the key's own, or the one an admin names in Pond-Project. */
+function projectOf(core: Services['core'], identity: Identity, request: PondRequest): ProjectId {
+  const named = request.headers['pond-project']
+  if (identity.kind !== 'key') return key.projectByName(core, named ?? key.DEFAULT_PROJECT)
+  if (named !== undefined && core.projects.get(identity.projectId) !== named) {
+    throw new Refusal('forbidden', `this key is not of project ${named}`, { field: 'pond-project' })
+  }
+  return identity.projectId
+}
+
+/** Lists are of one project, for an admin too; the admin's own routes list all. */
+function scopeOf(core: Services['core'], identity: Identity, request: PondRequest): job.Scope {
+  return projectOf(core, identity, request)
+}
+
+function claimTokenOf(request: PondRequest): string {
+  const token = request.headers['x-claim-token']
+  if (token === undefined) throw new Refusal('unauthenticated', 'this call needs the claim token as X-Claim-Token')
+  return token
+}
+
+function idempotencyKeyOf(request: PondRequest): string | undefined {
+  const value = request.headers['idempotency-key']
+  if (value === undefined) return undefined
+  if (/^[\x21-\x7e]{1,255}$/.test(value)) return value
+  throw new Refusal('invalid_field', 'Idempotency-Key must be 1 to 255 printable characters', {
+    field: 'idempotency-key',
+  })
+}
+
+async function describeCaller(core: Services['core'], identity: Identity) {
+  if (identity.kind !== 'admin' && identity.kind !== 'key') throw new Error('the route is for keys')
+  const row = await core.store.read((tx) => tx.getKey(identity.keyId))
+  if (!row) throw new Refusal('unauthenticated', 'the key was removed')
+  const { kind, id, name, project, scopes, expires_at } = key.viewKey(core, row)
+  return { kind: kind === 'admin' ? 'admin' : 'key', id, name, project, scopes, protocol: PROTOCOL, expires_at }
+}

@@ -1,0 +1,90 @@
+// From bytes and strings to what a route's schemas promise. The first thing that is wrong is refused, by the name of its field.
+import { z } from 'zod'
+import { submitBatch } from '../../src/protocol/consumer.ts'
+import { Refusal } from '../../src/protocol/error.ts'
+import { jobSpec } from '../../src/protocol/job.ts'
+import { limit } from '../../src/protocol/limit.ts'
+import { type RouteName, routes } from '../../src/protocol/route.ts'
+import type { Route } from '../../src/protocol/shape.ts'
+
+export interface Parsed {
+  readonly params: Readonly<Record<string, unknown>>
+  readonly query: unknown
+  /** As the schema gives it; bytes for a raw body. */
+  readonly body: unknown
+  /** The JSON as it came, before the schema. */
+  readonly raw: unknown
+}
+
+export function parseRequest(
+  name: RouteName,
+  request: {
+    readonly params: Readonly<Record<string, string>>
+    readonly query: Readonly<Record<string, string>>
+    readonly body?: Uint8Array
+  },
+): Parsed {
+  const route: Route = routes[name]
+  const params = Object.fromEntries(
+    Object.entries(route.params ?? {}).map(([key, schema]) => [key, parseParam(schema, key, request.params[key])]),
+  )
+  const query = parse(route.query ?? none, request.query, '')
+  if (route.body === 'bytes') return { params, query, body: request.body ?? new Uint8Array(), raw: undefined }
+  if (!route.body) return { params, query, body: undefined, raw: undefined }
+  const raw = readJson(request.body)
+  return { params, query, body: parse(schemaFor(name, route.body, raw), raw, ''), raw }
+}
+
+const none = z.strictObject({})
+
+/** A union would answer with the faults of both branches; the caller's own words say which branch is meant. */
+function schemaFor(name: RouteName, schema: z.ZodType, raw: unknown): z.ZodType {
+  if (name !== 'submitJob') return schema
+  return typeof raw === 'object' && raw !== null && 'jobs' in raw ? submitBatch : jobSpec
+}
+
+function readJson(body: Uint8Array | undefined): unknown {
+  const bytes = body ?? new Uint8Array()
+  if (bytes.length > limit.bodyBytes) {
+    const details = { most: limit.bodyBytes, got: bytes.length }
+    throw new Refusal('body_too_large', `a JSON body must not be longer than ${limit.bodyBytes} bytes`, details)
+  }
+  if (bytes.length === 0) return {}
+  try {
+    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes))
+  } catch (error) {
+    throw new Refusal('malformed', `the body is no JSON: ${error instanceof Error ? error.message : String(error)}`)
+  }
+}
+
+/** An id that cannot be one names nothing, so it is not found rather than malformed. */
+function parseParam(schema: z.ZodType, key: string, value: string | undefined): unknown {
+  const result = schema.safeParse(value)
+  if (result.success) return result.data
+  throw new Refusal(
+    'not_found',
+    `${key} ${JSON.stringify(value)} ${result.error.issues[0]?.message ?? 'is not valid'}`,
+    {
+      field: key,
+    },
+  )
+}
+
+function parse(schema: z.ZodType, value: unknown, prefix: string): unknown {
+  const result = schema.safeParse(value)
+  if (result.success) return result.data
+  throw refusalOf(result.error, prefix)
+}
+
+function refusalOf(error: z.ZodError, prefix: string): Refusal {
+  const issue = error.issues[0]
+  if (!issue) return new Refusal('malformed', 'the request is not valid')
+  const path = [...(prefix ? [prefix] : []), ...issue.path.map(String)]
+  if (issue.code === 'unrecognized_keys') {
+    const field = [...path, issue.keys[0]].join('.')
+    return new Refusal('unknown_field', `${field} is not a field here`, { field })
+  }
+  const field = path.join('.') || 'body'
+  const index = path[0] === 'jobs' && path[1] !== undefined ? { index: Number(path[1]) } : {}
+  return new Refusal('invalid_field', `${field}: ${issue.message}`, { field, ...index })
+}

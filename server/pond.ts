@@ -1,0 +1,28 @@
+// createPond: the whole server without a socket.
+import { answer } from './http/answer.ts'
+import type { PondReply, PondRequest } from './http/message.ts'
+import { defaultSettings, type Parts, type Settings } from './service/parts.ts'
+import { type Services, startServices } from './service/pond.ts'
+
+export interface Pond {
+  /** Answers one request; never rejects. */
+  answer(request: PondRequest): Promise<PondReply>
+  /** The first admin token, at the first start only. */
+  readonly adminToken?: string
+  readonly services: Services
+  /** Answers parked polls and stops the clocks. Store and blobs stay the caller's. */
+  close(): void
+}
+
+/** Starts pond from its store. Every clock, random number and disk comes in with `parts`. */
+export async function createPond(
+  parts: Omit<Parts, 'settings'> & { readonly settings?: Partial<Settings> },
+): Promise<Pond> {
+  const services = await startServices({ ...parts, settings: { ...defaultSettings, ...parts.settings } })
+  return {
+    answer: (request) => answer(services, request),
+    ...(services.adminToken === undefined ? {} : { adminToken: services.adminToken }),
+    services,
+    close: () => services.close(),
+  }
+}

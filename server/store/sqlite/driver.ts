@@ -1,0 +1,33 @@
+// The SQLite package behind the few calls that the store needs, in the shape of node:sqlite, which can replace it.
+import { DatabaseSync } from '@photostructure/sqlite'
+
+export type Value = string | number | null | Uint8Array
+
+export interface Statement {
+  run(...values: readonly Value[]): { readonly changes: number | bigint }
+  get(...values: readonly Value[]): unknown
+  all(...values: readonly Value[]): readonly unknown[]
+}
+
+export interface Handle {
+  exec(sql: string): void
+  prepare(sql: string): Statement
+  /** False outside a transaction, and once SQLite has dropped one by itself. */
+  readonly isTransaction: boolean
+  close(): void
+}
+
+export type OpenHandle = (file: string, options: { readonly readOnly: boolean }) => Handle
+
+export const openHandle: OpenHandle = (file, options) => new DatabaseSync(file, options)
+
+// https://sqlite.org/rescode.html: the low byte is the primary code.
+const SQLITE_FULL = 13
+const SQLITE_IOERR_FSYNC = 1034
+const SQLITE_IOERR_DIR_FSYNC = 1290
+
+export function blameOf(error: unknown): 'full' | 'fsync' | 'other' {
+  const code = error instanceof Error && 'errcode' in error && typeof error.errcode === 'number' ? error.errcode : 0
+  if ((code & 0xff) === SQLITE_FULL) return 'full'
+  return code === SQLITE_IOERR_FSYNC || code === SQLITE_IOERR_DIR_FSYNC ? 'fsync' : 'other'
+}

@@ -1,0 +1,272 @@
+// Jobs, their exact bytes and their transitions, as rows of SQLite.
+import assert from 'node:assert/strict'
+import type { ClaimId, JobId, ProjectId, WorkerId } from '../../../src/protocol/id.ts'
+import { type Cause, type JobState, jobStates } from '../../../src/protocol/job.ts'
+import type { JobFilter, JobRow, QueuedRow, TransitionRow, UsageRow } from '../contract.ts'
+import { fromJson, given, toJson } from './column.ts'
+import type { Connection } from './connection.ts'
+
+interface RawJob {
+  readonly id: JobId
+  readonly project_id: ProjectId
+  readonly state: JobState
+  readonly epoch: number
+  readonly attempts: number
+  readonly claim_id: string | null
+  readonly not_before: number | null
+  readonly cancel_at: number | null
+  readonly cancel_by: string | null
+  readonly end_cause: Cause | null
+  readonly end_rc: number | null
+  readonly end_at: number | null
+  readonly passed_over: string
+  readonly version: number
+  readonly priority: number
+  readonly stream_bytes: number
+  readonly created_at: number
+  readonly expires_at: number | null
+  readonly started_at: number | null
+  readonly worker_id: WorkerId | null
+  readonly message: string | null
+  readonly usage: string | null
+  readonly result_claim_id: ClaimId | null
+  readonly digest: string
+  readonly policy: string
+  readonly labels: string
+  readonly command: string
+}
+
+interface RawTransition {
+  readonly job_id: JobId
+  readonly version: number
+  readonly at: number
+  readonly from_state: JobState | null
+  readonly to_state: JobState
+  readonly who: string
+  readonly cause: Cause | null
+  readonly note: string | null
+  readonly claim_id: ClaimId | null
+}
+
+interface RawQueued {
+  readonly id: JobId
+  readonly project_id: ProjectId
+  readonly priority: number
+  readonly passed_over: string
+  readonly not_before: number | null
+  readonly expires_at: number | null
+}
+
+const lawOf = (raw: RawJob): JobRow['law'] => ({
+  state: raw.state,
+  epoch: raw.epoch,
+  attempts: raw.attempts,
+  policy: fromJson(raw.policy),
+  ...given({ claimId: raw.claim_id, notBefore: raw.not_before }),
+  ...(raw.cancel_at === null || raw.cancel_by === null ? {} : { cancel: { at: raw.cancel_at, by: raw.cancel_by } }),
+  ...(raw.end_at === null || raw.end_cause === null
+    ? {}
+    : { end: { cause: raw.end_cause, ...given({ rc: raw.end_rc }), at: raw.end_at } }),
+  passedOver: fromJson(raw.passed_over),
+})
+
+const jobOf = (raw: RawJob): JobRow => ({
+  id: raw.id,
+  projectId: raw.project_id,
+  law: lawOf(raw),
+  version: raw.version,
+  priority: raw.priority,
+  command: fromJson(raw.command),
+  labels: fromJson(raw.labels),
+  digest: raw.digest,
+  streamBytes: raw.stream_bytes,
+  createdAt: raw.created_at,
+  ...given({
+    expiresAt: raw.expires_at,
+    startedAt: raw.started_at,
+    workerId: raw.worker_id,
+    message: raw.message,
+    usage: fromJson<UsageRow>(raw.usage),
+    resultClaimId: raw.result_claim_id,
+  }),
+})
+
+const transitionOf = (raw: RawTransition): TransitionRow => ({
+  jobId: raw.job_id,
+  version: raw.version,
+  at: raw.at,
+  ...given({ from: raw.from_state }),
+  to: raw.to_state,
+  by: raw.who,
+  ...given({ cause: raw.cause, note: raw.note, claimId: raw.claim_id }),
+})
+
+const queuedOf = (raw: RawQueued): QueuedRow => ({
+  id: raw.id,
+  projectId: raw.project_id,
+  priority: raw.priority,
+  passedOver: fromJson(raw.passed_over),
+  ...given({ notBefore: raw.not_before, expiresAt: raw.expires_at }),
+})
+
+const select = `
+  select id, project_id, state, epoch, attempts, claim_id, not_before, cancel_at, cancel_by, end_cause, end_rc, end_at,
+    passed_over, version, priority, stream_bytes, created_at, expires_at, started_at, worker_id, message, usage, result_claim_id,
+    digest, policy, labels, command
+  from jobs join job_specs on job_id = id
+  where id = ?`
+
+/** The columns that change, in the order of the statements. */
+const changing = ({ law, ...row }: JobRow) => [
+  ...[law.state, law.epoch, law.attempts, law.claimId, law.notBefore, law.cancel?.at, law.cancel?.by],
+  ...[law.end?.cause, law.end?.rc, law.end?.at, toJson(law.passedOver)],
+  ...[row.version, row.expiresAt, row.startedAt, row.workerId, row.message, toJson(row.usage), row.resultClaimId],
+]
+
+/** Sorts after every id. */
+const LAST = '~'
+
+export const jobReads = {
+  getJob(db: Connection, id: JobId) {
+    const raw = db.get<RawJob>(select, id)
+    return raw && jobOf(raw)
+  },
+  getSpec(db: Connection, id: JobId) {
+    const raw = db.get<{ spec: Uint8Array }>('select spec from job_specs where job_id = ?', id)
+    return raw && Buffer.from(raw.spec.buffer, raw.spec.byteOffset, raw.spec.byteLength)
+  },
+  listJobs(db: Connection, filter: JobFilter) {
+    const raws = newestIds(db, filter).map((id) => db.get<RawJob>(select, id))
+    return raws.flatMap((raw) => (raw ? [jobOf(raw)] : []))
+  },
+  listQueued(db: Connection) {
+    const raws = projectIds(db).flatMap((project) => [
+      ...listState(db, project, 'queued'),
+      ...listState(db, project, 'waiting'),
+    ])
+    return raws.sort((one, other) => (one.id < other.id ? -1 : 1)).map(queuedOf)
+  },
+  listTransitions(db: Connection, jobId: JobId) {
+    const raws = db.all<RawTransition>(
+      `select job_id, version, at, from_state, to_state, who, cause, note, claim_id
+       from transitions where job_id = ? order by version`,
+      jobId,
+    )
+    return raws.map(transitionOf)
+  },
+  listEnded(db: Connection, at: number, limit: number) {
+    const raws = db.all<{ id: JobId }>('select id from jobs where end_at < ? order by end_at, id limit ?', at, limit)
+    return raws.map(({ id }) => id)
+  },
+}
+
+export const jobWrites = {
+  insertJob(db: Connection, row: JobRow, spec: Uint8Array) {
+    db.run(
+      `insert into jobs (state, epoch, attempts, claim_id, not_before, cancel_at, cancel_by, end_cause, end_rc, end_at, passed_over,
+         version, expires_at, started_at, worker_id, message, usage, result_claim_id, id, project_id, priority, stream_bytes, created_at)
+       values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+      ...changing(row),
+      ...[row.id, row.projectId, row.priority, row.streamBytes, row.createdAt],
+    )
+    db.run(
+      'insert into job_specs (job_id, digest, policy, labels, command, spec) values (?, ?, ?, ?, ?, ?)',
+      ...[row.id, row.digest, toJson(row.law.policy), toJson(row.labels), toJson(row.command), spec],
+    )
+    for (const [key, value] of Object.entries(row.labels)) {
+      db.run(
+        'insert into job_labels (project_id, key, value, job_id) values (?, ?, ?, ?)',
+        row.projectId,
+        key,
+        value,
+        row.id,
+      )
+    }
+  },
+  updateJob(db: Connection, row: JobRow) {
+    const changed = db.run(
+      `update jobs set state = ?, epoch = ?, attempts = ?, claim_id = ?, not_before = ?, cancel_at = ?, cancel_by = ?,
+         end_cause = ?, end_rc = ?, end_at = ?, passed_over = ?,
+         version = ?, expires_at = ?, started_at = ?, worker_id = ?, message = ?, usage = ?, result_claim_id = ?
+       where id = ?`,
+      ...changing(row),
+      row.id,
+    )
+    assert(changed === 1, `there is no job ${row.id}`)
+  },
+  insertTransition(db: Connection, row: TransitionRow) {
+    db.run(
+      `insert into transitions (job_id, version, at, from_state, to_state, who, cause, note, claim_id)
+       values (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+      ...[row.jobId, row.version, row.at, row.from, row.to, row.by, row.cause, row.note, row.claimId],
+    )
+  },
+  /** Its other rows go by cascade; its labels are found by the whole key, which saves them an index. */
+  deleteJob(db: Connection, id: JobId) {
+    const raw = db.get<RawJob>(select, id)
+    if (!raw) return
+    for (const [key, value] of Object.entries(fromJson<JobRow['labels']>(raw.labels))) {
+      db.run(
+        'delete from job_labels where project_id = ? and key = ? and value = ? and job_id = ?',
+        raw.project_id,
+        key,
+        value,
+        id,
+      )
+    }
+    db.run('delete from jobs where id = ?', id)
+  },
+}
+
+function projectIds(db: Connection): readonly ProjectId[] {
+  return db.all<{ id: ProjectId }>('select id from projects').map(({ id }) => id)
+}
+
+function listState(db: Connection, project: ProjectId, state: JobState): readonly RawQueued[] {
+  return db.all<RawQueued>(
+    `select id, project_id, priority, passed_over, not_before, expires_at
+     from jobs where project_id = ? and state = ? order by id`,
+    ...[project, state],
+  )
+}
+
+/**
+ * The head of each stretch of one index that the filter allows, merged: (projects × states) short reads, whatever the depth. One index on all states moves
+ * less often than several partial ones. With a label and a state the label is read until enough jobs are in that state.
+ */
+function newestIds(db: Connection, filter: JobFilter): readonly JobId[] {
+  const before = filter.before ?? LAST
+  const { state, label, limit } = filter
+  const projects = filter.projectId === undefined ? projectIds(db) : [filter.projectId]
+  const heads = projects.flatMap((project) => {
+    if (label) return listLabelled(db, [project, label.key, label.value, before], { state, limit })
+    return (state ? [state] : jobStates).flatMap((one) =>
+      db.all<{ id: JobId }>(
+        'select id from jobs where project_id = ? and state = ? and id < ? order by id desc limit ?',
+        ...[project, one, before, limit],
+      ),
+    )
+  })
+  const ids = heads.map(({ id }) => id).sort()
+  return ids.reverse().slice(0, limit)
+}
+
+function listLabelled(
+  db: Connection,
+  range: readonly [ProjectId, string, string, string],
+  { state, limit }: { readonly state: JobState | undefined; readonly limit: number },
+): readonly { readonly id: JobId }[] {
+  const where = 'l.project_id = ? and l.key = ? and l.value = ? and l.job_id < ?'
+  if (state === undefined) {
+    return db.all(
+      `select l.job_id as id from job_labels l where ${where} order by l.job_id desc limit ?`,
+      ...range,
+      limit,
+    )
+  }
+  return db.all(
+    `select l.job_id as id from job_labels l cross join jobs j on j.id = l.job_id
+     where ${where} and j.state = ? order by l.job_id desc limit ?`,
+    ...[...range, state, limit],
+  )
+}

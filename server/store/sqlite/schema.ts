@@ -1,0 +1,107 @@
+// The tables, and how a file of an earlier version becomes one of this version. A step that was released never changes.
+//
+// A job's row is small, since every change of state writes it whole; what never changes and may be large stands in job_specs. Its one list index moves with
+// its state and serves every list. Rows of a job go with it. Keys are text that sorts by time, so inserts fall at the end of their trees.
+import type { Connection } from './connection.ts'
+
+const first = `
+create table projects (
+  id text primary key, name text not null unique, created_at integer not null
+) strict, without rowid;
+
+create table keys (
+  id text primary key, kind text not null, project_id text references projects, name text not null, token_hash text not null unique,
+  scopes text not null, created_at integer not null, expires_at integer, revoked_at integer
+) strict, without rowid;
+
+create table codes (
+  id text primary key, project_id text not null references projects, uses_left integer not null, tries_left integer not null,
+  labels text not null, ephemeral integer not null, created_at integer not null, expires_at integer not null
+) strict, without rowid;
+
+create table bindings (
+  id text primary key, project_id text not null references projects, code_id text not null, name text not null, binding_key text not null,
+  state text not null, token_hashes text not null, ephemeral integer not null, created_at integer not null, revoked_at integer
+) strict, without rowid;
+create unique index bindings_by_pairing on bindings (code_id, binding_key);
+
+create table workers (
+  id text primary key, binding_id text not null references bindings, project_id text not null references projects, name text not null,
+  sealing_key text not null, signing_key text not null, labels text not null, resources text not null,
+  state text not null, mishaps integer not null, paused_until integer not null, report text, created_at integer not null
+) strict, without rowid;
+create index workers_by_binding on workers (binding_id);
+create index workers_by_project on workers (project_id);
+
+create table jobs (
+  id text primary key, project_id text not null references projects, state text not null, epoch integer not null, attempts integer not null,
+  claim_id text, not_before integer, cancel_at integer, cancel_by text, end_cause text, end_rc integer, end_at integer,
+  passed_over text not null, version integer not null, priority integer not null, stream_bytes integer not null,
+  created_at integer not null, expires_at integer, started_at integer, worker_id text, message text, usage text, result_claim_id text
+) strict, without rowid;
+create index jobs_by_state on jobs (project_id, state, id);
+create index jobs_by_end on jobs (end_at, id) where end_at is not null;
+
+create table job_specs (
+  job_id text primary key references jobs on delete cascade, digest text not null, policy text not null, labels text not null,
+  command text not null, spec blob not null
+) strict;
+
+create table job_labels (
+  project_id text not null, key text not null, value text not null, job_id text not null,
+  primary key (project_id, key, value, job_id)
+) strict, without rowid;
+
+create table claims (
+  id text primary key, job_id text not null references jobs on delete cascade, project_id text not null, binding_id text not null,
+  worker_id text not null, epoch integer not null, attempt integer not null, claim_key text not null,
+  lease_state text not null, lease_hold_ms integer not null, lease_held_until integer, lease_final_digest text,
+  stream_bytes integer not null, claimed_at integer not null, confirmed_at integer, started_at integer, ended_at integer,
+  cause text, rc integer, message text, usage text, streams text, orphan integer not null
+) strict, without rowid;
+create unique index claims_by_job on claims (job_id, epoch);
+create index claims_live on claims (id) where lease_state in ('granted', 'confirmed', 'held');
+
+create table transitions (
+  job_id text not null references jobs on delete cascade, version integer not null, at integer not null, from_state text, to_state text not null,
+  who text not null, cause text, note text, claim_id text,
+  primary key (job_id, version)
+) strict, without rowid;
+
+create table results (
+  claim_id text primary key references claims on delete cascade, body text not null
+) strict;
+
+create table telemetry (
+  seq integer primary key, job_id text not null references jobs on delete cascade, claim_id text not null, id text not null,
+  type text not null, at integer not null, data text,
+  unique (claim_id, id)
+) strict;
+create index telemetry_by_job on telemetry (job_id);
+
+create table idempotency (
+  project_id text not null references projects, key text not null, digest text not null, job_ids text not null, batch integer not null,
+  created_at integer not null,
+  primary key (project_id, key)
+) strict, without rowid;
+create index idempotency_by_age on idempotency (created_at);
+
+create table audit (
+  id text primary key, at integer not null, who text not null, action text not null, target text not null, note text
+) strict, without rowid;
+`
+
+const steps: readonly string[] = [first]
+
+/** Brings the file up to this version, each step whole or not at all. A file of a later version is refused. */
+export function migrate(db: Connection): void {
+  const version = db.get<{ user_version: number }>('pragma user_version')?.user_version ?? 0
+  if (version > steps.length) {
+    throw new Error(
+      `the database is of version ${version}, and this pond knows only ${steps.length}: start a later pond`,
+    )
+  }
+  for (const [index, step] of steps.entries()) {
+    if (index >= version) db.exec(`begin immediate; ${step} pragma user_version = ${index + 1}; commit;`)
+  }
+}

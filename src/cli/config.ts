@@ -1,0 +1,181 @@
+// Where pond is and who we are to it, in one order: flag, environment, `pond login`, the data folder of a pond on this host.
+import { mkdir, readFile } from 'node:fs/promises'
+import { homedir } from 'node:os'
+import { join } from 'node:path'
+import { parseBaseUrl } from '../client/base-url.ts'
+import { Failure, usageFailure } from './failure.ts'
+import type { Io } from './io.ts'
+
+/** As the program hands them over: a variable of the environment already stands in for a flag that was not typed. */
+export interface ConnectionFlags {
+  readonly url?: string
+  readonly tokenFile?: string
+  readonly project?: string
+  readonly home?: string
+  readonly insecureHttp?: boolean
+  readonly json?: boolean
+}
+
+export interface Connection {
+  readonly url: string
+  readonly token: string
+  readonly project: string | undefined
+  readonly insecureHttp: boolean
+  /** The client's own folder. */
+  readonly home: string
+}
+
+type Env = Io['env']
+
+export async function resolveConnection(io: Io, flags: ConnectionFlags): Promise<Connection> {
+  const home = clientHome(io.env, flags.home)
+  const state = await readState(home)
+  const local = await readLocal(io.env)
+  const given = flags.url ?? state.current ?? local.url
+  if (given === undefined) {
+    throw usageFailure('no pond is known here', 'Give --url URL or POND_URL, or log in once: pond login URL.')
+  }
+  const url = checkUrl(given, flags.insecureHttp === true)
+  const token = (await readToken(io, flags)) ?? state.ponds[url]?.token ?? (local.url === url ? local.token : undefined)
+  if (token === undefined) {
+    throw new Failure({
+      what: `there is no token for ${url}`,
+      next: 'Give POND_TOKEN or --token-file FILE, or log in once: pond login URL.',
+      exit: 'unauthorised',
+    })
+  }
+  return { url, token, project: flags.project, insecureHttp: flags.insecureHttp === true, home }
+}
+
+/** A flag or a variable that names a pond in a way that cannot be used is a mistake of the command line. */
+export function checkUrl(text: string, insecureHttp: boolean): string {
+  const base = parseBaseUrl(text, insecureHttp)
+  if (base.ok) return base.url
+  throw usageFailure(base.why, 'Give an https:// URL; for a trusted network --insecure-http allows http://.')
+}
+
+/** From a file (`-`: stdin), else from POND_TOKEN, else from the service manager's credentials folder. */
+export async function readToken(io: Io, { tokenFile }: ConnectionFlags): Promise<string | undefined> {
+  if (tokenFile === '-') return checkToken((await io.stdin.readAll()).toString('utf8'), 'stdin')
+  if (tokenFile !== undefined) return checkToken(await readText(tokenFile), tokenFile)
+  const variable = present(io.env.POND_TOKEN)
+  if (variable !== undefined) return checkToken(variable, 'POND_TOKEN')
+  const folder = present(io.env.CREDENTIALS_DIRECTORY)
+  const credential = folder && (await readOptional(join(folder, 'pond-token')))
+  return credential ? checkToken(credential, 'pond-token') : undefined
+}
+
+/** The text itself never stands in the message. */
+export function checkToken(text: string, from: string): string {
+  const token = text.trim()
+  if (/^[\x21-\x7e]+$/.test(token)) return token
+  throw new Failure({
+    what: `${from} holds no token`,
+    next: 'A token is one line without blanks.',
+    exit: 'unauthorised',
+  })
+}
+
+export interface PondState {
+  readonly token?: string
+  readonly last_job?: string
+}
+
+export interface State {
+  readonly current?: string
+  readonly ponds: Readonly<Record<string, PondState>>
+}
+
+const STATE_NAME = 'config'
+
+/** Without a file nothing is loaded: most calls in scripts bring all they need. */
+export async function readState(home: string): Promise<State> {
+  if ((await readOptional(join(home, `${STATE_NAME}.json`))) === undefined) return { ponds: {} }
+  return shapeOf((await openState(home)).store)
+}
+
+/** Keeps the token of a pond or the latest job; the file and its folder are for their owner only. */
+export async function writeState(
+  home: string,
+  url: string,
+  change: PondState & { readonly current?: boolean },
+): Promise<void> {
+  await mkdir(home, { recursive: true, mode: 0o700 })
+  const conf = await openState(home)
+  const { current, ...pond } = change
+  const before = shapeOf(conf.store)
+  conf.store = {
+    ...before,
+    ...(current ? { current: url } : {}),
+    ponds: { ...before.ponds, [url]: { ...before.ponds[url], ...pond } },
+  }
+}
+
+async function openState(home: string) {
+  const { default: Conf } = await import('conf')
+  try {
+    return new Conf<Record<string, unknown>>({
+      cwd: home,
+      configName: STATE_NAME,
+      configFileMode: 0o600,
+      accessPropertiesByDotNotation: false,
+    })
+  } catch (cause) {
+    throw new Failure({
+      what: `could not read ${join(home, `${STATE_NAME}.json`)}`,
+      why: String(cause),
+      next: 'Mend or remove the file.',
+      cause,
+    })
+  }
+}
+
+function shapeOf(store: Readonly<Record<string, unknown>>): State {
+  const ponds = typeof store.ponds === 'object' && store.ponds !== null ? store.ponds : {}
+  return { ponds: ponds as State['ponds'], ...(typeof store.current === 'string' ? { current: store.current } : {}) }
+}
+
+export function clientHome(env: Env, flag?: string): string {
+  return flag ?? join(present(env.XDG_CONFIG_HOME) ?? join(userHome(env), '.config'), 'pond')
+}
+
+export function poolHome(env: Env, flag?: string): string {
+  const named = flag ?? present(env.STATE_DIRECTORY)
+  return named ?? join(present(env.XDG_STATE_HOME) ?? join(userHome(env), '.local', 'state'), 'swarm')
+}
+
+/** `pond serve` leaves its URL and its first admin token in its data folder; only its own user can read them. */
+async function readLocal(env: Env): Promise<{ url?: string; token?: string }> {
+  const named = present(env.POND_DATA) ?? present(env.STATE_DIRECTORY)
+  const data = named ?? join(present(env.XDG_DATA_HOME) ?? join(userHome(env), '.local', 'share'), 'pond')
+  const url = (await readOptional(join(data, 'url')))?.trim()
+  const token = (await readOptional(join(data, 'admin-token')))?.trim()
+  const base = url ? parseBaseUrl(url) : undefined
+  return { ...(base?.ok ? { url: base.url } : {}), ...(token ? { token } : {}) }
+}
+
+function userHome(env: Env): string {
+  return present(env.HOME) ?? homedir()
+}
+
+async function readText(path: string): Promise<string> {
+  try {
+    return await readFile(path, 'utf8')
+  } catch (cause) {
+    throw new Failure({
+      what: `could not read ${path}`,
+      why: cause instanceof Error ? cause.message : String(cause),
+      cause,
+    })
+  }
+}
+
+async function readOptional(path: string): Promise<string | undefined> {
+  try {
+    return await readFile(path, 'utf8')
+  } catch {
+    return undefined
+  }
+}
+
+const present = (value: string | undefined) => (value === '' ? undefined : value)

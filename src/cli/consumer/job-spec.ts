@@ -1,0 +1,72 @@
+// Flags become a job as pond takes it. Judges nothing that pond judges.
+import { readFile } from 'node:fs/promises'
+import type { Cause, JobSpec } from '../../protocol/job.ts'
+import type { ConnectionFlags } from '../config.ts'
+import { Failure } from '../failure.ts'
+import type { Io } from '../io.ts'
+
+export interface JobFlags {
+  readonly env?: Readonly<Record<string, string>>
+  readonly label?: Readonly<Record<string, string>>
+  readonly priority?: number
+  readonly timeout?: number
+  readonly ttl?: number
+  readonly idempotent?: boolean
+  readonly onLost?: 'fail' | 'rerun' | 'hold'
+  readonly hold?: number
+  readonly retry?: number
+  readonly retryOn?: readonly string[]
+  readonly streamLimit?: number
+  readonly input?: string
+  readonly credential?: string
+  readonly bundle?: string
+  readonly artifact?: readonly string[]
+  readonly gpus?: number
+}
+
+export interface SubmitFlags extends ConnectionFlags, JobFlags {
+  readonly command: readonly string[]
+  readonly idempotencyKey?: string
+  /** How long to try to reach pond, in milliseconds. */
+  readonly patience: number
+}
+
+export async function buildJob(
+  io: Pick<Io, 'stdin'>,
+  flags: JobFlags & { readonly command: readonly string[] },
+): Promise<JobSpec> {
+  const retry = {
+    ...(flags.retry === undefined ? {} : { attempts: flags.retry }),
+    ...(flags.retryOn === undefined ? {} : { on: flags.retryOn as Cause[] }),
+  }
+  const job: { readonly [K in keyof JobSpec]: JobSpec[K] | undefined } = {
+    command: flags.command as [string, ...string[]],
+    env: flags.env,
+    input: flags.input === undefined ? undefined : await readInput(io, flags.input),
+    labels: flags.label,
+    priority: flags.priority,
+    timeout_ms: flags.timeout,
+    ttl_ms: flags.ttl,
+    idempotent: flags.idempotent,
+    on_lost: flags.onLost,
+    hold_ms: flags.hold,
+    retry: Object.keys(retry).length > 0 ? retry : undefined,
+    limits: flags.streamLimit === undefined ? undefined : { stream_bytes: flags.streamLimit },
+    credential: flags.credential,
+    bundle: flags.bundle,
+    artifacts: flags.artifact && [...flags.artifact],
+    requires: flags.gpus === undefined ? undefined : { gpus: { count: flags.gpus } },
+  }
+  return Object.fromEntries(Object.entries(job).filter(([, value]) => value !== undefined)) as JobSpec
+}
+
+async function readInput(io: Pick<Io, 'stdin'>, name: string): Promise<string> {
+  try {
+    const bytes = name === '-' ? await io.stdin.readAll() : await readFile(name)
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)
+  } catch (cause) {
+    const why =
+      cause instanceof TypeError ? 'it is not UTF-8 text' : cause instanceof Error ? cause.message : String(cause)
+    throw new Failure({ what: `could not take ${name === '-' ? 'stdin' : name} as input`, why, exit: 'usage', cause })
+  }
+}

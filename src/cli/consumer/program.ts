@@ -1,0 +1,281 @@
+// The consumer's verbs as a commander tree: words, flags, help. Each verb is loaded when it runs.
+import type { Command } from 'commander'
+import type { JobState } from '../../protocol/job.ts'
+import type { ConnectionFlags } from '../config.ts'
+import { asCount, asDuration, asList, asPairs, asSize, flag } from '../flag.ts'
+import type { Act } from '../main.ts'
+import type { JobFlags, SubmitFlags } from './job-spec.ts'
+import type { LogsFlags } from './logs.ts'
+import type { PsFlags } from './ps.ts'
+import type { RunFlags } from './run.ts'
+
+/** Long enough for a pond that restarts, short enough to notice a wrong URL. */
+const PATIENCE_MS = 10_000
+const LIST_DEFAULT = 50
+const LIST_MOST = 100_000
+/** Written out, because the schemas they come from take longer to load than the help to print. */
+const states: readonly JobState[] = [
+  'waiting',
+  'queued',
+  'claimed',
+  'running',
+  'succeeded',
+  'failed',
+  'cancelled',
+  'expired',
+]
+
+export function addConsumerVerbs(program: Command, act: Act): void {
+  program.commandsGroup('Jobs:')
+  addRun(program, act)
+  addSubmit(program, act)
+  addLogs(program, act)
+  addLists(program, act)
+  program.commandsGroup('This side:')
+  addIdentity(program, act)
+}
+
+/** What every verb that speaks to pond takes. */
+export function addConnection(command: Command): Command {
+  const group = 'Which pond:'
+  flag(command, '--url <url>', { says: "pond's base URL", variable: 'POND_URL', group })
+  flag(command, '--token-file <file>', {
+    says: 'file with the token, - for stdin; or the token in POND_TOKEN',
+    variable: 'POND_TOKEN_FILE',
+    group,
+  })
+  flag(command, '--project <name>', {
+    says: 'project to act for, with an admin token',
+    variable: 'POND_PROJECT',
+    group,
+  })
+  flag(command, '--home <dir>', { says: "the client's own folder", variable: 'POND_HOME', group })
+  flag(command, '--insecure-http', { says: 'allow http:// beyond this host', variable: 'POND_INSECURE_HTTP', group })
+  return flag(command, '--json', { says: 'print JSON with stable keys', variable: 'POND_JSON', group })
+}
+
+function addRun(program: Command, act: Act): void {
+  const command = program
+    .command('run')
+    .description('submit a job, show its output, and exit with its code')
+    .argument('<command...>', 'what to run; everything behind -- belongs to it')
+    .passThroughOptions()
+    .addHelpText(
+      'after',
+      `
+Ctrl-C on a terminal asks whether to detach or to cancel; elsewhere SIGINT and SIGTERM cancel the job.
+With --json stdout holds the ended job as one object, and the job's own output all goes to stderr.
+
+Examples:
+  $ pond run -- make test
+  $ pond run --env LEVEL=9 --timeout 10m -- ./compress.sh
+  $ echo hello | pond run --input - -- wc -c
+  $ pond run --detach -- ./nightly.sh`,
+    )
+  addJobFlags(command)
+  flag(command, '-d, --detach', { says: 'print the id and leave', variable: 'POND_RUN_DETACH' })
+  flag(command, '--plain', { says: 'say nothing about waiting', variable: 'POND_RUN_PLAIN' })
+  addConnection(command).action((words: string[]) =>
+    act(async (io) =>
+      (await import('./run.ts')).run(io, { ...command.opts<Omit<RunFlags, 'command'>>(), command: words }),
+    ),
+  )
+}
+
+function addSubmit(program: Command, act: Act): void {
+  const command = program
+    .command('submit')
+    .description('submit a job and print its id')
+    .argument('<command...>', 'what to run; everything behind -- belongs to it')
+    .passThroughOptions()
+    .addHelpText(
+      'after',
+      '\nExamples:\n  $ pond submit --priority 9 -- ./report.sh\n  $ pond logs -f "$(pond submit -- ./build.sh)"',
+    )
+  addJobFlags(command)
+  addConnection(command).action((words: string[]) =>
+    act(async (io) =>
+      (await import('./submit.ts')).submit(io, { ...command.opts<Omit<SubmitFlags, 'command'>>(), command: words }),
+    ),
+  )
+}
+
+function addJobFlags(command: Command): void {
+  const variable = (name: keyof JobFlags | 'idempotencyKey' | 'patience') =>
+    `POND_RUN_${name.replace(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase()}`
+  const group = 'The job:'
+  flag(command, '-e, --env <name=value>', {
+    says: 'a variable for the job, repeatable',
+    variable: variable('env'),
+    parse: asPairs,
+    group,
+  })
+  flag(command, '-l, --label <key=value>', {
+    says: 'a label, repeatable',
+    variable: variable('label'),
+    parse: asPairs,
+    group,
+  })
+  flag(command, '--priority <0-9>', {
+    says: '9 goes first',
+    variable: variable('priority'),
+    parse: asCount(0, 9),
+    group,
+  })
+  flag(command, '--timeout <duration>', {
+    says: 'end it when it runs longer',
+    variable: variable('timeout'),
+    parse: asDuration,
+    group,
+  })
+  flag(command, '--ttl <duration>', {
+    says: 'give up when it waits longer',
+    variable: variable('ttl'),
+    parse: asDuration,
+    group,
+  })
+  flag(command, '--idempotent', { says: 'running it twice does no harm', variable: variable('idempotent'), group })
+  flag(command, '--on-lost <what>', {
+    says: 'when its worker is lost',
+    variable: variable('onLost'),
+    choices: ['fail', 'rerun', 'hold'],
+    group,
+  })
+  flag(command, '--hold <duration>', {
+    says: 'how long to wait for a lost worker, with --on-lost hold',
+    variable: variable('hold'),
+    parse: asDuration,
+    group,
+  })
+  flag(command, '--retry <n>', {
+    says: 'at most so many attempts in all',
+    variable: variable('retry'),
+    parse: asCount(1),
+    group,
+  })
+  flag(command, '--retry-on <cause>', {
+    says: 'a cause that is tried again, repeatable',
+    variable: variable('retryOn'),
+    parse: asList,
+    group,
+  })
+  flag(command, '--stream-limit <size>', {
+    says: 'bytes kept of stdout and of stderr',
+    variable: variable('streamLimit'),
+    parse: asSize,
+    group,
+  })
+  flag(command, '--input <file>', { says: 'text for its stdin, - for ours', variable: variable('input'), group })
+  flag(command, '--credential <name>', { says: 'a credential of the project', variable: variable('credential'), group })
+  flag(command, '--bundle <dir>', { says: 'files to send along', variable: variable('bundle'), group })
+  flag(command, '--artifact <glob>', {
+    says: 'files to bring back, repeatable',
+    variable: variable('artifact'),
+    parse: asList,
+    group,
+  })
+  flag(command, '--gpus <n>', { says: 'so many GPUs', variable: variable('gpus'), parse: asCount(1, 64), group })
+  flag(command, '--idempotency-key <key>', {
+    says: 'submit at most once under this key',
+    variable: variable('idempotencyKey'),
+  })
+  flag(command, '--patience <duration>', {
+    says: 'how long to try to submit',
+    variable: variable('patience'),
+    parse: asDuration,
+    initial: PATIENCE_MS,
+    initialSays: '10s',
+  })
+}
+
+function addLogs(program: Command, act: Act): void {
+  const command = program
+    .command('logs')
+    .description("print a job's output as raw bytes")
+    .argument('[job]', 'id or its unique beginning; without it the latest job')
+    .addHelpText(
+      'after',
+      `
+Both streams of the latest attempt are printed, stdout to stdout and stderr to stderr. An offset means one stream:
+--from alone takes stdout. With -f it follows on across retries and ends with the job's exit code.
+
+Examples:
+  $ pond logs -f
+  $ pond logs --from "$(stat -c %s out)" job_01j >> out
+  $ pond logs --stderr --tail 20 --timestamps job_01j`,
+    )
+  flag(command, '-f, --follow', { says: "go on to the job's end", variable: 'POND_LOGS_FOLLOW' })
+  flag(command, '--attempt <n>', { says: 'only this attempt', variable: 'POND_LOGS_ATTEMPT', parse: asCount(1) })
+  flag(command, '--from <offset>', { says: 'begin at this byte', variable: 'POND_LOGS_FROM', parse: asCount(0) })
+  flag(command, '-n, --tail <lines>', {
+    says: 'begin so many lines before the end',
+    variable: 'POND_LOGS_TAIL',
+    parse: asCount(0),
+  })
+  flag(command, '-t, --timestamps', {
+    says: 'when the worker read it, in front of each line',
+    variable: 'POND_LOGS_TIMESTAMPS',
+  })
+  flag(command, '--stderr', { says: 'only stderr', variable: 'POND_LOGS_STDERR' })
+  flag(command, '--stream <name>', {
+    says: 'only this one',
+    variable: 'POND_LOGS_STREAM',
+    choices: ['stdout', 'stderr'],
+  })
+  addConnection(command).action((job?: string) =>
+    act(async (io) =>
+      (await import('./logs.ts')).logs(io, { ...command.opts<LogsFlags>(), ...(job === undefined ? {} : { job }) }),
+    ),
+  )
+}
+
+function addLists(program: Command, act: Act): void {
+  const ps = program.command('ps').description('list the jobs that have not ended')
+  flag(ps, '-a, --all', { says: 'also those that ended', variable: 'POND_PS_ALL' })
+  flag(ps, '--state <state>', { says: 'only those in this state', variable: 'POND_PS_STATE', choices: states })
+  flag(ps, '--label <key=value>', { says: 'only those with this label', variable: 'POND_PS_LABEL' })
+  flag(ps, '--limit <n>', {
+    says: 'at most so many',
+    variable: 'POND_PS_LIMIT',
+    parse: asCount(1, LIST_MOST),
+    initial: LIST_DEFAULT,
+  })
+  addConnection(ps).action(() => act(async (io) => (await import('./ps.ts')).ps(io, ps.opts<PsFlags>())))
+
+  const ofJob = (name: string, says: string) =>
+    addConnection(
+      program
+        .command(name)
+        .description(says)
+        .argument('[job]', 'id or its unique beginning; without it the latest job'),
+    )
+  const show = ofJob('show', 'show a job with its transitions, attempts and streams')
+  show.action((job?: string) => act(async (io) => (await import('./show.ts')).show(io, withJob(show, job))))
+  const cancel = ofJob('cancel', 'end a job')
+  cancel.action((job?: string) => act(async (io) => (await import('./cancel.ts')).cancel(io, withJob(cancel, job))))
+  const result = ofJob('result', 'print the JSON that a job wrote to $POND_RESULT')
+  result.action((job?: string) => act(async (io) => (await import('./result.ts')).result(io, withJob(result, job))))
+}
+
+function withJob(command: Command, job: string | undefined): ConnectionFlags & { readonly job?: string } {
+  return { ...command.opts<ConnectionFlags>(), ...(job === undefined ? {} : { job }) }
+}
+
+function addIdentity(program: Command, act: Act): void {
+  const workers = addConnection(program.command('workers').description('list the workers that serve the project'))
+  workers.action(() => act(async (io) => (await import('./workers.ts')).workers(io, workers.opts<ConnectionFlags>())))
+  const whoami = addConnection(
+    program.command('whoami').description('tell which pond and token are used, and what the token may do'),
+  )
+  whoami.action(() => act(async (io) => (await import('./whoami.ts')).whoami(io, whoami.opts<ConnectionFlags>())))
+  const login = addConnection(
+    program
+      .command('login')
+      .description("keep a pond's URL and token for later")
+      .argument('<pond>', "pond's base URL")
+      .addHelpText('after', '\nExample:\n  $ pond login https://pond.example < token'),
+  )
+  login.action((pond: string) =>
+    act(async (io) => (await import('./login.ts')).login(io, { ...login.opts<ConnectionFlags>(), pond })),
+  )
+}

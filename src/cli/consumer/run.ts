@@ -1,0 +1,73 @@
+// pond run: submits a job, shows its output as if it ran here, and ends with its exit code.
+import type { JobView } from '../../protocol/consumer.ts'
+import { causeTable } from '../../protocol/job.ts'
+import { exitOfJob } from '../exit-code.ts'
+import { followJob } from '../follow.ts'
+import type { Io } from '../io.ts'
+import { isClosedPipe, type Output } from '../output.ts'
+import { type Session, withSession } from '../session.ts'
+import { showWaiting } from '../waiting.ts'
+import { createOutage, Left, watchJob } from '../watch.ts'
+import { listenForInterrupt } from './interrupt.ts'
+import type { SubmitFlags } from './job-spec.ts'
+import { submitJob } from './submit.ts'
+
+export interface RunFlags extends SubmitFlags {
+  readonly detach?: boolean
+  /** No line about waiting. */
+  readonly plain?: boolean
+}
+
+export function run(io: Io, flags: RunFlags): Promise<number> {
+  return withSession(io, flags, async (session) => {
+    const job = await submitJob(session, flags)
+    if (flags.detach) {
+      await session.out.result(job, () => job.id)
+      return 0
+    }
+    return attend(session, job, flags.plain === true)
+  })
+}
+
+async function attend(session: Session, submitted: JobView, plain: boolean): Promise<number> {
+  const { io, client, out } = session
+  const { id } = submitted
+  const interrupt = listenForInterrupt({ io, client, out, id })
+  const parts = {
+    client,
+    clock: io.clock,
+    random: io.random,
+    id,
+    signal: interrupt.left,
+    outage: createOutage(out.note),
+  }
+  const watch = watchJob(parts)
+  const hide = plain ? () => {} : showWaiting({ io, client, out, watch })
+  const sink = (stream: 'stdout' | 'stderr') => async (bytes: Uint8Array) => {
+    await interrupt.quiet()
+    // With --json stdout holds the ended job and nothing else, so the job's own output all goes to stderr.
+    await out.bytes(out.json ? 'stderr' : stream, bytes)
+  }
+  try {
+    const wish = { streams: ['stdout', 'stderr'], attempt: 1, from: () => 0 } as const
+    const job = await followJob({ ...parts, watch, sink, note: out.note }, wish)
+    await interrupt.quiet()
+    if (out.json) await out.result(job, () => '')
+    await explainEnd(out, job)
+    return interrupt.code() ?? exitOfJob(job)
+  } catch (error) {
+    if (error instanceof Left) return interrupt.code() ?? exitOfJob(watch.job() ?? submitted)
+    if (isClosedPipe(error)) await out.note(`the reader of the output went away; ${id} goes on`).catch(() => {})
+    throw error
+  } finally {
+    hide()
+    interrupt.close()
+  }
+}
+
+/** Says why a job ended when its exit code alone does not. */
+export async function explainEnd(out: Output, job: JobView): Promise<void> {
+  if (job.cause === undefined || job.cause === 'exit') return
+  const message = job.message ? ` (${job.message})` : ''
+  await out.note(`${job.id} ${job.state}: ${job.cause}: ${causeTable[job.cause]}${message}`)
+}

@@ -1,0 +1,100 @@
+// pond show: one job with its transitions, its attempts and their streams.
+
+import type { z } from 'zod'
+import type { AttemptView, JobView, transitionList } from '../../protocol/consumer.ts'
+import type { ConnectionFlags } from '../config.ts'
+import { formatDuration, formatTime } from '../duration.ts'
+import type { Io } from '../io.ts'
+import { fields } from '../output.ts'
+import { need, resolveJob, withSession } from '../session.ts'
+import { formatSize } from '../size.ts'
+
+type Transition = z.infer<typeof transitionList>['items'][number]
+
+export function show(io: Io, flags: ConnectionFlags & { readonly job?: string }): Promise<number> {
+  return withSession(io, flags, async (session) => {
+    const { client, out } = session
+    const params = { id: await resolveJob(session, flags.job) }
+    const [shown, changed, tried] = await Promise.all([
+      client.call('getJob', { params }),
+      client.call('listTransitions', { params }),
+      client.call('listAttempts', { params }),
+    ])
+    const job = need(`show ${params.id}`, shown)
+    const transitions = need('list the transitions', changed).items
+    const attempts = need('list the attempts', tried).items
+    await out.result({ job, transitions, attempts }, () => [
+      ...describeJob(job),
+      '',
+      ...transitions.map(describeTransition),
+      ...attempts.flatMap((attempt) => ['', ...describeAttempt(attempt)]),
+    ])
+    return 0
+  })
+}
+
+function describeJob(job: JobView): readonly string[] {
+  const time = (at: number | undefined) => (at === undefined ? undefined : formatTime(at))
+  return fields([
+    ['job', job.id],
+    ['project', job.project],
+    ['state', job.state],
+    ['cause', job.cause],
+    ['code', job.rc],
+    ['message', job.message],
+    ['command', job.command.map(quote).join(' ')],
+    ['labels', pairs(job.labels)],
+    ['priority', job.priority],
+    ['idempotent', job.idempotent],
+    ['attempts', job.attempts],
+    ['worker', job.worker],
+    ['created', time(job.created_at)],
+    ['not before', time(job.not_before)],
+    ['expires', time(job.expires_at)],
+    ['started', time(job.started_at)],
+    ['cancel asked', time(job.cancel_requested_at)],
+    ['ended', time(job.ended_at)],
+    ['usage', describeUsage(job.usage)],
+    ['result', job.has_result ? 'yes (pond result)' : undefined],
+    ['digest', job.digest],
+  ])
+}
+
+function describeTransition({ at, from, to, by, cause, note }: Transition): string {
+  const why = [cause, note].filter((text) => text !== undefined).join(': ')
+  return `${formatTime(at)}  ${from === null ? '' : `${from} → `}${to}  by ${by}${why && `  (${why})`}`
+}
+
+function describeAttempt(attempt: AttemptView): readonly string[] {
+  const end = [attempt.cause, attempt.rc, attempt.message].filter((text) => text !== undefined).join(' ')
+  const streams = attempt.streams.map(({ name, bytes, produced, end: how }) => {
+    const of = produced === undefined || produced === bytes ? '' : ` of ${formatSize(produced)}`
+    return [`  ${name}`, `${formatSize(bytes)}${of}${how && how !== 'complete' ? `, ${how}` : ''}`] as const
+  })
+  return fields([
+    [`attempt ${attempt.attempt}`, `${attempt.state}${attempt.orphan ? ', orphan' : ''}${end && ` (${end})`}`],
+    ['  claim', attempt.claim_id],
+    ['  worker', `${attempt.worker_name} ${attempt.worker}`],
+    ['  claimed', formatTime(attempt.claimed_at)],
+    ['  started', attempt.started_at === undefined ? undefined : formatTime(attempt.started_at)],
+    ['  ended', attempt.ended_at === undefined ? undefined : formatTime(attempt.ended_at)],
+    ['  usage', describeUsage(attempt.usage)],
+    ...streams,
+  ])
+}
+
+function describeUsage(usage: JobView['usage']): string | undefined {
+  if (!usage) return undefined
+  const figures = `cpu ${formatDuration(usage.cpu_ms)}, memory ${formatSize(usage.max_rss_bytes)}, ran ${formatDuration(usage.wall_ms)}`
+  return usage.sampled ? `${figures} (sampled)` : figures
+}
+
+export function pairs(record: Readonly<Record<string, string>>): string {
+  return Object.entries(record)
+    .map(([key, value]) => `${key}=${value}`)
+    .join(' ')
+}
+
+function quote(word: string): string {
+  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`
+}

@@ -1,0 +1,50 @@
+// A failure as a person reads it: what did not work, why, what to do next; and the exit code it ends with.
+import type { CallError } from '../client/contract.ts'
+import { type ExitName, exitCode, exitOfError } from './exit-code.ts'
+
+export interface FailureParts {
+  readonly what: string
+  readonly why?: string
+  readonly next?: string
+  readonly exit?: ExitName
+  readonly cause?: unknown
+}
+
+/** Thrown by a verb and printed once, by the program that ran it. */
+export class Failure extends Error {
+  override readonly name = 'Failure'
+  readonly why: string
+  readonly next: string
+  readonly exit: number
+  /** Facts for --json. */
+  readonly facts: Readonly<Record<string, unknown>>
+
+  constructor(
+    parts: FailureParts,
+    exit = exitCode(parts.exit ?? 'failed'),
+    facts: Readonly<Record<string, unknown>> = {},
+  ) {
+    super(parts.what, { cause: parts.cause })
+    this.why = parts.why ?? ''
+    this.next = parts.next ?? ''
+    this.exit = exit
+    this.facts = facts
+  }
+}
+
+export function usageFailure(what: string, next = ''): Failure {
+  return new Failure({ what, next, exit: 'usage' })
+}
+
+/** `doing` completes "could not …". */
+export function callFailure(doing: string, error: CallError): Failure {
+  const { code, message, details, help, status, requestId } = error
+  return new Failure({ what: `could not ${doing}`, why: message, next: help }, exitOfError(error), {
+    code,
+    message,
+    details,
+    help,
+    ...(status === undefined ? {} : { status }),
+    ...(requestId === undefined ? {} : { request_id: requestId }),
+  })
+}

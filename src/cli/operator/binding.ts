@@ -1,0 +1,78 @@
+// pond binding: what pairing left behind, by id or by name.
+import type { z } from 'zod'
+import type { Client } from '../../client/contract.ts'
+import type { bindingView } from '../../protocol/admin.ts'
+import type { ConnectionFlags } from '../config.ts'
+import { formatAgo, formatTime } from '../duration.ts'
+import { Failure } from '../failure.ts'
+import type { Io } from '../io.ts'
+import { fields } from '../output.ts'
+import { need, withSession } from '../session.ts'
+
+type Binding = z.infer<typeof bindingView>
+type Named = ConnectionFlags & { readonly binding: string }
+
+export function listBindings(io: Io, flags: ConnectionFlags): Promise<number> {
+  return withSession(io, flags, async ({ client, out }) => {
+    const { items } = need('list the bindings', await client.call('listBindings'))
+    const columns = [
+      { title: 'BINDING', cell: ({ id }: Binding) => id },
+      { title: 'NAME', cell: ({ name }: Binding) => name },
+      { title: 'PROJECT', cell: ({ project }: Binding) => project },
+      { title: 'STATE', cell: stateOf },
+      { title: 'CLAIMS', cell: ({ claims }: Binding) => `${claims}` },
+      { title: 'POLLED', cell: ({ last_poll_at }: Binding) => formatAgo(last_poll_at, io.clock.now()) },
+    ]
+    await out.list(items, columns, 'no bindings; make a code: pond pairing create')
+    return 0
+  })
+}
+
+export function showBinding(io: Io, flags: Named): Promise<number> {
+  return withSession(io, flags, async ({ client, out }) => {
+    const id = await resolveBinding(client, flags.binding)
+    const binding = need(`show ${id}`, await client.call('getBinding', { params: { id } }))
+    await out.result(binding, () =>
+      fields([
+        ['binding', binding.id],
+        ['name', binding.name],
+        ['project', binding.project],
+        ['state', stateOf(binding)],
+        ['workers', binding.workers],
+        ['claims', binding.claims],
+        ['created', formatTime(binding.created_at)],
+        ['polled', formatAgo(binding.last_poll_at, io.clock.now())],
+        ['revoked', binding.revoked_at === undefined ? undefined : formatTime(binding.revoked_at)],
+      ]),
+    )
+    return 0
+  })
+}
+
+export function revokeBinding(io: Io, flags: Named): Promise<number> {
+  return withSession(io, flags, async ({ client, out }) => {
+    const id = await resolveBinding(client, flags.binding)
+    const binding = need(`revoke ${id}`, await client.call('revokeBinding', { params: { id } }))
+    await out.result(binding, () => `${binding.id} (${binding.name}) revoked`)
+    return 0
+  })
+}
+
+function stateOf({ state, online }: Binding): string {
+  return state === 'active' ? (online ? 'online' : 'offline') : state
+}
+
+/** Revoking the wrong machine is worse than typing more, so a name must be the only one of its kind. */
+async function resolveBinding(client: Client, given: string): Promise<string> {
+  if (/^bnd_.{26}$/.test(given)) return given
+  const { items } = need('list the bindings', await client.call('listBindings'))
+  const found = items.filter(
+    ({ id, name }) => name === given || id.startsWith(given.startsWith('bnd_') ? given : `bnd_${given}`),
+  )
+  if (found.length === 1 && found[0]) return found[0].id
+  throw new Failure({
+    what: `${found.length === 0 ? 'no binding is' : `${found.length} bindings are`} called ${given}`,
+    next: 'Give its id: pond binding ls.',
+    exit: 'usage',
+  })
+}

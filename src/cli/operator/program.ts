@@ -1,0 +1,131 @@
+// The operator's verbs as a commander tree: words, flags, help. Each verb is loaded when it runs.
+import type { Command } from 'commander'
+import type { ConnectionFlags } from '../config.ts'
+import { addConnection } from '../consumer/program.ts'
+import { asCount, asDuration, asList, asPairs, flag } from '../flag.ts'
+import type { Act } from '../main.ts'
+import type { CreateKeyFlags } from './key.ts'
+import type { CreatePairingFlags } from './pairing.ts'
+
+const AUDIT_DEFAULT = 50
+
+export function addOperatorVerbs(program: Command, act: Act): void {
+  program.commandsGroup('Operating a pond:')
+  addProject(program, act)
+  addKey(program, act)
+  addPairing(program, act)
+  addBinding(program, act)
+  addWorkerAndAudit(program, act)
+}
+
+function addProject(program: Command, act: Act): void {
+  const project = program.command('project').description('projects own jobs and keys')
+  const create = addConnection(project.command('create').description('create a project').argument('<name>'))
+  create.action((name: string) =>
+    act(async (io) => (await import('./project.ts')).createProject(io, { ...create.opts<ConnectionFlags>(), name })),
+  )
+  const ls = addConnection(project.command('ls').description('list the projects'))
+  ls.action(() => act(async (io) => (await import('./project.ts')).listProjects(io, ls.opts<ConnectionFlags>())))
+}
+
+function addKey(program: Command, act: Act): void {
+  const key = program.command('key').description('tokens of consumers and operators')
+  const create = key
+    .command('create')
+    .description('create a token and print it, this once')
+    .addHelpText('after', '\nExample:\n  $ pond key create --project web --scope read --expires 90d > token')
+  flag(create, '--admin', { says: 'an admin token instead of a project key', variable: 'POND_KEY_ADMIN' })
+  flag(create, '--name <name>', { says: 'what to call it', variable: 'POND_KEY_NAME' })
+  flag(create, '--scope <scope>', {
+    says: 'submit, read or credentials, repeatable',
+    variable: 'POND_KEY_SCOPE',
+    parse: asList,
+  })
+  flag(create, '--expires <duration>', {
+    says: 'how long it is valid',
+    variable: 'POND_KEY_EXPIRES',
+    parse: asDuration,
+  })
+  addConnection(create).action(() =>
+    act(async (io) => (await import('./key.ts')).createKey(io, create.opts<CreateKeyFlags>())),
+  )
+  const revoke = addConnection(key.command('revoke').description('end a token at once').argument('<id>'))
+  revoke.action((id: string) =>
+    act(async (io) => (await import('./key.ts')).revokeKey(io, { ...revoke.opts<ConnectionFlags>(), id })),
+  )
+}
+
+function addPairing(program: Command, act: Act): void {
+  const pairing = program.command('pairing').description('codes that let a machine pair')
+  const create = pairing
+    .command('create')
+    .description('create a code and print the line to type on the machine')
+    .addHelpText('after', '\nExample:\n  $ pond pairing create --project web --label room=lab --expires 1h')
+  flag(create, '--uses <n>', {
+    says: 'how many machines may use it (1)',
+    variable: 'POND_PAIRING_USES',
+    parse: asCount(1, 1000),
+  })
+  flag(create, '--expires <duration>', {
+    says: 'how long it is valid (10m)',
+    variable: 'POND_PAIRING_EXPIRES',
+    parse: asDuration,
+  })
+  flag(create, '--label <key=value>', {
+    says: 'a label for the workers, repeatable',
+    variable: 'POND_PAIRING_LABEL',
+    parse: asPairs,
+  })
+  flag(create, '--ephemeral', { says: 'forget the machine when it leaves', variable: 'POND_PAIRING_EPHEMERAL' })
+  addConnection(create).action(() =>
+    act(async (io) => (await import('./pairing.ts')).createPairing(io, create.opts<CreatePairingFlags>())),
+  )
+  const ls = addConnection(pairing.command('ls').description('list the codes that can still be used'))
+  ls.action(() => act(async (io) => (await import('./pairing.ts')).listPairings(io, ls.opts<ConnectionFlags>())))
+  const revoke = addConnection(pairing.command('revoke').description('take a code back').argument('<id>'))
+  revoke.action((id: string) =>
+    act(async (io) => (await import('./pairing.ts')).revokePairing(io, { ...revoke.opts<ConnectionFlags>(), id })),
+  )
+}
+
+function addBinding(program: Command, act: Act): void {
+  const binding = program.command('binding').description('the machines that have paired')
+  const ls = addConnection(binding.command('ls').description('list the bindings'))
+  ls.action(() => act(async (io) => (await import('./binding.ts')).listBindings(io, ls.opts<ConnectionFlags>())))
+  const show = addConnection(binding.command('show').description('show a binding').argument('<binding>', 'id or name'))
+  show.action((name: string) =>
+    act(async (io) =>
+      (await import('./binding.ts')).showBinding(io, { ...show.opts<ConnectionFlags>(), binding: name }),
+    ),
+  )
+  const revoke = addConnection(
+    binding
+      .command('revoke')
+      .description('shut a machine out at once; its claims are lost')
+      .argument('<binding>', 'id or name'),
+  )
+  revoke.action((name: string) =>
+    act(async (io) =>
+      (await import('./binding.ts')).revokeBinding(io, { ...revoke.opts<ConnectionFlags>(), binding: name }),
+    ),
+  )
+}
+
+function addWorkerAndAudit(program: Command, act: Act): void {
+  const worker = program.command('worker').description('the workers of every project')
+  const workers = addConnection(worker.command('ls').description('list the workers of every project'))
+  workers.action(() =>
+    act(async (io) => (await import('./worker.ts')).listAllWorkers(io, workers.opts<ConnectionFlags>())),
+  )
+  const audit = program.command('audit').description('who did what')
+  const ls = audit.command('ls').description('list the audit log, newest first')
+  flag(ls, '--limit <n>', {
+    says: 'at most so many',
+    variable: 'POND_AUDIT_LIMIT',
+    parse: asCount(1, 1000),
+    initial: AUDIT_DEFAULT,
+  })
+  addConnection(ls).action(() =>
+    act(async (io) => (await import('./audit.ts')).listAudit(io, ls.opts<ConnectionFlags & { limit: number }>())),
+  )
+}

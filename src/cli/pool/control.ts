@@ -1,0 +1,88 @@
+// The verbs that talk to a running swarm over its control.sock: status, drain, pause, resume.
+import { join } from 'node:path'
+import { readAll } from '../../client/decode.ts'
+import type { SwarmStatus } from '../../orchestrator/swarm.ts'
+import { poolHome } from '../config.ts'
+import { formatAgo, formatDuration } from '../duration.ts'
+import { Failure } from '../failure.ts'
+import type { Io } from '../io.ts'
+import { createOutput, fields } from '../output.ts'
+
+export interface PoolFlags {
+  readonly home?: string
+  readonly json?: boolean
+}
+
+type Order = 'status' | 'drain' | 'pause' | 'resume'
+
+/** A swarm on the same machine that does not answer in this time hangs. */
+const DEADLINE_MS = 5000
+
+export async function control(
+  io: Io,
+  order: Order,
+  flags: PoolFlags & { readonly deadline?: number },
+): Promise<number> {
+  const out = createOutput(io, { program: 'swarm', json: flags.json === true })
+  const body = order === 'drain' && flags.deadline !== undefined ? { deadline_ms: flags.deadline } : undefined
+  const status = await askSwarm(io, { home: poolHome(io.env, flags.home), order, body })
+  await out.result(status, () =>
+    order === 'status' ? describe(status, io.clock.now()) : `${status.name} is ${status.state}`,
+  )
+  return 0
+}
+
+interface Question {
+  readonly home: string
+  readonly order: Order
+  readonly body?: unknown
+}
+
+export async function askSwarm(io: Io, { home, order, body }: Question): Promise<SwarmStatus> {
+  const network = io.connect(join(home, 'control.sock'))
+  const sent = body === undefined ? {} : { body: Buffer.from(JSON.stringify(body)) }
+  try {
+    const reply = await network.request({
+      method: order === 'status' ? 'GET' : 'POST',
+      url: `http://swarm.localhost/${order}`,
+      headers: { 'content-type': 'application/json' },
+      deadlineMs: DEADLINE_MS,
+      ...sent,
+    })
+    const text = (await readAll(reply.body)).toString('utf8')
+    if (reply.status >= 300) throw new Error(`it answered ${reply.status}: ${text.trim()}`)
+    return JSON.parse(text) as SwarmStatus
+  } catch (cause) {
+    throw new Failure({
+      what: `no swarm answers on ${home}`,
+      why: cause instanceof Error ? cause.message : String(cause),
+      next: 'Start one with swarm run, or name its folder with --home.',
+      exit: 'unreachable',
+      cause,
+    })
+  } finally {
+    await network.close()
+  }
+}
+
+function describe(status: SwarmStatus, now: number): readonly string[] {
+  const poll = status.since_poll_ms === undefined ? 'never' : `${formatDuration(status.since_poll_ms)} ago`
+  return [
+    ...fields([
+      ['swarm', status.name],
+      ['state', status.healthy ? status.state : `${status.state}, not healthy`],
+      ['pond', status.pond],
+      ['project', status.project],
+      ['binding', status.binding_id],
+      ['worker', status.worker_id],
+      ['version', status.version],
+      ['executor', `${status.executor}, kills whole trees by ${status.rung}`],
+      ['slots', `${status.slots - status.free} of ${status.slots} in use`],
+      ['polled', poll],
+      ['clock', `pond is ${formatDuration(Math.abs(status.skew_ms))} ${status.skew_ms < 0 ? 'behind' : 'ahead'}`],
+    ]),
+    ...status.claims.map(({ job_id, state, started_at }) => {
+      return `  ${job_id} ${state}${started_at === undefined ? '' : `, started ${formatAgo(started_at, now)}`}`
+    }),
+  ]
+}

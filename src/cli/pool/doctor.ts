@@ -1,0 +1,148 @@
+// swarm doctor: looks at everything a swarm needs, one line each, with what to do next where something is wrong.
+import { stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import { createProcessExecutor } from '../../executor/process.ts'
+import type { Binding, Home } from '../../orchestrator/home.ts'
+import { systemDisk } from '../../system/disk.ts'
+import { silentLog } from '../../system/log.ts'
+import { formatDuration } from '../duration.ts'
+import { exitCode } from '../exit-code.ts'
+import type { Io } from '../io.ts'
+import { createOutput } from '../output.ts'
+import { formatSize } from '../size.ts'
+import { askSwarm } from './control.ts'
+import { type BindingFlags, connectBound, openPoolHome } from './home.ts'
+
+export interface Check {
+  readonly check: string
+  readonly level: 'ok' | 'warn' | 'fail'
+  readonly says: string
+  readonly next?: string
+}
+
+const SKEW_WARN_MS = 5_000
+/** Beyond this pond takes no signature of ours for fresh. */
+const SKEW_FAIL_MS = 300_000
+const DISK_WARN_BYTES = 1024 ** 3
+const DISK_FAIL_BYTES = 64 * 1024 ** 2
+
+export async function doctor(io: Io, flags: BindingFlags): Promise<number> {
+  const out = createOutput(io, { program: 'swarm', json: flags.json === true })
+  const home = await openPoolHome(io, flags)
+  const binding = await home.readBinding().catch(() => undefined)
+  const checks = [
+    await checkFolder(home.path),
+    checkPairing(home, binding),
+    ...(binding ? await checkPond(io, flags, binding) : []),
+    await checkRunning(io, home),
+    await checkRung(io),
+    await checkDisk(home),
+  ]
+  const columns = [
+    { title: 'CHECK', cell: ({ check }: Check) => check },
+    { title: '', cell: ({ level }: Check) => level },
+    { title: 'FOUND', cell: ({ says, next }: Check) => (next === undefined ? says : `${says}. ${next}`) },
+  ]
+  await out.list(checks, columns, '')
+  return exitCode(checks.some(({ level }) => level === 'fail') ? 'failed' : 'ok')
+}
+
+async function checkFolder(path: string): Promise<Check> {
+  const loose: string[] = []
+  for (const file of ['', 'binding.json', 'keys.json', 'journal']) {
+    const mode = await stat(join(path, file)).then(
+      (found) => found.mode & 0o077,
+      () => 0,
+    )
+    if (mode !== 0) loose.push(file || '.')
+  }
+  if (loose.length === 0) return { check: 'home', level: 'ok', says: `${path} is private` }
+  return {
+    check: 'home',
+    level: 'fail',
+    says: `others may read ${loose.join(', ')} in ${path}`,
+    next: `Type: chmod -R go= ${path}`,
+  }
+}
+
+function checkPairing(home: Home, binding: Binding | undefined): Check {
+  if (binding)
+    return { check: 'pairing', level: 'ok', says: `${binding.name} with ${binding.pond}, project ${binding.project}` }
+  return { check: 'pairing', level: 'fail', says: `${home.path} is not paired`, next: 'Type: swarm pair URL#CODE' }
+}
+
+async function checkPond(io: Io, flags: BindingFlags, binding: Binding): Promise<readonly Check[]> {
+  const network = io.connect()
+  try {
+    const client = connectBound({ io, network, binding, flags })
+    const answer = await client.call('orchWhoami')
+    if (!answer.ok) return [{ check: 'pond', level: 'fail', says: answer.error.message, next: answer.error.help }]
+    const sameKey = answer.reply.pond_key === binding.pond_key
+    const key: Check = sameKey
+      ? { check: 'pond', level: 'ok', says: `${binding.pond} knows this binding (protocol ${answer.reply.protocol})` }
+      : {
+          check: 'pond',
+          level: 'fail',
+          says: 'it does not show the key that was pinned at pairing',
+          next: 'Ask the operator; pair anew if the key was replaced.',
+        }
+    return [key, checkSkew(client.skewMs())]
+  } finally {
+    await network.close()
+  }
+}
+
+export function checkSkew(skewMs: number): Check {
+  const off = Math.abs(skewMs)
+  const says = `${formatDuration(off)} away from pond's`
+  if (off < SKEW_WARN_MS) return { check: 'clock', level: 'ok', says }
+  return {
+    check: 'clock',
+    level: off < SKEW_FAIL_MS ? 'warn' : 'fail',
+    says,
+    next: 'Let NTP set the clock of this machine.',
+  }
+}
+
+async function checkRunning(io: Io, home: Home): Promise<Check> {
+  try {
+    const status = await askSwarm(io, { home: home.path, order: 'status' })
+    if (status.healthy) return { check: 'swarm', level: 'ok', says: `${status.state}, ${status.claims.length} claims` }
+    return {
+      check: 'swarm',
+      level: 'warn',
+      says: `${status.state}, pond does not answer its polls`,
+      next: 'Read its log.',
+    }
+  } catch {
+    return { check: 'swarm', level: 'warn', says: 'none is running on this home', next: 'Type: swarm run' }
+  }
+}
+
+async function checkRung(io: Io): Promise<Check> {
+  try {
+    const { name, rung } = await createProcessExecutor({ clock: io.clock, log: silentLog })
+    const says = `${name}, kills whole trees by ${rung}`
+    if (rung !== 'process-group') return { check: 'executor', level: 'ok', says }
+    return {
+      check: 'executor',
+      level: 'warn',
+      says,
+      next: 'A process that leaves its group survives; run on Linux with cgroups or /proc.',
+    }
+  } catch (error) {
+    return { check: 'executor', level: 'fail', says: error instanceof Error ? error.message : String(error) }
+  }
+}
+
+async function checkDisk(home: Home): Promise<Check> {
+  const free = await systemDisk.freeBytes(home.path)
+  const says = `${formatSize(free)} free at ${home.path}`
+  if (free >= DISK_WARN_BYTES) return { check: 'disk', level: 'ok', says }
+  return {
+    check: 'disk',
+    level: free < DISK_FAIL_BYTES ? 'fail' : 'warn',
+    says,
+    next: 'Free some; output of jobs waits here while pond is away.',
+  }
+}

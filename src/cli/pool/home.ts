@@ -1,0 +1,65 @@
+// What the pool's verbs share: the home folder, its binding, and a client that speaks with the binding's token.
+import { createClient } from '../../client/client.ts'
+import type { Client } from '../../client/contract.ts'
+import type { HttpNetwork } from '../../client/network.ts'
+import { type Binding, type Home, openHome } from '../../orchestrator/home.ts'
+import { LockedError, systemDisk } from '../../system/disk.ts'
+import { type Log, silentLog } from '../../system/log.ts'
+import { checkUrl, poolHome } from '../config.ts'
+import { Failure } from '../failure.ts'
+import type { Io } from '../io.ts'
+import type { PoolFlags } from './control.ts'
+
+export interface BindingFlags extends PoolFlags {
+  readonly insecureHttp?: boolean
+}
+
+export function openPoolHome(io: Io, flags: PoolFlags): Promise<Home> {
+  return openHome(systemDisk, poolHome(io.env, flags.home))
+}
+
+export async function needBinding(home: Home): Promise<Binding> {
+  const binding = await home.readBinding()
+  if (binding) return binding
+  throw new Failure({
+    what: `${home.path} is not paired with a pond`,
+    next: 'Ask the operator for a code (pond pairing create) and type: swarm pair URL#CODE.',
+  })
+}
+
+/** One swarm at a time may use a home: two would run each other's jobs and kill each other's trees. */
+export async function lockHome(home: Home): Promise<() => Promise<void>> {
+  try {
+    return await home.lock()
+  } catch (error) {
+    if (!(error instanceof LockedError)) throw error
+    throw new Failure({
+      what: `a swarm already runs on ${home.path}`,
+      why: `it is process ${error.pid}`,
+      next: 'Look with swarm status, or use another --home.',
+      cause: error,
+    })
+  }
+}
+
+export interface BoundParts {
+  readonly io: Io
+  readonly network: HttpNetwork
+  readonly binding: Pick<Binding, 'pond' | 'token'>
+  readonly flags: BindingFlags
+  readonly log?: Log
+}
+
+export function connectBound({ io, network, binding, flags, log = silentLog }: BoundParts): Client {
+  const insecureHttp = flags.insecureHttp === true
+  return createClient({
+    network: network.request,
+    clock: io.clock,
+    random: io.random,
+    log,
+    baseUrl: checkUrl(binding.pond, insecureHttp),
+    token: binding.token,
+    version: io.version,
+    insecureHttp,
+  })
+}

@@ -1,0 +1,106 @@
+// swarm run: joins the real parts to a swarm, and turns signals and its end into orders and an exit code.
+import { loadavg } from 'node:os'
+import type { Client } from '../../client/contract.ts'
+import { createProcessExecutor } from '../../executor/process.ts'
+import { serveControl } from '../../orchestrator/control.ts'
+import type { Binding, Home } from '../../orchestrator/home.ts'
+import { createSwarm, type RunEnd, type Swarm } from '../../orchestrator/swarm.ts'
+import { systemDisk } from '../../system/disk.ts'
+import type { Log } from '../../system/log.ts'
+import { type ExitName, exitCode } from '../exit-code.ts'
+import type { Io } from '../io.ts'
+import { createLog } from '../log.ts'
+import { createOutput } from '../output.ts'
+import { type BindingFlags, connectBound, lockHome, needBinding, openPoolHome } from './home.ts'
+
+export interface RunFlags extends BindingFlags {
+  readonly slots?: number
+  readonly once?: boolean
+  readonly idleExit?: number
+  readonly maxUptime?: number
+}
+
+export async function run(io: Io, flags: RunFlags): Promise<number> {
+  const out = createOutput(io, { program: 'swarm', json: flags.json === true })
+  const home = await openPoolHome(io, flags)
+  const binding = await needBinding(home)
+  const unlock = await lockHome(home)
+  const network = io.connect()
+  try {
+    const log = await createLog(io)
+    const client = connectBound({ io, network, binding, flags, log })
+    const swarm = await assemble({ io, flags, home, binding, client, log })
+    const control = await serveControl(home.controlPath, swarm)
+    const deaf = listen(io, swarm, log)
+    try {
+      const end = await swarm.run()
+      if (end.message) await out.note(end.message)
+      return exitCode(exitOfEnd[end.reason])
+    } finally {
+      deaf()
+      await control.close()
+    }
+  } finally {
+    await network.close()
+    await unlock()
+  }
+}
+
+interface Assembly {
+  readonly io: Io
+  readonly flags: RunFlags
+  readonly home: Home
+  readonly binding: Binding
+  readonly client: Client
+  readonly log: Log
+}
+
+async function assemble({ io, flags, home, binding, client, log }: Assembly): Promise<Swarm> {
+  const { clock, random, version } = io
+  return createSwarm({
+    client,
+    clock,
+    random,
+    log,
+    disk: systemDisk,
+    executor: await createProcessExecutor({ clock, log }),
+    home,
+    binding,
+    host: { os: process.platform, arch: process.arch, version, load: () => loadavg()[0] ?? 0 },
+    options: {
+      slots: flags.slots ?? binding.resources.slots,
+      ...(flags.once ? { once: true } : {}),
+      ...(flags.idleExit === undefined ? {} : { idleExitMs: flags.idleExit }),
+      ...(flags.maxUptime === undefined ? {} : { maxUptimeMs: flags.maxUptime }),
+    },
+  })
+}
+
+const exitOfEnd: Readonly<Record<RunEnd['reason'], ExitName>> = {
+  drained: 'ok',
+  once: 'ok',
+  idle: 'ok',
+  max_uptime: 'ok',
+  killed: 'failed',
+  unauthenticated: 'unauthorised',
+  upgrade_required: 'upgrade',
+}
+
+/** The first signal drains, the second cancels all jobs, the third kills them. */
+function listen(io: Io, swarm: Pick<Swarm, 'drain' | 'cancelAll' | 'killAll'>, log: Log): () => void {
+  const steps = [
+    { says: 'signal.drain', act: () => swarm.drain() },
+    { says: 'signal.cancel', act: () => swarm.cancelAll() },
+    { says: 'signal.kill', act: () => swarm.killAll() },
+  ]
+  const onSignal = () => {
+    const step = steps.shift()
+    if (!step) return
+    log.warn(step.says, { next: steps[0]?.says ?? 'none' })
+    step.act()
+  }
+  const off = [io.onSignal('SIGTERM', onSignal), io.onSignal('SIGINT', onSignal)]
+  return () => {
+    for (const stop of off) stop()
+  }
+}

@@ -1,0 +1,36 @@
+// swarm unpair: revokes this machine's binding from its own side and forgets the keys.
+import type { CallError } from '../../client/contract.ts'
+import { callFailure } from '../failure.ts'
+import type { Io } from '../io.ts'
+import { createOutput } from '../output.ts'
+import { type BindingFlags, connectBound, lockHome, needBinding, openPoolHome } from './home.ts'
+
+export async function unpair(io: Io, flags: BindingFlags & { readonly force?: boolean }): Promise<number> {
+  const out = createOutput(io, { program: 'swarm', json: flags.json === true })
+  const home = await openPoolHome(io, flags)
+  const binding = await needBinding(home)
+  const unlock = await lockHome(home)
+  const network = io.connect()
+  try {
+    const answer = await connectBound({ io, network, binding, flags }).call('unpair', { body: {} })
+    if (!answer.ok && !isGone(answer.error) && !flags.force) {
+      throw callFailure('unpair (with --force only this side forgets)', answer.error)
+    }
+    await home.forget()
+    const told = answer.ok || isGone(answer.error)
+    await out.result(
+      { binding_id: binding.binding_id, told },
+      () => `${binding.name} is no longer paired with ${binding.pond}`,
+    )
+    if (!told) await out.note(`pond was not told; the operator can: pond binding revoke ${binding.binding_id}`)
+    return 0
+  } finally {
+    await network.close()
+    await unlock()
+  }
+}
+
+/** Revoked already: there is nothing left to revoke. */
+function isGone(error: CallError): boolean {
+  return error.code === 'unauthenticated'
+}

@@ -1,0 +1,117 @@
+// The program `swarm`: its whole tree of verbs. Nothing is run and nothing heavy is loaded until a verb is.
+import { Command } from 'commander'
+import { asCount, asDuration, asPairs, flag } from './flag.ts'
+import { type Act, noAct } from './main.ts'
+import type { PoolFlags } from './pool/control.ts'
+import type { BindingFlags } from './pool/home.ts'
+import type { PairFlags } from './pool/pair.ts'
+import type { RunFlags } from './pool/run.ts'
+
+export interface SwarmProgramParts {
+  readonly act?: Act
+  readonly version?: string
+}
+
+const SLOTS_MOST = 4096
+
+export function createSwarmProgram({ act = noAct, version = '' }: SwarmProgramParts = {}): Command {
+  const program = new Command('swarm')
+    .description("Runs a pond's jobs on this machine. It dials pond; nobody needs to reach this machine.")
+    .version(version)
+    .addHelpText('after', '\nExamples:\n  $ swarm pair https://pond.example#CODE\n  $ swarm run\n  $ swarm status')
+  addPair(program, act)
+  addRun(program, act)
+  addOrders(program, act)
+  addCare(program, act)
+  return program
+}
+
+function addHome(command: Command): Command {
+  flag(command, '--home <dir>', { says: "swarm's own folder", variable: 'SWARM_HOME' })
+  return flag(command, '--json', { says: 'print JSON with stable keys', variable: 'SWARM_JSON' })
+}
+
+function addBinding(command: Command): Command {
+  flag(command, '--insecure-http', { says: 'allow http:// beyond this host', variable: 'SWARM_INSECURE_HTTP' })
+  return addHome(command)
+}
+
+function addPair(program: Command, act: Act): void {
+  const command = program
+    .command('pair')
+    .description('make this machine a worker of a pond')
+    .argument('<code>', 'URL#CODE as pond printed it, or CODE with --pond, or - to read it')
+    .addHelpText('after', '\nExamples:\n  $ swarm pair https://pond.example#CODE\n  $ swarm pair - < code')
+  flag(command, '--pond <url>', { says: 'which pond, when the code does not say it', variable: 'SWARM_POND' })
+  flag(command, '--name <name>', { says: 'what to call this machine (its host name)', variable: 'SWARM_NAME' })
+  flag(command, '--label <key=value>', {
+    says: 'a label of this machine, repeatable',
+    variable: 'SWARM_LABEL',
+    parse: asPairs,
+  })
+  flag(command, '--slots <n>', {
+    says: 'jobs at a time (cores)',
+    variable: 'SWARM_SLOTS',
+    parse: asCount(1, SLOTS_MOST),
+  })
+  flag(command, '-y, --yes', { says: 'do not ask', variable: 'SWARM_YES' })
+  addBinding(command).action((code: string) =>
+    act(async (io) => (await import('./pool/pair.ts')).pair(io, { ...command.opts<Omit<PairFlags, 'code'>>(), code })),
+  )
+}
+
+function addRun(program: Command, act: Act): void {
+  const command = program
+    .command('run')
+    .description('take jobs and run them')
+    .addHelpText(
+      'after',
+      '\nSIGTERM or Ctrl-C drains, a second one cancels all jobs, a third one kills them.\n\nExamples:\n  $ swarm run --slots 2\n  $ swarm run --idle-exit 10m --max-uptime 8h',
+    )
+  flag(command, '--slots <n>', {
+    says: 'jobs at a time (as paired)',
+    variable: 'SWARM_SLOTS',
+    parse: asCount(1, SLOTS_MOST),
+  })
+  flag(command, '--once', { says: 'take one job, then leave', variable: 'SWARM_ONCE' })
+  flag(command, '--idle-exit <duration>', {
+    says: 'leave after so long without a job',
+    variable: 'SWARM_IDLE_EXIT',
+    parse: asDuration,
+  })
+  flag(command, '--max-uptime <duration>', {
+    says: 'drain and leave after so long',
+    variable: 'SWARM_MAX_UPTIME',
+    parse: asDuration,
+  })
+  addBinding(command).action(() => act(async (io) => (await import('./pool/run.ts')).run(io, command.opts<RunFlags>())))
+}
+
+function addOrders(program: Command, act: Act): void {
+  const order = (name: 'status' | 'drain' | 'pause' | 'resume', says: string) => {
+    const command = addHome(program.command(name).description(says))
+    return command.action(() =>
+      act(async (io) =>
+        (await import('./pool/control.ts')).control(io, name, command.opts<PoolFlags & { deadline?: number }>()),
+      ),
+    )
+  }
+  order('status', 'show the running swarm and its jobs')
+  flag(order('drain', 'finish the jobs at hand, then leave'), '--deadline <duration>', {
+    says: 'end what is not done by then',
+    variable: 'SWARM_DEADLINE',
+    parse: asDuration,
+  })
+  order('pause', 'take no new jobs')
+  order('resume', 'take jobs again')
+}
+
+function addCare(program: Command, act: Act): void {
+  const doctor = addBinding(program.command('doctor').description('look at everything a swarm needs'))
+  doctor.action(() => act(async (io) => (await import('./pool/doctor.ts')).doctor(io, doctor.opts<BindingFlags>())))
+  const unpair = program.command('unpair').description('leave the pond and forget the keys')
+  flag(unpair, '--force', { says: 'forget even when pond cannot be told', variable: 'SWARM_FORCE' })
+  addBinding(unpair).action(() =>
+    act(async (io) => (await import('./pool/unpair.ts')).unpair(io, unpair.opts<BindingFlags & { force?: boolean }>())),
+  )
+}

@@ -1,0 +1,53 @@
+// Tells a person why nothing happens yet: one rewritten line on a terminal, one plain line after ten seconds elsewhere.
+import type { Client } from '../client/contract.ts'
+import { type Cancel, every } from '../system/clock.ts'
+import { formatDuration } from './duration.ts'
+import type { Io } from './io.ts'
+import type { Output } from './output.ts'
+import type { JobWatch } from './watch.ts'
+
+const TURN_MS = 1000
+/** Workers come and go slowly; asking each second would be rude. */
+const ASK_TURNS = 5
+/** Off a terminal a short wait is not worth a line in somebody's log. */
+const PLAIN_AFTER_MS = 10_000
+
+export interface WaitingParts {
+  readonly io: Pick<Io, 'clock' | 'stderr'>
+  readonly client: Client
+  readonly out: Output
+  readonly watch: JobWatch
+}
+
+/** Runs until cancelled; a job that goes back to the queue waits anew. */
+export function showWaiting({ io, client, out, watch }: WaitingParts): Cancel {
+  const { clock, stderr } = io
+  let began = clock.monotonic()
+  let turns = 0
+  let reason = ''
+  let said = false
+  return every(clock, TURN_MS, async () => {
+    const job = watch.job()
+    if (!job || !['waiting', 'queued', 'claimed'].includes(job.state)) {
+      began = clock.monotonic()
+      said = false
+      return out.status(undefined)
+    }
+    const waited = clock.monotonic() - began
+    if (!stderr.isTty && (said || waited < PLAIN_AFTER_MS)) return
+    if (!stderr.isTty || turns++ % ASK_TURNS === 0) reason = await reasonOf(client)
+    const text = `${job.state} ${formatDuration(waited)}${reason && `: ${reason}`}`
+    said = true
+    await (stderr.isTty ? out.status(text) : out.note(`${job.id} is ${text}`))
+  })
+}
+
+async function reasonOf(client: Client): Promise<string> {
+  const answer = await client.call('listWorkers')
+  if (!answer.ok) return ''
+  const online = answer.reply.items.filter(({ state }) => state === 'online')
+  if (answer.reply.items.length === 0) return 'no worker is paired (pond pairing create)'
+  if (online.length === 0) return 'no worker online'
+  const free = online.reduce((sum, { slots, inflight }) => sum + Math.max(0, slots - inflight), 0)
+  return free === 0 ? `no free slot on ${online.length} worker${online.length === 1 ? '' : 's'}` : ''
+}

@@ -1,0 +1,230 @@
+// The one mouth that speaks HTTP to pond: builds calls from the route table and answers with values, never with exceptions.
+import assert from 'node:assert/strict'
+import { retryWait } from '../protocol/limit.ts'
+import { type RouteName, routes } from '../protocol/route.ts'
+import type { Route } from '../protocol/shape.ts'
+import { type Clock, sleep } from '../system/clock.ts'
+import type { Log } from '../system/log.ts'
+import type { HttpReply, HttpRequest, Network } from '../system/network.ts'
+import { jitter, type Random } from '../system/random.ts'
+import { parseBaseUrl } from './base-url.ts'
+import type { Answer, Call, CallError, Client, StreamAnswer } from './contract.ts'
+import { decodeError, decodeReply, optional, readAll } from './decode.ts'
+
+export interface ClientParts {
+  readonly network: Network
+  readonly clock: Clock
+  readonly random: Random
+  readonly log: Log
+  /** Pond's base URL as parseBaseUrl takes it. */
+  readonly baseUrl: string
+  readonly token?: string
+  /** Names the project of an admin token's call. */
+  readonly project?: string
+  /** Our own version, for pond's log. */
+  readonly version: string
+  /** Allow http:// beyond loopback. */
+  readonly insecureHttp?: boolean
+}
+
+/** Total time for one try of a call that is not held. */
+const DEADLINE_MS = 30_000
+/** What a held call gets on top of its wait. */
+const HELD_EXTRA_MS = 15_000
+/** A Retry-After beyond this is a mistake that should not silence us for days. */
+const RETRY_AFTER_MOST_MS = 60 * 60 * 1000
+
+type AnyCall = Call<RouteName>
+type Failed = { readonly ok: false; readonly error: CallError }
+type Sent = { readonly ok: true; readonly reply: HttpReply } | Failed
+
+export function createClient(parts: ClientParts): Client {
+  const base = parseBaseUrl(parts.baseUrl, parts.insecureHttp)
+  assert(base.ok, base.ok ? '' : base.why)
+  const world: World = { ...parts, baseUrl: base.url, skew: { ms: 0 } }
+  const call = (name: RouteName, given: AnyCall = {}) => callOnce(world, name, given)
+  return {
+    call: call as Client['call'],
+    persist: ((name, given = {}, onRetry) =>
+      persist(world, () => call(name, given), { signal: given.signal, onRetry })) as Client['persist'],
+    open: ((name, given = {}) => open(world, name, given)) as Client['open'],
+    skewMs: () => world.skew.ms,
+  }
+}
+
+interface World extends ClientParts {
+  readonly skew: { ms: number }
+}
+
+async function callOnce(world: World, name: RouteName, call: AnyCall): Promise<Answer<RouteName>> {
+  const route: Route = routes[name]
+  const sent = await send(world, toRequest(world, route, call))
+  if (!sent.ok) return sent
+  const { reply } = sent
+  const read = await readBody(world, reply)
+  if (!read.ok) return read
+  const decoded = isSuccess(reply) ? decodeReply(route, reply, read.bytes) : refused(world, reply, read.bytes)
+  if (!decoded.ok) return decoded
+  noteSkew(world, reply)
+  return { ok: true, status: reply.status, reply: decoded.reply as never, headers: reply.headers }
+}
+
+async function open(world: World, name: RouteName, call: AnyCall): Promise<StreamAnswer | Failed> {
+  const { deadlineMs = DEADLINE_MS, ...request } = toRequest(world, routes[name], call)
+  // The deadline of a streamed reply ends with its head, so it is kept here and not by the network.
+  const head = new AbortController()
+  const follow = () => head.abort(call.signal?.reason)
+  if (call.signal?.aborted) follow()
+  call.signal?.addEventListener('abort', follow, { once: true })
+  const release = () => call.signal?.removeEventListener('abort', follow)
+  const cancel = world.clock.after(deadlineMs, () => head.abort(new Error(`no reply within ${deadlineMs} ms`)))
+  const sent = await send(world, { ...request, signal: head.signal })
+  if (sent.ok && isSuccess(sent.reply)) {
+    cancel()
+    noteSkew(world, sent.reply)
+    const { status, headers, body } = sent.reply
+    return { ok: true, status, headers, body: thenRelease(body, release) }
+  }
+  try {
+    if (!sent.ok) return sent
+    const read = await readBody(world, sent.reply)
+    return read.ok ? refused(world, sent.reply, read.bytes) : read
+  } finally {
+    cancel()
+    release()
+  }
+}
+
+function refused(world: World, reply: HttpReply, bytes: Buffer): Failed {
+  const error = decodeError(reply, bytes)
+  if (error.code !== 'undecodable') noteSkew(world, reply)
+  return { ok: false, error: withRetryAfter(world, reply, error) }
+}
+
+async function* thenRelease(body: AsyncIterable<Uint8Array>, release: () => void): AsyncGenerator<Uint8Array> {
+  try {
+    yield* body
+  } finally {
+    release()
+  }
+}
+
+interface Patience {
+  readonly signal: AbortSignal | undefined
+  readonly onRetry: ((error: CallError, waitMs: number) => void) | undefined
+}
+
+async function persist(
+  world: World,
+  once: () => Promise<Answer<RouteName>>,
+  { signal, onRetry }: Patience,
+): Promise<Answer<RouteName>> {
+  for (let tries = 0; ; tries++) {
+    const answer = await once()
+    if (answer.ok || answer.error.retry !== 'later' || signal?.aborted) return answer
+    // The jitter is added to Retry-After, so that a thousand clients told the same do not come back as one.
+    const waitMs = (answer.error.retryAfterMs ?? 0) + jitter(world.random, tries, retryWait.baseMs, retryWait.mostMs)
+    onRetry?.(answer.error, waitMs)
+    await sleep(world.clock, waitMs, signal)
+    if (signal?.aborted) return answer
+  }
+}
+
+function toRequest(world: World, route: Route, call: AnyCall): HttpRequest {
+  const body = call.body === undefined ? undefined : encode(call.body)
+  return {
+    method: route.method,
+    url: world.baseUrl + fill(route.path, call.params) + encodeQuery(call.query),
+    headers: {
+      accept: 'application/json',
+      'user-agent': `pond-swarm/${world.version}`,
+      ...optional('content-type', body && (route.body === 'bytes' ? 'application/octet-stream' : 'application/json')),
+      ...optional('authorization', world.token && `Bearer ${world.token}`),
+      ...optional('pond-project', world.project),
+      ...optional('x-claim-token', call.claimToken),
+      ...optional('idempotency-key', call.idempotencyKey),
+    },
+    ...optional('body', body),
+    ...optional('signal', call.signal),
+    deadlineMs: call.deadlineMs ?? defaultDeadline(call),
+  }
+}
+
+function encode(body: unknown): Uint8Array {
+  return body instanceof Uint8Array ? body : Buffer.from(JSON.stringify(body))
+}
+
+function fill(path: string, params: AnyCall['params']): string {
+  return path.replace(/\{(\w+)\}/g, (_, key: string) => {
+    const value = params?.[key]
+    assert(value !== undefined && value !== '', `${path} needs ${key}`)
+    return encodeURIComponent(value)
+  })
+}
+
+function encodeQuery(query: AnyCall['query']): string {
+  const pairs = Object.entries(query ?? {}).flatMap(([key, value]) =>
+    value === undefined ? [] : [[key, `${value}`] as const],
+  )
+  return pairs.length === 0 ? '' : `?${new URLSearchParams(Object.fromEntries(pairs))}`
+}
+
+function defaultDeadline({ query, body }: { query?: AnyCall['query']; body?: unknown }): number {
+  const inBody = typeof body === 'object' && body !== null && 'wait_ms' in body ? body.wait_ms : undefined
+  const heldMs = Number(query?.wait_ms ?? inBody ?? 0)
+  return heldMs > 0 ? heldMs + HELD_EXTRA_MS : DEADLINE_MS
+}
+
+async function send(world: World, request: HttpRequest): Promise<Sent> {
+  try {
+    return { ok: true, reply: await world.network(request) }
+  } catch (error) {
+    return { ok: false, error: unreachable(world, error) }
+  }
+}
+
+async function readBody(world: World, reply: HttpReply): Promise<{ ok: true; bytes: Buffer } | Failed> {
+  try {
+    return { ok: true, bytes: await readAll(reply.body) }
+  } catch (error) {
+    return { ok: false, error: { ...unreachable(world, error), status: reply.status } }
+  }
+}
+
+function unreachable(world: World, error: unknown): CallError {
+  const why = explain(error)
+  world.log.info('call.unreachable', { url: world.baseUrl, why })
+  return {
+    code: 'unreachable',
+    message: `no whole reply from ${world.baseUrl}: ${why}`,
+    details: {},
+    help: 'Check that pond runs there and that this machine reaches it.',
+    retry: 'later',
+  }
+}
+
+/** The innermost cause is what a person can act on; undici and Node wrap it. */
+function explain(error: unknown): string {
+  if (!(error instanceof Error)) return String(error)
+  const inner = error instanceof AggregateError ? error.errors[0] : error.cause
+  if (inner instanceof Error) return explain(inner)
+  return error.message || ('code' in error ? String(error.code) : error.name)
+}
+
+function withRetryAfter(world: World, reply: HttpReply, error: CallError): CallError {
+  const text = reply.headers['retry-after']
+  if (text === undefined) return error
+  const ms = /^\d+$/.test(text.trim()) ? Number(text) * 1000 : Date.parse(text) - world.clock.now()
+  return Number.isFinite(ms) ? { ...error, retryAfterMs: Math.min(Math.max(0, ms), RETRY_AFTER_MOST_MS) } : error
+}
+
+/** Only pond's own replies set the skew: a proxy's page has the proxy's clock. */
+function noteSkew(world: World, reply: HttpReply): void {
+  const date = Date.parse(reply.headers.date ?? '')
+  // Date is cut to whole seconds, so its middle is the best guess.
+  if (Number.isFinite(date)) world.skew.ms = date + 500 - world.clock.now()
+}
+
+function isSuccess(reply: HttpReply): boolean {
+  return reply.status >= 200 && reply.status < 300
+}

@@ -1,0 +1,292 @@
+// One claim's life in this swarm, from intent to last word.
+import { join } from 'node:path'
+import { type Execution, type Exit, type Plan, SetupError } from '../executor/contract.ts'
+import type { ClaimId, JobId } from '../protocol/id.ts'
+import type { JobSpec } from '../protocol/job.ts'
+import { limit } from '../protocol/limit.ts'
+import type { BatchWord, Intent } from '../protocol/orch.ts'
+import type { Cancel } from '../system/clock.ts'
+import { isNoRoom } from '../system/disk.ts'
+import { admit, refuse } from './admission.ts'
+import type { ClaimParts, Have, HeldClaim, StopCause } from './claim.ts'
+import type { ClaimFacts, Ending } from './journal-entry.ts'
+import { sayLastWord } from './last-word.ts'
+import { createOutput, type Output } from './output.ts'
+import { createTelemetry, type Telemetry } from './telemetry.ts'
+import type { Said } from './words.ts'
+
+/*
+ * accepted   In hand, nothing started. An idempotent job goes on at once, its word `running` beside it. Any other waits until
+ *            pond has accepted that word and the journal is on the disk: pond may have given the job to somebody else meanwhile,
+ *            and after a power cut nobody else would know that it ran here.
+ * running    There is a process tree. It ends by itself, or by the first of: cancel, timeout, drain, a full disk.
+ * ended      The tree is gone and its slot is free. The output goes to pond, then the final word.
+ *
+ * From accepted: declined, when this swarm cannot or must not run it; nothing was started and no attempt is burned.
+ * From accepted and running: dropped, when pond says that the claim is void; then nothing is said and nothing is kept.
+ */
+type State =
+  | { readonly at: 'accepted' }
+  | { readonly at: 'running'; readonly startedAt: number; readonly execution: Execution }
+  | { readonly at: 'ended'; readonly startedAt: number | undefined }
+
+export interface Attempt extends HeldClaim {
+  /** Resolves when nothing is owed any more, or swarm ends. `freeSlot` is called as soon as nothing of it runs. */
+  run(freeSlot: () => void): Promise<void>
+}
+
+/** `refusal`: why it is declined unseen. */
+export function createAttempt(parts: ClaimParts, intent: Intent, refusal?: string): Attempt {
+  return new ClaimAttempt(parts, intent, refusal)
+}
+
+class ClaimAttempt implements Attempt {
+  readonly claimId: ClaimId
+  readonly jobId: JobId
+  readonly #parts: ClaimParts
+  readonly #intent: Intent
+  readonly #refusal: string | undefined
+  readonly #claim: ClaimFacts
+  readonly #folder: string
+  readonly #abort = new AbortController()
+  #state: State = { at: 'accepted' }
+  #stopped: StopCause | undefined
+  #dropped = false
+  #abandoned = false
+  #output: Output | undefined
+  #telemetry: Telemetry | undefined
+  #madeFolder: Promise<void> | undefined
+  #cancelKill: Cancel | undefined
+
+  constructor(parts: ClaimParts, intent: Intent, refusal: string | undefined) {
+    const { claim_id, job_id, claim_token, attempt, limits } = intent
+    this.claimId = claim_id
+    this.jobId = job_id
+    this.#parts = parts
+    this.#intent = intent
+    this.#refusal = refusal
+    this.#claim = { claim_id, job_id, claim_token, attempt, stream_bytes: limits.stream_bytes }
+    this.#folder = join(parts.jobsPath, claim_id)
+  }
+
+  have(): Have {
+    const state = this.#state
+    const claim_id = this.claimId
+    switch (state.at) {
+      case 'accepted':
+        return { claim_id, state: 'accepted' }
+      case 'running':
+        return { claim_id, state: 'running', started_at: state.startedAt }
+      case 'ended':
+        return { claim_id, state: 'ended', ...(state.startedAt !== undefined && { started_at: state.startedAt }) }
+      default:
+        return state satisfies never
+    }
+  }
+
+  async run(freeSlot: () => void): Promise<void> {
+    const ending = await this.#live()
+    this.#state = { at: 'ended', startedAt: ending?.started_at }
+    freeSlot()
+    if (ending && !this.#dropped) await this.#conclude(ending)
+    if (!this.#abandoned || this.#dropped) await this.#forget()
+  }
+
+  /** What to say at the end; `undefined` when there is nothing more to say. */
+  async #live(): Promise<Ending | undefined> {
+    const { clock, journal } = this.#parts
+    const admission = this.#refusal === undefined ? admit(this.#intent) : refuse(this.#refusal)
+    if (!admission.ok) return this.#decline(admission.message)
+    const { job } = admission
+    const careful = job.idempotent !== true
+    // Together, because each takes a trip: one to the disk and one to pond.
+    const recorded = journal.write({ step: 'claim', ...this.#claim }, careful)
+    const confirmed = this.#confirm()
+    if (careful && !(await confirmed)) return undefined
+    if (!(await recorded)) return this.#unrecorded(careful)
+    if (this.#dropped || this.#abandoned) return undefined
+    if (this.#stopped) return { cause: this.#stopped, ended_at: clock.now() }
+    return this.#execute(job)
+  }
+
+  async #decline(message: string): Promise<undefined> {
+    this.#parts.log.info('claim_declined', { claim_id: this.claimId, job_id: this.jobId, message })
+    const said = await this.#say('declined', { message: message.slice(0, MESSAGE_CHARS) })
+    if (said.outcome === 'unsaid') this.#abandoned = true
+  }
+
+  /** What cannot be found again after a restart is not started. Once pond counts it as running, only a final word undoes that. */
+  #unrecorded(confirmed: boolean): Promise<undefined> | Ending {
+    const message = 'the journal of this swarm takes no lines'
+    if (!confirmed) return this.#decline(message)
+    return { cause: 'disk_full', rc: NO_CODE, ended_at: this.#parts.clock.now(), message }
+  }
+
+  /** False when the claim is void, or swarm ends. */
+  async #confirm(): Promise<boolean> {
+    const said = await this.#say('running', { started_at: this.#parts.clock.now() })
+    if (said.outcome === 'accepted' || said.outcome === 'idempotent') return true
+    if (said.outcome === 'unsaid') {
+      this.#abandoned = true
+      return false
+    }
+    const { outcome, error } = said
+    this.#parts.log.warn('claim_void', { claim_id: this.claimId, job_id: this.jobId, outcome, code: error?.code })
+    this.drop()
+    return false
+  }
+
+  #say(state: BatchWord['state'], more: Partial<BatchWord>): Promise<Said> {
+    const { job_id, claim_id, claim_token } = this.#claim
+    return this.#parts.words.say({ job_id, claim_id, claim_token, state, ...more })
+  }
+
+  async #execute(job: JobSpec): Promise<Ending> {
+    const { clock, executor, journal, log } = this.#parts
+    const startedAt = clock.now()
+    let execution: Execution
+    try {
+      if (executor.folderless !== true) await this.#makeFolder()
+      execution = await executor.start(this.#plan(job), {
+        output: (channel, bytes) => this.#write(channel, bytes),
+        event: (value) => this.#event(value),
+      })
+    } catch (error) {
+      return this.#notStarted(error)
+    }
+    this.#state = { at: 'running', startedAt, execution }
+    // Not waited for: a tree without this line is found by its claim.
+    void journal.write({ step: 'started', claim_id: this.claimId, trace: execution.trace, at: startedAt })
+    log.info('job_started', { claim_id: this.claimId, job_id: this.jobId, pid: execution.trace.pid })
+    if (this.#dropped || this.#abandoned) void execution.kill()
+    else if (this.#stopped) this.#terminate(execution)
+    const cancelTimeout = job.timeout_ms && clock.after(job.timeout_ms, () => this.stop('timeout'))
+    const exit = await execution.exited
+    if (cancelTimeout) cancelTimeout()
+    this.#cancelKill?.()
+    this.#state = { at: 'ended', startedAt }
+    // A spool that breaks with the last bytes still decides the cause.
+    await this.#output?.end()
+    return this.#toEnding(exit, startedAt)
+  }
+
+  #plan(job: JobSpec): Plan {
+    const { attempt, array_index } = this.#intent
+    return {
+      claimId: this.claimId,
+      jobId: this.jobId,
+      attempt,
+      ...(array_index !== undefined && { arrayIndex: array_index }),
+      command: job.command,
+      env: job.env ?? {},
+      ...(job.input !== undefined && { input: Buffer.from(job.input) }),
+      folder: join(this.#folder, BOX),
+    }
+  }
+
+  #makeFolder(): Promise<void> {
+    this.#madeFolder ??= this.#parts.disk.makeFolder(join(this.#folder, BOX))
+    return this.#madeFolder
+  }
+
+  #notStarted(error: unknown): Ending {
+    const message = (error instanceof Error ? error.message : String(error)).slice(0, MESSAGE_CHARS)
+    const cause = isNoRoom(error) ? 'disk_full' : 'setup_failed'
+    if (!(error instanceof SetupError))
+      this.#parts.log.error('executor_failed', { claim_id: this.claimId, error: message })
+    return { cause, rc: NO_CODE, ended_at: this.#parts.clock.now(), message }
+  }
+
+  #toEnding({ cause, rc, usage, result, resultProblem }: Exit, startedAt: number): Ending {
+    return {
+      cause: this.#stopped ?? cause,
+      rc,
+      started_at: startedAt,
+      ended_at: this.#parts.clock.now(),
+      usage,
+      ...(result && { result: result.toString('utf8') }),
+      ...(resultProblem !== undefined && { message: resultProblem.slice(0, MESSAGE_CHARS) }),
+    }
+  }
+
+  async #conclude(ending: Ending): Promise<void> {
+    const { words, journal, log } = this.#parts
+    await this.#telemetry?.close()
+    const end = await sayLastWord({ words, journal, log, claim: this.#claim, output: this.#output }, ending)
+    if (end === 'unsaid') this.#abandoned = true
+  }
+
+  async #forget(): Promise<void> {
+    const { disk, journal, log } = this.#parts
+    void journal.write({ step: 'gone', claim_id: this.claimId })
+    try {
+      await this.#output?.close()
+      if (this.#madeFolder) await disk.remove(this.#folder)
+    } catch (error) {
+      log.warn('folder_left', { folder: this.#folder, error: String(error) })
+    }
+  }
+
+  #write(channel: 'stdout' | 'stderr', bytes: Buffer): void | Promise<void> {
+    if (this.#dropped) return undefined
+    this.#output ??= createOutput({
+      ...this.#parts,
+      claim: this.#claim,
+      folder: this.#folder,
+      ready: () => this.#makeFolder(),
+      signal: this.#abort.signal,
+      failed: (error) => this.#spoolFailed(error),
+    })
+    return this.#output.write(channel, bytes)
+  }
+
+  #spoolFailed(error: unknown): void {
+    this.#parts.log.error('spool_failed', { claim_id: this.claimId, job_id: this.jobId, error: String(error) })
+    const cause = isNoRoom(error) ? 'disk_full' : 'output_lost'
+    if (this.#state.at === 'running') this.stop(cause)
+    else this.#stopped ??= cause
+  }
+
+  #event(value: Readonly<Record<string, unknown>>): void {
+    this.#telemetry ??= createTelemetry({ ...this.#parts, claim: this.#claim })
+    this.#telemetry.add(value)
+  }
+
+  stop(cause: StopCause): void {
+    if (this.#stopped || this.#dropped || this.#state.at === 'ended') return
+    this.#stopped = cause
+    this.#parts.log.info('job_stopping', { claim_id: this.claimId, job_id: this.jobId, cause })
+    if (this.#state.at === 'running') this.#terminate(this.#state.execution)
+  }
+
+  #terminate(execution: Execution): void {
+    execution.terminate()
+    this.#cancelKill = this.#parts.clock.after(limit.killGraceMs, () => void execution.kill())
+  }
+
+  kill(cause: StopCause): void {
+    if (this.#state.at === 'ended') return
+    this.#stopped ??= cause
+    if (this.#state.at === 'running') void this.#state.execution.kill()
+  }
+
+  drop(): void {
+    if (this.#dropped) return
+    this.#dropped = true
+    this.#parts.log.info('claim_dropped', { claim_id: this.claimId, job_id: this.jobId })
+    this.#abort.abort()
+    if (this.#state.at === 'running') void this.#state.execution.kill()
+  }
+
+  abandon(): void {
+    this.#abandoned = true
+    this.#abort.abort()
+  }
+}
+
+/** The folder that the executor gets; the spools lie beside it. */
+const BOX = 'box'
+/** What a job that has no code of its own ends with. */
+const NO_CODE = 125
+/** The limit of a word's message. */
+const MESSAGE_CHARS = 4096

@@ -1,0 +1,46 @@
+// What the rest of swarm knows of a claim that it holds, whether its job runs here or a former life of swarm ran it.
+import type { Client } from '../client/contract.ts'
+import type { Executor } from '../executor/contract.ts'
+import type { ClaimId, JobId } from '../protocol/id.ts'
+import type { HaveState } from '../protocol/orch.ts'
+import type { Clock } from '../system/clock.ts'
+import type { Disk } from '../system/disk.ts'
+import type { Log } from '../system/log.ts'
+import type { Journal } from './journal.ts'
+import type { Words } from './words.ts'
+
+/** Why swarm ends a job that would go on by itself. */
+export type StopCause = 'cancelled' | 'timeout' | 'drained' | 'disk_full' | 'output_lost'
+
+export interface Have {
+  readonly claim_id: ClaimId
+  readonly state: HaveState
+  readonly started_at?: number
+}
+
+export interface HeldClaim {
+  readonly claimId: ClaimId
+  readonly jobId: JobId
+  have(): Have
+  /** SIGTERM now, SIGKILL after the grace; the first cause stands. */
+  stop(cause: StopCause): void
+  /** SIGKILL now. */
+  kill(cause: StopCause): void
+  /** Pond says that the claim is void: kills what runs and forgets all of it. */
+  drop(): void
+  /** Swarm ends: says no more. What is not said yet stays in the journal. */
+  abandon(): void
+}
+
+/** What every claim is given of the world. */
+export interface ClaimParts {
+  readonly client: Client
+  readonly clock: Clock
+  readonly log: Log
+  readonly disk: Disk
+  readonly executor: Executor
+  readonly journal: Journal
+  readonly words: Words
+  /** Holds one folder a claim. */
+  readonly jobsPath: string
+}

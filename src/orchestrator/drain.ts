@@ -1,0 +1,86 @@
+// When a swarm takes no more jobs, and why: asked, told by pond, after one job, idle for long, or up for long. The first reason stands.
+import type { Cancel, Clock } from '../system/clock.ts'
+import type { Log } from '../system/log.ts'
+
+export type DrainReason = 'drained' | 'once' | 'idle' | 'max_uptime'
+
+export interface DrainOptions {
+  /** Drains as soon as one job was taken. */
+  readonly once?: boolean
+  /** Drains after this long without a job. */
+  readonly idleExitMs?: number
+  /** Drains after this long. */
+  readonly maxUptimeMs?: number
+}
+
+export interface Drain {
+  /** The swarm is ready. */
+  start(): void
+  /** After `deadlineMs` what still runs is stopped; a later call can only bring the deadline forward. */
+  begin(reason: DrainReason, deadlineMs?: number): void
+  /** Undefined: jobs are taken. */
+  reason(): DrainReason | undefined
+  /** A job was taken. */
+  took(): void
+  /** So many claims are held now. */
+  holding(count: number): void
+  close(): void
+}
+
+export interface DrainParts {
+  readonly clock: Clock
+  readonly log: Log
+  readonly options: DrainOptions
+  /** The deadline is over. */
+  readonly stopAll: () => void
+  readonly changed: () => void
+}
+
+export function createDrain({ clock, log, options, stopAll, changed }: DrainParts): Drain {
+  const { once = false, idleExitMs, maxUptimeMs } = options
+  const never: Cancel = () => {}
+  let reason: DrainReason | undefined
+  let cancelUptime = never
+  let cancelIdle = never
+  let cancelDeadline = never
+  let deadlineAt = Number.POSITIVE_INFINITY
+  let started = false
+  let idle = false
+
+  function begin(why: DrainReason, deadlineMs = Number.POSITIVE_INFINITY): void {
+    if (!reason) log.info('drain', { reason: why, deadline_ms: Number.isFinite(deadlineMs) ? deadlineMs : undefined })
+    reason ??= why
+    if (clock.monotonic() + deadlineMs < deadlineAt) {
+      deadlineAt = clock.monotonic() + deadlineMs
+      cancelDeadline()
+      cancelDeadline = clock.after(deadlineMs, stopAll)
+    }
+    changed()
+  }
+
+  function holding(count: number): void {
+    if (count > 0) {
+      idle = false
+      cancelIdle()
+    } else if (started && !idle && idleExitMs !== undefined) {
+      idle = true
+      cancelIdle = clock.after(idleExitMs, () => begin('idle'))
+    }
+  }
+
+  return {
+    start() {
+      started = true
+      if (maxUptimeMs !== undefined) cancelUptime = clock.after(maxUptimeMs, () => begin('max_uptime'))
+    },
+    begin,
+    reason: () => reason,
+    took() {
+      if (once && !reason) begin('once')
+    },
+    holding,
+    close() {
+      for (const cancel of [cancelUptime, cancelIdle, cancelDeadline]) cancel()
+    },
+  }
+}

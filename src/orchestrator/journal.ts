@@ -1,0 +1,190 @@
+// The journal: one line for each step of a claim, so that a restarted swarm knows what to kill and what it still owes pond.
+import type { Cancel, Clock } from '../system/clock.ts'
+import type { Disk, DiskFile } from '../system/disk.ts'
+import type { Log } from '../system/log.ts'
+import { type Entry, followAll, type Left, parseEntry } from './journal-entry.ts'
+
+/*
+ * What is written when:
+ *   claim    before anything is started. Synced to the disk before a job is started that must not run twice.
+ *   started  once there is a tree. A tree whose line is missing is found by its claim, which every process of it carries.
+ *   ended    the process is over, its output not yet with pond.
+ *   final    the last word, exactly as it is said.
+ *   gone     nothing is owed any more.
+ *
+ * All other lines reach the disk within SYNC_MS. That is enough: the page cache outlives kill -9 of swarm, and a power cut
+ * ends the trees too. A line lost in that last second makes swarm say less about a claim than it knew, never start it again:
+ * nothing is ever started from the journal, and pond ends a claim that `have` does not name.
+ */
+
+export interface Journal {
+  /** What a former life owed, in the order it was taken. */
+  readonly left: readonly Left[]
+  /**
+   * Resolves when a restarted swarm would read it; `durable`: also after a power cut. False when the disk did not take it,
+   * which is logged here; never rejects.
+   */
+  write(entry: Entry, durable?: boolean): Promise<boolean>
+  close(): Promise<void>
+}
+
+export interface JournalParts {
+  readonly disk: Disk
+  readonly clock: Clock
+  readonly log: Log
+  readonly path: string
+}
+
+/** The longest a line waits for the disk when nobody waits for it. */
+const SYNC_MS = 1000
+/** A log below this is not worth rewriting; above, it is rewritten when most of it is about claims that are gone. */
+const COMPACT_BYTES = 4 * 1024 * 1024
+const COMPACT_RATIO = 4
+
+/** The lines of each claim that is not gone: what a compacted log holds. */
+type Live = Map<string, string[]>
+
+interface Waiting {
+  readonly line: string
+  readonly durable: boolean
+  readonly resolve: (written: boolean) => void
+}
+
+export async function openJournal(parts: JournalParts): Promise<Journal> {
+  const { disk, log, path } = parts
+  const before = await disk.read(path)
+  const { entries, damaged } = readLines(before?.toString('utf8') ?? '')
+  if (damaged > 0) log.warn('journal_damaged', { lines: damaged })
+  const live: Live = new Map()
+  for (const entry of entries) remember(live, entry, print(entry))
+  if (before !== undefined) await disk.replace(path, allOf(live))
+  return new FileJournal(parts, { live, left: followAll(entries), file: await disk.open(path) })
+}
+
+class FileJournal implements Journal {
+  readonly left: readonly Left[]
+  readonly #parts: JournalParts
+  readonly #live: Live
+  #file: DiskFile
+  /** Size right after the last compaction. */
+  #compactBytes: number
+  #queue: Waiting[] = []
+  #unsynced: Waiting[] = []
+  #writing: Promise<void> | undefined
+  #syncing: Promise<void> | undefined
+  #cancelSync: Cancel | undefined
+  /** A line that broke off must not swallow the one behind it. */
+  #broken = false
+
+  constructor(parts: JournalParts, { live, left, file }: { live: Live; left: readonly Left[]; file: DiskFile }) {
+    this.left = left
+    this.#parts = parts
+    this.#live = live
+    this.#file = file
+    this.#compactBytes = file.size()
+  }
+
+  write(entry: Entry, durable = false): Promise<boolean> {
+    const line = print(entry)
+    remember(this.#live, entry, line)
+    return new Promise((resolve) => {
+      this.#queue.push({ line, durable, resolve })
+      this.#writing ??= this.#writeAll()
+    })
+  }
+
+  async close(): Promise<void> {
+    while (this.#writing) await this.#writing
+    this.#sync()
+    while (this.#syncing) await this.#syncing
+    await this.#file.close()
+  }
+
+  async #writeAll(): Promise<void> {
+    // Lines of one tick belong together: a promise turn lets the others of this tick come in.
+    await undefined
+    while (this.#queue.length > 0) {
+      const batch = this.#queue
+      this.#queue = []
+      if (await this.#append(batch)) this.#afterAppend(batch)
+      else for (const it of batch) it.resolve(false)
+      await this.#compactIfLong()
+    }
+    this.#writing = undefined
+  }
+
+  async #append(batch: readonly Waiting[]): Promise<boolean> {
+    try {
+      await this.#file.append(Buffer.from((this.#broken ? '\n' : '') + batch.map((it) => it.line).join('')))
+      this.#broken = false
+      return true
+    } catch (error) {
+      this.#broken = true
+      this.#parts.log.error('journal_write_failed', { error: String(error) })
+      return false
+    }
+  }
+
+  #afterAppend(batch: readonly Waiting[]): void {
+    for (const it of batch) {
+      if (it.durable) this.#unsynced.push(it)
+      else it.resolve(true)
+    }
+    if (this.#unsynced.length > 0) this.#sync()
+    else this.#cancelSync ??= this.#parts.clock.after(SYNC_MS, () => this.#sync())
+  }
+
+  /** One sync covers all lines that were appended before it began. */
+  #sync(): void {
+    this.#cancelSync?.()
+    this.#cancelSync = undefined
+    this.#syncing ??= this.#syncAll()
+  }
+
+  async #syncAll(): Promise<void> {
+    do {
+      const batch = this.#unsynced
+      this.#unsynced = []
+      const synced = await this.#file.sync().then(
+        () => true,
+        (error: unknown) => {
+          this.#parts.log.error('journal_sync_failed', { error: String(error) })
+          return false
+        },
+      )
+      for (const it of batch) it.resolve(synced)
+    } while (this.#unsynced.length > 0)
+    this.#syncing = undefined
+  }
+
+  async #compactIfLong(): Promise<void> {
+    if (this.#file.size() <= Math.max(COMPACT_BYTES, COMPACT_RATIO * this.#compactBytes)) return
+    while (this.#syncing) await this.#syncing
+    const { disk, log, path } = this.#parts
+    try {
+      await disk.replace(path, allOf(this.#live))
+      const fresh = await disk.open(path)
+      await this.#file.close()
+      this.#file = fresh
+    } catch (error) {
+      log.warn('journal_not_compacted', { error: String(error) })
+    }
+    this.#compactBytes = this.#file.size()
+  }
+}
+
+const print = (entry: Entry) => `${JSON.stringify(entry)}\n`
+
+const allOf = (live: Live) => [...live.values()].flat().join('')
+
+function remember(live: Live, { step, claim_id }: Entry, line: string): void {
+  if (step === 'claim') live.set(claim_id, [line])
+  else if (step === 'gone') live.delete(claim_id)
+  else live.get(claim_id)?.push(line)
+}
+
+function readLines(text: string): { entries: Entry[]; damaged: number } {
+  const lines = text.split('\n').filter((line) => line !== '')
+  const entries = lines.map(parseEntry).filter((entry) => entry !== undefined)
+  return { entries, damaged: lines.length - entries.length }
+}

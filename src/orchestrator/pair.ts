@@ -1,0 +1,103 @@
+// Pairing: a printed code becomes a binding. The secret of the code never travels; both sides prove that they know it.
+import { timingSafeEqual } from 'node:crypto'
+import type { CallError, Client } from '../client/contract.ts'
+import type { Resources } from '../protocol/field.ts'
+import type { CodeId } from '../protocol/id.ts'
+import type { Labels } from '../protocol/job.ts'
+import type { PairBody, PairReply } from '../protocol/orch.ts'
+import { PROTOCOL } from '../protocol/version.ts'
+import { hashPondKey, pairingMac, parsePairingCode } from '../seal/pairing.ts'
+import type { Binding, Home, KeySet } from './home.ts'
+import type { MakeKeyPair } from './key.ts'
+
+export interface PairRequest {
+  /** Pond's base URL, kept in the binding. */
+  readonly pond: string
+  /** As printed, without the URL: `<26 characters>.<secret>.<hash of pond's key>`. */
+  readonly code: string
+  readonly name: string
+  readonly labels: Labels
+  readonly resources: Resources
+}
+
+export interface PairParts {
+  readonly home: Home
+  readonly makeKeyPair: MakeKeyPair
+  /** A client of `pond` without a token; it gets the keys because the call is signed with the binding's. */
+  connect(keys: KeySet): Client
+}
+
+/** Why there is no binding, in words for a person; `call` when it was pond that refused. */
+export class PairError extends Error {
+  override readonly name = 'PairError'
+  readonly call: CallError | undefined
+
+  constructor(message: string, call?: CallError) {
+    super(message)
+    this.call = call
+  }
+}
+
+/** Repeating it after a lost reply gives the same binding: the keys are stored before the first call. */
+export async function pair(parts: PairParts, request: PairRequest): Promise<Binding> {
+  const { home } = parts
+  const code = parsePairingCode(request.code)
+  if (!code) throw new PairError('this is no whole pairing code; copy all of it: swarm pair URL#CODE')
+  const before = await home.readBinding()
+  if (before)
+    throw new PairError(`this home is paired with ${before.pond}; run swarm unpair first, or use another --home`)
+  const keys = (await home.readKeys()) ?? (await makeKeys(parts))
+  const body = unsigned(code.id, request, keys)
+  const answer = await parts.connect(keys).call('pair', { body: { ...body, mac: pairingMac(code.secret, body) } })
+  if (!answer.ok) throw new PairError(answer.error.message, answer.error)
+  const { reply } = answer
+  if (!timingSafeEqual(hashPondKey(reply.pond_key), code.pondKeyHash))
+    throw new PairError('this pond is not the one that printed the code: its key does not match; nothing was kept')
+  const binding = toBinding(request, keys, reply)
+  await home.writeBinding(binding)
+  return binding
+}
+
+async function makeKeys({ home, makeKeyPair }: PairParts): Promise<KeySet> {
+  const keys = {
+    binding: makeKeyPair('ed25519'),
+    sealing: makeKeyPair('x25519'),
+    signing: makeKeyPair('ed25519'),
+  }
+  await home.writeKeys(keys)
+  return keys
+}
+
+function unsigned(code: CodeId, request: PairRequest, keys: KeySet): Omit<PairBody, 'mac'> {
+  return {
+    code,
+    name: request.name,
+    protocol: PROTOCOL,
+    binding_key: keys.binding.publicKey,
+    worker: {
+      sealing_key: keys.sealing.publicKey,
+      signing_key: keys.signing.publicKey,
+      labels: request.labels,
+      resources: request.resources,
+    },
+  }
+}
+
+function toBinding(request: PairRequest, keys: KeySet, reply: PairReply): Binding {
+  return {
+    pond: request.pond,
+    binding_id: reply.binding_id,
+    worker_id: reply.worker_id,
+    token: reply.token,
+    pond_key: reply.pond_key,
+    project: reply.project,
+    name: request.name,
+    labels: request.labels,
+    resources: request.resources,
+    keys: {
+      binding_key: keys.binding.publicKey,
+      sealing_key: keys.sealing.publicKey,
+      signing_key: keys.signing.publicKey,
+    },
+  }
+}

@@ -1,0 +1,177 @@
+// The poll loop: the one way in which pond reaches this machine, and the heartbeat that keeps its claims alive.
+import type { CallError, Client } from '../client/contract.ts'
+import type { WorkerId } from '../protocol/id.ts'
+import { limit, retryWait } from '../protocol/limit.ts'
+import type { PollReply } from '../protocol/orch.ts'
+import { PROTOCOL } from '../protocol/version.ts'
+import type { Clock } from '../system/clock.ts'
+import type { Log } from '../system/log.ts'
+import { jitter, type Random } from '../system/random.ts'
+import { createBell } from './bell.ts'
+import type { Have } from './claim.ts'
+
+/*
+ * A poll is never aborted, except when swarm ends. When local facts change, a newer one is sent beside it, and pond answers the older one empty. At most
+ * two are under way, so changes gather while pond is busy: the faster jobs come and go, the more of them one poll tells.
+ */
+const POLLS_MOST = 2
+
+/** Added to the hold for the way there and back: the deadline of a call, and when pond counts as silent. */
+export const POLL_GRACE_MS = 15_000
+
+export interface PollFacts {
+  readonly freeSlots: number
+  readonly have: readonly Have[]
+  /** False: pond answers at once. */
+  readonly hold: boolean
+}
+
+export type PollEnd = { readonly reason: 'unauthenticated' | 'upgrade_required'; readonly message: string } | undefined
+
+export interface Poll {
+  /** Polls until `signal` aborts (then the end is undefined) or pond refuses this swarm. */
+  run(signal: AbortSignal): Promise<PollEnd>
+  /** Local facts changed: tell pond. */
+  changed(): void
+  /** `seq` of the latest poll. */
+  latestSeq(): number
+  /** No poll below this `seq` is under way. */
+  oldestSeq(): number
+  /** Tells pond the facts of now; resolves when it has heard them, or could not be reached. */
+  tell(): Promise<void>
+  /** Monotonic time of the latest answer. */
+  answeredAt(): number | undefined
+  /** The longest that pond may hold a poll, as it last said. */
+  holdMs(): number
+}
+
+export interface PollParts {
+  readonly client: Client
+  readonly clock: Clock
+  readonly random: Random
+  readonly log: Log
+  readonly workerId: WorkerId
+  readonly session: string
+  readonly facts: () => PollFacts
+  readonly take: (reply: PollReply) => void
+}
+
+export function createPoll(parts: PollParts): Poll {
+  return new PollLoop(parts)
+}
+
+class PollLoop implements Poll {
+  readonly #parts: PollParts
+  readonly #bell = createBell()
+  readonly #underWay = new Set<number>()
+  #seq = 0
+  #claimKey: string
+  #dirty = true
+  #failures = 0
+  #notBefore = 0
+  #answeredAt: number | undefined
+  #holdMs: number = limit.pollHoldMs
+  #end: PollEnd
+  #tellers: { readonly seq: number; readonly resolve: () => void }[] = []
+
+  constructor(parts: PollParts) {
+    this.#parts = parts
+    this.#claimKey = newKey(parts.random)
+  }
+
+  async run(signal: AbortSignal): Promise<PollEnd> {
+    const { clock } = this.#parts
+    signal.addEventListener('abort', this.#bell.ring, { once: true })
+    while (!signal.aborted && !this.#end) {
+      const waitMs = this.#notBefore - clock.monotonic()
+      const wanted = this.#underWay.size === 0 || (this.#dirty && this.#underWay.size < POLLS_MOST)
+      if (!wanted) await this.#bell.wait()
+      else if (waitMs > 0) await this.#bell.waitAtMost(clock, waitMs)
+      else void this.#send(signal)
+    }
+    signal.removeEventListener('abort', this.#bell.ring)
+    return this.#end
+  }
+
+  changed(): void {
+    this.#dirty = true
+    this.#bell.ring()
+  }
+
+  latestSeq(): number {
+    return this.#seq
+  }
+
+  oldestSeq(): number {
+    return Math.min(this.#seq + 1, ...this.#underWay)
+  }
+
+  tell(): Promise<void> {
+    const seq = this.#seq + 1
+    this.changed()
+    return new Promise((resolve) => this.#tellers.push({ seq, resolve }))
+  }
+
+  answeredAt(): number | undefined {
+    return this.#answeredAt
+  }
+
+  holdMs(): number {
+    return this.#holdMs
+  }
+
+  async #send(signal: AbortSignal): Promise<void> {
+    const { client, facts, session, workerId } = this.#parts
+    const seq = ++this.#seq
+    const claim_key = this.#claimKey
+    this.#dirty = false
+    this.#underWay.add(seq)
+    const { freeSlots, have, hold } = facts()
+    const wait_ms = hold ? Math.min(this.#holdMs, have.length > 0 ? limit.pollHoldBusyMs : limit.pollHoldMs) : 0
+    const workers = [{ worker_id: workerId, free: { slots: freeSlots } }]
+    const answer = await client.call('poll', {
+      deadlineMs: wait_ms + POLL_GRACE_MS,
+      signal,
+      body: { protocol: PROTOCOL, session, seq, claim_key, wait_ms, workers, have: have.slice(0, limit.havePerPoll) },
+    })
+    if (answer.ok) this.#settle(answer.reply, claim_key)
+    else this.#settleError(answer.error)
+    this.#underWay.delete(seq)
+    for (const teller of this.#tellers) if (teller.seq <= seq) teller.resolve()
+    this.#tellers = this.#tellers.filter((teller) => teller.seq > seq)
+    this.#bell.ring()
+  }
+
+  #settle(reply: PollReply, claimKey: string): void {
+    const { clock, random, take } = this.#parts
+    this.#failures = 0
+    this.#answeredAt = clock.monotonic()
+    this.#holdMs = Math.min(limit.pollHoldMs, Math.max(0, reply.limits.poll_hold_ms))
+    if (reply.intents.length > 0) {
+      // The old key would bring the same intents again; the reply to another poll may have retired it already.
+      if (claimKey === this.#claimKey) this.#claimKey = newKey(random)
+      this.#dirty = true
+    }
+    take(reply)
+    for (const { type, wait_ms = retryWait.baseMs } of reply.directives)
+      if (type === 'slow_down') this.#waitAtLeast(wait_ms)
+  }
+
+  #settleError({ code, message, retry, retryAfterMs = 0 }: CallError): void {
+    const { log, random } = this.#parts
+    if (code === 'unauthenticated' || code === 'upgrade_required') {
+      this.#end ??= { reason: code, message }
+      return
+    }
+    // A refusal that will not mend by itself must not turn into a storm either.
+    const waitMs = retryAfterMs + jitter(random, this.#failures++, retryWait.baseMs, retryWait.mostMs)
+    this.#waitAtLeast(waitMs)
+    log.warn('poll_failed', { code, message, retry, wait_ms: Math.round(waitMs) })
+  }
+
+  #waitAtLeast(waitMs: number): void {
+    this.#notBefore = Math.max(this.#notBefore, this.#parts.clock.monotonic() + waitMs)
+  }
+}
+
+const newKey = (random: Random) => random.bytes(16).toString('base64url')

@@ -1,0 +1,91 @@
+// After a restart: kills what a former life of swarm left running, then says what it owes for each claim of its journal.
+import { join } from 'node:path'
+import type { BatchWord } from '../protocol/orch.ts'
+import type { ClaimParts, Have, HeldClaim } from './claim.ts'
+import type { Ending, Left } from './journal-entry.ts'
+import { type LastWordEnd, say, sayLastWord } from './last-word.ts'
+import { resumeOutput } from './output.ts'
+
+/** A job never outlives its swarm. Resolves when nothing of a former life runs any more. */
+export async function sweep(parts: ClaimParts): Promise<void> {
+  const { executor, journal, log, disk, jobsPath } = parts
+  let killed = 0
+  for (const { claim, started, ended, final } of journal.left) {
+    if (ended || final) continue
+    const { claim_id: claimId, job_id: jobId, attempt } = claim
+    const unknown = { claimId, jobId, attempt, pid: 0, startTime: '', cgroups: [] }
+    killed += await executor.sweep(started?.trace ?? unknown)
+  }
+  if (journal.left.length > 0) log.warn('swept', { claims: journal.left.length, processes_killed: killed })
+  const owed = new Set<string>(journal.left.map((left) => left.claim.claim_id))
+  for (const name of await disk.list(jobsPath)) if (!owed.has(name)) await disk.remove(join(jobsPath, name))
+}
+
+export interface Recovered extends HeldClaim {
+  /** Resolves when nothing is owed any more, or swarm ends. */
+  run(): Promise<void>
+}
+
+export function createRecovered(parts: ClaimParts, left: Left): Recovered {
+  const { clock, disk, journal, log, words } = parts
+  const { claim_id, job_id, claim_token } = left.claim
+  const folder = join(parts.jobsPath, claim_id)
+  const abort = new AbortController()
+  let dropped = false
+
+  async function run(): Promise<void> {
+    const end = (await settle()) === 'judged' || dropped
+    if (!end) return
+    void journal.write({ step: 'gone', claim_id })
+    await disk.remove(folder).catch((error) => log.warn('folder_left', { folder, error: String(error) }))
+  }
+
+  async function settle(): Promise<LastWordEnd> {
+    if (!left.started && !left.ended && !left.final) {
+      const said = await words.say(unstarted())
+      if (said.outcome === 'unsaid') return 'unsaid'
+      // Pond knows better when it had accepted the job's start: then nobody can tell whether it ran.
+      if (said.outcome !== 'refused') return 'judged'
+    }
+    const output = await resumeOutput(
+      { ...parts, claim: left.claim, folder, ready: () => disk.makeFolder(folder), signal: abort.signal, failed() {} },
+      left.ended?.produced,
+    )
+    try {
+      const owed = { words, journal, log, claim: left.claim, output }
+      return await (left.final ? say(owed, left.final) : sayLastWord(owed, left.ended?.ending ?? lostEnding()))
+    } finally {
+      await output.close()
+    }
+  }
+
+  const unstarted = (): BatchWord => ({ job_id, claim_id, claim_token, state: 'declined', message: RESTARTED })
+
+  const lostEnding = (): Ending => ({
+    cause: 'worker_lost',
+    ...(left.started && { started_at: left.started.at }),
+    ended_at: clock.now(),
+    message: RESTARTED,
+  })
+
+  return {
+    claimId: claim_id,
+    jobId: job_id,
+    run,
+    have: (): Have => ({
+      claim_id,
+      state: left.started || left.ended || left.final ? 'ended' : 'accepted',
+      ...(left.started && { started_at: left.started.at }),
+    }),
+    // Nothing of it runs, so there is nothing to end.
+    stop() {},
+    kill() {},
+    drop() {
+      dropped = true
+      abort.abort()
+    },
+    abandon: () => abort.abort(),
+  }
+}
+
+const RESTARTED = 'swarm was restarted'

@@ -1,0 +1,110 @@
+// What swarm says about its claims. Words that come up while a call is under way go together in the next one; each has its own outcome.
+import type { CallError, Client } from '../client/contract.ts'
+import { limit } from '../protocol/limit.ts'
+import type { BatchWord, OutcomeReply } from '../protocol/orch.ts'
+
+/** `unsaid`: swarm ends before pond answered; the next run says it. */
+export type Said = OutcomeReply | { readonly outcome: 'unsaid' }
+
+export interface Words {
+  /** Says it until pond answers, through every outage. Never rejects. */
+  say(word: BatchWord): Promise<Said>
+}
+
+export interface WordsParts {
+  readonly client: Client
+  /** Aborts when swarm ends. */
+  readonly signal: AbortSignal
+}
+
+interface Waiting {
+  readonly word: BatchWord
+  readonly bytes: number
+  readonly resolve: (said: Said) => void
+}
+
+/** Room below the limit of a body for what JSON puts around the words. */
+const BATCH_BYTES = limit.bodyBytes - 256 * 1024
+
+export function createWords({ client, signal }: WordsParts): Words {
+  let queue: Waiting[] = []
+  let calling = false
+
+  async function callAll(): Promise<void> {
+    calling = true
+    // Words of one tick belong together: a promise turn lets the others of this tick come in.
+    await undefined
+    while (queue.length > 0) {
+      const count = fitting(queue)
+      const batch = queue.slice(0, count)
+      queue = queue.slice(count)
+      await callBatch(batch)
+    }
+    calling = false
+  }
+
+  async function callBatch(batch: readonly Waiting[]): Promise<void> {
+    const answer = await client.persist('sendWords', { body: { words: batch.map((it) => it.word) }, signal })
+    if (answer.ok && answer.reply.outcomes.length === batch.length) {
+      answer.reply.outcomes.forEach((outcome, index) => {
+        batch[index]?.resolve(outcome)
+      })
+      return
+    }
+    const [only] = batch
+    if (answer.ok || batch.length > 1) {
+      // One word that pond cannot take refuses the whole call, so each is said alone and its neighbours are heard.
+      for (const it of batch) it.resolve(await callAlone(it.word))
+    } else only?.resolve(fromError(answer.error))
+  }
+
+  async function callAlone(word: BatchWord): Promise<Said> {
+    const { job_id: id, claim_token: claimToken, ...body } = word
+    const answer = await client.persist('sendWord', { params: { id }, claimToken, body, signal })
+    return answer.ok ? answer.reply : fromError(answer.error)
+  }
+
+  function fromError(error: CallError): Said {
+    if (signal.aborted && error.retry === 'later') return { outcome: 'unsaid' }
+    const { code, message, details, help } = error
+    const refusal = { code, message, details, help }
+    switch (code) {
+      case 'stale':
+      case 'claim_ended':
+        return { outcome: 'stale', error: refusal, ...(details.kept === true && { kept: true }) }
+      case 'conflict':
+        return { outcome: 'conflict', error: refusal }
+      default:
+        return { outcome: 'refused', error: refusal }
+    }
+  }
+
+  return {
+    say(word) {
+      return new Promise((resolve) => {
+        queue.push({ word, bytes: sizeOf(word), resolve })
+        if (!calling) void callAll()
+      })
+    },
+  }
+}
+
+/** How many words from the front go into one call; at least one. */
+function fitting(queue: readonly Waiting[]): number {
+  let bytes = 0
+  let count = 0
+  for (const it of queue) {
+    bytes += it.bytes
+    if (count === limit.wordsPerCall || (count > 0 && bytes > BATCH_BYTES)) break
+    count++
+  }
+  return count
+}
+
+/** More than the word without its texts ever takes. */
+const WORD_BYTES = 2048
+
+/** An upper bound: JSON text inside JSON at most doubles, for its quotes and line ends. */
+function sizeOf({ result = '', message = '' }: BatchWord): number {
+  return WORD_BYTES + 2 * Buffer.byteLength(result) + 6 * Buffer.byteLength(message)
+}
