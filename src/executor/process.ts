@@ -1,5 +1,5 @@
 // The plain executor: a plan becomes a process of swarm's own user, in its own session, reachable as a whole by the kill ladder.
-// It is no sandbox: the process can read what swarm's user can read.
+// It is no sandbox: the process can read what swarm's user can read, and one that means to can leave its cgroup.
 import { constants } from 'node:os'
 import type { Readable, Writable } from 'node:stream'
 import { type Clock, sleep } from '../system/clock.ts'
@@ -140,18 +140,37 @@ async function spawn(house: House, parts: SpawnParts): Promise<Execution> {
   const tree = treeOf(house.ladder.rung, { cgroups, trace, startTicks: stat?.startTicks ?? 0, ownsGroup: true })
   const pipes = new Pipes(child, parts, log)
   const meter = startMeter({ clock, cgroups, tree, sampled: house.ladder.sampled })
-  const events = followEvents({ path: places.events, clock, event: (value) => parts.watch.event(value) })
+  const events = followEvents({ path: places.events, clock, event: (value) => deliver(house, parts, value) })
   const wipe = once(() => wipeOut({ tree, rung: house.ladder.rung, clock, log, jobId: plan.jobId }))
+  let over = false
+  const exited = finish({ house, parts, ended, pipes, meter, events, wipe }).finally(() => {
+    over = true
+  })
+  // Once it is over, its numbers may be given to others: then nothing is signalled any more.
   return {
     trace,
-    exited: finish({ house, parts, ended, pipes, meter, events, wipe }),
+    exited,
     terminate() {
+      if (over) return
       tree.signal('SIGTERM')
       tree.signal('SIGCONT')
     },
     async kill() {
-      await wipe()
+      if (!over) await wipe()
     },
+  }
+}
+
+/** A watcher's failure must not cost the exit its resolution. */
+function deliver(
+  { parts: { log } }: House,
+  { plan, watch }: SpawnParts,
+  value: Readonly<Record<string, unknown>>,
+): void {
+  try {
+    watch.event(value)
+  } catch (error) {
+    log.error('executor.watch_failed', { job: plan.jobId, stream: 'events', reason: reasonOf(error) })
   }
 }
 

@@ -1,0 +1,197 @@
+// The kill ladder with real processes: on every rung this machine has, what is promised to die is dead.
+import { spawn } from 'node:child_process'
+import { existsSync, mkdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import t, { type Test as Tap } from 'tap'
+import type { Executor, Trace } from '../../src/executor/contract.ts'
+import { SetupError } from '../../src/executor/contract.ts'
+import type { ProcessRung } from '../../src/executor/kill.ts'
+import { createProcessExecutor } from '../../src/executor/process.ts'
+import { systemClock } from '../../src/system/clock.ts'
+import { silentLog } from '../../src/system/log.ts'
+import { fixture, lives, makeFolder, makePlan, onRung, pidsIn, RUNGS, run, watch } from './workshop.ts'
+
+/** Who of leave-behind.sh each rung reaches for certain. */
+const REACH: Readonly<Record<ProcessRung, readonly string[]>> = {
+  'cgroup-v2': ['child', 'session', 'bare'],
+  'cgroup-v1': ['child', 'session', 'bare'],
+  'proc-scan': ['child', 'session'],
+  'process-group': ['child'],
+}
+
+/** A sweep goes by the trace alone, so this one cleans up after every rung. */
+const sweeper = await createProcessExecutor({ clock: systemClock, log: silentLog, rung: 'process-group' })
+
+/** Runs `body` on each rung; a machine without one must have said which. */
+function onEachRung(name: string, body: (t: Tap, executor: Executor, folder: string) => Promise<void>): void {
+  t.test(name, async (t) => {
+    for (const rung of RUNGS) {
+      const executor = await onRung(rung)
+      if (executor instanceof SetupError) {
+        t.match(executor.message, `does not offer the rung ${rung}`)
+        t.not(rung, 'process-group', 'a group can always be signalled')
+        continue
+      }
+      t.equal(executor.rung, rung)
+      await t.test(rung, async (t) => await body(t, executor, makeFolder(t)))
+    }
+  })
+}
+
+function checkSurvivors(t: Tap, rung: string, pids: Record<string, number>): void {
+  t.same(Object.keys(pids).sort(), ['bare', 'child', 'session'])
+  const promised = REACH[rung as ProcessRung]
+  for (const [name, pid] of Object.entries(pids)) {
+    if (promised.includes(name)) t.notOk(lives(pid), `${name} is dead`)
+    else if (lives(pid)) process.kill(pid, 'SIGKILL')
+  }
+}
+
+onEachRung('what the first process left behind dies with its end', async (t, executor, folder) => {
+  const pids = join(folder, 'pids')
+  mkdirSync(pids)
+  const { exit, execution } = await run(executor, makePlan(folder, [fixture('leave-behind.sh'), pids, 'exit']))
+  t.match(exit, { cause: 'exit', rc: 3 })
+  checkSurvivors(t, executor.rung, pidsIn(pids))
+  for (const cgroup of execution.trace.cgroups) t.notOk(existsSync(cgroup), 'its cgroup is gone')
+})
+
+onEachRung('kill() resolves when the whole tree is dead, deaf to SIGTERM or not', async (t, executor, folder) => {
+  const pids = join(folder, 'pids')
+  mkdirSync(pids)
+  const { execution, says } = await watch(executor, makePlan(folder, [fixture('leave-behind.sh'), pids, 'stay']))
+  await says('ready')
+  await Promise.all([execution.kill(), execution.kill()])
+  t.notOk(lives(execution.trace.pid))
+  checkSurvivors(t, executor.rung, pidsIn(pids))
+  t.match(await execution.exited, { cause: 'signal', rc: 137, signal: 'SIGKILL' })
+  await execution.kill()
+  execution.terminate()
+})
+
+onEachRung('a kill or a SIGTERM at the very start finds the process', async (t, executor, folder) => {
+  for (let tries = 0; tries < 5; tries += 1) {
+    const { execution } = await watch(executor, makePlan(folder, ['sleep', '1000']))
+    await execution.kill()
+    t.notOk(lives(execution.trace.pid))
+    t.match(await execution.exited, { signal: 'SIGKILL' })
+    const polite = await watch(executor, makePlan(folder, ['sleep', '1000']))
+    polite.execution.terminate()
+    t.match(await polite.execution.exited, { signal: 'SIGTERM' })
+  }
+})
+
+onEachRung('terminate() is heard, and need not be obeyed', async (t, executor, folder) => {
+  const { execution, says } = await watch(executor, makePlan(folder, [fixture('stubborn.sh')]))
+  await says('ready')
+  execution.terminate()
+  await says('no')
+  t.ok(lives(execution.trace.pid))
+  await execution.kill()
+  t.match(await execution.exited, { cause: 'signal', signal: 'SIGKILL' })
+})
+
+onEachRung('terminate() ends a stopped process that obeys', async (t, executor, folder) => {
+  const { execution, says } = await watch(executor, makePlan(folder, ['sh', '-c', 'echo ready; kill -STOP $$']))
+  await says('ready')
+  execution.terminate()
+  t.match(await execution.exited, { cause: 'signal', rc: 143, signal: 'SIGTERM' })
+})
+
+onEachRung('a storm of forks ends', async (t, executor, folder) => {
+  const list = join(folder, 'pids')
+  const plan = makePlan(folder, [fixture('storm.sh'), list, '200'])
+  const { execution, says } = await watch(executor, plan)
+  const whole = executor.rung !== 'process-group'
+  await says(whole ? 'half' : 'ready')
+  await execution.kill()
+  await execution.exited
+  if (whole) t.same(readPids(list).filter(lives), [])
+  else t.ok((await sweeper.sweep(execution.trace)) > 100, 'what the group could not reach is left')
+  t.same(readPids(list).filter(lives), [])
+})
+
+onEachRung('a grandchild that holds the pipes open does not hold the exit', async (t, executor, folder) => {
+  const { exit, stdout } = await run(executor, makePlan(folder, [fixture('hold-pipe.sh')]))
+  t.match(exit, { cause: 'exit', rc: 0 })
+  t.equal(stdout().toString(), 'over\n')
+})
+
+onEachRung('usage is counted where a cgroup counts and sampled elsewhere', async (t, executor, folder) => {
+  const burn = 'while (process.cpuUsage().user < 3e5) for (let i = 0; i < 1e7; i += 1);'
+  const spin = `const hold = Buffer.alloc(5e7, 1); ${burn} hold.length`
+  const { exit } = await run(executor, makePlan(folder, [process.execPath, '-e', spin]))
+  t.ok(exit.usage.max_rss_bytes > 5e7, `memory ${exit.usage.max_rss_bytes}`)
+  t.ok(exit.usage.cpu_ms > 0 && exit.usage.wall_ms > 0, `cpu ${exit.usage.cpu_ms} ms`)
+  if (!exit.usage.sampled) t.ok(exit.usage.cpu_ms >= 300, 'a counted figure misses nothing')
+  if (!executor.rung.startsWith('cgroup')) t.ok(exit.usage.sampled)
+})
+
+onEachRung('a restarted swarm kills the tree of the former one by its trace', async (t, executor, folder) => {
+  const pids = join(folder, 'pids')
+  mkdirSync(pids)
+  const plan = makePlan(folder, [fixture('leave-behind.sh'), pids, 'stay'])
+  const trace = await startAndDie(plan, executor.rung)
+  t.ok(lives(trace.pid), 'the tree outlives a swarm that was killed')
+  const stranger = { ...trace, startTime: trace.startTime.replace(/\d+$/, '1'), jobId: 'job_other', cgroups: [] }
+  t.equal(await sweeper.sweep({ ...stranger, startTime: `other-boot:${trace.startTime.split(':')[1]}` }), 0)
+  t.equal(await sweeper.sweep({ ...stranger, startTime: '' }), 0)
+  t.equal(await sweeper.sweep(stranger), 0, 'the pid alone proves nothing')
+  t.ok(lives(trace.pid))
+  t.ok((await sweeper.sweep(trace)) >= 3)
+  t.notOk(lives(trace.pid))
+  const rung = executor.rung === 'process-group' ? 'proc-scan' : executor.rung
+  checkSurvivors(t, rung, pidsIn(pids))
+  t.equal(await sweeper.sweep(trace), 0, 'sweeping twice is harmless')
+  for (const cgroup of trace.cgroups) t.notOk(existsSync(cgroup))
+})
+
+t.test('a trace cannot aim the sweep at a cgroup that is not the claim’s own', async (t) => {
+  const executor = await createProcessExecutor({ clock: systemClock, log: silentLog })
+  const plan = makePlan(makeFolder(t), ['sleep', '1000'])
+  const { execution } = await watch(executor, plan)
+  const boot = execution.trace.startTime.split(':')[0]
+  const forged: Trace = {
+    ...execution.trace,
+    claimId: 'clm_other',
+    jobId: 'job_other',
+    pid: 1,
+    startTime: `${boot}:999999999999`,
+  }
+  t.equal(await executor.sweep(forged), 0)
+  t.ok(lives(execution.trace.pid))
+  await execution.kill()
+  await execution.exited
+})
+
+t.test('without cgroups the best rung is the scan of /proc, where there is one', async (t) => {
+  const cgroupRoot = makeFolder(t)
+  const executor = await createProcessExecutor({ clock: systemClock, log: silentLog, cgroupRoot })
+  t.equal(executor.rung, existsSync('/proc/self/environ') ? 'proc-scan' : 'process-group')
+  await t.rejects(
+    createProcessExecutor({ clock: systemClock, log: silentLog, cgroupRoot, rung: 'cgroup-v2' }),
+    SetupError,
+  )
+})
+
+/** Starts `plan` in a swarm of its own, waits for the tree's first words and kills that swarm outright. */
+async function startAndDie(plan: object, rung: string): Promise<Trace> {
+  const args = ['--import=tsx', fixture('former-swarm.ts'), JSON.stringify(plan), rung]
+  const swarm = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] })
+  const died = new Promise((resolve) => swarm.on('exit', resolve))
+  for await (const line of createInterface(swarm.stdout)) {
+    swarm.kill('SIGKILL')
+    await died
+    return JSON.parse(line)
+  }
+  throw new Error('the former swarm said nothing')
+}
+
+function readPids(list: string): number[] {
+  const text = existsSync(list) ? readFileSync(list, 'utf8') : ''
+  return text
+    .split('\n')
+    .filter((line) => line !== '')
+    .map(Number)
+}

@@ -1,0 +1,94 @@
+// What the tests of this folder share: a plan with a private folder, an execution with its output, and looks at processes.
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import type { Execution, Executor, Exit, Plan } from '../../src/executor/contract.ts'
+import { SetupError } from '../../src/executor/contract.ts'
+import type { ProcessRung } from '../../src/executor/kill.ts'
+import { isAlive, readStat } from '../../src/executor/proc.ts'
+import { createProcessExecutor } from '../../src/executor/process.ts'
+import { systemClock } from '../../src/system/clock.ts'
+import { type Log, silentLog } from '../../src/system/log.ts'
+
+export const RUNGS: readonly ProcessRung[] = ['cgroup-v2', 'cgroup-v1', 'proc-scan', 'process-group']
+
+export const fixture = (name: string) => fileURLToPath(new URL(`fixture/${name}`, import.meta.url))
+
+let counter = 0
+
+/** A fresh private folder below the system's own for temporary files; gone when the test ends. */
+export function makeFolder(t: { teardown(run: () => void): void }): string {
+  const folder = mkdtempSync(join(tmpdir(), 'pond-executor-'))
+  chmodSync(folder, 0o700)
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }))
+  return folder
+}
+
+export function makePlan(folder: string, command: Plan['command'], more: Partial<Plan> = {}): Plan {
+  counter += 1
+  const own = join(folder, `attempt-${counter}`)
+  mkdirSync(own, { mode: 0o700 })
+  const id = `${process.pid}x${counter}`
+  return { claimId: `clm_${id}`, jobId: `job_${id}`, attempt: 1, command, env: {}, folder: own, ...more }
+}
+
+export interface Seen {
+  readonly execution: Execution
+  readonly stdout: () => Buffer
+  readonly stderr: () => Buffer
+  readonly events: Readonly<Record<string, unknown>>[]
+  /** Resolves once stdout holds `text`. */
+  readonly says: (text: string) => Promise<void>
+}
+
+export async function watch(executor: Executor, plan: Plan): Promise<Seen> {
+  const bytes = { stdout: [] as Buffer[], stderr: [] as Buffer[] }
+  const events: Seen['events'] = []
+  const waiters = new Set<() => void>()
+  const stdout = () => Buffer.concat(bytes.stdout)
+  const execution = await executor.start(plan, {
+    output(stream, chunk) {
+      bytes[stream].push(chunk)
+      for (const waiter of waiters) waiter()
+    },
+    event: (value) => void events.push(value),
+  })
+  const says = (text: string) =>
+    new Promise<void>((resolve) => {
+      const look = () => {
+        if (!stdout().includes(text)) return
+        waiters.delete(look)
+        resolve()
+      }
+      waiters.add(look)
+      look()
+    })
+  return { execution, stdout, stderr: () => Buffer.concat(bytes.stderr), events, says }
+}
+
+export async function run(executor: Executor, plan: Plan): Promise<Seen & { exit: Exit }> {
+  const seen = await watch(executor, plan)
+  return { ...seen, exit: await seen.execution.exited }
+}
+
+/** The executor on this rung, or the refusal of a machine that does not have it. */
+export async function onRung(rung: ProcessRung, log: Log = silentLog): Promise<Executor | SetupError> {
+  try {
+    return await createProcessExecutor({ clock: systemClock, log, rung })
+  } catch (error) {
+    if (error instanceof SetupError) return error
+    throw error
+  }
+}
+
+export function lives(pid: number): boolean {
+  const stat = readStat(pid)
+  return stat !== undefined && isAlive(stat)
+}
+
+/** File name → the pid written in it. */
+export function pidsIn(folder: string): Record<string, number> {
+  const names = existsSync(folder) ? readdirSync(folder) : []
+  return Object.fromEntries(names.map((name) => [name, Number(readFileSync(join(folder, name), 'utf8'))]))
+}

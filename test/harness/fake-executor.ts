@@ -1,0 +1,95 @@
+// An executor whose processes a test drives by hand: it writes their output, ends them, and sees the signals they get.
+import { type Executor, type Exit, type Plan, SetupError, type Trace, type Watch } from '../../src/executor/contract.ts'
+
+export interface FakeProcess {
+  readonly plan: Plan
+  readonly trace: Trace
+  readonly signals: readonly ('TERM' | 'KILL')[]
+  readonly ended: boolean
+  /** What the Watch returned: back-pressure, if any. */
+  write(channel: 'stdout' | 'stderr', text: string | Buffer): void | Promise<void>
+  event(value: Readonly<Record<string, unknown>>): void
+  exit(exit?: Partial<Exit>): void
+}
+
+export interface FakeExecutor extends Executor {
+  readonly processes: readonly FakeProcess[]
+  readonly swept: readonly Trace[]
+  /** What a process does with SIGTERM; by default it ends with 143. */
+  onTerminate: (process: FakeProcess) => void
+  /** What `start` rejects with, if anything. */
+  refusal: string | undefined
+  /** Runs when a process starts. */
+  onStart: (process: FakeProcess) => void
+  /** Processes that each `sweep` finds. */
+  left: number
+}
+
+const usage = { cpu_ms: 1, max_rss_bytes: 1024, wall_ms: 1, sampled: true }
+
+export function createFakeExecutor(): FakeExecutor {
+  const processes: FakeProcess[] = []
+  const swept: Trace[] = []
+  let pid = 100
+
+  const executor: FakeExecutor = {
+    name: 'fake',
+    rung: 'proc-scan',
+    processes,
+    swept,
+    refusal: undefined,
+    left: 0,
+    onStart() {},
+    onTerminate: (process) => process.exit({ cause: 'signal', rc: 143, signal: 'SIGTERM' }),
+    async start(plan: Plan, watch: Watch) {
+      if (executor.refusal !== undefined) throw new SetupError(executor.refusal)
+      const trace = {
+        claimId: plan.claimId,
+        jobId: plan.jobId,
+        attempt: plan.attempt,
+        pid: ++pid,
+        startTime: `t${pid}`,
+        cgroups: [],
+      }
+      const signals: ('TERM' | 'KILL')[] = []
+      let ended = false
+      let resolve: (exit: Exit) => void = () => {}
+      const exited = new Promise<Exit>((done) => {
+        resolve = done
+      })
+      const process: FakeProcess = {
+        plan,
+        trace,
+        signals,
+        get ended() {
+          return ended
+        },
+        write: (channel, text) => watch.output(channel, Buffer.from(text)),
+        event: watch.event,
+        exit(exit = {}) {
+          ended = true
+          resolve({ cause: 'exit', rc: 0, usage, eventsSkipped: 0, ...exit })
+        },
+      }
+      processes.push(process)
+      executor.onStart(process)
+      return {
+        trace,
+        exited,
+        terminate() {
+          signals.push('TERM')
+          executor.onTerminate(process)
+        },
+        async kill() {
+          signals.push('KILL')
+          process.exit({ cause: 'signal', rc: 137, signal: 'SIGKILL' })
+        },
+      }
+    },
+    async sweep(trace) {
+      swept.push(trace)
+      return executor.left
+    },
+  }
+  return executor
+}

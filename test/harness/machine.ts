@@ -1,0 +1,136 @@
+// A paired machine that speaks the wire by hand: it pairs with a real MAC, polls, says words and sends chunks exactly as a test tells it.
+import type { PairingBody } from '../../src/protocol/admin.ts'
+import type { BindingId, ClaimId, WorkerId } from '../../src/protocol/id.ts'
+import type { JobSpec } from '../../src/protocol/job.ts'
+import type { Intent, PairBody, PollBody, WordBody } from '../../src/protocol/orch.ts'
+import { PROTOCOL } from '../../src/protocol/version.ts'
+import { pairingMac, parsePairingCode } from '../../src/seal/pairing.ts'
+import type { Answered, PondRig } from './pond.ts'
+
+type Word = Omit<WordBody, 'claim_id'>
+
+export interface Machine {
+  readonly bindingId: BindingId
+  readonly workerId: WorkerId
+  readonly token: string
+  /** As it was sent, so that a test can send it again. */
+  readonly paired: PairBody
+  /** New after a restart of the machine. */
+  session: string
+  poll(body?: Partial<PollBody> & { readonly slots?: number; readonly signal?: AbortSignal }): Promise<Answered<'poll'>>
+  /** Polls once under a new claim key and answers what came. */
+  take(slots?: number): Promise<readonly Intent[]>
+  /** Takes the one job that is there and confirms it. */
+  start(slots?: number): Promise<Intent>
+  say(intent: Intent, word: Word): Promise<Answered<'sendWord'>>
+  send(
+    intent: Intent,
+    chunk: { readonly stream?: string; readonly offset: number; readonly bytes: Uint8Array | string },
+  ): Promise<Answered<'sendChunk'>>
+  /** Which of these the machine says it has. */
+  have(intents: readonly Intent[]): PollBody['have']
+}
+
+export const aKey = (letter: string) => letter.repeat(42) + 'A'
+
+export async function createCode(rig: PondRig, project = 'default', more: Partial<PairingBody> = {}) {
+  const { reply } = await rig.call('createPairingCode', { body: { project, ...more } })
+  const code = parsePairingCode(reply.code)
+  if (!code) throw new Error('pond prints whole codes')
+  return { ...reply, parsed: code }
+}
+
+/** What a machine with these keys says to pair. */
+export function pairBody(
+  code: NonNullable<ReturnType<typeof parsePairingCode>>,
+  said: { readonly letter?: string; readonly slots?: number; readonly name?: string } = {},
+): PairBody {
+  const { letter = 'k', slots = 4, name = 'box' } = said
+  const body = {
+    code: code.id,
+    name,
+    protocol: PROTOCOL,
+    binding_key: aKey(letter),
+    worker: { sealing_key: aKey(letter), signing_key: aKey(letter), labels: {}, resources: { slots } },
+  }
+  return { ...body, mac: pairingMac(code.secret, body) }
+}
+
+export async function pairMachine(
+  rig: PondRig,
+  said: { readonly letter?: string; readonly slots?: number; readonly name?: string; readonly project?: string } = {},
+): Promise<Machine> {
+  const { parsed } = await createCode(rig, said.project)
+  const paired = pairBody(parsed, said)
+  const { reply } = await rig.call('pair', { body: paired, token: null })
+  let seq = 0
+  let turn = 0
+  const machine: Machine = {
+    bindingId: reply.binding_id,
+    workerId: reply.worker_id,
+    token: reply.token,
+    paired,
+    session: 'session-1',
+    poll({ slots = 1, signal, ...body } = {}) {
+      seq = body.seq ?? seq + 1
+      const said: PollBody = {
+        protocol: PROTOCOL,
+        session: machine.session,
+        seq,
+        claim_key: `claim-key-${turn}`,
+        wait_ms: 1000,
+        workers: [{ worker_id: reply.worker_id, free: { slots } }],
+        have: [],
+        ...body,
+      }
+      return rig.call('poll', { token: reply.token, body: said, ...(signal ? { signal } : {}) })
+    },
+    async take(slots = 1) {
+      turn++
+      const polled = machine.poll({ slots })
+      let open = true
+      void polled.finally(() => {
+        open = false
+      })
+      await rig.clock.settle()
+      if (open) await rig.clock.advance(1000)
+      return (await polled).reply.intents
+    },
+    async start(slots) {
+      const [intent] = await machine.take(slots)
+      if (!intent) throw new Error('there is no job to take')
+      await machine.say(intent, { state: 'running' })
+      return intent
+    },
+    say: (intent, word) =>
+      rig.call('sendWord', {
+        token: reply.token,
+        params: { id: intent.job_id },
+        headers: { 'x-claim-token': intent.claim_token },
+        body: { claim_id: intent.claim_id, ...word },
+      }),
+    send: (intent, { stream = 'stdout', offset, bytes }) =>
+      rig.call('sendChunk', {
+        token: reply.token,
+        params: { id: intent.job_id },
+        query: { claim: intent.claim_id, stream, offset: `${offset}`, at: '1', order: `${offset}` },
+        headers: { 'x-claim-token': intent.claim_token },
+        body: Buffer.from(bytes as string),
+      }),
+    have: (intents) => intents.map(({ claim_id }) => ({ claim_id: claim_id as ClaimId, state: 'running' as const })),
+  }
+  return machine
+}
+
+/** Submits a job and answers what pond shows of it. */
+export async function submit(rig: PondRig, job: Partial<JobSpec> = {}, headers: Record<string, string> = {}) {
+  const { reply } = await rig.call('submitJob', { body: { command: ['true'], ...job }, headers })
+  if ('items' in reply) throw new Error('one job was sent')
+  return reply
+}
+
+export async function jobOf(rig: PondRig, id: string) {
+  return (await rig.call('getJob', { params: { id } })).reply
+}
+
+export const finalWord = { state: 'final', cause: 'exit', rc: 0 } as const

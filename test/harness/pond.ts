@@ -1,0 +1,210 @@
+// A whole pond without a socket: real SQLite store and disk blobs in a temporary folder, hand-driven clock, seeded randomness. It can be restarted, and its store can fail.
+import { mkdtemp, readdir, rm, stat } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { Test } from 'tap'
+import type { Blobs } from '../../server/blob/contract.ts'
+import { openDiskBlobs } from '../../server/blob/disk.ts'
+import { dataFolder, loadKeys } from '../../server/data.ts'
+import type { PondReply } from '../../server/http/message.ts'
+import { createPond, type Pond } from '../../server/pond.ts'
+import type { Settings } from '../../server/service/parts.ts'
+import { type Store, StoreFailing } from '../../server/store/contract.ts'
+import { openHandle } from '../../server/store/sqlite/driver.ts'
+import { openSqliteStore } from '../../server/store/sqlite.ts'
+import type { ErrorBody, ErrorCode } from '../../src/protocol/error.ts'
+import { type BodyOf, type ReplyOf, type RouteName, routes } from '../../src/protocol/route.ts'
+import { systemDisk } from '../../src/system/disk.ts'
+import type { LogFields } from '../../src/system/log.ts'
+import { createSeededRandom } from './seeded-random.ts'
+import { createVirtualClock, type VirtualClock } from './virtual-clock.ts'
+
+/** What a test says in a call; the rest is as the route wants it. */
+export interface Asking<N extends RouteName> {
+  readonly params?: Readonly<Record<string, string>>
+  readonly query?: Readonly<Record<string, string>>
+  readonly body?: BodyOf<N> | Uint8Array
+  /** The admin token unless said otherwise; `null` for none. */
+  readonly token?: string | null
+  readonly headers?: Readonly<Record<string, string>>
+  readonly signal?: AbortSignal
+}
+
+export interface Answered<N extends RouteName> {
+  readonly status: number
+  readonly headers: Readonly<Record<string, string>>
+  readonly bytes: Buffer
+  /** The body as the route promises it; a refusal's body is in `error`. */
+  readonly reply: ReplyOf<N>
+  readonly code: ErrorCode | undefined
+  readonly error: ErrorBody['error'] | undefined
+}
+
+/** `refuse`: the write is not taken. `lose`: it runs and its commit fails, so nothing of it stays. */
+export type StoreFault = 'refuse' | 'lose' | undefined
+
+export interface PondRig {
+  readonly clock: VirtualClock
+  readonly folder: string
+  /** The pond of this life. */
+  readonly pond: Pond
+  readonly store: Store
+  readonly blobs: Blobs
+  readonly adminToken: string
+  readonly lines: readonly { readonly event: string; readonly fields: LogFields }[]
+  /** Asked before each write. */
+  storeFault: () => StoreFault
+  /** True: the device has no room for chunks. */
+  noRoom: boolean
+  call<N extends RouteName>(name: N, asking?: Asking<N>): Promise<Answered<N>>
+  /** As `call`, the body as it comes. */
+  open<N extends RouteName>(name: N, asking?: Asking<N>): Promise<PondReply>
+  /** Ends this life and starts the next on the same folder. */
+  restart(): Promise<void>
+  /** Every row of every table and every stream file with its size. */
+  dump(): Promise<Readonly<Record<string, readonly unknown[]>>>
+  close(): Promise<void>
+}
+
+export interface PondRigOptions {
+  readonly settings?: Partial<Settings>
+  readonly seed?: number
+}
+
+/** Closes itself when the test ends. */
+export async function createPondRig(t: Pick<Test, 'teardown'>, options: PondRigOptions = {}): Promise<PondRig> {
+  const folder = await mkdtemp(join(tmpdir(), 'pond-test-'))
+  const data = dataFolder(folder)
+  let under = 0
+  const clock = createVirtualClock(undefined, () => under > 0)
+  const random = createSeededRandom(options.seed ?? 1)
+  const lines: { event: string; fields: LogFields }[] = []
+  const note = (event: string, fields: LogFields = {}) => void lines.push({ event, fields })
+  const keys = await loadKeys(systemDisk, random, data.keyFile)
+  const fatal = (error: unknown) => note('store.fatal', { error: String(error) })
+
+  async function track<T>(work: () => Promise<T>): Promise<T> {
+    under++
+    try {
+      return await work()
+    } finally {
+      under--
+    }
+  }
+
+  async function live(): Promise<{ pond: Pond; store: Store; blobs: Blobs }> {
+    const store = openSqliteStore({ file: data.storeFile, events: { fatal } })
+    const blobs = await openDiskBlobs({ folder: data.blobFolder, reserveBytes: 0, clock })
+    const seen: Store = {
+      read: (work) => track(() => store.read(work)),
+      write: (work) => track(() => writeOrFail(store, rig.storeFault(), work)),
+      close: () => store.close(),
+    }
+    const tracked = new Proxy(blobs, {
+      get(target, name: keyof Blobs) {
+        const method = target[name] as (...args: unknown[]) => Promise<unknown>
+        if (name === 'roomBytes' && rig.noRoom) return async () => 0
+        return (...args: unknown[]) => track(() => method.apply(target, args))
+      },
+    })
+    const parts = { store: seen, blobs: tracked, clock, random, log: { info: note, warn: note, error: note }, keys }
+    const pond = await createPond({ ...parts, ...(options.settings ? { settings: options.settings } : {}) })
+    return { pond, store: seen, blobs: tracked }
+  }
+
+  async function end(): Promise<void> {
+    life.pond.close()
+    await clock.settle()
+    await life.store.close()
+    await life.blobs.close()
+  }
+
+  async function open<N extends RouteName>(name: N, asking: Asking<N> = {}): Promise<PondReply> {
+    const { params = {}, query = {}, body, token = rig.adminToken, headers = {}, signal } = asking
+    const path = routes[name].path.replace(/\{(\w+)\}/g, (_, key: string) => params[key] ?? '-')
+    return await life.pond.answer({
+      method: routes[name].method,
+      path,
+      query,
+      headers: { ...(token === null ? {} : { authorization: `Bearer ${token}` }), ...headers },
+      ...(body === undefined ? {} : { body: body instanceof Uint8Array ? body : Buffer.from(JSON.stringify(body)) }),
+      signal: signal ?? new AbortController().signal,
+    })
+  }
+
+  const rig: { -readonly [K in keyof PondRig]: PondRig[K] } = {
+    clock,
+    folder,
+    get pond() {
+      return life.pond
+    },
+    get store() {
+      return life.store
+    },
+    get blobs() {
+      return life.blobs
+    },
+    adminToken: '',
+    lines,
+    storeFault: () => undefined,
+    noRoom: false,
+    open,
+    async call(name, asking) {
+      return await answered(await open(name, asking))
+    },
+    async restart() {
+      await end()
+      life = await live()
+    },
+    dump: async () => ({ ...dumpTables(data.storeFile), blobs: await dumpFolder(data.blobFolder) }),
+    async close() {
+      await end()
+      await rm(folder, { recursive: true })
+    },
+  }
+  let life = await live()
+  rig.adminToken = life.pond.adminToken ?? ''
+  t.teardown(() => rig.close())
+  return rig
+}
+
+async function writeOrFail<T>(store: Store, fault: StoreFault, work: Parameters<Store['write']>[0]): Promise<T> {
+  if (fault === 'refuse') throw new StoreFailing('a test says so')
+  if (fault === undefined) return (await store.write(work)) as T
+  return await store.write(async (tx) => {
+    await work(tx)
+    throw new StoreFailing('a test says so')
+  })
+}
+
+async function answered<N extends RouteName>(reply: PondReply): Promise<Answered<N>> {
+  const { status, headers } = reply
+  const bytes = await collect(reply.body)
+  const isJson = headers['content-type']?.startsWith('application/json') ?? false
+  const value: unknown = isJson ? JSON.parse(bytes.toString()) : bytes
+  const error = status >= 400 ? (value as ErrorBody).error : undefined
+  return { status, headers, bytes, reply: value as ReplyOf<N>, code: error?.code, error }
+}
+
+async function collect(body: PondReply['body']): Promise<Buffer> {
+  if (typeof body === 'string' || body instanceof Uint8Array) return Buffer.from(body as string)
+  const parts: Buffer[] = []
+  for await (const part of body) parts.push(Buffer.from(part as string))
+  return Buffer.concat(parts)
+}
+
+function dumpTables(file: string): Record<string, readonly unknown[]> {
+  const db = openHandle(file, { readOnly: true })
+  try {
+    const tables = db.prepare("select name from sqlite_master where type = 'table'").all() as { name: string }[]
+    return Object.fromEntries(tables.map(({ name }) => [name, db.prepare(`select * from ${name}`).all()]))
+  } finally {
+    db.close()
+  }
+}
+
+async function dumpFolder(folder: string): Promise<readonly string[]> {
+  const entries = await readdir(folder, { recursive: true })
+  const sizes = await Promise.all(entries.map(async (path) => ({ path, info: await stat(join(folder, path)) })))
+  return sizes.filter(({ info }) => info.isFile()).map(({ path, info }) => `${path} ${info.size}`)
+}

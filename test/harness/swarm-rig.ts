@@ -1,0 +1,97 @@
+// A whole orchestrator on a hand-driven clock, a disk in memory, a fake executor and a fake pond. It can be killed and started again.
+
+import {
+  type Binding,
+  createSwarm,
+  openHome,
+  type RunEnd,
+  type Swarm,
+  type SwarmOptions,
+} from '../../src/orchestrator/swarm.ts'
+import type { LogFields } from '../../src/system/log.ts'
+import { createFakeExecutor } from './fake-executor.ts'
+import { createFakePond, fakeWorkerId } from './fake-pond-client.ts'
+import { createMemoryDisk } from './memory-disk.ts'
+import { createSeededRandom } from './seeded-random.ts'
+import { createVirtualClock } from './virtual-clock.ts'
+
+const key = 'A'.repeat(43)
+
+export const fakeBinding = {
+  pond: 'http://pond.example',
+  binding_id: `bnd_${'0'.repeat(26)}`,
+  worker_id: fakeWorkerId,
+  token: 'pond_bind_fake',
+  pond_key: key,
+  project: 'default',
+  name: 'box',
+  labels: {},
+  resources: { slots: 2 },
+  keys: { binding_key: key, sealing_key: key, signing_key: key },
+} as Binding
+
+export interface Life {
+  readonly swarm: Swarm
+  /** Set once `run` has ended. */
+  end?: RunEnd
+  /** As after kill -9: from now on nothing of this life reaches pond or the disk. */
+  die(): void
+}
+
+export async function createSwarmRig(options: Partial<SwarmOptions> = {}) {
+  const clock = createVirtualClock()
+  const random = createSeededRandom(1)
+  const disk = createMemoryDisk()
+  const executor = createFakeExecutor()
+  const pond = createFakePond({ clock, random })
+  const home = await openHome(disk, '/home/swarm')
+  const lines: { readonly event: string; readonly fields: LogFields }[] = []
+  const note = (event: string, fields: LogFields = {}) => void lines.push({ event, fields })
+
+  async function start(more: Partial<SwarmOptions> = {}): Promise<Life> {
+    let dead = false
+    const never = new Promise<never>(() => {})
+    /** A dead process neither does anything nor learns anything. */
+    const mortal = <T extends object>(thing: T): T =>
+      new Proxy(thing, {
+        get(target, name) {
+          const value: unknown = Reflect.get(target, name)
+          if (typeof value !== 'function') return value
+          return (...args: unknown[]) => {
+            if (dead) return never
+            const result: unknown = Reflect.apply(value, target, args)
+            if (!(result instanceof Promise)) return result
+            return result.then((it: unknown) => (dead ? never : isFile(it) ? mortal(it) : it))
+          }
+        },
+      })
+    const swarm = createSwarm({
+      clock: { ...clock, after: (ms, run) => clock.after(ms, () => (dead ? undefined : run())) },
+      random,
+      log: { info: note, warn: note, error: note },
+      disk: mortal(disk),
+      client: mortal(pond.connect(() => !dead)),
+      executor: mortal(executor),
+      home,
+      binding: fakeBinding,
+      host: { os: 'linux', arch: 'x64', version: '0.0.0', load: () => 0.5 },
+      options: { slots: 2, ...options, ...more },
+    })
+    const life: Life = {
+      swarm,
+      die() {
+        dead = true
+        disk.processEnd()
+      },
+    }
+    void swarm.run().then((end) => {
+      life.end = end
+    })
+    await clock.settle()
+    return life
+  }
+
+  return { clock, random, disk, executor, pond, home, lines, start }
+}
+
+const isFile = (it: unknown): it is object => typeof it === 'object' && it !== null && 'append' in it

@@ -1,0 +1,70 @@
+// A clock that stands still until a test moves it. Between two timers everything that is ready runs, so an order of events is always the same.
+import type { Clock } from '../../src/system/clock.ts'
+
+export interface VirtualClock extends Clock {
+  /** Lets everything that is ready run, then fires the timers of the next `ms` one by one, each with what it sets off. */
+  advance(ms: number): Promise<void>
+  /** Lets everything that is ready run; no time passes. */
+  settle(): Promise<void>
+  /** Moves on until `met`, at most `mostMs`; throws when it never is. */
+  until(met: () => boolean, mostMs?: number): Promise<void>
+  /** Timers that are set. */
+  pending(): number
+}
+
+interface Timer {
+  readonly due: number
+  readonly run: () => void
+}
+
+/** Turns of the event loop after which everything in memory has come to rest. */
+const TURNS = 4
+
+/** `busy`: work on a real disk is under way, which takes more turns than those in memory. */
+export function createVirtualClock(startMs = Date.UTC(2026, 0, 1), busy: () => boolean = () => false): VirtualClock {
+  const timers = new Set<Timer>()
+  let elapsed = 0
+
+  const settle = async () => {
+    for (let turn = 0; turn < TURNS; turn = busy() ? 0 : turn + 1) {
+      await new Promise<void>((resolve) => setImmediate(resolve))
+    }
+  }
+
+  /** The earliest timer; of two at the same moment the one that was set first. */
+  const next = () =>
+    [...timers].reduce<Timer | undefined>((best, it) => (!best || it.due < best.due ? it : best), undefined)
+
+  async function fire(end: number): Promise<boolean> {
+    const timer = next()
+    if (!timer || timer.due > end) return false
+    timers.delete(timer)
+    elapsed = Math.max(elapsed, timer.due)
+    timer.run()
+    await settle()
+    return true
+  }
+
+  return {
+    now: () => startMs + elapsed,
+    monotonic: () => elapsed,
+    after(delayMs, run) {
+      const timer = { due: elapsed + Math.max(0, delayMs), run }
+      timers.add(timer)
+      return () => timers.delete(timer)
+    },
+    settle,
+    async advance(ms) {
+      const end = elapsed + ms
+      await settle()
+      while (await fire(end));
+      elapsed = end
+    },
+    async until(met, mostMs = 24 * 60 * 60 * 1000) {
+      const end = elapsed + mostMs
+      await settle()
+      while (!met()) if (!(await fire(end))) throw new Error(`not met within ${mostMs} ms: ${met}`)
+    },
+    pending: () => timers.size,
+  }
+}

@@ -1,0 +1,118 @@
+// A job at the edges of its limits.
+import t, { type Test } from 'tap'
+import {
+  causes,
+  causeTable,
+  finalStates,
+  isFinal,
+  jobSpec,
+  jobStates,
+  reservedJobFields,
+} from '../../src/protocol/job.ts'
+import { limit } from '../../src/protocol/limit.ts'
+import { fullJob } from './sample.ts'
+
+const command = ['true']
+
+function takes(t: Test, fields: object, says: string) {
+  t.ok(jobSpec.safeParse({ command, ...fields }).success, `takes ${says}`)
+}
+
+/** The refusal must point at `path`. */
+function refuses(t: Test, fields: object, path: string, says: string) {
+  const result = jobSpec.safeParse({ command, ...fields })
+  t.notOk(result.success, `refuses ${says}`)
+  t.ok(
+    result.error?.issues.some((issue) => issue.path.join('.') === path),
+    `${says}: names ${path}`,
+  )
+}
+
+t.test('a command is words', async (t) => {
+  refuses(t, { command: undefined }, 'command', 'no command')
+  refuses(t, { command: [] }, 'command.0', 'an empty one')
+  refuses(t, { command: 'true' }, 'command', 'a line for a shell')
+  refuses(t, { command: [''] }, 'command.0', 'a program without a name')
+  takes(t, { command: ['x', ''] }, 'an empty argument')
+  refuses(t, { command: ['x\0'] }, 'command.0', 'NUL in the program')
+  refuses(t, { command: ['x', 'a\0b'] }, 'command.1', 'NUL in an argument')
+  takes(t, { command: Array(limit.commandWords).fill('x') }, 'as many words as there may be')
+  refuses(t, { command: Array(limit.commandWords + 1).fill('x') }, 'command', 'one word more')
+  takes(t, { command: ['x', 'ä'.repeat(limit.wordBytes / 2)] }, 'a word of the most bytes')
+  refuses(
+    t,
+    { command: ['x', `${'ä'.repeat(limit.wordBytes / 2)}a`] },
+    'command.1',
+    'a byte more: bytes, not characters',
+  )
+})
+
+t.test('env and input', async (t) => {
+  takes(t, { env: { PATH: '/bin', _x1: '' } }, 'names of variables')
+  refuses(t, { env: { '1A': '' } }, 'env.1A', 'a digit first')
+  refuses(t, { env: { 'A=B': '' } }, 'env.A=B', 'an equals sign')
+  refuses(t, { env: { POND_JOB_ID: '' } }, 'env.POND_JOB_ID', 'a name that pond sets')
+  refuses(t, { env: { A: 'a\0' } }, 'env.A', 'NUL in a value')
+  const many = (count: number) => Object.fromEntries(Array.from({ length: count }, (_, index) => [`V${index}`, '']))
+  takes(t, { env: many(limit.envEntries) }, 'the most variables')
+  refuses(t, { env: many(limit.envEntries + 1) }, 'env', 'one more')
+  takes(t, { input: `${'ä'.repeat(limit.inputBytes / 2)}` }, 'the longest input')
+  takes(t, { input: 'a\0b' }, 'NUL on stdin')
+  refuses(t, { input: 'a'.repeat(limit.inputBytes + 1) }, 'input', 'a byte more')
+})
+
+t.test('labels', async (t) => {
+  const many = (count: number) => Object.fromEntries(Array.from({ length: count }, (_, index) => [`l${index}`, '']))
+  takes(t, { labels: many(limit.labels) }, 'the most labels')
+  refuses(t, { labels: many(limit.labels + 1) }, 'labels', 'one more')
+  takes(t, { labels: { ['k'.repeat(limit.labelKeyChars)]: 'v'.repeat(limit.labelValueChars) } }, 'the longest')
+  refuses(t, { labels: { ['k'.repeat(limit.labelKeyChars + 1)]: '' } }, `labels.${'k'.repeat(64)}`, 'a longer key')
+  refuses(t, { labels: { k: 'v'.repeat(limit.labelValueChars + 1) } }, 'labels.k', 'a longer value')
+  refuses(t, { labels: { K: '' } }, 'labels.K', 'capitals')
+  refuses(t, { labels: { k: 'a\0' } }, 'labels.k', 'NUL')
+})
+
+t.test('numbers stay between their limits', async (t) => {
+  const edges: readonly (readonly [string, (value: number) => object, number, number])[] = [
+    ['priority', (priority) => ({ priority }), 0, 9],
+    ['ttl_ms', (ttl_ms) => ({ ttl_ms }), 1, limit.ttlMostMs],
+    ['timeout_ms', (timeout_ms) => ({ timeout_ms }), 1, limit.timeoutMostMs],
+    ['hold_ms', (hold_ms) => ({ hold_ms }), 1, limit.holdMostMs],
+    ['retry.attempts', (attempts) => ({ retry: { attempts } }), 1, limit.attemptsMost],
+    ['retry.backoff_ms', (backoff_ms) => ({ retry: { backoff_ms } }), 0, limit.backoffMostMs],
+    ['limits.stream_bytes', (stream_bytes) => ({ limits: { stream_bytes } }), 1, limit.streamBytesMost],
+    ['limits.artifact_bytes', (artifact_bytes) => ({ limits: { artifact_bytes } }), 1, limit.artifactBytesMost],
+  ]
+  for (const [path, put, least, most] of edges) {
+    takes(t, put(least), `${path} ${least}`)
+    takes(t, put(most), `${path} ${most}`)
+    refuses(t, put(least - 1), path, `${path} ${least - 1}`)
+    refuses(t, put(most + 1), path, `${path} ${most + 1}`)
+    refuses(t, put(least + 0.5), path, `${path} ${least + 0.5}`)
+  }
+})
+
+t.test('running twice needs a word that it does no harm', async (t) => {
+  refuses(t, { on_lost: 'rerun' }, 'on_lost', 'rerun')
+  refuses(t, { on_lost: 'rerun', idempotent: false }, 'on_lost', 'rerun of what is not idempotent')
+  takes(t, { on_lost: 'rerun', idempotent: true }, 'rerun of what is')
+  refuses(t, { retry: { on: ['exit', 'worker_lost'] } }, 'retry.on', 'a retry of what was lost')
+  takes(t, { retry: { on: ['worker_lost'] }, idempotent: true }, 'a retry of what may be')
+  refuses(t, { on_lost: 'hold' }, 'hold_ms', 'a hold without its time')
+  takes(t, { on_lost: 'hold', hold_ms: 1 }, 'a hold with it')
+})
+
+t.test('reserved fields have a place in the schema, and the full job has them all', async (t) => {
+  t.ok(jobSpec.safeParse(fullJob).success)
+  for (const field of reservedJobFields) {
+    t.ok(field in jobSpec.shape, field)
+    t.ok(field in fullJob, `${field} stands in the sample`)
+  }
+  t.strictSame(Object.keys(fullJob).sort(), Object.keys(jobSpec.shape).sort(), 'the sample has every field')
+})
+
+t.test('states and causes are closed lists', async (t) => {
+  t.strictSame(jobStates.filter(isFinal), [...finalStates])
+  t.strictSame(causes, Object.keys(causeTable))
+  for (const [cause, says] of Object.entries(causeTable)) t.ok(says.length > 10, cause)
+})
