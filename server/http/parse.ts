@@ -21,10 +21,12 @@ export function parseRequest(
   request: {
     readonly params: Readonly<Record<string, string>>
     readonly query: Readonly<Record<string, string>>
+    readonly headers: Readonly<Record<string, string | undefined>>
     readonly body?: Uint8Array
   },
 ): Parsed {
   const route: Route = routes[name]
+  refuseEncoding(request.headers['content-encoding'])
   const params = Object.fromEntries(
     Object.entries(route.params ?? {}).map(([key, schema]) => [key, parseParam(schema, key, request.params[key])]),
   )
@@ -43,6 +45,12 @@ function schemaFor(name: RouteName, schema: z.ZodType, raw: unknown): z.ZodType 
   return typeof raw === 'object' && raw !== null && 'jobs' in raw ? submitBatch : jobSpec
 }
 
+/** Stored as they came, encoded bytes would be taken for the output itself. */
+function refuseEncoding(encoding: string | undefined): void {
+  if (encoding === undefined || encoding.toLowerCase() === 'identity') return
+  throw new Refusal('unsupported', `bodies in ${encoding} are not decoded here`, { field: 'content-encoding' })
+}
+
 function readJson(body: Uint8Array | undefined): unknown {
   const bytes = body ?? new Uint8Array()
   if (bytes.length > limit.bodyBytes) {
@@ -50,10 +58,43 @@ function readJson(body: Uint8Array | undefined): unknown {
     throw new Refusal('body_too_large', `a JSON body must not be longer than ${limit.bodyBytes} bytes`, details)
   }
   if (bytes.length === 0) return {}
+  const { text, value } = decode(bytes)
+  if (mayBeOdd.test(text)) refuseOdd(value)
+  return value
+}
+
+function decode(bytes: Uint8Array): { text: string; value: unknown } {
   try {
-    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes))
+    const text = new TextDecoder('utf-8', { fatal: true }).decode(bytes)
+    return { text, value: JSON.parse(text) }
   } catch (error) {
     throw new Refusal('malformed', `the body is no JSON: ${error instanceof Error ? error.message : String(error)}`)
+  }
+}
+
+/** A text without these holds nothing odd, and is spared the walk. */
+const mayBeOdd = /__proto__|\\u/
+const halfPair = /\p{Surrogate}/u
+
+/**
+ * JSON can say two things that would be dropped or changed on the way to a worker: a key `__proto__`, which schemas skip,
+ * and half of a surrogate pair, which has no UTF-8 and so no exact bytes. The walk keeps its own stack, for a body may be nested deeply.
+ */
+function refuseOdd(body: unknown): void {
+  const open: { readonly value: unknown; readonly field: string }[] = [{ value: body, field: '' }]
+  for (let it = open.pop(); it; it = open.pop()) {
+    const { value, field } = it
+    if (typeof value === 'string' && halfPair.test(value)) {
+      throw new Refusal('invalid_field', `${field}: must not hold half of a surrogate pair`, { field })
+    }
+    if (typeof value !== 'object' || value === null) continue
+    for (const [key, inner] of Object.entries(value)) {
+      const path = field === '' ? key : `${field}.${key}`
+      if (key === '__proto__' || halfPair.test(key)) {
+        throw new Refusal('unknown_field', `${path} is not a field here`, { field: path })
+      }
+      open.push({ value: inner, field: path })
+    }
   }
 }
 

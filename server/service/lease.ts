@@ -113,7 +113,7 @@ function dueEvent(core: Core, claim: LiveClaim): { type: keyof typeof says } | u
   const silentMs = core.listening.now() - claim.heardAt
   switch (claim.lease) {
     case 'granted':
-      return silentMs >= core.settings.confirmMs ? { type: 'unconfirmed' } : undefined
+      return core.listening.now() - claim.grantedAt >= core.settings.confirmMs ? { type: 'unconfirmed' } : undefined
     case 'confirmed':
       return silentMs >= core.settings.leaseMs ? { type: 'lapse' } : undefined
     case 'held':

@@ -13,6 +13,8 @@ export interface LiveClaim {
   readonly attempt: number
   readonly claimKey: string
   readonly streamBytes: number
+  /** Listening time of the grant: the time to confirm runs from here, whatever is said meanwhile. */
+  readonly grantedAt: number
   lease: LeaseState
   heldUntil?: number
   /** Listening time of the last accepted word. */
@@ -46,6 +48,7 @@ export class LiveClaims {
       claimKey: row.claimKey,
       streamBytes: row.streamBytes,
       lease: row.lease.state,
+      grantedAt: heardAt,
       heardAt,
       ...(row.lease.heldUntil === undefined ? {} : { heldUntil: row.lease.heldUntil }),
       ...(spec ? { spec } : {}),

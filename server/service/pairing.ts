@@ -58,10 +58,12 @@ export async function listPairingCodes(core: Core): Promise<{ items: PairingView
   return { items: usable.map((row) => viewCode(core, row)) }
 }
 
+/** No machine pairs with it from the commit on. A repeat changes nothing. */
 export async function revokePairingCode(core: Core, id: CodeId, by: KeyId): Promise<Record<string, never>> {
   await core.store.write(async (tx) => {
     const row = await tx.getCode(id)
     if (!row) throw new Refusal('not_found', `there is no pairing code ${id}`)
+    if (row.usesLeft === 0 && row.expiresAt <= core.clock.now()) return
     await tx.updateCode({ ...row, usesLeft: 0, expiresAt: Math.min(row.expiresAt, core.clock.now()) })
     await recordAudit(core, tx, { by: `admin:${by}`, action: 'pairing.revoke', target: id })
   })

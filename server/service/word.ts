@@ -107,6 +107,8 @@ async function apply(
     if (step.kept && claim.lease.finalDigest === undefined) await keepOrphan(core, tx, heard)
     return { ...outcome('stale', 'stale', 'the claim lost its lease'), ...(step.kept ? { kept: true } : {}) }
   }
+  // What was said before changes nothing, its times included.
+  if (step.outcome === 'idempotent' && step.lease.state === claim.lease.state) return { outcome: 'idempotent' }
   const row = step.job ? await tx.getJob(claim.jobId) : undefined
   await changeClaim(core, tx, claim, step, claimPatch(core, claim, body))
   if (row) await tellJob(core, tx, { row, ...heard })

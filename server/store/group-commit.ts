@@ -116,7 +116,7 @@ export class GroupCommit<Tx> {
   async #work(entry: Entry<Tx>, clean: boolean): Promise<Done<Tx>> {
     const scope = new Scope(() => this.#transaction.stands())
     if (!clean) this.#transaction.save()
-    const outcome = await drive(() => entry.work(this.#transaction.tx(scope)))
+    const outcome = this.#judge(await drive(() => entry.work(this.#transaction.tx(scope))))
     scope.close()
     if (scope.dropped !== undefined) throw scope.dropped
     assert(this.#transaction.stands(), 'the transaction is gone without an error')
@@ -125,6 +125,12 @@ export class GroupCommit<Tx> {
     } else if (outcome.ok) this.#transaction.keep()
     else this.#transaction.undo()
     return { entry, outcome, effects: scope.effects }
+  }
+
+  /** A full device may cost one statement only; then the work alone fails for it, in the words of the contract. */
+  #judge(outcome: Outcome<unknown>): Outcome<unknown> {
+    if (outcome.ok || this.#transaction.blame(outcome.error) !== 'full') return outcome
+    return { ok: false, error: noRoom(outcome.error) }
   }
 
   #startAnew(): void {
@@ -153,9 +159,7 @@ export class GroupCommit<Tx> {
     const blame = this.#transaction.blame(error)
     const stuck = this.#clear()
     const answer =
-      blame === 'full'
-        ? new StoreFull('there is no room on the device', { cause: error })
-        : new StoreFailing('the changes could not be stored', { cause: error })
+      blame === 'full' ? noRoom(error) : new StoreFailing('the changes could not be stored', { cause: error })
     for (const entry of group) entry.settle({ ok: false, error: answer })
     // What the device holds after a failed commit is known only after recovery: the kernel may report a failed fsync once and then never again.
     if (stuck || blame === 'fsync' || (committing && blame !== 'full')) this.#die(error)
@@ -177,3 +181,5 @@ export class GroupCommit<Tx> {
     this.#events.fatal(error)
   }
 }
+
+const noRoom = (cause: unknown) => new StoreFull('there is no room on the device', { cause })

@@ -57,7 +57,7 @@ export interface Step {
   readonly effects: readonly Effect[]
 }
 
-export type JobRefusal = 'stale' | 'not_due' | 'passed_over' | 'unchanged'
+export type JobRefusal = 'stale' | 'not_due' | 'unchanged'
 type Answer = Step | Refused<JobRefusal>
 
 export const jobTable: Table<Job, JobEvents, JobState, Answer> = {

@@ -1,0 +1,90 @@
+// The part of a store's contract that is about lists of jobs: every filter against the same filter in memory, and the lists of the start and the sweep.
+import type { Test } from 'tap'
+import type { Store } from '../../server/store/contract.ts'
+import { jobStates } from '../../src/protocol/job.ts'
+import * as sample from './store-row.ts'
+
+export async function jobLists(t: Test, store: Store): Promise<void> {
+  const count = 4 * jobStates.length
+  await store.write(async (tx) => {
+    for (const number of [1, 2]) await tx.insertProject(sample.projectRow(number))
+    for (let number = 1; number <= count; number += 1) {
+      const state = jobStates[number % jobStates.length] ?? 'queued'
+      const projectId = sample.projectIdOf(number % 3 === 0 ? 2 : 1)
+      const labels: Record<string, string> = number % 2 === 0 ? { app: 'even', number: `${number}` } : { app: 'odd' }
+      await tx.insertJob(sample.jobRow(number, { ...sample.inState(state), projectId, labels }), sample.specOf(number))
+    }
+  })
+  const all = await store.read((tx) => tx.listJobs({ limit: 1000 }))
+  t.strictSame(
+    all.map(({ id }) => id),
+    Array.from({ length: count }, (_, index) => sample.jobIdOf(count - index)),
+  )
+  const state = [undefined, ...jobStates]
+  const projectId = [undefined, sample.projectIdOf(1), sample.projectIdOf(2), sample.projectIdOf(9)]
+  const label = [undefined, { key: 'app', value: 'even' }, { key: 'number', value: '6' }, { key: 'app', value: 'none' }]
+  const before = [undefined, sample.jobIdOf(17)]
+  for (const filter of combine({ state, projectId, label, before, limit: [3, 1000] })) {
+    const expected = all
+      .filter((job) => filter.state === undefined || job.law.state === filter.state)
+      .filter((job) => filter.projectId === undefined || job.projectId === filter.projectId)
+      .filter((job) => filter.label === undefined || job.labels[filter.label.key] === filter.label.value)
+      .filter((job) => filter.before === undefined || job.id < filter.before)
+      .slice(0, filter.limit)
+    const listed = await store.read((tx) => tx.listJobs(filter))
+    if (JSON.stringify(listed) !== JSON.stringify(expected)) t.strictSame(listed, expected, JSON.stringify(filter))
+  }
+  t.strictSame((await store.read((tx) => tx.listJobs({ limit: 1 })))[0], all[0], 'whole rows')
+}
+
+type Choices<T> = { readonly [K in keyof T]: readonly T[K][] }
+type Chosen<T> =
+  | { readonly [K in keyof T]: Exclude<T[K], undefined> }
+  | { readonly [K in keyof T]?: Exclude<T[K], undefined> }
+
+/** Every combination, an undefined choice left out. */
+function combine<T extends { readonly limit: number }>(
+  choices: Choices<T>,
+): readonly (Partial<Chosen<T>> & { limit: number })[] {
+  let rows: Record<string, unknown>[] = [{}]
+  for (const [name, values] of Object.entries(choices) as [string, readonly unknown[]][]) {
+    rows = rows.flatMap((row) => values.map((value) => (value === undefined ? row : { ...row, [name]: value })))
+  }
+  return rows as (Partial<Chosen<T>> & { limit: number })[]
+}
+
+export async function jobSweeps(t: Test, store: Store): Promise<void> {
+  const passedOver = { [sample.workerIdOf(1)]: sample.at }
+  await store.write(async (tx) => {
+    for (const number of [1, 2]) await tx.insertProject(sample.projectRow(number))
+    for (const [index, state] of jobStates.entries()) {
+      const end =
+        state === 'failed' || state === 'succeeded' ? { end: { cause: 'exit' as const, at: sample.at - index } } : {}
+      const projectId = sample.projectIdOf(1 + (index % 2))
+      await tx.insertJob(sample.jobRow(index, { projectId, law: { state, ...end } }), sample.specOf(index))
+    }
+    const law = { notBefore: sample.at, passedOver }
+    await tx.insertJob(sample.jobRow(99, { law, priority: 9, expiresAt: sample.at + 1 }), sample.specOf(99))
+  })
+  await store.read(async (tx) => {
+    const queued = await tx.listQueued()
+    const base = { passedOver: {}, priority: 5 }
+    t.strictSame(queued, [
+      { ...base, id: sample.jobIdOf(0), projectId: sample.projectIdOf(1) },
+      { ...base, id: sample.jobIdOf(1), projectId: sample.projectIdOf(2) },
+      {
+        id: sample.jobIdOf(99),
+        projectId: sample.projectIdOf(1),
+        priority: 9,
+        passedOver,
+        notBefore: sample.at,
+        expiresAt: sample.at + 1,
+      },
+    ])
+    const failed = sample.jobIdOf(jobStates.indexOf('failed'))
+    const succeeded = sample.jobIdOf(jobStates.indexOf('succeeded'))
+    t.strictSame(await tx.listEnded(sample.at, 10), [failed, succeeded])
+    t.strictSame(await tx.listEnded(sample.at, 1), [failed])
+    t.strictSame(await tx.listEnded(sample.at - jobStates.indexOf('failed'), 10), [], 'before, not at')
+  })
+}
