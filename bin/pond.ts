@@ -4,7 +4,8 @@ import process from 'node:process'
 import { Failure } from '../src/cli/failure.ts'
 import type { Io } from '../src/cli/io.ts'
 import { runProgram } from '../src/cli/main.ts'
-import { createPondProgram, type ServeFlags } from '../src/cli/pond.ts'
+import { createPondProgram } from '../src/cli/pond.ts'
+import type { ServeFlags } from '../src/cli/serve-flag.ts'
 import { createSystemIo } from '../src/cli/system-io.ts'
 
 const { stdin, stdout, stderr, env } = process

@@ -1,12 +1,10 @@
 // createPond: the whole server without a socket.
-import { answer } from './http/answer.ts'
-import type { PondReply, PondRequest } from './http/message.ts'
+import { answer, refuse } from './http/answer.ts'
+import type { Answerer } from './http/message.ts'
 import { defaultSettings, type Parts, type Settings } from './service/parts.ts'
 import { type Services, startServices } from './service/pond.ts'
 
-export interface Pond {
-  /** Answers one request; never rejects. */
-  answer(request: PondRequest): Promise<PondReply>
+export interface Pond extends Answerer {
   /** The first admin token, at the first start only. */
   readonly adminToken?: string
   readonly services: Services
@@ -21,6 +19,7 @@ export async function createPond(
   const services = await startServices({ ...parts, settings: { ...defaultSettings, ...parts.settings } })
   return {
     answer: (request) => answer(services, request),
+    refuse: (error) => refuse(services, error),
     ...(services.adminToken === undefined ? {} : { adminToken: services.adminToken }),
     services,
     close: () => services.close(),

@@ -3,8 +3,7 @@ import { readFile } from 'node:fs/promises'
 import { Failure } from '../../src/cli/failure.ts'
 import type { Io } from '../../src/cli/io.ts'
 import { createOutput } from '../../src/cli/output.ts'
-import type { ServeFlags } from '../../src/cli/pond.ts'
-import { systemDisk } from '../../src/system/disk.ts'
+import { LockedError, systemDisk } from '../../src/system/disk.ts'
 import { openDiskBlobs } from '../blob/disk.ts'
 import { type DataFolder, dataFolder, loadKeys } from '../data.ts'
 import { type Front, openFront } from '../http/front.ts'
@@ -13,15 +12,23 @@ import { openSqliteStore } from '../store/sqlite.ts'
 import { dataHome } from './config.ts'
 import { createLog } from './log.ts'
 
-/** Room that streams leave free on the device, for the database and its final words. */
-const RESERVE_BYTES = 256 * 1024 * 1024
+export interface ServeFlags {
+  readonly data?: string
+  readonly host: string
+  readonly port: number
+  readonly tlsCert?: string
+  readonly tlsKey?: string
+  readonly behindProxy?: string
+  readonly corsOrigin?: string[]
+  readonly json: boolean
+}
 
 export async function serve(flags: ServeFlags, io: Io): Promise<number> {
   const out = createOutput(io, { program: 'pond', json: flags.json })
   const home = dataHome(io.env, flags.data)
   const data = dataFolder(home)
   await systemDisk.makeFolder(home)
-  const unlock = await systemDisk.lock(data.lockFile)
+  const unlock = await lockData(home, data)
   const stop = stopSignal(io)
   try {
     const running = await start({ flags, io, data, fatal: (error) => stop.fail(error) })
@@ -34,6 +41,21 @@ export async function serve(flags: ServeFlags, io: Io): Promise<number> {
   } finally {
     stop.close()
     await unlock()
+  }
+}
+
+/** One pond at a time may use a folder: two would grant the same job twice. */
+async function lockData(home: string, data: DataFolder): Promise<() => Promise<void>> {
+  try {
+    return await systemDisk.lock(data.lockFile)
+  } catch (error) {
+    if (!(error instanceof LockedError)) throw error
+    throw new Failure({
+      what: `a pond already runs on ${home}`,
+      why: `it is process ${error.pid}`,
+      next: 'Stop it first, or use another --data.',
+      cause: error,
+    })
   }
 }
 
@@ -52,17 +74,17 @@ async function start(parts: {
   const { flags, io, data, fatal } = parts
   const { clock, random } = io
   const keys = await loadKeys(systemDisk, random, data.keyFile)
-  const blobs = await openDiskBlobs({ folder: data.blobFolder, reserveBytes: RESERVE_BYTES, clock })
+  const blobs = await openDiskBlobs({ folder: data.blobFolder, reserveBytes: flags.reserve, clock })
   const store = openSqliteStore({ file: data.storeFile, events: { fatal }, clock })
   const pond = await createPond({ store, blobs, clock, random, log: createLog(io), keys })
-  const front = await openFront(pond, {
-    host: flags.host,
-    port: flags.port,
-    ...(flags.tlsCert !== undefined && flags.tlsKey !== undefined
-      ? { tls: await readTls(flags.tlsCert, flags.tlsKey) }
-      : {}),
-    ...(flags.behindProxy === undefined ? {} : { trustProxy: flags.behindProxy }),
-    corsOrigins: flags.corsOrigin ?? [],
+  const closeParts = async () => {
+    pond.close()
+    await store.close().catch(() => {})
+    await blobs.close()
+  }
+  const front = await listen(pond, flags).catch(async (error) => {
+    await closeParts()
+    throw error
   })
   return {
     pond,
@@ -70,10 +92,34 @@ async function start(parts: {
     async close() {
       pond.close()
       await front.close()
-      await store.close().catch(() => {})
-      await blobs.close()
+      await closeParts()
     },
   }
+}
+
+async function listen(pond: Pond, flags: ServeFlags): Promise<Front> {
+  const { host, port } = flags
+  const tls =
+    flags.tlsCert !== undefined && flags.tlsKey !== undefined ? await readTls(flags.tlsCert, flags.tlsKey) : undefined
+  try {
+    return await openFront(pond, {
+      host,
+      port,
+      ...(tls ? { tls } : {}),
+      ...(flags.behindProxy === undefined ? {} : { trustProxy: flags.behindProxy }),
+      corsOrigins: flags.corsOrigin ?? [],
+    })
+  } catch (cause) {
+    const next = isInUse(cause)
+      ? 'Stop what listens there, or choose another --port; --port 0 takes a free one.'
+      : 'Choose another --host or --port.'
+    const why = isInUse(cause) ? 'another program listens there' : String(cause)
+    throw new Failure({ what: `could not listen on ${host} port ${port}`, why, next, cause })
+  }
+}
+
+function isInUse(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'EADDRINUSE'
 }
 
 async function readTls(cert: string, key: string): Promise<{ cert: string; key: string }> {

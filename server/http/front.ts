@@ -1,4 +1,6 @@
 // Fastify in front of a pond: sockets, TLS, limits on what comes in, headers on what goes out. What a call means is decided behind it.
+import { STATUS_CODES } from 'node:http'
+import type { Socket } from 'node:net'
 import { Readable } from 'node:stream'
 import cors from '@fastify/cors'
 import helmet from '@fastify/helmet'
@@ -7,9 +9,7 @@ import { Refusal } from '../../src/protocol/error.ts'
 import { limit } from '../../src/protocol/limit.ts'
 import { routes } from '../../src/protocol/route.ts'
 import type { Route } from '../../src/protocol/shape.ts'
-import type { Pond } from '../pond.ts'
-import { refuse } from './answer.ts'
-import type { PondReply } from './message.ts'
+import type { Answerer, PondReply } from './message.ts'
 
 export interface FrontOptions {
   readonly host: string
@@ -19,6 +19,8 @@ export interface FrontOptions {
   /** Networks whose forwarded headers are believed. */
   readonly trustProxy?: string
   readonly corsOrigins?: readonly string[]
+  /** How long a request may take to come in whole, in milliseconds. */
+  readonly requestMs?: number
 }
 
 export interface Front {
@@ -34,18 +36,25 @@ const REQUEST_MS = 60_000
 const KEEP_ALIVE_MS = 75_000
 /** Room above the biggest legal body, so that the refusal comes from the table with its figures. */
 const BODY_SLACK_BYTES = 64 * 1024
+/** Longer than any id, name or stream. */
+const PARAM_CHARS = 512
 
-export async function openFront(pond: Pond, options: FrontOptions): Promise<Front> {
+export async function openFront(pond: Answerer, options: FrontOptions): Promise<Front> {
+  const { requestMs = REQUEST_MS } = options
+  const checking = { connectionsCheckingInterval: requestMs / 4 }
   const app = fastify({
-    ...(options.tls ? { https: options.tls } : {}),
+    // Node looks for requests that are too slow this often; its own 30 s would let them stay half as long again.
+    ...(options.tls ? { https: { ...options.tls, ...checking } } : { http: checking }),
     ...(options.trustProxy === undefined ? {} : { trustProxy: options.trustProxy }),
     logger: false,
     bodyLimit: limit.bodyBytes + BODY_SLACK_BYTES,
-    requestTimeout: REQUEST_MS,
+    requestTimeout: requestMs,
     keepAliveTimeout: KEEP_ALIVE_MS,
     forceCloseConnections: true,
     exposeHeadRoutes: false,
-    routerOptions: { maxParamLength: 512 },
+    routerOptions: { maxParamLength: PARAM_CHARS },
+    frameworkErrors: (error, _request, reply) => void send(reply as FastifyReply, pond.refuse(refusalOf(error))),
+    clientErrorHandler: (error, socket) => hangUp(socket, pond.refuse(clientRefusalOf(error))),
   })
   await app.register(helmet, { crossOriginResourcePolicy: false })
   if (options.corsOrigins?.length) {
@@ -63,12 +72,12 @@ export async function openFront(pond: Pond, options: FrontOptions): Promise<Fron
     app.route({ method: route.method, url: route.path.replace(/\{(\w+)\}/g, ':$1'), handler: handle })
   }
   app.setNotFoundHandler(handle)
-  app.setErrorHandler((error, _request, reply) => send(reply, refuse(pond.services, refusalOf(error))))
+  app.setErrorHandler((error, _request, reply) => send(reply, pond.refuse(refusalOf(error))))
   await app.listen({ host: options.host, port: options.port, backlog: 4096 })
   return { url: urlOf(app.server.address(), options), close: () => app.close() }
 }
 
-async function serve(pond: Pond, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+async function serve(pond: Answerer, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
   const left = new AbortController()
   reply.raw.once('close', () => {
     if (!reply.raw.writableFinished) left.abort()
@@ -110,6 +119,20 @@ function refusalOf(error: unknown): unknown {
     return new Refusal('malformed', error instanceof Error ? error.message : 'the request is not valid')
   }
   return error
+}
+
+/** What Node refuses before it is a request: bytes that are no HTTP, headers that are too many, a body that is too slow. */
+function clientRefusalOf(error: NodeJS.ErrnoException): Refusal {
+  if (error.code === 'ERR_HTTP_REQUEST_TIMEOUT') return new Refusal('body_timeout', 'the request came too slowly')
+  return new Refusal('malformed', 'this is no HTTP/1.1 request')
+}
+
+function hangUp(socket: Socket, answer: PondReply): void {
+  if (!socket.writable) return void socket.destroy()
+  const body = String(answer.body)
+  const headers = { ...answer.headers, connection: 'close', 'content-length': Buffer.byteLength(body) }
+  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`)
+  socket.end(`HTTP/1.1 ${answer.status} ${STATUS_CODES[answer.status]}\r\n${lines.join('')}\r\n${body}`)
 }
 
 function urlOf(address: ReturnType<import('node:net').Server['address']>, options: FrontOptions): string {

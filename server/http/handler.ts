@@ -33,7 +33,7 @@ export type Handler<N extends RouteName> = (services: Services, asked: Asked<N>)
 
 /** Routes that are served; the others hold their place. */
 export const handlers: { readonly [N in RouteName]?: Handler<N> } = {
-  pair: async ({ core, access }, { body }) => jsonReply(200, await pairing.pair(core, access, body)),
+  pair: async ({ core, access }, { body }) => jsonReply(200, await pairing.pair({ core, access }, body)),
   poll: async ({ polls }, asked) =>
     jsonReply(200, await polls.poll(bindingOf(asked.identity), asked.body, asked.request.signal)),
   async sendWords({ core }, { body, identity }) {
@@ -115,7 +115,7 @@ export const handlers: { readonly [N in RouteName]?: Handler<N> } = {
     return bytesReply(200, text, { 'content-type': 'application/json; charset=utf-8' })
   },
   cancelJob: async ({ core }, { params, identity }) =>
-    jsonReply(200, await job.cancelJob(core, reachOf(identity), params.id, byOf(identity))),
+    jsonReply(200, await job.cancelJob(core, { scope: reachOf(identity), id: params.id, by: byOf(identity) })),
   readStream: ({ core }, { params, query, identity, request }) =>
     readStream(core, { scope: reachOf(identity), jobId: params.id, name: params.name, query, request }),
   listChunks: async ({ core }, { params, query, identity }) =>
@@ -139,10 +139,10 @@ export const handlers: { readonly [N in RouteName]?: Handler<N> } = {
     jsonReply(201, await key.createProject(core, body.name, byOf(identity))),
   listProjects: async ({ core }) => jsonReply(200, await key.listProjects(core)),
   createKey: async ({ core, access }, { body, identity }) =>
-    jsonReply(201, await key.createKey(core, access, body, byOf(identity))),
+    jsonReply(201, await key.createKey({ core, access }, body, byOf(identity))),
   listKeys: async ({ core }) => jsonReply(200, await key.listKeys(core)),
   revokeKey: async ({ core, access }, { params, identity }) =>
-    jsonReply(200, await key.revokeKey(core, access, params.id, byOf(identity))),
+    jsonReply(200, await key.revokeKey({ core, access }, params.id, byOf(identity))),
   async createPairingCode({ core }, { body, identity }) {
     const projectId = key.projectByName(core, body.project ?? key.DEFAULT_PROJECT)
     const asked = { ...body, projectId, by: adminOf(identity), expiresMs: body.expires_ms }

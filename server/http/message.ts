@@ -18,6 +18,14 @@ export interface PondReply {
   readonly body: string | Uint8Array | AsyncIterable<string | Uint8Array>
 }
 
+/** What stands behind a front: a whole pond without a socket. */
+export interface Answerer {
+  /** Answers one request; never rejects. */
+  answer(request: PondRequest): Promise<PondReply>
+  /** The reply to a request that the front itself could not take. */
+  refuse(error: unknown): PondReply
+}
+
 export function jsonReply(status: number, value: unknown, headers: Readonly<Record<string, string>> = {}): PondReply {
   return {
     status,

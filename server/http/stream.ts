@@ -29,7 +29,7 @@ export async function readStream(core: Core, asked: Asked & { readonly request: 
   }
   const wait = { offset, waitMs: query.wait_ms ?? 0, signal: request.signal }
   const view = await awaitStream(core, { ...asked, attempt: query.attempt }, wait)
-  if (range !== undefined) return await readRange(core, asked.name, view, range)
+  if (range !== undefined) return await readRange(core, view, { name: asked.name, range })
   const bytes = await core.blobs.read({ claimId: view.claimId, name: asked.name }, offset, PIECE_BYTES)
   return bytesReply(200, bytes, headersOf(view, offset + bytes.length))
 }
@@ -44,7 +44,11 @@ function headersOf(view: StreamView, next: number): Record<string, string> {
   }
 }
 
-async function readRange(core: Core, name: StreamName, view: StreamView, range: string): Promise<PondReply> {
+async function readRange(
+  core: Core,
+  view: StreamView,
+  { name, range }: { readonly name: StreamName; readonly range: string },
+): Promise<PondReply> {
   const found = /^bytes=(\d*)-(\d*)$/.exec(range)
   const [, first = '', last = ''] = found ?? []
   const from = first === '' ? Math.max(0, view.committed - Number(last)) : Number(first)

@@ -39,11 +39,11 @@ export async function revokeBinding(
     await tx.updateBinding(next)
     for (const worker of await tx.listWorkers({ bindingId: id })) {
       const law = stepWorker(worker.law, { type: 'revoke' }, core.clock.now())
-      if (!('refused' in law)) await saveWorker(core, tx, { ...worker, law })
+      if (!('refused' in law)) await saveWorker({ core, tx }, { ...worker, law })
     }
     for (const { id: claimId } of core.live.ofBinding(id)) {
       const claim = await tx.getClaim(claimId)
-      if (claim) await applyLeaseIn(core, tx, claim, { type: 'revoke' }, 'its binding was revoked')
+      if (claim) await applyLeaseIn({ core, tx }, claim, { event: { type: 'revoke' }, note: 'its binding was revoked' })
     }
     await recordAudit(core, tx, { by, action: 'binding.revoke', target: id })
     tx.afterCommit(() => {

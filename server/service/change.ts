@@ -15,10 +15,15 @@ export interface Who {
   readonly claimId?: ClaimRow['id']
 }
 
+/** The inside of one write. */
+export interface Write {
+  readonly core: Core
+  readonly tx: WriteTx
+}
+
 /** Applies one event to a job inside a write. The answer is the new row, or why the law refused. */
 export async function changeJob(
-  core: Core,
-  tx: WriteTx,
+  { core, tx }: Write,
   change: { readonly row: JobRow; readonly event: JobEvent; readonly who: Who; readonly patch?: Partial<JobRow> },
 ): Promise<JobRow | Refused<JobRefusal>> {
   const { row, event, who } = change
@@ -89,6 +94,8 @@ function enqueue(core: Core, row: JobRow): void {
     priority: row.priority,
     passedOver: row.law.passedOver,
   }
+  // Also when it comes back from a claim: while it was claimed its time may have passed unheard.
+  if (row.expiresAt !== undefined) core.expiring.add(row.expiresAt, row.id)
   const { notBefore } = row.law
   if (notBefore !== undefined && notBefore > core.clock.now()) {
     core.later.add(notBefore, waiting)
@@ -100,13 +107,11 @@ function enqueue(core: Core, row: JobRow): void {
 
 /** Saves what the lease's law said about a claim. */
 export async function changeClaim(
-  core: Core,
-  tx: WriteTx,
+  { core, tx }: Write,
   row: ClaimRow,
-  step: LeaseStep,
-  patch: Partial<ClaimRow> = {},
+  change: { readonly step: LeaseStep; readonly patch?: Partial<ClaimRow> },
 ): Promise<ClaimRow> {
-  const next: ClaimRow = { ...row, ...patch, lease: step.lease }
+  const next: ClaimRow = { ...row, ...change.patch, lease: change.step.lease }
   await tx.updateClaim(next)
   tx.afterCommit(() => mirrorClaim(core, next))
   return next
@@ -129,15 +134,15 @@ function mirrorClaim(core: Core, row: ClaimRow): void {
 }
 
 /** Applies one event to a worker; a step that changes nothing writes nothing. */
-export async function changeWorker(core: Core, tx: WriteTx, row: WorkerRow, event: WorkerEvent): Promise<void> {
-  const law = stepWorker(row.law, event, core.clock.now())
+export async function changeWorker(write: Write, row: WorkerRow, event: WorkerEvent): Promise<void> {
+  const law = stepWorker(row.law, event, write.core.clock.now())
   if ('refused' in law) return
   const same = law.state === row.law.state && law.mishaps === row.law.mishaps && law.pausedUntil === row.law.pausedUntil
-  if (!same) await saveWorker(core, tx, { ...row, law })
+  if (!same) await saveWorker(write, { ...row, law })
 }
 
 /** Saves a worker's row, new law or new report, and its mirror. */
-export async function saveWorker(core: Core, tx: WriteTx, row: WorkerRow): Promise<void> {
+export async function saveWorker({ core, tx }: Write, row: WorkerRow): Promise<void> {
   await tx.updateWorker(row)
   tx.afterCommit(() => core.fleet.set(row))
 }

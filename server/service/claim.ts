@@ -1,7 +1,7 @@
 // Claiming: jobs that were taken out of the queue become claims, many in one write.
 import type { BindingId, ClaimId } from '../../src/protocol/id.ts'
-import type { ClaimRow, WorkerRow, WriteTx } from '../store/contract.ts'
-import { changeJob } from './change.ts'
+import type { ClaimRow, WorkerRow } from '../store/contract.ts'
+import { changeJob, type Write } from './change.ts'
 import type { Core } from './core.ts'
 import type { Waiting } from './queue.ts'
 
@@ -18,7 +18,7 @@ export async function claimJobs(core: Core, openings: readonly Opening[]): Promi
   try {
     await core.store.write(async (tx) => {
       for (const opening of openings) {
-        if (await claimOne(core, tx, opening)) bindings.add(opening.worker.bindingId)
+        if (await claimOne({ core, tx }, opening)) bindings.add(opening.worker.bindingId)
       }
     })
   } catch (error) {
@@ -28,19 +28,25 @@ export async function claimJobs(core: Core, openings: readonly Opening[]): Promi
   return bindings
 }
 
-async function claimOne(core: Core, tx: WriteTx, opening: Opening): Promise<boolean> {
+async function claimOne(write: Write, opening: Opening): Promise<boolean> {
+  const { core, tx } = write
   const { worker } = opening
   const row = await tx.getJob(opening.job.id)
   if (!row) return false
   const id = `clm_${core.newId()}` as ClaimId
   const who = { by: `worker:${worker.id}`, claimId: id }
-  const next = await changeJob(core, tx, {
+  const next = await changeJob(write, {
     row,
     event: { type: 'claim', claimId: id },
     who,
     patch: { workerId: worker.id },
   })
-  if ('refused' in next) return false
+  if ('refused' in next) {
+    const { notBefore } = row.law
+    // The wall clock was set back since the job came due.
+    if (next.refused === 'not_due' && notBefore !== undefined) core.later.add(notBefore, opening.job)
+    return false
+  }
   const claim: ClaimRow = {
     id,
     jobId: row.id,

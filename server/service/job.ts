@@ -75,11 +75,15 @@ export function parseLabel(text: string): { key: string; value: string } {
 }
 
 /** Cancels at once what nobody runs, and puts it on record for the worker otherwise. A repeat changes nothing. */
-export async function cancelJob(core: Core, scope: Scope, id: JobId, by: string): Promise<JobView> {
+export async function cancelJob(
+  core: Core,
+  asked: { readonly scope: Scope; readonly id: JobId; readonly by: string },
+): Promise<JobView> {
+  const { scope, id, by } = asked
   const row = await core.store.write(async (tx) => {
     const row = await findJob(tx, scope, id)
     if (row.law.state === 'cancelled') return row
-    const next = await changeJob(core, tx, { row, event: { type: 'cancel', by }, who: { by } })
+    const next = await changeJob({ core, tx }, { row, event: { type: 'cancel', by }, who: { by } })
     if (!('refused' in next)) return next
     if (next.refused === 'unchanged') return row
     throw new Refusal('not_possible', `the job has ${row.law.state} already`, { state: row.law.state })
@@ -94,7 +98,7 @@ export function startExpiry(core: Core): void {
       .write(async (tx) => {
         for (const id of ids) {
           const row = await tx.getJob(id)
-          if (row) await changeJob(core, tx, { row, event: { type: 'expire' }, who: { by: 'pond' } })
+          if (row) await changeJob({ core, tx }, { row, event: { type: 'expire' }, who: { by: 'pond' } })
         }
       })
       .catch((error: unknown) => {

@@ -3,9 +3,10 @@ import type { KeyBody, KeyCreated, KeyView, ProjectView } from '../../src/protoc
 import { Refusal } from '../../src/protocol/error.ts'
 import type { KeyId, ProjectId } from '../../src/protocol/id.ts'
 import { hashToken, makeToken } from '../../src/seal/token.ts'
-import type { KeyRow, ProjectRow, WriteTx } from '../store/contract.ts'
+import type { KeyRow, ProjectRow } from '../store/contract.ts'
 import type { Access } from './access.ts'
 import { recordAudit } from './audit.ts'
+import type { Write } from './change.ts'
 import type { Core } from './core.ts'
 
 export const DEFAULT_PROJECT = 'default'
@@ -13,12 +14,12 @@ export const DEFAULT_PROJECT = 'default'
 export async function createProject(core: Core, name: string, by: string): Promise<ProjectView> {
   const row = await core.store.write(async (tx) => {
     if (await tx.findProject(name)) throw new Refusal('exists', `there is a project ${name} already`, { field: 'name' })
-    return await insertProject(core, tx, name, by)
+    return await insertProject({ core, tx }, name, by)
   })
   return viewProject(row)
 }
 
-async function insertProject(core: Core, tx: WriteTx, name: string, by: string): Promise<ProjectRow> {
+async function insertProject({ core, tx }: Write, name: string, by: string): Promise<ProjectRow> {
   const row: ProjectRow = { id: `prj_${core.newId()}` as ProjectId, name, createdAt: core.clock.now() }
   await tx.insertProject(row)
   await recordAudit(core, tx, { by, action: 'project.create', target: row.id, note: name })
@@ -40,7 +41,13 @@ export function projectByName(core: Core, name: string): ProjectId {
   throw new Refusal('not_found', `there is no project ${name}`, { field: 'project' })
 }
 
-export async function createKey(core: Core, access: Access, body: KeyBody, by: string): Promise<KeyCreated> {
+/** The services that keys need. */
+interface Keys {
+  readonly core: Core
+  readonly access: Access
+}
+
+export async function createKey({ core, access }: Keys, body: KeyBody, by: string): Promise<KeyCreated> {
   const kind = body.kind ?? 'project'
   const token = makeToken(kind === 'admin' ? 'admin' : 'key', core.random)
   const now = core.clock.now()
@@ -68,7 +75,7 @@ export async function listKeys(core: Core): Promise<{ items: KeyView[] }> {
 }
 
 /** Worthless from the commit on. A repeat changes nothing. */
-export async function revokeKey(core: Core, access: Access, id: KeyId, by: string): Promise<KeyView> {
+export async function revokeKey({ core, access }: Keys, id: KeyId, by: string): Promise<KeyView> {
   const row = await core.store.write(async (tx) => {
     const row = await tx.getKey(id)
     if (!row) throw new Refusal('not_found', `there is no key ${id}`)
@@ -96,11 +103,12 @@ export function viewKey(core: Core, row: KeyRow): KeyView {
 }
 
 /** The first start: the default project, and one admin token, which is answered; undefined at every later start. */
-export async function firstStart(core: Core, access: Access): Promise<string | undefined> {
+export async function firstStart(keysOf: Keys): Promise<string | undefined> {
+  const { core } = keysOf
   const keys = await core.store.read((tx) => tx.listKeys())
   if (![...core.projects.values()].includes(DEFAULT_PROJECT)) {
-    await core.store.write((tx) => insertProject(core, tx, DEFAULT_PROJECT, 'pond'))
+    await core.store.write((tx) => insertProject({ core, tx }, DEFAULT_PROJECT, 'pond'))
   }
   if (keys.length > 0) return undefined
-  return (await createKey(core, access, { kind: 'admin', name: 'first admin' }, 'pond')).token
+  return (await createKey(keysOf, { kind: 'admin', name: 'first admin' }, 'pond')).token
 }

@@ -3,8 +3,8 @@ import type { BindingId, ClaimId } from '../../src/protocol/id.ts'
 import type { PollBody } from '../../src/protocol/orch.ts'
 import { type LeaseEvent, stepLease } from '../../src/state/lease.ts'
 import { every } from '../../src/system/clock.ts'
-import type { ClaimRow, WriteTx } from '../store/contract.ts'
-import { changeClaim, changeJob, changeWorker } from './change.ts'
+import type { ClaimRow } from '../store/contract.ts'
+import { changeClaim, changeJob, changeWorker, type Write } from './change.ts'
 import type { Core } from './core.ts'
 import type { LiveClaim } from './live.ts'
 
@@ -22,36 +22,36 @@ export async function renewClaims(core: Core, bindingId: BindingId, have: PollBo
 }
 
 /** Applies one event of time or trust to a claim and, as the lease's law says, to its job. */
-export async function applyLease(core: Core, claimId: ClaimId, event: TimedEvent, note?: string): Promise<void> {
+async function applyLease(core: Core, claimId: ClaimId, event: TimedEvent): Promise<void> {
   await core.store.write(async (tx) => {
     const row = await tx.getClaim(claimId)
-    if (row) await applyLeaseIn(core, tx, row, event, note)
+    if (row) await applyLeaseIn({ core, tx }, row, { event })
   })
 }
 
 type TimedEvent = Extract<LeaseEvent, { type: 'renew' | 'unconfirmed' | 'lapse' | 'holdOver' | 'revoke' }>
 
 export async function applyLeaseIn(
-  core: Core,
-  tx: WriteTx,
+  write: Write,
   row: ClaimRow,
-  event: TimedEvent,
-  note?: string,
+  happened: { readonly event: TimedEvent; readonly note?: string },
 ): Promise<void> {
+  const { core, tx } = write
+  const { event, note } = happened
   const now = core.clock.now()
   const step = stepLease(row.lease, event, now)
   if ('refused' in step) return
-  const ended = step.job ? { endedAt: now, ...(step.job === 'lose' ? { cause: lostCause(event) } : {}) } : {}
-  await changeClaim(core, tx, row, step, ended)
+  const patch = step.job ? { endedAt: now, ...(step.job === 'lose' ? { cause: lostCause(event) } : {}) } : {}
+  await changeClaim(write, row, { step, patch })
   const job = step.job ? await tx.getJob(row.jobId) : undefined
   if (!job) return
   const who = { by: 'pond', claimId: row.id, ...(note === undefined ? {} : { note }) }
   if (step.job === 'lose') {
-    await changeJob(core, tx, { row: job, event: { type: 'lose', claimId: row.id, cause: lostCause(event) }, who })
+    await changeJob(write, { row: job, event: { type: 'lose', claimId: row.id, cause: lostCause(event) }, who })
   } else if (step.job === 'giveBack') {
-    await changeJob(core, tx, { row: job, event: { type: 'giveBack', claimId: row.id }, who })
+    await changeJob(write, { row: job, event: { type: 'giveBack', claimId: row.id }, who })
     const worker = await tx.getWorker(row.workerId)
-    if (worker) await changeWorker(core, tx, worker, { type: 'mishap' })
+    if (worker) await changeWorker(write, worker, { type: 'mishap' })
   }
 }
 
@@ -97,7 +97,7 @@ export async function sweepOnce(core: Core): Promise<void> {
     for (const { claim, event } of due) {
       const row = await tx.getClaim(claim.id)
       // A word may have come between the look at the memory and this write.
-      if (row && dueEvent(core, claim)) await applyLeaseIn(core, tx, row, event, says[event.type])
+      if (row && dueEvent(core, claim)) await applyLeaseIn({ core, tx }, row, { event, note: says[event.type] })
     }
   })
   for (const bindingId of new Set(due.map(({ claim }) => claim.bindingId))) core.tell.send(bindingId)
@@ -117,10 +117,16 @@ function dueEvent(core: Core, claim: LiveClaim): { type: keyof typeof says } | u
     case 'confirmed':
       return silentMs >= core.settings.leaseMs ? { type: 'lapse' } : undefined
     case 'held':
-      return claim.heldUntil !== undefined && core.clock.now() >= claim.heldUntil ? { type: 'holdOver' } : undefined
+      return holdIsOver(core, claim) ? { type: 'holdOver' } : undefined
     default:
       return undefined
   }
+}
+
+/** A hold runs by the wall, but it ends no claim whose worker had no time to come back since pond was away. */
+function holdIsOver(core: Core, { heldUntil }: LiveClaim): boolean {
+  if (heldUntil === undefined || core.clock.now() < heldUntil) return false
+  return core.listening.sinceAway() >= core.settings.leaseMs
 }
 
 /** True when more than half of the bindings that hold claims would lose one in the same sweep. */

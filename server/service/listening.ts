@@ -9,15 +9,22 @@ export class Listening {
   #listenedMs = 0
   #lastSweep: number
   #storeFails = false
+  /** Listening time when pond was last away. */
+  #backAt = 0
 
   constructor(clock: Clock) {
     this.#clock = clock
     this.#lastSweep = clock.monotonic()
   }
 
-  /** Listening milliseconds since the start, as of the last sweep. */
+  /** Listening milliseconds since the start. What passed since the last sweep is counted as if that sweep had come. */
   now(): number {
-    return this.#listenedMs
+    return this.#listenedMs + Math.min(this.#clock.monotonic() - this.#lastSweep, ABSENCE_MS)
+  }
+
+  /** Listening milliseconds since pond was last away: down, asleep, or without a store that writes. */
+  sinceAway(): number {
+    return this.now() - this.#backAt
   }
 
   storeFailed(): void {
@@ -32,6 +39,7 @@ export class Listening {
     const heard = gapMs <= ABSENCE_MS && !this.#storeFails
     this.#storeFails = false
     if (heard) this.#listenedMs += gapMs
+    else this.#backAt = this.#listenedMs
     return heard
   }
 }

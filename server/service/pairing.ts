@@ -9,9 +9,10 @@ import { OLDEST_PROTOCOL, PROTOCOL } from '../../src/protocol/version.ts'
 import { hashPondKey, pairingMac, pairingSecret, printPairingCode } from '../../src/seal/pairing.ts'
 import { hashToken, makeToken, sameText } from '../../src/seal/token.ts'
 import { newWorker } from '../../src/state/worker.ts'
-import type { BindingRow, CodeRow, WorkerRow, WriteTx } from '../store/contract.ts'
+import type { BindingRow, CodeRow, WorkerRow } from '../store/contract.ts'
 import type { Access } from './access.ts'
 import { recordAudit } from './audit.ts'
+import type { Write } from './change.ts'
 import type { Core } from './core.ts'
 import { limitsOf } from './poll.ts'
 
@@ -87,29 +88,35 @@ function viewCode(core: Core, row: CodeRow): PairingView {
  * Pairs a machine. The same code with the same binding key leads to the same binding within the code's life, so a lost reply loses nothing;
  * a wrong MAC burns one of the code's tries, and that is stored although the call is refused.
  */
-export async function pair(core: Core, access: Access, body: PairBody): Promise<PairReply> {
-  const outcome = await core.store.write((tx) => pairIn(core, access, tx, body))
+export async function pair({ core, access }: Omit<Pairing, 'tx'>, body: PairBody): Promise<PairReply> {
+  const outcome = await core.store.write((tx) => pairIn({ core, access, tx }, body))
   if (outcome instanceof Refusal) throw outcome
   return outcome
 }
 
-async function pairIn(core: Core, access: Access, tx: WriteTx, body: PairBody): Promise<PairReply | Refusal> {
+/** The inside of one pairing's write. */
+interface Pairing extends Write {
+  readonly access: Access
+}
+
+async function pairIn(pairing: Pairing, body: PairBody): Promise<PairReply | Refusal> {
+  const { core, tx } = pairing
   const code = await tx.getCode(body.code)
   if (!code || code.expiresAt <= core.clock.now())
     return new Refusal('code_expired', 'the code has expired, or never was')
   if (code.triesLeft <= 0) return new Refusal('code_burned', 'the code was tried wrongly too often')
   const { mac, ...said } = body
-  if (!sameText(mac, pairingMac(pairingSecret(core.keys.tokenKey, code.id), said))) return await burn(core, tx, code)
+  if (!sameText(mac, pairingMac(pairingSecret(core.keys.tokenKey, code.id), said))) return await burn(pairing, code)
   if (body.protocol < OLDEST_PROTOCOL || body.protocol > PROTOCOL) {
     return new Refusal('upgrade_required', `protocol ${body.protocol} is not spoken here`, { protocol: PROTOCOL })
   }
   const known = await tx.findBinding(code.id, body.binding_key)
-  if (known?.state === 'active') return await again(core, access, tx, known)
+  if (known?.state === 'active') return await again(pairing, known)
   if (known || code.usesLeft <= 0) return new Refusal('code_used', 'the code was used by another machine')
-  return await bind(core, access, tx, { code, body })
+  return await bind(pairing, code, body)
 }
 
-async function burn(core: Core, tx: WriteTx, code: CodeRow): Promise<Refusal> {
+async function burn({ core, tx }: Write, code: CodeRow): Promise<Refusal> {
   const triesLeft = code.triesLeft - 1
   await tx.updateCode({ ...code, triesLeft })
   await recordAudit(core, tx, { by: 'nobody', action: 'pairing.wrong_mac', target: code.id })
@@ -118,23 +125,17 @@ async function burn(core: Core, tx: WriteTx, code: CodeRow): Promise<Refusal> {
     : new Refusal('code_burned', 'the code was tried wrongly too often')
 }
 
-async function again(core: Core, access: Access, tx: WriteTx, binding: BindingRow): Promise<PairReply> {
+async function again({ core, access, tx }: Pairing, binding: BindingRow): Promise<PairReply> {
   const token = makeToken('binding', core.random)
   const next = { ...binding, tokenHashes: [...binding.tokenHashes, hashToken(token)].slice(-TOKENS_MOST) }
   await tx.updateBinding(next)
   tx.afterCommit(() => access.setBinding(binding, next))
   const [worker] = await tx.listWorkers({ bindingId: binding.id })
   if (!worker) throw new Error(`binding ${binding.id} has no worker`)
-  return reply(core, binding, worker.id, token)
+  return reply(core, binding, { workerId: worker.id, token })
 }
 
-async function bind(
-  core: Core,
-  access: Access,
-  tx: WriteTx,
-  made: { readonly code: CodeRow; readonly body: PairBody },
-): Promise<PairReply> {
-  const { code, body } = made
+async function bind({ core, access, tx }: Pairing, code: CodeRow, body: PairBody): Promise<PairReply> {
   const token = makeToken('binding', core.random)
   const binding: BindingRow = {
     id: `bnd_${core.newId()}` as BindingId,
@@ -167,14 +168,18 @@ async function bind(
     access.setBinding(undefined, binding)
     core.fleet.set(worker)
   })
-  return reply(core, binding, worker.id, token)
+  return reply(core, binding, { workerId: worker.id, token })
 }
 
-function reply(core: Core, binding: BindingRow, workerId: WorkerId, token: string): PairReply {
+function reply(
+  core: Core,
+  binding: BindingRow,
+  made: { readonly workerId: WorkerId; readonly token: string },
+): PairReply {
   return {
     binding_id: binding.id,
-    worker_id: workerId,
-    token,
+    worker_id: made.workerId,
+    token: made.token,
     protocol: PROTOCOL,
     pond_key: core.keys.publicKey,
     project: core.projects.get(binding.projectId) ?? binding.projectId,

@@ -86,7 +86,9 @@ export class Polls {
     const have = new Set(body.have.map((claim) => claim.claim_id))
     await renewClaims(this.#core, caller.bindingId, body.have)
     for (const { worker_id } of body.workers) this.#core.live.reconcile(worker_id, have)
-    if (body.seq < session.seq || signal.aborted) return this.#reply([], [])
+    // Meanwhile a newer poll, another session or the end of the binding may have taken its place.
+    const current = this.#sessions.get(caller.bindingId) === session && body.seq === session.seq
+    if (!current || signal.aborted) return this.#reply([], [])
     return this.#park({ caller, body, have, session, signal })
   }
 
@@ -162,6 +164,8 @@ export class Polls {
       },
     }
     signal.addEventListener('abort', gone, { once: true })
+    // The same poll once more, when the first was still being heard: only one can be answered with what comes.
+    this.#release(session, [], [])
     session.parked = parked
     const set = this.#parked.get(caller.projectId) ?? new Set()
     this.#parked.set(caller.projectId, set.add(session))
@@ -298,7 +302,7 @@ export class Polls {
         },
         clock.now(),
       )
-      for (const job of queue.take(projectId, worker.id, most, clock.now())) {
+      for (const job of queue.take(projectId, { workerId: worker.id, most, now: clock.now() })) {
         openings.push({ job, worker, claimKey: parked.body.claim_key })
       }
     }

@@ -29,7 +29,7 @@ export async function startServices(parts: Parts): Promise<Services> {
   startExpiry(core)
   await loadCore(core)
   await access.load()
-  const adminToken = await firstStart(core, access)
+  const adminToken = await firstStart({ core, access })
   const stopSweep = startSweep(core)
   const stopRetention = startRetention(core)
   return {

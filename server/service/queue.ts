@@ -27,7 +27,10 @@ export class Queue {
   }
 
   /** Takes up to `most` jobs for a worker, highest priority first; jobs that it lately declined are left standing. */
-  take(projectId: ProjectId, workerId: WorkerId, most: number, now: number): Waiting[] {
+  take(
+    projectId: ProjectId,
+    { workerId, most, now }: { readonly workerId: WorkerId; readonly most: number; readonly now: number },
+  ): Waiting[] {
     const taken: Waiting[] = []
     const lines = this.#projects.get(projectId) ?? []
     for (let priority = PRIORITIES - 1; priority >= 0 && taken.length < most; priority--) {

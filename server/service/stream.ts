@@ -3,11 +3,11 @@ import { Refusal } from '../../src/protocol/error.ts'
 import type { StreamName } from '../../src/protocol/field.ts'
 import type { BindingId, ClaimId, JobId } from '../../src/protocol/id.ts'
 import { limit } from '../../src/protocol/limit.ts'
-import type { ChunkQuery, StreamEnd } from '../../src/protocol/orch.ts'
+import type { ChunkQuery, StreamEnd } from '../../src/protocol/word.ts'
 import { claimToken, sameText } from '../../src/seal/token.ts'
 import { isLive } from '../../src/state/lease.ts'
 import { openStream, stepStream } from '../../src/state/stream.ts'
-import { NoRoomError } from '../blob/contract.ts'
+import { type ChunkMark, NoRoomError } from '../blob/contract.ts'
 import type { ClaimRow } from '../store/contract.ts'
 import type { Core } from './core.ts'
 import { readJob, type Scope } from './job.ts'
@@ -29,13 +29,14 @@ export async function holdClaim(core: Core, caller: ClaimCaller): Promise<Holder
   const live = core.live.get(caller.claimId)
   const row = live ? undefined : await core.store.read((tx) => tx.getClaim(caller.claimId))
   const holder: Holder | undefined = live ?? (row && { ...row, lease: row.lease.state })
+  const hasFinalWord = row?.lease.finalDigest !== undefined
   if (!holder || holder.bindingId !== caller.bindingId || holder.jobId !== caller.jobId) {
     throw new Refusal('not_found', 'this binding has no such claim on this job')
   }
   if (!sameText(caller.token, claimToken(core.keys.tokenKey, holder.id, holder.epoch))) {
     throw new Refusal('forbidden', 'this is not the token of the claim')
   }
-  if (holder.lease === 'ended') throw new Refusal('claim_ended', 'the claim has its final word')
+  if (holder.lease === 'ended' || hasFinalWord) throw new Refusal('claim_ended', 'the claim has its final word')
   if (!isLive(holder.lease) && holder.lease !== 'lost') {
     throw new Refusal('stale', `the claim was ${holder.lease}`)
   }
@@ -84,7 +85,10 @@ export class Streams {
       throw new Refusal('chunk_gap', `${committed} bytes are here, the chunk starts at ${query.offset}`, { committed })
     }
     const { skip, length } = step.append
-    const after = length > 0 ? await this.#store(key, query, bytes.subarray(skip, skip + length), skip) : committed
+    const after =
+      length > 0
+        ? await this.#store(key, { ...query, offset: query.offset + skip }, bytes.subarray(skip, skip + length))
+        : committed
     if (step.overflow)
       throw new Refusal('stream_full', `the stream ends at its cap of ${cap}`, { committed: after, cap })
     return { committed: after }
@@ -92,13 +96,11 @@ export class Streams {
 
   async #store(
     key: { claimId: ClaimId; name: string },
-    query: ChunkQuery,
+    { offset, at, order }: Omit<ChunkMark, 'length'>,
     bytes: Uint8Array,
-    skip: number,
   ): Promise<number> {
     try {
-      const mark = { offset: query.offset + skip, at: query.at, order: query.order }
-      const { committed } = await this.#core.blobs.append(key, mark, bytes)
+      const { committed } = await this.#core.blobs.append(key, { offset, at, order }, bytes)
       this.#core.hub.claim.tell(key.claimId, undefined)
       return committed
     } catch (error) {

@@ -31,7 +31,7 @@ export async function submitJobs(core: Core, submission: Submission): Promise<re
   const { jobs, batch, idempotencyKey } = submission
   for (const [index, { spec }] of jobs.entries()) refuseReserved(core, spec, batch ? `jobs.${index}.` : '')
   if ((await core.blobs.roomBytes()) <= 0) throw new Refusal('disk_full', 'pond has no room for new jobs')
-  const prepared = jobs.map(({ spec, raw }) => prepare(core, submission.projectId, spec, raw))
+  const prepared = jobs.map((job) => prepare(core, submission.projectId, job))
   const digest = sha256(prepared.map(({ row }) => row.digest).join('\n'))
   return await core.store.write(async (tx) => {
     const repeated = await findRepeat(tx, submission, digest)
@@ -64,7 +64,7 @@ function refuseReserved(core: Core, spec: JobSpec, prefix: string): void {
   }
 }
 
-function prepare(core: Core, projectId: ProjectId, spec: JobSpec, raw: unknown): Prepared {
+function prepare(core: Core, projectId: ProjectId, { spec, raw }: Submission['jobs'][number]): Prepared {
   const text = canonicalize(raw)
   if (text === undefined) throw new Refusal('malformed', 'the job has no canonical JSON form')
   const bytes = Buffer.from(text)
@@ -108,10 +108,7 @@ async function insert(core: Core, tx: WriteTx, made: Prepared & { readonly by: s
   const { row, bytes, by } = made
   await tx.insertJob(row, bytes)
   await tx.insertTransition(transition(row, row.createdAt, { who: { by } }))
-  tx.afterCommit(() => {
-    if (row.expiresAt !== undefined) core.expiring.add(row.expiresAt, row.id)
-    mirrorJob(core, undefined, row)
-  })
+  tx.afterCommit(() => mirrorJob(core, undefined, row))
 }
 
 function sha256(data: Uint8Array | string): string {

@@ -4,12 +4,12 @@ import canonicalize from 'canonicalize'
 import { type ErrorCode, type ErrorDetails, errorTable } from '../../src/protocol/error.ts'
 import type { BindingId, JobId } from '../../src/protocol/id.ts'
 import { limit } from '../../src/protocol/limit.ts'
-import type { OutcomeReply, StreamReport, WordBody } from '../../src/protocol/orch.ts'
+import type { OutcomeReply, StreamReport, WordBody } from '../../src/protocol/word.ts'
 import { claimToken, sameText } from '../../src/seal/token.ts'
 import { type LeaseEvent, type LeaseStep, stepLease } from '../../src/state/lease.ts'
 import { judgeEnd } from '../../src/state/stream.ts'
-import type { ClaimRow, JobRow, WriteTx } from '../store/contract.ts'
-import { changeClaim, changeJob, changeWorker } from './change.ts'
+import type { ClaimRow, JobRow } from '../store/contract.ts'
+import { changeClaim, changeJob, changeWorker, type Write } from './change.ts'
 import type { Core } from './core.ts'
 
 /** One word with the job and the token that came with it. */
@@ -30,7 +30,7 @@ export async function hearWords(
     const outcomes: OutcomeReply[] = []
     for (const [index, word] of words.entries()) {
       const missing = lacks[index]
-      outcomes.push(await hearWord(core, tx, { bindingId, word, ...(missing ? { missing } : {}) }))
+      outcomes.push(await hearWord({ core, tx }, { bindingId, word, ...(missing ? { missing } : {}) }))
     }
     return outcomes
   })
@@ -49,7 +49,8 @@ interface Hearing {
   readonly missing?: Readonly<Record<string, number>>
 }
 
-async function hearWord(core: Core, tx: WriteTx, hearing: Hearing): Promise<OutcomeReply> {
+async function hearWord(write: Write, hearing: Hearing): Promise<OutcomeReply> {
+  const { core, tx } = write
   const { body, jobId, token } = hearing.word
   const claim = await tx.getClaim(body.claim_id)
   if (!claim || claim.bindingId !== hearing.bindingId || claim.jobId !== jobId) {
@@ -65,7 +66,7 @@ async function hearWord(core: Core, tx: WriteTx, hearing: Hearing): Promise<Outc
   const step = stepLease(claim.lease, event, core.clock.now())
   if ('refused' in step) {
     return step.refused === 'stale'
-      ? outcome('stale', 'stale', 'the claim no longer holds the job')
+      ? outcome('stale', 'the claim no longer holds the job')
       : refuse('not_possible', `a claim that is ${claim.lease.state} cannot be ${body.state}`, {
           state: claim.lease.state,
         })
@@ -73,7 +74,7 @@ async function hearWord(core: Core, tx: WriteTx, hearing: Hearing): Promise<Outc
   if (hearing.missing && step.job === 'finish') {
     return refuse('streams_incomplete', 'not all of the streams is here', { streams: hearing.missing })
   }
-  return apply(core, tx, { claim, step, body })
+  return apply(write, { claim, step, body })
 }
 
 function eventOf(body: WordBody): Extract<LeaseEvent, { type: 'confirm' | 'decline' | 'finish' }> {
@@ -96,42 +97,38 @@ function digestOf(body: WordBody): string {
     .digest('hex')
 }
 
-async function apply(
-  core: Core,
-  tx: WriteTx,
-  heard: { readonly claim: ClaimRow; readonly step: LeaseStep; readonly body: WordBody },
-): Promise<OutcomeReply> {
+/** A word that the lease's law let through. */
+interface Heard {
+  readonly claim: ClaimRow
+  readonly step: LeaseStep
+  readonly body: WordBody
+}
+
+async function apply(write: Write, heard: Heard): Promise<OutcomeReply> {
+  const { core, tx } = write
   const { claim, step, body } = heard
-  if (step.outcome === 'conflict') return outcome('conflict', 'conflict', 'another result of this claim stands')
+  if (step.outcome === 'conflict') return outcome('conflict', 'another result of this claim stands')
   if (step.outcome === 'stale') {
-    if (step.kept && claim.lease.finalDigest === undefined) await keepOrphan(core, tx, heard)
-    return { ...outcome('stale', 'stale', 'the claim lost its lease'), ...(step.kept ? { kept: true } : {}) }
+    if (step.kept && claim.lease.finalDigest === undefined) await keepOrphan(write, heard)
+    return { ...outcome('stale', 'the claim lost its lease'), ...(step.kept ? { kept: true } : {}) }
   }
   // What was said before changes nothing, its times included.
   if (step.outcome === 'idempotent' && step.lease.state === claim.lease.state) return { outcome: 'idempotent' }
   const row = step.job ? await tx.getJob(claim.jobId) : undefined
-  await changeClaim(core, tx, claim, step, claimPatch(core, claim, body))
-  if (row) await tellJob(core, tx, { row, ...heard })
+  await changeClaim(write, claim, { step, patch: claimPatch(core, claim, body) })
+  if (row) await tellJob(write, row, heard)
   return { outcome: step.outcome }
 }
 
 /** The late final word of a claim that lost only its lease: kept beside the job. */
-async function keepOrphan(
-  core: Core,
-  tx: WriteTx,
-  heard: { readonly claim: ClaimRow; readonly step: LeaseStep; readonly body: WordBody },
-): Promise<void> {
-  const { claim, step, body } = heard
-  await changeClaim(core, tx, claim, step, { ...claimPatch(core, claim, body), orphan: true })
-  if (body.result !== undefined) await tx.putResult(claim.id, body.result)
+async function keepOrphan(write: Write, { claim, step, body }: Heard): Promise<void> {
+  const patch = { ...claimPatch(write.core, claim, body), orphan: true }
+  await changeClaim(write, claim, { step, patch })
+  if (body.result !== undefined) await write.tx.putResult(claim.id, body.result)
 }
 
-async function tellJob(
-  core: Core,
-  tx: WriteTx,
-  told: { readonly row: JobRow; readonly claim: ClaimRow; readonly step: LeaseStep; readonly body: WordBody },
-): Promise<void> {
-  const { row, claim, step, body } = told
+async function tellJob(write: Write, row: JobRow, { claim, step, body }: Heard): Promise<void> {
+  const { core, tx } = write
   const who = {
     by: `worker:${claim.workerId}`,
     claimId: claim.id,
@@ -140,11 +137,11 @@ async function tellJob(
   const started = body.started_at === undefined ? {} : { startedAt: body.started_at }
   if (step.job === 'confirm') {
     const patch = { startedAt: body.started_at ?? core.clock.now() }
-    await changeJob(core, tx, { row, event: { type: 'confirm', claimId: claim.id }, who, patch })
+    await changeJob(write, { row, event: { type: 'confirm', claimId: claim.id }, who, patch })
   } else if (step.job === 'giveBack') {
     const passOver = { workerId: claim.workerId, until: core.clock.now() + limit.passOverMs }
-    await changeJob(core, tx, { row, event: { type: 'giveBack', claimId: claim.id, passOver }, who })
-    await judgeWorker(core, tx, claim, 'mishap')
+    await changeJob(write, { row, event: { type: 'giveBack', claimId: claim.id, passOver }, who })
+    await judgeWorker(write, claim, 'mishap')
   } else if (step.job === 'finish' && body.cause) {
     const verdict = { cause: body.cause, ...(body.rc === undefined ? {} : { rc: body.rc }) }
     const patch: Partial<JobRow> = {
@@ -153,18 +150,19 @@ async function tellJob(
       ...(body.usage ? { usage: body.usage } : {}),
       ...(body.result === undefined ? {} : { resultClaimId: claim.id }),
     }
-    await changeJob(core, tx, { row, event: { type: 'finish', claimId: claim.id, verdict }, who, patch })
+    await changeJob(write, { row, event: { type: 'finish', claimId: claim.id, verdict }, who, patch })
     if (body.result !== undefined) await tx.putResult(claim.id, body.result)
-    await judgeWorker(core, tx, claim, body.cause === 'setup_failed' ? 'mishap' : 'success')
+    await judgeWorker(write, claim, body.cause === 'setup_failed' ? 'mishap' : 'success')
   }
 }
 
-async function judgeWorker(core: Core, tx: WriteTx, claim: ClaimRow, type: 'mishap' | 'success'): Promise<void> {
+async function judgeWorker(write: Write, claim: ClaimRow, type: 'mishap' | 'success'): Promise<void> {
+  const { core, tx } = write
   // A worker in good standing, as nearly all are, costs no read.
   const known = core.fleet.get(claim.workerId)
   if (type === 'success' && known?.law.state === 'ready' && known.law.mishaps === 0) return
   const worker = await tx.getWorker(claim.workerId)
-  if (worker) await changeWorker(core, tx, worker, { type })
+  if (worker) await changeWorker(write, worker, { type })
 }
 
 function claimPatch(core: Core, claim: ClaimRow, body: WordBody): Partial<ClaimRow> {
@@ -198,15 +196,15 @@ async function lacking(core: Core, word: Word): Promise<Readonly<Record<string, 
   return Object.keys(missing).length > 0 ? missing : undefined
 }
 
-function outcome(
-  kind: OutcomeReply['outcome'],
-  code: ErrorCode,
-  message: string,
-  details: ErrorDetails = {},
-): OutcomeReply {
-  return { outcome: kind, error: { code, message, details: { ...details }, help: errorTable[code].help } }
+/** Outcomes that are named like the code that explains them. */
+function outcome(kind: 'conflict' | 'stale', message: string): OutcomeReply {
+  return { outcome: kind, error: errorOf(kind, message) }
 }
 
 function refuse(code: ErrorCode, message: string, details: ErrorDetails = {}): OutcomeReply {
-  return outcome('refused', code, message, details)
+  return { outcome: 'refused', error: errorOf(code, message, details) }
+}
+
+function errorOf(code: ErrorCode, message: string, details: ErrorDetails = {}): OutcomeReply['error'] {
+  return { code, message, details: { ...details }, help: errorTable[code].help }
 }

@@ -28,10 +28,17 @@ export class Snapshots {
     }
     const newest = this.#newest.get(bindingId)
     if (newest?.session === body.session && body.seq <= newest.seq) return {}
-    this.#newest.set(bindingId, { session: body.session, seq: body.seq })
-    await this.#core.store.write(async (tx) => {
-      for (const told of body.workers) await hearWorker(this.#core, tx, told)
-    })
+    const mine = { session: body.session, seq: body.seq }
+    this.#newest.set(bindingId, mine)
+    try {
+      await this.#core.store.write(async (tx) => {
+        for (const told of body.workers) await hearWorker(this.#core, tx, told)
+      })
+    } catch (error) {
+      // It was not heard, so that it must count when it is sent again.
+      if (this.#newest.get(bindingId) === mine) this.#newest.delete(bindingId)
+      throw error
+    }
     const projectId = body.workers[0] && this.#core.fleet.get(body.workers[0].worker_id)?.projectId
     if (projectId) this.#core.wake.send(projectId)
     return {}
@@ -48,7 +55,7 @@ async function hearWorker(core: Core, tx: WriteTx, told: SnapshotBody['workers']
     await recordAudit(core, tx, { by: `binding:${row.bindingId}`, action: 'worker.key_changed', target: row.id })
   }
   const next: WorkerRow = { ...row, resources, report, law: 'refused' in law ? row.law : law }
-  await saveWorker(core, tx, next)
+  await saveWorker({ core, tx }, next)
 }
 
 export function listWorkers(core: Core, polls: Polls, scope: Scope): { items: WorkerView[] } {

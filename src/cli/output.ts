@@ -115,12 +115,13 @@ async function table(
   return lines.map((line) => `${line.trimEnd()}\n`).join('')
 }
 
-const noBorders = Object.fromEntries(
-  ['top', 'bottom', 'left', 'mid', 'right'].flatMap((side) => [
+const noBorders = Object.fromEntries([
+  ['middle', ''],
+  ...['top', 'bottom', 'left', 'mid', 'right'].flatMap((side) => [
     [side, ''],
     ...['mid', 'left', 'right'].map((end) => [`${side}-${end}`, '']),
   ]),
-)
+])
 
 async function painter(
   io: Pick<Io, 'env'>,

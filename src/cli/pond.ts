@@ -1,31 +1,21 @@
 // The program `pond`: its whole tree of verbs. Nothing is run and nothing heavy is loaded until a verb is.
 import { Command } from 'commander'
 import { addConsumerVerbs } from './consumer/program.ts'
-import { asCount, asList, flag } from './flag.ts'
-import type { Io } from './io.ts'
+import { asCount, asList, asSize, flag } from './flag.ts'
 import { type Act, noAct } from './main.ts'
 import { addOperatorVerbs } from './operator/program.ts'
-
-export interface ServeFlags {
-  readonly data?: string
-  readonly host: string
-  readonly port: number
-  readonly tlsCert?: string
-  readonly tlsKey?: string
-  readonly behindProxy?: string
-  readonly corsOrigin?: string[]
-  readonly metricsPort?: number
-  readonly json: boolean
-}
+import { addServe, type Serve } from './serve-flag.ts'
 
 export interface PondParts {
   readonly act?: Act
   readonly version?: string
   /** The server's own verb comes from bin, the only place that knows both sides. */
-  readonly serve?: (flags: ServeFlags, io: Io) => Promise<number>
+  readonly serve?: Serve
 }
 
 const PORT = 7460
+/** Room for the database and the final words of what runs, when streams and new jobs have taken the rest. */
+const RESERVE_BYTES = 256 * 1024 * 1024
 
 export function createPondProgram({ act = noAct, version = '', serve }: PondParts = {}): Command {
   const program = new Command('pond')
@@ -45,45 +35,4 @@ Examples:
   addOperatorVerbs(program, act)
   addServe(program, act, serve)
   return program
-}
-
-function addServe(program: Command, act: Act, serve: PondParts['serve']): void {
-  const command = program
-    .command('serve')
-    .description('run a pond')
-    .addHelpText(
-      'after',
-      '\nExamples:\n  $ pond serve\n  $ pond serve --data /srv/pond --host 0.0.0.0 --tls-cert c.pem --tls-key k.pem',
-    )
-  flag(command, '--data <dir>', { says: 'where everything is kept', variable: 'POND_DATA' })
-  flag(command, '--host <host>', { says: 'address to listen on', variable: 'POND_HOST', initial: '127.0.0.1' })
-  flag(command, '--port <port>', {
-    says: 'port to listen on, 0 for a free one',
-    variable: 'POND_PORT',
-    parse: asCount(0, 65_535),
-    initial: PORT,
-  })
-  flag(command, '--tls-cert <file>', { says: 'certificate chain in PEM', variable: 'POND_TLS_CERT' })
-  flag(command, '--tls-key <file>', { says: 'private key in PEM', variable: 'POND_TLS_KEY' })
-  flag(command, '--behind-proxy <cidr>', {
-    says: 'trust the forwarded headers of this network',
-    variable: 'POND_BEHIND_PROXY',
-  })
-  flag(command, '--cors-origin <origin>', {
-    says: 'let pages of this origin call, repeatable',
-    variable: 'POND_CORS_ORIGIN',
-    parse: asList,
-  })
-  flag(command, '--metrics-port <port>', {
-    says: 'serve /metrics on this port of the loopback',
-    variable: 'POND_METRICS_PORT',
-    parse: asCount(0, 65_535),
-  })
-  flag(command, '--json', { says: 'say where it listens as JSON on stdout', variable: 'POND_JSON', initial: false })
-  command.action(() =>
-    act(async (io) => {
-      if (!serve) throw new Error('this program was made without a server')
-      return serve(command.opts<ServeFlags>(), io)
-    }),
-  )
 }

@@ -55,11 +55,7 @@ export async function readStream(parts: StreamParts, wish: StreamWish): Promise<
       if (piece.error.retry !== 'later') throw callFailure(`read ${wish.name} of ${parts.id}`, piece.error)
       outage.failed(piece.error)
       tries = piece.bytes > 0 ? 0 : tries + 1
-      await sleep(
-        clock,
-        (piece.error.retryAfterMs ?? 0) + jitter(random, tries, retryWait.baseMs, retryWait.mostMs),
-        signal,
-      )
+      await sleep(clock, (piece.error.retryAfterMs ?? 0) + jitter(random, tries, retryWait), signal)
       continue
     }
     tries = 0

@@ -123,7 +123,7 @@ async function persist(
     const answer = await once()
     if (answer.ok || answer.error.retry !== 'later' || signal?.aborted) return answer
     // The jitter is added to Retry-After, so that a thousand clients told the same do not come back as one.
-    const waitMs = (answer.error.retryAfterMs ?? 0) + jitter(world.random, tries, retryWait.baseMs, retryWait.mostMs)
+    const waitMs = (answer.error.retryAfterMs ?? 0) + jitter(world.random, tries, retryWait)
     onRetry?.(answer.error, waitMs)
     await sleep(world.clock, waitMs, signal)
     if (signal?.aborted) return answer

@@ -1,7 +1,7 @@
 // The lines of the journal as data, and what they add up to for a claim. No disk here.
 import { z } from 'zod'
 import { claimId, jobId } from '../protocol/id.ts'
-import { type BatchWord, statesBody } from '../protocol/orch.ts'
+import { type BatchWord, statesBody } from '../protocol/word.ts'
 
 const word = statesBody.shape.words.element
 

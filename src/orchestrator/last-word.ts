@@ -1,5 +1,5 @@
 // The end of a claim, the same after a run and after a restart: output first, then the final word until pond has judged it.
-import type { BatchWord, OutcomeReply } from '../protocol/orch.ts'
+import type { BatchWord, OutcomeReply } from '../protocol/word.ts'
 import type { Log } from '../system/log.ts'
 import type { Journal } from './journal.ts'
 import type { ClaimFacts, Ending } from './journal-entry.ts'

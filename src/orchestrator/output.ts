@@ -2,7 +2,7 @@
 import { join } from 'node:path'
 import type { Client } from '../client/contract.ts'
 import type { StreamName } from '../protocol/field.ts'
-import type { StreamReport } from '../protocol/orch.ts'
+import type { StreamReport } from '../protocol/word.ts'
 import type { Clock } from '../system/clock.ts'
 import type { Disk, DiskFile } from '../system/disk.ts'
 import type { Log } from '../system/log.ts'

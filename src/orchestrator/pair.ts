@@ -60,9 +60,9 @@ export async function pair(parts: PairParts, request: PairRequest): Promise<Bind
 
 async function makeKeys({ home, makeKeyPair }: PairParts): Promise<KeySet> {
   const keys = {
-    binding: makeKeyPair('ed25519'),
-    sealing: makeKeyPair('x25519'),
-    signing: makeKeyPair('ed25519'),
+    binding: await makeKeyPair('ed25519'),
+    sealing: await makeKeyPair('x25519'),
+    signing: await makeKeyPair('ed25519'),
   }
   await home.writeKeys(keys)
   return keys

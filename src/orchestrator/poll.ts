@@ -19,6 +19,12 @@ const POLLS_MOST = 2
 /** Added to the hold for the way there and back: the deadline of a call, and when pond counts as silent. */
 export const POLL_GRACE_MS = 15_000
 
+/** A directive that takes its time is repeated at once in every reply; without a pause each would call for the next poll. */
+const EARLY_MS = 500
+
+/** A pond that asks for less would be polled without a pause. */
+const HOLD_LEAST_MS = 1000
+
 export interface PollFacts {
   readonly freeSlots: number
   readonly have: readonly Have[]
@@ -69,6 +75,8 @@ class PollLoop implements Poll {
   #dirty = true
   #failures = 0
   #notBefore = 0
+  /** Until then only a change of facts makes a poll. */
+  #restUntil = 0
   #answeredAt: number | undefined
   #holdMs: number = limit.pollHoldMs
   #end: PollEnd
@@ -83,7 +91,7 @@ class PollLoop implements Poll {
     const { clock } = this.#parts
     signal.addEventListener('abort', this.#bell.ring, { once: true })
     while (!signal.aborted && !this.#end) {
-      const waitMs = this.#notBefore - clock.monotonic()
+      const waitMs = Math.max(this.#notBefore, this.#dirty ? 0 : this.#restUntil) - clock.monotonic()
       const wanted = this.#underWay.size === 0 || (this.#dirty && this.#underWay.size < POLLS_MOST)
       if (!wanted) await this.#bell.wait()
       else if (waitMs > 0) await this.#bell.waitAtMost(clock, waitMs)
@@ -121,21 +129,24 @@ class PollLoop implements Poll {
   }
 
   async #send(signal: AbortSignal): Promise<void> {
-    const { client, facts, session, workerId } = this.#parts
+    const { client, clock, facts, session, workerId } = this.#parts
     const seq = ++this.#seq
     const claim_key = this.#claimKey
     this.#dirty = false
     this.#underWay.add(seq)
     const { freeSlots, have, hold } = facts()
     const wait_ms = hold ? Math.min(this.#holdMs, have.length > 0 ? limit.pollHoldBusyMs : limit.pollHoldMs) : 0
+    const sentAt = clock.monotonic()
     const workers = [{ worker_id: workerId, free: { slots: freeSlots } }]
     const answer = await client.call('poll', {
       deadlineMs: wait_ms + POLL_GRACE_MS,
       signal,
       body: { protocol: PROTOCOL, session, seq, claim_key, wait_ms, workers, have: have.slice(0, limit.havePerPoll) },
     })
-    if (answer.ok) this.#settle(answer.reply, claim_key)
-    else this.#settleError(answer.error)
+    if (answer.ok) {
+      this.#settle(answer.reply, claim_key)
+      if (seq === this.#seq && clock.monotonic() - sentAt < EARLY_MS) this.#restUntil = sentAt + EARLY_MS
+    } else this.#settleError(answer.error)
     this.#underWay.delete(seq)
     for (const teller of this.#tellers) if (teller.seq <= seq) teller.resolve()
     this.#tellers = this.#tellers.filter((teller) => teller.seq > seq)
@@ -146,7 +157,7 @@ class PollLoop implements Poll {
     const { clock, random, take } = this.#parts
     this.#failures = 0
     this.#answeredAt = clock.monotonic()
-    this.#holdMs = Math.min(limit.pollHoldMs, Math.max(0, reply.limits.poll_hold_ms))
+    this.#holdMs = Math.min(limit.pollHoldMs, Math.max(HOLD_LEAST_MS, reply.limits.poll_hold_ms))
     if (reply.intents.length > 0) {
       // The old key would bring the same intents again; the reply to another poll may have retired it already.
       if (claimKey === this.#claimKey) this.#claimKey = newKey(random)
@@ -164,7 +175,7 @@ class PollLoop implements Poll {
       return
     }
     // A refusal that will not mend by itself must not turn into a storm either.
-    const waitMs = retryAfterMs + jitter(random, this.#failures++, retryWait.baseMs, retryWait.mostMs)
+    const waitMs = retryAfterMs + jitter(random, this.#failures++, retryWait)
     this.#waitAtLeast(waitMs)
     log.warn('poll_failed', { code, message, retry, wait_ms: Math.round(waitMs) })
   }

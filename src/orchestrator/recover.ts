@@ -1,6 +1,6 @@
 // After a restart: kills what a former life of swarm left running, then says what it owes for each claim of its journal.
 import { join } from 'node:path'
-import type { BatchWord } from '../protocol/orch.ts'
+import type { BatchWord } from '../protocol/word.ts'
 import type { ClaimParts, Have, HeldClaim } from './claim.ts'
 import type { Ending, Left } from './journal-entry.ts'
 import { type LastWordEnd, say, sayLastWord } from './last-word.ts'

@@ -119,7 +119,8 @@ class SpoolSender implements Sender {
     const due = clock.monotonic() + FLUSH_MS
     for (;;) {
       const left = due - clock.monotonic()
-      if (this.#finishing || signal.aborted || waiting() >= limit.chunkBytes || left <= 0) return waiting() > 0
+      if (signal.aborted) return false
+      if (this.#finishing || waiting() >= limit.chunkBytes || left <= 0) return waiting() > 0
       await this.#bell.waitAtMost(clock, left)
     }
   }

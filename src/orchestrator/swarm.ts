@@ -255,6 +255,7 @@ class OneSwarm implements Swarm {
 
   #refusal(): string | undefined {
     if (this.#drain.reason()) return 'this swarm is draining'
+    if (this.#paused) return 'this swarm is paused'
     return this.#lowOnRoom ? "this swarm's disk is full" : undefined
   }
 

@@ -1,7 +1,7 @@
 // What a job says about itself in `$POND_EVENTS`: queued within bounds, sent in batches, and never a reason to wait for the job's end.
 import type { Client } from '../client/contract.ts'
 import { limit } from '../protocol/limit.ts'
-import type { TelemetryBody } from '../protocol/orch.ts'
+import type { TelemetryBody } from '../protocol/word.ts'
 import { type Clock, sleep } from '../system/clock.ts'
 import type { Log } from '../system/log.ts'
 import { createBell } from './bell.ts'

@@ -1,7 +1,7 @@
 // What swarm says about its claims. Words that come up while a call is under way go together in the next one; each has its own outcome.
 import type { CallError, Client } from '../client/contract.ts'
 import { limit } from '../protocol/limit.ts'
-import type { BatchWord, OutcomeReply } from '../protocol/orch.ts'
+import type { BatchWord, OutcomeReply } from '../protocol/word.ts'
 
 /** `unsaid`: swarm ends before pond answered; the next run says it. */
 export type Said = OutcomeReply | { readonly outcome: 'unsaid' }

@@ -5,8 +5,8 @@ import { digest, queryInt, streamName } from './field.ts'
 import { jobId } from './id.ts'
 import { causes, jobSpec, jobStates } from './job.ts'
 import { limit } from './limit.ts'
-import { streamEnds } from './orch.ts'
 import { defineRoutes, empty } from './shape.ts'
+import { streamEnds } from './word.ts'
 
 /** One job, or a batch that is stored whole or not at all. */
 export const submitBatch = z.strictObject({ jobs: z.array(jobSpec).min(1).max(limit.batchJobs) })

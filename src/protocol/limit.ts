@@ -38,6 +38,8 @@ export const limit = {
   eventsPerCall: 256,
   /** One telemetry or progress event as JSON. */
   eventBytes: 16 * KiB,
+  /** Objects and lists inside each other in an event; much deeper ones overflow the stack of whoever prints them. */
+  eventDepth: 1000,
   /** Telemetry events kept for a claim; later ones are counted, not kept. */
   eventsPerClaim: 10_000,
   workersPerBinding: 256,

@@ -1,11 +1,20 @@
 // What swarm says and pond answers under /orch. Requests are strict; replies tolerate fields of a later version.
 
 import { z } from 'zod'
-import { bytesCount, digest, name, publicKey, queryInt, resources, streamName, wallMs, workerLabels } from './field.ts'
+import { bytesCount, digest, name, publicKey, resources, wallMs, workerLabels } from './field.ts'
 import { bindingId, type ClaimId, claimId, codeId, type JobId, jobId, type WorkerId, workerId } from './id.ts'
-import { causes } from './job.ts'
 import { limit } from './limit.ts'
 import { defineRoutes, empty, nothing } from './shape.ts'
+import {
+  chunkQuery,
+  chunkReply,
+  outcomeReply,
+  stateBody,
+  statesBody,
+  statesReply,
+  telemetryBody,
+  telemetryReply,
+} from './word.ts'
 
 export const limits = z.object({
   chunk_bytes: z.int(),
@@ -117,118 +126,6 @@ export const pollReply = z.object({
   limits,
 })
 export type PollReply = z.infer<typeof pollReply>
-
-/** How a stream ended: `complete` all is here, `capped` the cap cut it, `lost` the worker could not keep it. */
-export const streamEnds = ['complete', 'capped', 'lost'] as const
-export type StreamEnd = (typeof streamEnds)[number]
-
-export const streamReport = z.strictObject({
-  /** Bytes sent to pond. */
-  bytes: bytesCount,
-  /** Digest of the bytes sent. */
-  sha256: digest,
-  /** Bytes the process wrote. */
-  produced: bytesCount,
-  end: z.enum(streamEnds),
-})
-export type StreamReport = z.infer<typeof streamReport>
-
-export const usage = z.strictObject({
-  cpu_ms: z.number().min(0),
-  max_rss_bytes: bytesCount,
-  wall_ms: z.number().min(0),
-  sampled: z.boolean(),
-})
-
-const message = z.string().max(4096)
-
-/** What the two ways of sending a word share; in a batch the token stands in the word, alone in X-Claim-Token. */
-const word = {
-  claim_id: claimId,
-  started_at: wallMs.optional(),
-  ended_at: wallMs.optional(),
-  rc: z.int().min(0).max(255).optional(),
-  cause: z.enum(causes).optional(),
-  /** For people: why it was declined, why it could not start. */
-  message: message.optional(),
-  usage: usage.optional(),
-  /** JSON text of `$POND_RESULT`. */
-  result: z
-    .string()
-    .refine((text) => new TextEncoder().encode(text).length <= limit.resultBytes, 'must not be longer than 1 MiB')
-    .optional(),
-  streams: z.partialRecord(streamName, streamReport).optional(),
-  /** Reserved for the signed statement of what did run; refused until pond checks it. */
-  attestation: z.unknown().optional(),
-}
-
-const wordState = z.enum(['running', 'declined', 'final'])
-
-const finalHasCause = {
-  check: (it: { state: string; cause?: string | undefined }) => it.state !== 'final' || it.cause !== undefined,
-  says: { path: ['cause'], message: 'is needed in a final word' },
-}
-
-export const stateBody = z.strictObject({ state: wordState, ...word }).refine(finalHasCause.check, finalHasCause.says)
-export const statesBody = z.strictObject({
-  words: z
-    .array(
-      z
-        .strictObject({ job_id: jobId, claim_token: token, state: wordState, ...word })
-        .refine(finalHasCause.check, finalHasCause.says),
-    )
-    .min(1)
-    .max(limit.wordsPerCall),
-})
-export type WordBody = z.infer<typeof stateBody>
-export type BatchWord = z.infer<typeof statesBody>['words'][number]
-
-export const outcomes = ['accepted', 'idempotent', 'conflict', 'stale', 'refused'] as const
-export type Outcome = (typeof outcomes)[number]
-
-export const outcomeReply = z.object({
-  outcome: z.enum(outcomes),
-  /** With `stale`: the claim lost only its lease, so its word and streams are kept beside the job. */
-  kept: z.boolean().optional(),
-  /** With `conflict`, `stale` and `refused`. */
-  error: z
-    .object({ code: z.string(), message: z.string(), details: z.record(z.string(), z.unknown()), help: z.string() })
-    .optional(),
-})
-export type OutcomeReply = z.infer<typeof outcomeReply>
-export const statesReply = z.object({ outcomes: z.array(outcomeReply) })
-export type StatesReply = z.infer<typeof statesReply>
-
-export const chunkQuery = z.strictObject({
-  claim: claimId,
-  stream: streamName,
-  offset: queryInt(0, Number.MAX_SAFE_INTEGER),
-  /** Worker's wall clock in milliseconds when the first byte was read. */
-  at: queryInt(0, Number.MAX_SAFE_INTEGER),
-  /** Rises over all streams of the claim. */
-  order: queryInt(0, Number.MAX_SAFE_INTEGER),
-})
-export type ChunkQuery = z.infer<typeof chunkQuery>
-export const chunkReply = z.object({ committed: z.int() })
-export type ChunkReply = z.infer<typeof chunkReply>
-
-export const telemetryBody = z.strictObject({
-  claim_id: claimId,
-  events: z
-    .array(
-      z.strictObject({
-        /** Unique within the claim; a repeat is dropped. */
-        id: z.string().min(1).max(128),
-        type: z.string().regex(/^[a-z][a-z0-9_.]{0,63}$/, 'must be 1 to 64 of a-z 0-9 _ .'),
-        at: wallMs,
-        data: z.record(z.string(), z.unknown()).optional(),
-      }),
-    )
-    .min(1)
-    .max(limit.eventsPerCall),
-})
-export type TelemetryBody = z.infer<typeof telemetryBody>
-export const telemetryReply = z.object({ stored: z.int(), repeated: z.int(), dropped: z.int() })
 
 export const snapshotBody = z.strictObject({
   session: token.min(8),

@@ -26,7 +26,9 @@ export function hashPondKey(pondKey: string): Buffer {
 
 /** What a person types: id, secret and hash of pond's key, joined by dots. */
 export function printPairingCode(code: PairingCode): string {
-  return [code.id.slice('cod_'.length), code.secret.toString('base64url'), code.pondKeyHash.toString('base64url')].join('.')
+  return [code.id.slice('cod_'.length), code.secret.toString('base64url'), code.pondKeyHash.toString('base64url')].join(
+    '.',
+  )
 }
 
 /** Undefined when the text is no whole code: a mistyped one must not burn a try. */

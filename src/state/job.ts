@@ -66,13 +66,13 @@ export const jobTable: Table<Job, JobEvents, JobState, Answer> = {
     block: {
       to: ['failed'],
       says: 'what it waits for did not',
-      step: (job, _, now) => end(job, 'failed', { cause: 'dependency' }, now),
+      step: (job, _, now) => end(job, 'failed', { cause: 'dependency', at: now }),
     },
     cancel: { to: ['cancelled'], says: 'asked', step: (job, event, now) => cancelNow(job, event.by, now) },
     expire: {
       to: ['expired'],
       says: 'ttl_ms is over',
-      step: (job, _, now) => end(job, 'expired', { cause: 'ttl' }, now),
+      step: (job, _, now) => end(job, 'expired', { cause: 'ttl', at: now }),
     },
   },
   queued: {
@@ -81,7 +81,7 @@ export const jobTable: Table<Job, JobEvents, JobState, Answer> = {
     expire: {
       to: ['expired'],
       says: 'ttl_ms is over',
-      step: (job, _, now) => end(job, 'expired', { cause: 'ttl' }, now),
+      step: (job, _, now) => end(job, 'expired', { cause: 'ttl', at: now }),
     },
   },
   claimed: {
@@ -158,13 +158,13 @@ function queue(job: Job, notBefore?: number, cause?: Cause): Step {
   }
 }
 
-function end(job: Job, state: FinalState, verdict: Verdict, now: number): Step {
+function end(job: Job, state: FinalState, end: NonNullable<Job['end']>): Step {
   const { claimId: _claim, notBefore: _due, ...rest } = job
-  return { job: { ...rest, state, end: { ...verdict, at: now } }, cause: verdict.cause, effects: ['ended'] }
+  return { job: { ...rest, state, end }, cause: end.cause, effects: ['ended'] }
 }
 
 function cancelNow(job: Job, by: string, now: number): Step {
-  return end({ ...job, cancel: { at: now, by } }, 'cancelled', { cause: 'cancelled' }, now)
+  return end({ ...job, cancel: { at: now, by } }, 'cancelled', { cause: 'cancelled', at: now })
 }
 
 function recordCancel(job: Job, event: JobEvents['cancel'], now: number): Answer {
@@ -173,7 +173,7 @@ function recordCancel(job: Job, event: JobEvents['cancel'], now: number): Answer
 }
 
 function giveBack(job: Job, event: Partial<JobEvents['giveBack']>, now: number): Step {
-  if (job.cancel) return end(job, 'cancelled', { cause: 'cancelled' }, now)
+  if (job.cancel) return end(job, 'cancelled', { cause: 'cancelled', at: now })
   const still = Object.entries(job.passedOver).filter(([, until]) => until > now)
   if (event.passOver) still.push([event.passOver.workerId, event.passOver.until])
   return queue({ ...job, passedOver: Object.fromEntries(still) })
@@ -181,18 +181,18 @@ function giveBack(job: Job, event: Partial<JobEvents['giveBack']>, now: number):
 
 function finish(job: Job, verdict: Verdict, now: number): Step {
   if (verdict.cause === 'worker_lost') return lose(job, 'worker_lost', now)
-  if (verdict.cause === 'exit' && verdict.rc === 0) return end(job, 'succeeded', verdict, now)
-  if (verdict.cause === 'cancelled' && job.cancel) return end(job, 'cancelled', verdict, now)
+  if (verdict.cause === 'exit' && verdict.rc === 0) return end(job, 'succeeded', { ...verdict, at: now })
+  if (verdict.cause === 'cancelled' && job.cancel) return end(job, 'cancelled', { ...verdict, at: now })
   return retryOrFail(job, verdict, now)
 }
 
 function lose(job: Job, cause: 'worker_lost' | 'revoked', now: number): Step {
-  if (job.cancel) return end(job, 'cancelled', { cause: 'cancelled' }, now)
+  if (job.cancel) return end(job, 'cancelled', { cause: 'cancelled', at: now })
   return retryOrFail(job, { cause }, now)
 }
 
 /** A cancel on record forbids another attempt; the word that beat it stands. */
 function retryOrFail(job: Job, verdict: Verdict, now: number): Step {
-  const due = job.cancel ? undefined : retryAt(job.policy, verdict.cause, job.attempts, now)
-  return due === undefined ? end(job, 'failed', verdict, now) : queue(job, due, verdict.cause)
+  const due = job.cancel ? undefined : retryAt(job.policy, { cause: verdict.cause, used: job.attempts, now })
+  return due === undefined ? end(job, 'failed', { ...verdict, at: now }) : queue(job, due, verdict.cause)
 }

@@ -2,7 +2,7 @@
 //
 // A granted claim must be confirmed, and is renewed by any accepted word. When its time is over it is lost, or first held if the job asks for that. What is
 // lost can deliver no result any more, but its late final word is kept beside the job. Every end is final: a second word is a repeat, a conflict or stale.
-import type { Outcome } from '../protocol/orch.ts'
+import type { Outcome } from '../protocol/word.ts'
 import { notPossible, type Refused, refused, type Table } from './table.ts'
 
 export const leaseStates = ['granted', 'confirmed', 'held', 'ended', 'lost', 'returned', 'revoked'] as const

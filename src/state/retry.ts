@@ -42,8 +42,15 @@ export function policyOf(words: PolicyWords): Policy {
   }
 }
 
-/** When the next attempt may start, or undefined when there is none. `used` counts the attempts made so far, this one included. */
-export function retryAt(policy: Policy, cause: Cause, used: number, now: number): number | undefined {
+/** An attempt that ended: why, when, and the count of attempts made so far, this one included. */
+export interface Ended {
+  readonly cause: Cause
+  readonly used: number
+  readonly now: number
+}
+
+/** When the next attempt may start, or undefined when there is none. */
+export function retryAt(policy: Policy, { cause, used, now }: Ended): number | undefined {
   if (used >= policy.attempts) return undefined
   const lost = cause === 'worker_lost' || cause === 'revoked'
   const wanted = policy.retryOn.includes(cause) || (lost && policy.retryOn.includes('worker_lost'))

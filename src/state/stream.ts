@@ -1,5 +1,5 @@
 // The law of a stream: bytes are accepted once, in order, up to a cap; an accepted prefix never changes. Pure.
-import type { StreamReport } from '../protocol/orch.ts'
+import type { StreamReport } from '../protocol/word.ts'
 import { notPossible, type Refused, refused, type Table } from './table.ts'
 
 export const streamStates = ['open', 'full', 'closed'] as const

@@ -22,6 +22,10 @@ export function createIdMaker(clock: Clock, random: Random): () => string {
 }
 
 /** Full jitter: a wait drawn evenly from [0, min(`mostMs`, `baseMs` × 2^tries)), in milliseconds. */
-export function jitter(random: Random, tries: number, baseMs: number, mostMs: number): number {
+export function jitter(
+  random: Random,
+  tries: number,
+  { baseMs, mostMs }: { readonly baseMs: number; readonly mostMs: number },
+): number {
   return random.number() * Math.min(mostMs, baseMs * 2 ** Math.min(tries, 30))
 }

@@ -6,6 +6,8 @@ import type { Io, SignalName } from '../../src/cli/io.ts'
 import { runProgram } from '../../src/cli/main.ts'
 import { createPondProgram } from '../../src/cli/pond.ts'
 import { createSwarmProgram } from '../../src/cli/swarm.ts'
+import { createNetwork } from '../../src/client/network.ts'
+import { systemClock } from '../../src/system/clock.ts'
 import type { Network } from '../../src/system/network.ts'
 import { createFakePond, FAKE_TOKEN, FAKE_URL, type FakePond } from './fake-pond.ts'
 import { createVirtualClock, type VirtualClock } from './virtual-clock.ts'
@@ -57,7 +59,10 @@ export function createFakeIo({ tty = false }: { readonly tty?: boolean } = {}): 
     stdin: { isTty: tty, readAll: async () => Buffer.from(io.input) },
     stdout: sink('out'),
     stderr: sink('err'),
-    connect: () => ({ request: (request) => io.network(request), close: async () => {} }),
+    connect(socketPath) {
+      if (socketPath !== undefined) return createNetwork({ clock: systemClock, socketPath })
+      return { request: (request) => io.network(request), close: async () => {} }
+    },
     onSignal(name, run) {
       const set = listeners.get(name) ?? new Set()
       listeners.set(name, set.add(run))

@@ -4,16 +4,10 @@ import { type ErrorDetails, errorTable } from '../../src/protocol/error.ts'
 import type { ClaimId, JobId, WorkerId } from '../../src/protocol/id.ts'
 import type { JobSpec } from '../../src/protocol/job.ts'
 import { limit, retryWait } from '../../src/protocol/limit.ts'
-import type {
-  BatchWord,
-  Directive,
-  Intent,
-  OutcomeReply,
-  PollBody,
-  PollReply,
-  SnapshotBody,
-} from '../../src/protocol/orch.ts'
+import type { Directive, Intent, PollBody, PollReply, SnapshotBody } from '../../src/protocol/orch.ts'
 import type { ReplyOf, RouteName } from '../../src/protocol/route.ts'
+import { PROTOCOL } from '../../src/protocol/version.ts'
+import type { BatchWord, OutcomeReply, TelemetryBody } from '../../src/protocol/word.ts'
 import { type Clock, sleep } from '../../src/system/clock.ts'
 import { jitter, type Random } from '../../src/system/random.ts'
 
@@ -21,41 +15,6 @@ type AnyCall = Call<RouteName>
 
 /** `lost`: pond does it, but the reply never arrives. */
 export type Fault = CallError | 'lost' | undefined
-
-export interface FakePond {
-  readonly client: Client
-  /** A client of a process that can die: a dead one repeats nothing. */
-  connect(alive: () => boolean): Client
-  /** Queues a job for the next poll that has room. */
-  give(job?: Partial<JobSpec>, intent?: Partial<Intent>): Intent
-  /** Says it in every reply from now on. */
-  direct(directive: Omit<Directive, 'type'> & { readonly type: string }): void
-  /** The claim no longer holds its job. */
-  void(claimId: ClaimId): void
-  /** Looked at before each try of a call; may wait. */
-  fault: (name: RouteName, call: AnyCall) => Fault | Promise<Fault>
-  /** Awaited when a reply is on its way, so a test can hold it back. */
-  deliver: (name: RouteName, call: AnyCall) => void | Promise<void>
-  readonly polls: PollBody[]
-  readonly words: BatchWord[]
-  readonly snapshots: SnapshotBody[]
-  readonly events: { readonly id: string; readonly type: string; readonly data?: unknown }[]
-  readonly chunks: {
-    readonly stream: string
-    readonly offset: number
-    readonly length: number
-    readonly at: number
-    readonly order: number
-  }[]
-  readonly calls: RouteName[]
-  /** What was committed of a stream. Shorten it to make pond forget. */
-  stream(claimId: string, name: string): Buffer
-  forgetStream(claimId: string, name: string, from: number): void
-  /** Bytes that pond takes of one stream. */
-  capBytes: number
-  /** The last word of a claim that was accepted. */
-  finalOf(claimId: string): BatchWord | undefined
-}
 
 export const fakeWorkerId = `wrk_${'0'.repeat(26)}` as WorkerId
 
@@ -73,6 +32,225 @@ interface Claim {
   final: BatchWord | undefined
 }
 
+interface HeldPoll {
+  readonly body: PollBody
+  readonly answer: (intents: Intent[]) => void
+}
+
+interface ChunkRecord {
+  readonly stream: string
+  readonly offset: number
+  readonly length: number
+  readonly at: number
+  readonly order: number
+}
+
+const limits = { chunk_bytes: limit.chunkBytes, poll_hold_ms: limit.pollHoldMs, words_per_call: limit.wordsPerCall }
+
+export class FakePond {
+  /** Looked at before each try of a call; may wait. */
+  fault: (name: RouteName, call: AnyCall) => Fault | Promise<Fault> = () => undefined
+  /** Awaited when a reply is on its way, so a test can hold it back. */
+  deliver: (name: RouteName, call: AnyCall) => void | Promise<void> = () => {}
+  /** Bytes that pond takes of one stream. */
+  capBytes = Number.MAX_SAFE_INTEGER
+  readonly client: Client
+  readonly calls: RouteName[] = []
+  readonly polls: PollBody[] = []
+  readonly words: BatchWord[] = []
+  readonly chunks: ChunkRecord[] = []
+  readonly snapshots: SnapshotBody[] = []
+  readonly events: TelemetryBody['events'] = []
+  readonly #clock: Clock
+  readonly #random: Random
+  readonly #claims = new Map<string, Claim>()
+  readonly #streams = new Map<string, Buffer>()
+  readonly #directives: Directive[] = []
+  #held: HeldPoll[] = []
+  #freshDirective = false
+
+  constructor({ clock, random }: { readonly clock: Clock; readonly random: Random }) {
+    this.#clock = clock
+    this.#random = random
+    this.client = this.connect(() => true)
+  }
+
+  /** Queues a job for the next poll that has room. */
+  give(job: Partial<JobSpec> = {}, more: Partial<Intent> = {}): Intent {
+    const id = String(this.#claims.size + 1).padStart(26, '0')
+    const intent: Intent = {
+      claim_id: `clm_${id}` as ClaimId,
+      job_id: `job_${id}` as JobId,
+      worker_id: fakeWorkerId,
+      claim_token: `pond_claim_${id}`,
+      epoch: 1,
+      lease_ms: limit.leaseMs,
+      confirm_ms: limit.confirmMs,
+      attempt: 1,
+      job: Buffer.from(JSON.stringify({ command: ['true'], ...job })).toString('base64'),
+      limits: { stream_bytes: job.limits?.stream_bytes ?? limit.streamBytes, artifact_bytes: 0 },
+      ...more,
+    }
+    this.#claims.set(intent.claim_id, { intent, key: undefined, state: 'queued', final: undefined })
+    this.#wake()
+    return intent
+  }
+
+  /** Says it in every reply from now on. */
+  direct(directive: Omit<Directive, 'type'> & { readonly type: string }): void {
+    this.#directives.push(directive as Directive)
+    this.#freshDirective = true
+    this.#wake()
+  }
+
+  /** The claim no longer holds its job. */
+  void(claimId: ClaimId): void {
+    const claim = this.#claims.get(claimId)
+    if (claim) claim.state = 'void'
+  }
+
+  /** The word that ended a claim. */
+  finalOf(claimId: string): BatchWord | undefined {
+    return this.#claims.get(claimId)?.final
+  }
+
+  /** What was committed of a stream. */
+  stream(claimId: string, name: string): Buffer {
+    return this.#streams.get(`${claimId}/${name}`) ?? Buffer.alloc(0)
+  }
+
+  forgetStream(claimId: string, name: string, from: number): void {
+    this.#streams.set(`${claimId}/${name}`, this.stream(claimId, name).subarray(0, from))
+  }
+
+  /** A client of a process that can die: a dead one repeats nothing. */
+  connect(alive: () => boolean): Client {
+    return {
+      call: ((name, call = {}) => this.#try(name, call as AnyCall)) as Client['call'],
+      persist: (async (name, call = {}) => {
+        for (let tries = 0; ; tries++) {
+          const answer = await this.#try(name, call as AnyCall)
+          if (!alive() || answer.ok || answer.error.retry !== 'later' || call.signal?.aborted) return answer
+          await sleep(this.#clock, jitter(this.#random, tries, retryWait), call.signal)
+          if (!alive() || call.signal?.aborted) return answer
+        }
+      }) as Client['persist'],
+      open: async () => ({ ok: false, error: refusal('not_found') }),
+      skewMs: () => 0,
+    }
+  }
+
+  async #try(name: RouteName, call: AnyCall): Promise<Answer<RouteName>> {
+    this.calls.push(name)
+    const fault = await this.fault(name, call)
+    if (fault && fault !== 'lost') return { ok: false, error: fault }
+    const reply = await orAborted(this.#perform(name, call), call.signal)
+    await this.deliver(name, call)
+    if (fault === 'lost') return { ok: false, error: refusal('unreachable') }
+    if (typeof reply === 'object' && reply !== null && 'retry' in reply) return { ok: false, error: reply as CallError }
+    return { ok: true, status: 200, reply: reply as ReplyOf<RouteName>, headers: {} }
+  }
+
+  async #perform(name: RouteName, call: AnyCall): Promise<unknown> {
+    const body = call.body as never
+    switch (name) {
+      case 'poll':
+        return this.#poll(body)
+      case 'sendWords':
+        return { outcomes: (body as { words: BatchWord[] }).words.map((word) => this.#judge(word)) }
+      case 'sendWord':
+        return this.#judge({ ...(body as object), job_id: call.params?.id, claim_token: call.claimToken } as BatchWord)
+      case 'sendChunk':
+        return this.#append(call.query as never, body)
+      case 'sendTelemetry':
+        this.events.push(...(body as TelemetryBody).events)
+        return { stored: 0, repeated: 0, dropped: 0 }
+      case 'sendSnapshot':
+        this.snapshots.push(body)
+        return {}
+      default:
+        return refusal('not_found')
+    }
+  }
+
+  #poll(body: PollBody): Promise<PollReply> {
+    this.polls.push(structuredClone(body))
+    return new Promise((resolve) => {
+      const answer = (intents: Intent[]) => {
+        cancel()
+        this.#held = this.#held.filter((it) => it.body !== body)
+        resolve({ protocol: PROTOCOL, intents, directives: [...this.#directives], limits })
+      }
+      const cancel = this.#clock.after(body.wait_ms, () => answer([]))
+      for (const older of this.#held) older.answer([])
+      this.#held = [{ body, answer }]
+      this.#wake()
+    })
+  }
+
+  #wake(): void {
+    const [held] = this.#held
+    if (!held) return
+    const intents = this.#intentsFor(held.body)
+    if (intents.length === 0 && !this.#freshDirective) return
+    this.#freshDirective = false
+    held.answer(intents)
+  }
+
+  #intentsFor({ claim_key, workers }: PollBody): Intent[] {
+    const claims = [...this.#claims.values()]
+    const again = claims.filter((claim) => claim.key === claim_key && claim.state === 'claimed')
+    const room = (workers[0]?.free.slots ?? 0) - again.length
+    const fresh = claims.filter((claim) => claim.state === 'queued').slice(0, Math.max(0, room))
+    for (const claim of fresh) Object.assign(claim, { key: claim_key, state: 'claimed' })
+    return [...again, ...fresh].map((claim) => claim.intent)
+  }
+
+  #judge(word: BatchWord): OutcomeReply {
+    this.words.push(structuredClone(word))
+    const claim = this.#claims.get(word.claim_id)
+    if (!claim || claim.state === 'void') return { outcome: 'stale', error: refusal('stale') }
+    if (claim.state === 'ended')
+      return { outcome: JSON.stringify(claim.final) === JSON.stringify(word) ? 'idempotent' : 'conflict' }
+    if (word.state === 'running') {
+      const outcome = claim.state === 'running' ? 'idempotent' : 'accepted'
+      claim.state = 'running'
+      return { outcome }
+    }
+    if (word.state === 'declined' && claim.state === 'running')
+      return { outcome: 'refused', error: refusal('not_possible') }
+    const missing = this.#missing(word)
+    if (missing) return { outcome: 'refused', error: refusal('streams_incomplete', { streams: missing }) }
+    claim.state = 'ended'
+    claim.final = word
+    return { outcome: 'accepted' }
+  }
+
+  /** What is committed of the streams that a word calls complete and that are not. */
+  #missing({ claim_id, streams = {} }: BatchWord): Record<string, number> | undefined {
+    const names = Object.entries(streams).flatMap(([name, { end, bytes }]) =>
+      end === 'complete' && this.stream(claim_id, name).length < bytes ? [name] : [],
+    )
+    if (names.length === 0) return undefined
+    return Object.fromEntries(names.map((name) => [name, this.stream(claim_id, name).length]))
+  }
+
+  #append(query: Omit<ChunkRecord, 'length'> & { readonly claim: string }, bytes: Uint8Array): unknown {
+    const { claim, stream, offset, at, order } = query
+    const state = this.#claims.get(claim)?.state
+    if (state === 'ended' || state === 'void') return refusal('claim_ended')
+    const before = this.stream(claim, stream)
+    const end = offset + bytes.length
+    if (offset > before.length) return refusal('chunk_gap', { committed: before.length })
+    if (bytes.length > limit.chunkBytes) return refusal('body_too_large')
+    if (end > this.capBytes && !stream.endsWith('.tail')) return refusal('stream_full', { committed: before.length })
+    if (end <= before.length) return { committed: before.length }
+    this.#streams.set(`${claim}/${stream}`, Buffer.concat([before.subarray(0, offset), bytes]))
+    this.chunks.push({ stream, offset, length: bytes.length, at, order })
+    return { committed: end }
+  }
+}
+
 /** What came first; an aborted call is one without a reply. */
 async function orAborted(reply: Promise<unknown>, signal: AbortSignal | undefined): Promise<unknown> {
   if (!signal) return reply
@@ -87,201 +265,6 @@ async function orAborted(reply: Promise<unknown>, signal: AbortSignal | undefine
   return first
 }
 
-interface HeldPoll {
-  readonly body: PollBody
-  readonly answer: (reply: PollReply) => void
-}
-
-const limits = { chunk_bytes: limit.chunkBytes, poll_hold_ms: limit.pollHoldMs, words_per_call: limit.wordsPerCall }
-
-export function createFakePond({ clock, random }: { clock: Clock; random: Random }): FakePond {
-  const claims = new Map<string, Claim>()
-  const streams = new Map<string, Buffer>()
-  const directives: Directive[] = []
-  let held: HeldPoll[] = []
-  let freshDirective = false
-  let count = 0
-
-  const pond: FakePond = {
-    client: undefined as never,
-    connect: undefined as never,
-    fault: () => undefined,
-    deliver() {},
-    capBytes: Number.MAX_SAFE_INTEGER,
-    polls: [],
-    words: [],
-    snapshots: [],
-    events: [],
-    chunks: [],
-    calls: [],
-    give(job = {}, more = {}) {
-      const id = String(++count).padStart(26, '0')
-      const spec = { command: ['true'], ...job }
-      const intent: Intent = {
-        claim_id: `clm_${id}` as ClaimId,
-        job_id: `job_${id}` as JobId,
-        worker_id: fakeWorkerId,
-        claim_token: `pond_claim_${id}`,
-        epoch: 1,
-        lease_ms: limit.leaseMs,
-        confirm_ms: limit.confirmMs,
-        attempt: 1,
-        job: Buffer.from(JSON.stringify(spec)).toString('base64'),
-        limits: { stream_bytes: spec.limits?.stream_bytes ?? limit.streamBytes, artifact_bytes: 0 },
-        ...more,
-      }
-      claims.set(intent.claim_id, { intent, key: undefined, state: 'queued', final: undefined })
-      wake()
-      return intent
-    },
-    direct(directive) {
-      directives.push(directive as Directive)
-      freshDirective = true
-      wake()
-    },
-    void(claimId) {
-      const claim = claims.get(claimId)
-      if (claim) claim.state = 'void'
-    },
-    stream: (claimId, name) => streams.get(`${claimId}/${name}`) ?? Buffer.alloc(0),
-    forgetStream(claimId, name, from) {
-      streams.set(`${claimId}/${name}`, pond.stream(claimId, name).subarray(0, from))
-    },
-    finalOf: (claimId) => claims.get(claimId)?.final,
-  }
-
-  /** Answers held polls that there is something for. */
-  function wake(): void {
-    for (const it of held) {
-      const newest = it === held.at(-1)
-      const intents = newest ? intentsFor(it.body) : []
-      if (newest && intents.length === 0 && !freshDirective) continue
-      freshDirective = false
-      held = held.filter((other) => other !== it)
-      it.answer({ protocol: 1, intents, directives: [...directives], limits })
-    }
-  }
-
-  function intentsFor({ claim_key, workers }: PollBody): Intent[] {
-    const again = [...claims.values()].filter((claim) => claim.key === claim_key && claim.state === 'claimed')
-    const room = (workers[0]?.free.slots ?? 0) - again.length
-    const fresh = [...claims.values()].filter((claim) => claim.state === 'queued').slice(0, Math.max(0, room))
-    for (const claim of fresh) Object.assign(claim, { key: claim_key, state: 'claimed' })
-    return [...again, ...fresh].map((claim) => claim.intent)
-  }
-
-  function poll(body: PollBody): Promise<PollReply> {
-    pond.polls.push(structuredClone(body))
-    return new Promise((resolve) => {
-      const cancel = clock.after(body.wait_ms, () => {
-        held = held.filter((it) => it.body !== body)
-        resolve({ protocol: 1, intents: [], directives: [...directives], limits })
-      })
-      held.push({
-        body,
-        answer(reply) {
-          cancel()
-          resolve(reply)
-        },
-      })
-      wake()
-    })
-  }
-
-  function judge(word: BatchWord): OutcomeReply {
-    pond.words.push(structuredClone(word))
-    const claim = claims.get(word.claim_id)
-    if (!claim || claim.state === 'void') return { outcome: 'stale', error: { ...refusal('stale'), code: 'stale' } }
-    if (claim.state === 'ended') {
-      const same = JSON.stringify(claim.final) === JSON.stringify(word)
-      return { outcome: same ? 'idempotent' : 'conflict' }
-    }
-    if (word.state === 'running') {
-      const again = claim.state === 'running'
-      claim.state = 'running'
-      return { outcome: again ? 'idempotent' : 'accepted' }
-    }
-    if (word.state === 'declined' && claim.state === 'running')
-      return { outcome: 'refused', error: { ...refusal('not_possible'), code: 'not_possible' } }
-    const missing = Object.entries(word.streams ?? {}).filter(
-      ([name, it]) => it.end === 'complete' && pond.stream(word.claim_id, name).length < it.bytes,
-    )
-    if (missing.length > 0) {
-      const committed = Object.fromEntries(missing.map(([name]) => [name, pond.stream(word.claim_id, name).length]))
-      return {
-        outcome: 'refused',
-        error: { ...refusal('streams_incomplete', { streams: committed }), code: 'streams_incomplete' } as never,
-      }
-    }
-    claim.state = 'ended'
-    claim.final = word
-    return { outcome: 'accepted' }
-  }
-
-  function append({ query, body }: AnyCall): { committed: number } | CallError {
-    const { claim = '', stream = '', offset = 0, at = 0, order = 0 } = query as Record<string, never>
-    const bytes = body as unknown as Uint8Array
-    const state = claims.get(claim)?.state
-    if (state === 'ended' || state === 'void') return refusal('claim_ended')
-    const before = pond.stream(claim, stream)
-    if (offset > before.length) return refusal('chunk_gap', { committed: before.length })
-    if (bytes.length > limit.chunkBytes) return refusal('body_too_large')
-    if (offset + bytes.length > pond.capBytes && !String(stream).endsWith('.tail'))
-      return refusal('stream_full', { committed: before.length })
-    if (offset + bytes.length > before.length) {
-      streams.set(`${claim}/${stream}`, Buffer.concat([before.subarray(0, offset), bytes]))
-      pond.chunks.push({ stream, offset, length: bytes.length, at, order })
-    }
-    return { committed: pond.stream(claim, stream).length }
-  }
-
-  async function perform(name: RouteName, call: AnyCall): Promise<unknown> {
-    const body = call.body as never
-    switch (name) {
-      case 'poll':
-        return poll(body)
-      case 'sendWords':
-        return { outcomes: (body as { words: BatchWord[] }).words.map(judge) }
-      case 'sendWord': {
-        const { id = '' } = call.params ?? {}
-        return judge({ ...(body as object), job_id: id, claim_token: call.claimToken } as BatchWord)
-      }
-      case 'sendChunk':
-        return append(call)
-      case 'sendTelemetry':
-        pond.events.push(...(body as { events: [] }).events)
-        return { stored: 0, repeated: 0, dropped: 0 }
-      case 'sendSnapshot':
-        pond.snapshots.push(body)
-        return {}
-      default:
-        return refusal('not_found')
-    }
-  }
-
-  async function once(name: RouteName, call: AnyCall = {}): Promise<Answer<RouteName>> {
-    pond.calls.push(name)
-    const fault = await pond.fault(name, call)
-    if (fault && fault !== 'lost') return { ok: false, error: fault }
-    const reply = await orAborted(perform(name, call), call.signal)
-    await pond.deliver(name, call)
-    if (fault === 'lost') return { ok: false, error: refusal('unreachable') }
-    if (typeof reply === 'object' && reply !== null && 'retry' in reply) return { ok: false, error: reply as CallError }
-    return { ok: true, status: 200, reply: reply as ReplyOf<RouteName>, headers: {} }
-  }
-
-  const connect = (alive: () => boolean): Client => ({
-    call: once as Client['call'],
-    persist: (async (name, call = {}) => {
-      for (let tries = 0; ; tries++) {
-        const answer = await once(name, call as AnyCall)
-        if (!alive() || answer.ok || answer.error.retry !== 'later' || call.signal?.aborted) return answer
-        await sleep(clock, jitter(random, tries, retryWait.baseMs, retryWait.mostMs), call.signal)
-        if (!alive() || call.signal?.aborted) return answer
-      }
-    }) as Client['persist'],
-    open: async () => ({ ok: false, error: refusal('not_found') }),
-    skewMs: () => 0,
-  })
-  return Object.assign(pond, { client: connect(() => true), connect })
+export function createFakePond(parts: { readonly clock: Clock; readonly random: Random }): FakePond {
+  return new FakePond(parts)
 }

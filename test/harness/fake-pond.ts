@@ -38,155 +38,162 @@ export interface FakePond {
   readonly answers: Partial<Record<RouteName, unknown>>
   addJob(change?: Partial<JobView>): JobView
   change(id: string, change: Partial<JobView>): void
-  write(id: string, stream: string, text: string, attempt?: number): void
-  end(id: string, stream: string, end: string, attempt?: number): void
-  /** Resolves with the first call of this name, past or future. */
-  called(name: RouteName): Promise<FakeCall>
+  /** `stream` is a name, with `@2` behind it for the second attempt. */
+  write(id: string, stream: string, text: string): void
+  end(id: string, stream: string, end: string): void
 }
 
-const BODY = '01kaab00000000000000000000'
+const BODY = '01kaab00000000000000'
 
 export function fakeId(prefix: string, number: number): string {
-  return `${prefix}_${BODY.slice(0, 20)}${String(number).padStart(6, '0')}`
+  return `${prefix}_${BODY}${String(number).padStart(6, '0')}`
 }
 
 export function createFakePond(clock: VirtualClock): FakePond {
-  const jobs = new Map<string, JobView>()
-  const attempts = new Map<string, AttemptView[]>()
-  const streams = new Map<string, FakeStream>()
-  const calls: FakeCall[] = []
-  const waiting = new Set<() => void>()
-  const wake = () => {
-    for (const look of [...waiting]) look()
+  return new ScriptedPond(clock)
+}
+
+class ScriptedPond implements FakePond {
+  readonly jobs = new Map<string, JobView>()
+  readonly attempts = new Map<string, AttemptView[]>()
+  readonly calls: FakeCall[] = []
+  readonly answers: Partial<Record<RouteName, unknown>> = {}
+  intercept: Answering | undefined
+  readonly #streams = new Map<string, FakeStream>()
+  readonly #waiting = new Set<() => void>()
+  readonly #clock: VirtualClock
+
+  constructor(clock: VirtualClock) {
+    this.#clock = clock
   }
-  const streamOf = (id: string, name: string, attempt: number) => {
-    const key = `${id}/${attempt}/${name}`
-    const found = streams.get(key) ?? { bytes: Buffer.alloc(0), end: 'open' }
-    streams.set(key, found)
-    return found
+
+  addJob(change: Partial<JobView> = {}): JobView {
+    const job: JobView = { ...blankJob(fakeId('job', this.jobs.size), this.#clock.now()), ...change }
+    this.jobs.set(job.id, job)
+    this.#wake()
+    return job
   }
+
+  change(id: string, change: Partial<JobView>): void {
+    const job = this.#job(id)
+    this.jobs.set(id, { ...job, ...change, version: job.version + 1 })
+    this.#wake()
+  }
+
+  write(id: string, stream: string, text: string): void {
+    const found = this.#stream(id, stream)
+    found.bytes = Buffer.concat([found.bytes, Buffer.from(text)])
+    this.#wake()
+  }
+
+  end(id: string, stream: string, end: string): void {
+    this.#stream(id, stream).end = end
+    this.#wake()
+  }
+
+  readonly network: Network = async (request) => {
+    const call = toCall(request)
+    if (!call) return errorReply('not_found', `no route ${request.method} ${request.url}`)
+    this.calls.push(call)
+    const scripted = await this.intercept?.(call)
+    return scripted ?? refusalOf(call) ?? (await this.#serve(call))
+  }
+
+  async #serve(call: FakeCall): Promise<HttpReply> {
+    const { name, query, params } = call
+    if (name in this.answers) return jsonReply(this.answers[name])
+    if (name === 'listJobs') return jsonReply({ items: listed([...this.jobs.values()], query), next: null })
+    if (name === 'submitJob') return jsonReply(this.#submit(call), 201)
+    const id = params.id ?? ''
+    if (!this.jobs.has(id)) return errorReply('not_found', `there is no job ${id}`)
+    if (name === 'getJob') return this.#getJob(call, id)
+    if (name === 'listAttempts') return jsonReply({ items: this.attempts.get(id) ?? [] })
+    if (name === 'readStream') return this.#readStream(call, id)
+    if (name === 'cancelJob') return this.#cancel(id)
+    return errorReply('unsupported', `the fake pond does not answer ${name}`)
+  }
+
+  #submit({ headers, body }: FakeCall): JobView {
+    const digest = digestOf(headers['idempotency-key'] ?? String(this.jobs.size))
+    const { command } = body as { command: string[] }
+    return [...this.jobs.values()].find((job) => job.digest === digest) ?? this.addJob({ command, digest })
+  }
+
+  #cancel(id: string): HttpReply {
+    if (isFinal(this.#job(id).state)) return errorReply('not_possible', 'the job has ended')
+    this.change(id, { cancel_requested_at: this.#clock.now() })
+    return jsonReply(this.#job(id))
+  }
+
+  async #getJob(call: FakeCall, id: string): Promise<HttpReply> {
+    const above = Number(call.query.above ?? Number.POSITIVE_INFINITY)
+    await this.#hold(call, () => this.#job(id).version > above || isFinal(this.#job(id).state))
+    return jsonReply(this.#job(id))
+  }
+
+  async #readStream(call: FakeCall, id: string): Promise<HttpReply> {
+    const most = this.#job(id).attempts
+    const attempt = Number(call.query.attempt ?? most)
+    const offset = Number(call.query.offset ?? 0)
+    if (attempt < 1 || attempt > most) return errorReply('not_found', 'no attempt yet', { reason: 'no_attempt' })
+    const stream = this.#stream(id, `${call.params.name}@${attempt}`)
+    await this.#hold(call, () => stream.bytes.length > offset || stream.end !== 'open')
+    const bytes = stream.bytes.subarray(offset)
+    const next = `${offset + bytes.length}`
+    return reply(200, { 'pond-attempt': `${attempt}`, 'pond-next-offset': next, 'pond-end': stream.end }, bytes)
+  }
+
   /** Holds a call until `ready`, its wait is over, or the caller gives up. */
-  const hold = (ready: () => boolean, waitMs: number, signal: AbortSignal | undefined) =>
-    new Promise<void>((resolve, reject) => {
-      const stop = clock.after(waitMs, () => finish(resolve))
-      const look = () => ready() && finish(resolve)
-      const abort = () => finish(() => reject(new Error('aborted')))
+  #hold({ query, signal }: FakeCall, ready: () => boolean): Promise<void> {
+    return new Promise<void>((resolve, reject) => {
       const finish = (then: () => void) => {
         stop()
-        waiting.delete(look)
+        this.#waiting.delete(look)
         signal?.removeEventListener('abort', abort)
         then()
       }
-      waiting.add(look)
+      const look = () => {
+        if (ready()) finish(resolve)
+      }
+      const abort = () => finish(() => reject(new Error('aborted')))
+      const stop = this.#clock.after(Number(query.wait_ms ?? 0), () => finish(resolve))
+      this.#waiting.add(look)
       signal?.addEventListener('abort', abort)
       look()
     })
-
-  const pond: FakePond = {
-    calls,
-    jobs,
-    attempts,
-    answers: {},
-    intercept: undefined,
-    network: (request) => answer(request),
-    addJob(change = {}) {
-      const job: JobView = { ...blankJob(fakeId('job', jobs.size), clock.now()), ...change }
-      jobs.set(job.id, job)
-      wake()
-      return job
-    },
-    change(id, change) {
-      const job = jobs.get(id)
-      if (!job) throw new Error(`no job ${id}`)
-      jobs.set(id, { ...job, ...change, version: job.version + 1 })
-      wake()
-    },
-    write(id, stream, text, attempt = 1) {
-      const found = streamOf(id, stream, attempt)
-      found.bytes = Buffer.concat([found.bytes, Buffer.from(text)])
-      wake()
-    },
-    end(id, stream, end, attempt = 1) {
-      streamOf(id, stream, attempt).end = end
-      wake()
-    },
-    async called(name) {
-      const find = () => calls.find((call) => call.name === name)
-      await clock.until(() => find() !== undefined)
-      const found = find()
-      if (!found) throw new Error(`${name} was not called`)
-      return found
-    },
   }
 
-  async function answer(request: HttpRequest): Promise<HttpReply> {
-    const url = new URL(request.url)
-    const found = matchRoute(request.method, url.pathname)
-    if (!found || found === 'other method') return errorReply('not_found', `no route ${request.method} ${url.pathname}`)
-    const text = request.body === undefined ? undefined : Buffer.from(request.body).toString()
-    const call: FakeCall = {
-      ...found,
-      query: Object.fromEntries(url.searchParams),
-      headers: request.headers,
-      body: text === undefined ? undefined : JSON.parse(text),
-      signal: request.signal,
-    }
-    calls.push(call)
-    wake()
-    const scripted = await pond.intercept?.(call)
-    return scripted ?? refusalOf(call) ?? (await serve(call))
+  #wake(): void {
+    for (const look of [...this.#waiting]) look()
   }
 
-  async function serve(call: FakeCall): Promise<HttpReply> {
-    if (call.name in pond.answers) return jsonReply(pond.answers[call.name])
-    if (call.name === 'listJobs') return jsonReply({ items: listed([...jobs.values()], call.query), next: null })
-    if (call.name === 'submitJob') return jsonReply(submitted(call), 201)
-    const id = call.params.id ?? ''
-    const job = jobs.get(id)
-    if (!job) return errorReply('not_found', `there is no job ${id}`)
-    if (call.name === 'getJob') return getJob(call, job)
-    if (call.name === 'listAttempts') return jsonReply({ items: attempts.get(id) ?? [] })
-    if (call.name === 'readStream') return readStream(call, job)
-    if (call.name === 'cancelJob') {
-      if (isFinal(job.state)) return errorReply('not_possible', 'the job has ended')
-      pond.change(id, { cancel_requested_at: clock.now() })
-      return jsonReply(jobs.get(id))
-    }
-    return errorReply('unsupported', `the fake pond does not answer ${call.name}`)
+  #job(id: string): JobView {
+    const job = this.jobs.get(id)
+    if (!job) throw new Error(`no job ${id}`)
+    return job
   }
 
-  function submitted({ headers, body }: FakeCall): JobView {
-    const digest = digestOf(headers['idempotency-key'] ?? String(jobs.size))
-    const { command } = body as { command: string[] }
-    return [...jobs.values()].find((job) => job.digest === digest) ?? pond.addJob({ command, digest })
+  #stream(id: string, named: string): FakeStream {
+    const [name = '', attempt = '1'] = named.split('@')
+    const key = `${id}/${attempt}/${name}`
+    const found = this.#streams.get(key) ?? { bytes: Buffer.alloc(0), end: 'open' }
+    this.#streams.set(key, found)
+    return found
   }
+}
 
-  async function getJob({ query, signal }: FakeCall, { id }: JobView): Promise<HttpReply> {
-    const now = () => jobs.get(id)
-    const ready = () =>
-      (now()?.version ?? 0) > Number(query.above ?? Number.POSITIVE_INFINITY) || isFinal(now()?.state ?? 'failed')
-    await hold(ready, Number(query.wait_ms ?? 0), signal)
-    return jsonReply(now())
+function toCall(request: HttpRequest): FakeCall | undefined {
+  const url = new URL(request.url)
+  const found = matchRoute(request.method, url.pathname)
+  if (!found || found === 'other method') return undefined
+  const text = request.body === undefined ? undefined : Buffer.from(request.body).toString()
+  return {
+    ...found,
+    query: Object.fromEntries(url.searchParams),
+    headers: request.headers,
+    body: text === undefined ? undefined : JSON.parse(text),
+    signal: request.signal,
   }
-
-  async function readStream({ params, query, signal }: FakeCall, job: JobView): Promise<HttpReply> {
-    const attempt = Number(query.attempt ?? job.attempts)
-    const offset = Number(query.offset ?? 0)
-    if (attempt < 1 || attempt > (jobs.get(job.id)?.attempts ?? 0)) {
-      return errorReply('not_found', 'no attempt yet', { reason: 'no_attempt' })
-    }
-    const stream = streamOf(job.id, params.name ?? '', attempt)
-    await hold(() => stream.bytes.length > offset || stream.end !== 'open', Number(query.wait_ms ?? 0), signal)
-    const bytes = stream.bytes.subarray(offset)
-    const headers = {
-      'pond-attempt': `${attempt}`,
-      'pond-next-offset': `${offset + bytes.length}`,
-      'pond-end': stream.end,
-    }
-    return reply(200, headers, bytes)
-  }
-
-  return pond
 }
 
 /** The fake keeps the digest of a job's Idempotency-Key in place of the job's own. */

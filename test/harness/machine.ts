@@ -2,8 +2,9 @@
 import type { PairingBody } from '../../src/protocol/admin.ts'
 import type { BindingId, ClaimId, WorkerId } from '../../src/protocol/id.ts'
 import type { JobSpec } from '../../src/protocol/job.ts'
-import type { Intent, PairBody, PollBody, WordBody } from '../../src/protocol/orch.ts'
+import type { Intent, PairBody, PollBody } from '../../src/protocol/orch.ts'
 import { PROTOCOL } from '../../src/protocol/version.ts'
+import type { WordBody } from '../../src/protocol/word.ts'
 import { pairingMac, parsePairingCode } from '../../src/seal/pairing.ts'
 import type { Answered, PondRig } from './pond.ts'
 
@@ -31,7 +32,7 @@ export interface Machine {
   have(intents: readonly Intent[]): PollBody['have']
 }
 
-export const aKey = (letter: string) => letter.repeat(42) + 'A'
+export const aKey = (letter: string) => `${letter.repeat(42)}A`
 
 export async function createCode(rig: PondRig, project = 'default', more: Partial<PairingBody> = {}) {
   const { reply } = await rig.call('createPairingCode', { body: { project, ...more } })

@@ -2,20 +2,11 @@
 import { dirname } from 'node:path'
 import { type Disk, type DiskFile, LockedError } from '../../src/system/disk.ts'
 
-export interface MemoryDisk extends Disk {
-  /** Everything that was never synced is gone; locks are free. */
-  powerCut(): void
-  /** The process is gone: locks are free, the page cache stays. */
-  processEnd(): void
-  /** The first error thrown here is what the next operations meet; `undefined` heals. */
-  fault: ((operation: 'append' | 'sync' | 'replace' | 'makeFolder', path: string) => Error | undefined) | undefined
-  /** Bytes that still fit; appends beyond it write what fits and fail with ENOSPC. */
-  roomBytes: number
-  /** Awaited by each append, so a test can make the disk slow. */
-  gate: (() => Promise<void>) | undefined
-  paths(): readonly string[]
-  readonly counts: { append: number; sync: number; replace: number; makeFolder: number; remove: number }
+export function createMemoryDisk(): MemoryDisk {
+  return new MemoryDisk()
 }
+
+export type DiskOperation = 'append' | 'sync' | 'replace' | 'makeFolder' | 'remove'
 
 interface Content {
   bytes: Buffer
@@ -23,100 +14,115 @@ interface Content {
   synced: number
 }
 
-export function createMemoryDisk(): MemoryDisk {
-  const files = new Map<string, Content>()
-  const folders = new Set<string>()
-  const locks = new Set<string>()
+export class MemoryDisk implements Disk {
+  /** Bytes that still fit; an append beyond it writes what fits and fails with ENOSPC. */
+  roomBytes = 1e12
+  /** An error returned here is what the operation meets. */
+  fault: (operation: DiskOperation, path: string) => Error | undefined = () => undefined
+  /** Awaited by each append, so a test can make the disk slow. */
+  gate: () => Promise<void> | undefined = () => undefined
+  readonly counts: Record<DiskOperation, number> = { append: 0, sync: 0, replace: 0, makeFolder: 0, remove: 0 }
+  readonly #files = new Map<string, Content>()
+  readonly #folders = new Set<string>()
+  readonly #locks = new Set<string>()
 
-  const meet = (operation: keyof MemoryDisk['counts'], path: string) => {
-    disk.counts[operation]++
-    const error = operation === 'remove' ? undefined : disk.fault?.(operation, path)
-    if (error) throw error
+  /** Everything that was never synced is gone, locks are free. */
+  powerCut(): void {
+    this.processEnd()
+    for (const [path, content] of this.#files) {
+      content.length = content.synced
+      if (content.synced === 0) this.#files.delete(path)
+    }
   }
 
-  const inside = (path: string) =>
-    [...files.keys(), ...folders].filter((it) => it === path || it.startsWith(`${path}/`))
-
-  const disk: MemoryDisk = {
-    fault: undefined,
-    roomBytes: 1e12,
-    gate: undefined,
-    counts: { append: 0, sync: 0, replace: 0, makeFolder: 0, remove: 0 },
-    paths: () => [...files.keys(), ...folders].sort(),
-    powerCut() {
-      locks.clear()
-      for (const [path, content] of files) {
-        content.length = content.synced
-        if (content.synced === 0) files.delete(path)
-      }
-    },
-    processEnd: () => locks.clear(),
-    async makeFolder(path) {
-      meet('makeFolder', path)
-      for (let it = path; it !== dirname(it); it = dirname(it)) folders.add(it)
-    },
-    async read(path) {
-      const content = files.get(path)
-      return content && Buffer.from(content.bytes.subarray(0, content.length))
-    },
-    async replace(path, value) {
-      meet('replace', path)
-      const bytes = Buffer.from(value)
-      files.set(path, { bytes, length: bytes.length, synced: bytes.length })
-    },
-    async open(path) {
-      if (!folders.has(dirname(path))) throw Object.assign(new Error(`ENOENT: ${path}`), { code: 'ENOENT' })
-      const content = files.get(path) ?? { bytes: Buffer.alloc(0), length: 0, synced: 0 }
-      files.set(path, content)
-      return openContent(path, content)
-    },
-    async list(path) {
-      const names = inside(path).flatMap((it) => (it === path ? [] : [it.slice(path.length + 1).split('/')[0] ?? '']))
-      return [...new Set(names)].sort()
-    },
-    async remove(path) {
-      meet('remove', path)
-      for (const it of inside(path)) {
-        files.delete(it)
-        folders.delete(it)
-      }
-    },
-    freeBytes: async () => disk.roomBytes,
-    async lock(path) {
-      if (locks.has(path)) throw new LockedError(path, 1)
-      locks.add(path)
-      return async () => void locks.delete(path)
-    },
+  /** As after kill -9: locks are free, the page cache stays. */
+  processEnd(): void {
+    this.#locks.clear()
   }
 
-  function openContent(path: string, content: Content): DiskFile {
+  paths(): readonly string[] {
+    return [...this.#files.keys(), ...this.#folders].sort()
+  }
+
+  async makeFolder(path: string): Promise<void> {
+    this.#meet('makeFolder', path)
+    for (let it = path; it !== dirname(it); it = dirname(it)) this.#folders.add(it)
+  }
+
+  async read(path: string): Promise<Buffer | undefined> {
+    const content = this.#files.get(path)
+    return content && Buffer.from(content.bytes.subarray(0, content.length))
+  }
+
+  async replace(path: string, value: Uint8Array | string): Promise<void> {
+    this.#meet('replace', path)
+    const bytes = Buffer.from(value)
+    this.#files.set(path, { bytes, length: bytes.length, synced: bytes.length })
+  }
+
+  async open(path: string): Promise<DiskFile> {
+    if (!this.#folders.has(dirname(path))) throw failure('ENOENT', path)
+    const content = this.#files.get(path) ?? { bytes: Buffer.alloc(0), length: 0, synced: 0 }
+    this.#files.set(path, content)
     return {
       size: () => content.length,
-      async append(...pieces) {
-        meet('append', path)
-        await disk.gate?.()
-        for (const piece of pieces) {
-          const fits = piece.subarray(0, Math.max(0, disk.roomBytes))
-          grow(content, fits)
-          disk.roomBytes -= fits.length
-          if (fits.length < piece.length) throw Object.assign(new Error('ENOSPC: no room'), { code: 'ENOSPC' })
-        }
-      },
+      append: (...pieces) => this.#append(path, content, pieces),
       async read(offset, target) {
         const part = content.bytes.subarray(offset, Math.min(content.length, offset + target.length))
         target.set(part)
         return part.length
       },
-      async sync() {
-        meet('sync', path)
+      sync: async () => {
+        this.#meet('sync', path)
         content.synced = content.length
       },
       async close() {},
     }
   }
 
-  return disk
+  async #append(path: string, content: Content, pieces: readonly Uint8Array[]): Promise<void> {
+    this.#meet('append', path)
+    await this.gate()
+    for (const piece of pieces) {
+      const fits = piece.subarray(0, Math.max(0, this.roomBytes))
+      grow(content, fits)
+      this.roomBytes -= fits.length
+      if (fits.length < piece.length) throw failure('ENOSPC', path)
+    }
+  }
+
+  async list(path: string): Promise<readonly string[]> {
+    const below = this.paths().filter((it) => it.startsWith(`${path}/`))
+    return [...new Set(below.map((it) => it.slice(path.length + 1).split('/')[0] ?? ''))]
+  }
+
+  async remove(path: string): Promise<void> {
+    this.#meet('remove', path)
+    for (const it of this.paths()) {
+      if (it !== path && !it.startsWith(`${path}/`)) continue
+      this.#files.delete(it)
+      this.#folders.delete(it)
+    }
+  }
+
+  async freeBytes(): Promise<number> {
+    return this.roomBytes
+  }
+
+  async lock(path: string): Promise<() => Promise<void>> {
+    if (this.#locks.has(path)) throw new LockedError(path, 1)
+    this.#locks.add(path)
+    return async () => void this.#locks.delete(path)
+  }
+
+  #meet(operation: DiskOperation, path: string): void {
+    this.counts[operation]++
+    const error = this.fault(operation, path)
+    if (error) throw error
+  }
 }
+
+const failure = (code: string, path: string) => Object.assign(new Error(`${code}: ${path}`), { code })
 
 function grow(content: Content, piece: Uint8Array): void {
   const length = content.length + piece.length

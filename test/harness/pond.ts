@@ -13,17 +13,18 @@ import { type Store, StoreFailing } from '../../server/store/contract.ts'
 import { openHandle } from '../../server/store/sqlite/driver.ts'
 import { openSqliteStore } from '../../server/store/sqlite.ts'
 import type { ErrorBody, ErrorCode } from '../../src/protocol/error.ts'
-import { type BodyOf, type ReplyOf, type RouteName, routes } from '../../src/protocol/route.ts'
+import { type ReplyOf, type RouteName, routes } from '../../src/protocol/route.ts'
 import { systemDisk } from '../../src/system/disk.ts'
 import type { LogFields } from '../../src/system/log.ts'
 import { createSeededRandom } from './seeded-random.ts'
 import { createVirtualClock, type VirtualClock } from './virtual-clock.ts'
 
 /** What a test says in a call; the rest is as the route wants it. */
-export interface Asking<N extends RouteName> {
+export interface Asking {
   readonly params?: Readonly<Record<string, string>>
-  readonly query?: Readonly<Record<string, string>>
-  readonly body?: BodyOf<N> | Uint8Array
+  readonly query?: Readonly<Record<string, string | readonly string[]>>
+  /** Bytes, or what becomes JSON. */
+  readonly body?: unknown
   /** The admin token unless said otherwise; `null` for none. */
   readonly token?: string | null
   readonly headers?: Readonly<Record<string, string>>
@@ -56,9 +57,9 @@ export interface PondRig {
   storeFault: () => StoreFault
   /** True: the device has no room for chunks. */
   noRoom: boolean
-  call<N extends RouteName>(name: N, asking?: Asking<N>): Promise<Answered<N>>
+  call<N extends RouteName>(name: N, asking?: Asking): Promise<Answered<N>>
   /** As `call`, the body as it comes. */
-  open<N extends RouteName>(name: N, asking?: Asking<N>): Promise<PondReply>
+  open<N extends RouteName>(name: N, asking?: Asking): Promise<PondReply>
   /** Ends this life and starts the next on the same folder. */
   restart(): Promise<void>
   /** Every row of every table and every stream file with its size. */
@@ -119,13 +120,13 @@ export async function createPondRig(t: Pick<Test, 'teardown'>, options: PondRigO
     await life.blobs.close()
   }
 
-  async function open<N extends RouteName>(name: N, asking: Asking<N> = {}): Promise<PondReply> {
+  async function open<N extends RouteName>(name: N, asking: Asking = {}): Promise<PondReply> {
     const { params = {}, query = {}, body, token = rig.adminToken, headers = {}, signal } = asking
-    const path = routes[name].path.replace(/\{(\w+)\}/g, (_, key: string) => params[key] ?? '-')
+    const path = routes[name].path.replace(/\{(\w+)\}/g, (_, key: string) => encodeURIComponent(params[key] ?? '-'))
     return await life.pond.answer({
       method: routes[name].method,
       path,
-      query,
+      query: query as Record<string, string>,
       headers: { ...(token === null ? {} : { authorization: `Bearer ${token}` }), ...headers },
       ...(body === undefined ? {} : { body: body instanceof Uint8Array ? body : Buffer.from(JSON.stringify(body)) }),
       signal: signal ?? new AbortController().signal,

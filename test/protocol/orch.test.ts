@@ -1,7 +1,8 @@
 // What swarm says, at the edges of its limits.
 import t from 'tap'
 import { limit } from '../../src/protocol/limit.ts'
-import { pollBody, pollReply, snapshotBody, stateBody, statesBody, telemetryBody } from '../../src/protocol/orch.ts'
+import { pollBody, pollReply, snapshotBody } from '../../src/protocol/orch.ts'
+import { stateBody, statesBody, telemetryBody } from '../../src/protocol/word.ts'
 import { bodies, digest, finalWord, ids } from './sample.ts'
 
 const times = <T>(count: number, make: (index: number) => T): T[] =>

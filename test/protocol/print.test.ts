@@ -16,6 +16,7 @@ import {
   printRouteTable,
 } from '../../src/protocol/print.ts'
 import { routes } from '../../src/protocol/route.ts'
+import * as word from '../../src/protocol/word.ts'
 
 const page = readFileSync(new URL('../../src/protocol/README.md', import.meta.url), 'utf8')
 
@@ -60,12 +61,12 @@ const schemas: Readonly<Record<string, z.ZodType>> = {
   pollBody: orch.pollBody,
   pollReply: orch.pollReply.strict(),
   jobSpec,
-  statesBody: orch.statesBody,
-  statesReply: orch.statesReply.strict(),
-  chunkReply: orch.chunkReply.strict(),
-  finalBody: orch.statesBody,
-  telemetryBody: orch.telemetryBody,
-  telemetryReply: orch.telemetryReply.strict(),
+  statesBody: word.statesBody,
+  statesReply: word.statesReply.strict(),
+  chunkReply: word.chunkReply.strict(),
+  finalBody: word.statesBody,
+  telemetryBody: word.telemetryBody,
+  telemetryReply: word.telemetryReply.strict(),
   snapshotBody: orch.snapshotBody,
   error: z.strictObject({
     error: z.strictObject({

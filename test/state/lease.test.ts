@@ -1,6 +1,6 @@
 // Every cell of the lease's law, row by row.
 import t from 'tap'
-import type { Outcome } from '../../src/protocol/orch.ts'
+import type { Outcome } from '../../src/protocol/word.ts'
 import {
   isLive,
   type Lease,

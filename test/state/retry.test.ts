@@ -26,7 +26,7 @@ t.test('the defaults', async (t) => {
 })
 
 t.test('which causes are tried again', async (t) => {
-  const again = (policy: Policy) => causes.filter((cause) => retryAt(policy, cause, 1, now) !== undefined)
+  const again = (policy: Policy) => causes.filter((cause) => retryAt(policy, { cause, used: 1, now }) !== undefined)
   t.strictSame(again(policyOf({})), ['drained'])
   t.strictSame(
     again(policyOf({ idempotent: true })),
@@ -41,9 +41,9 @@ t.test('which causes are tried again', async (t) => {
 
 t.test('the wait doubles from backoff_ms up to an hour', async (t) => {
   const policy = policyOf({ retry: { on: ['exit'], attempts: 100, backoff_ms: 1000 } })
-  const waits = [1, 2, 3, 12, 13, 99].map((used) => (retryAt(policy, 'exit', used, now) ?? now) - now)
+  const waits = [1, 2, 3, 12, 13, 99].map((used) => (retryAt(policy, { cause: 'exit', used, now }) ?? now) - now)
   t.strictSame(waits, [1000, 2000, 4000, 2_048_000, limit.backoffMostMs, limit.backoffMostMs])
-  t.equal(retryAt(policy, 'exit', 100, now), undefined)
+  t.equal(retryAt(policy, { cause: 'exit', used: 100, now }), undefined)
 })
 
 t.test('for any policy the wait has bounds and never shrinks', async (t) => {
@@ -62,8 +62,8 @@ t.test('for any policy the wait has bounds and never shrinks', async (t) => {
       fc.integer({ min: 1, max: 120 }),
       fc.nat(),
       (policy, cause, used, at) => {
-        const due = retryAt(policy, cause, used, at)
-        const next = retryAt(policy, cause, used + 1, at)
+        const due = retryAt(policy, { cause, used, now: at })
+        const next = retryAt(policy, { cause, used: used + 1, now: at })
         if (due === undefined) return assert.equal(next, undefined, 'no attempt after the last')
         assert.ok(used < policy.attempts)
         assert.ok(due >= at + policy.backoffMs && due <= at + limit.backoffMostMs)

@@ -1,7 +1,7 @@
 // Every cell of the stream's law row by row, and the promise behind it: an accepted prefix never changes or shrinks.
 import fc from 'fast-check'
 import t from 'tap'
-import type { StreamReport } from '../../src/protocol/orch.ts'
+import type { StreamReport } from '../../src/protocol/word.ts'
 import {
   judgeEnd,
   openStream,

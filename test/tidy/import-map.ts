@@ -79,6 +79,7 @@ export const folderMap: Readonly<Record<string, FolderRow>> = {
       'src/cli/failure',
       'src/cli/duration',
       'src/cli/size',
+      'src/cli/serve-flag',
     ],
     builtins: true,
     why: 'serve and backup print and exit like every other verb, so they share those files of src/cli and no more',

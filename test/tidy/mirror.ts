@@ -7,6 +7,7 @@ import { type Finding, isCode, type Source, walk } from './source.ts'
 /** Folders of test/ that mirror no source folder. */
 export const testArea: Readonly<Record<string, string>> = {
   contract: 'one suite per boundary, run on every adapter',
+  examples: 'what pages and examples show, typed as a reader would',
   harness: 'what tests share',
   scenario: 'a real pond and a real orchestrator in one process',
   simulation: 'seeds',
@@ -26,7 +27,28 @@ export interface CoverRow {
 }
 
 /** Sources that a test file of another name holds. Few fat files beat many thin ones, but they must reach what they claim. */
-export const coverTable: readonly CoverRow[] = []
+export const coverTable: readonly CoverRow[] = [
+  {
+    test: 'test/orchestrator/attempt.test.ts',
+    covers: ['admission', 'output', 'last-word', 'telemetry'].map((name) => `src/orchestrator/${name}.ts`),
+    why: 'they are stages of one claim, and only a whole claim shows that they fit',
+  },
+  {
+    test: 'test/orchestrator/swarm.test.ts',
+    covers: ['bell', 'drain', 'snapshot'].map((name) => `src/orchestrator/${name}.ts`),
+    why: 'they decide when a whole swarm acts, and have no result of their own',
+  },
+  {
+    test: 'test/orchestrator/pair.test.ts',
+    covers: ['home', 'key'].map((name) => `src/orchestrator/${name}.ts`),
+    why: 'pairing is what writes the home and makes the keys',
+  },
+  {
+    test: 'test/orchestrator/journal.test.ts',
+    covers: ['src/orchestrator/journal-entry.ts'],
+    why: 'a line means something only when the journal reads it again',
+  },
+]
 
 /** Where the test of a source stands: src/x/y.ts → test/x/y.test.ts, the others keep their top folder. */
 export function testPathOf(path: string): string {

@@ -100,92 +100,107 @@ function addSubmit(program: Command, act: Act): void {
   )
 }
 
+const JOB_GROUP = 'The job:'
+
+/** `run` and `submit` share their variables; without the verb in the name some would be those that a job is given. */
+function jobVariable(name: keyof JobFlags | 'idempotencyKey' | 'patience'): string {
+  return `POND_RUN_${name.replace(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase()}`
+}
+
 function addJobFlags(command: Command): void {
-  const variable = (name: keyof JobFlags | 'idempotencyKey' | 'patience') =>
-    `POND_RUN_${name.replace(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase()}`
-  const group = 'The job:'
+  const group = JOB_GROUP
   flag(command, '-e, --env <name=value>', {
     says: 'a variable for the job, repeatable',
-    variable: variable('env'),
+    variable: jobVariable('env'),
     parse: asPairs,
     group,
   })
   flag(command, '-l, --label <key=value>', {
     says: 'a label, repeatable',
-    variable: variable('label'),
+    variable: jobVariable('label'),
     parse: asPairs,
     group,
   })
   flag(command, '--priority <0-9>', {
     says: '9 goes first',
-    variable: variable('priority'),
+    variable: jobVariable('priority'),
     parse: asCount(0, 9),
     group,
   })
   flag(command, '--timeout <duration>', {
     says: 'end it when it runs longer',
-    variable: variable('timeout'),
+    variable: jobVariable('timeout'),
     parse: asDuration,
     group,
   })
   flag(command, '--ttl <duration>', {
     says: 'give up when it waits longer',
-    variable: variable('ttl'),
+    variable: jobVariable('ttl'),
     parse: asDuration,
     group,
   })
-  flag(command, '--idempotent', { says: 'running it twice does no harm', variable: variable('idempotent'), group })
+  flag(command, '--idempotent', { says: 'running it twice does no harm', variable: jobVariable('idempotent'), group })
   flag(command, '--on-lost <what>', {
     says: 'when its worker is lost',
-    variable: variable('onLost'),
+    variable: jobVariable('onLost'),
     choices: ['fail', 'rerun', 'hold'],
     group,
   })
   flag(command, '--hold <duration>', {
     says: 'how long to wait for a lost worker, with --on-lost hold',
-    variable: variable('hold'),
+    variable: jobVariable('hold'),
     parse: asDuration,
     group,
   })
   flag(command, '--retry <n>', {
     says: 'at most so many attempts in all',
-    variable: variable('retry'),
+    variable: jobVariable('retry'),
     parse: asCount(1),
     group,
   })
   flag(command, '--retry-on <cause>', {
     says: 'a cause that is tried again, repeatable',
-    variable: variable('retryOn'),
+    variable: jobVariable('retryOn'),
     parse: asList,
     group,
   })
-  flag(command, '--stream-limit <size>', {
-    says: 'bytes kept of stdout and of stderr',
-    variable: variable('streamLimit'),
-    parse: asSize,
-    group,
-  })
-  flag(command, '--input <file>', { says: 'text for its stdin, - for ours', variable: variable('input'), group })
-  flag(command, '--credential <name>', { says: 'a credential of the project', variable: variable('credential'), group })
-  flag(command, '--bundle <dir>', { says: 'files to send along', variable: variable('bundle'), group })
-  flag(command, '--artifact <glob>', {
-    says: 'files to bring back, repeatable',
-    variable: variable('artifact'),
-    parse: asList,
-    group,
-  })
-  flag(command, '--gpus <n>', { says: 'so many GPUs', variable: variable('gpus'), parse: asCount(1, 64), group })
+  addContentFlags(command)
   flag(command, '--idempotency-key <key>', {
     says: 'submit at most once under this key',
-    variable: variable('idempotencyKey'),
+    variable: jobVariable('idempotencyKey'),
   })
   flag(command, '--patience <duration>', {
     says: 'how long to try to submit',
-    variable: variable('patience'),
+    variable: jobVariable('patience'),
     parse: asDuration,
     initial: PATIENCE_MS,
     initialSays: '10s',
   })
+}
+
+/** What a job takes along and leaves behind. */
+function addContentFlags(command: Command): void {
+  const group = JOB_GROUP
+  flag(command, '--stream-limit <size>', {
+    says: 'bytes kept of stdout and of stderr',
+    variable: jobVariable('streamLimit'),
+    parse: asSize,
+    group,
+  })
+  flag(command, '--input <file>', { says: 'text for its stdin, - for ours', variable: jobVariable('input'), group })
+  flag(command, '--credential <name>', {
+    says: 'a credential of the project',
+    variable: jobVariable('credential'),
+    group,
+  })
+  flag(command, '--bundle <dir>', { says: 'files to send along', variable: jobVariable('bundle'), group })
+  flag(command, '--artifact <glob>', {
+    says: 'files to bring back, repeatable',
+    variable: jobVariable('artifact'),
+    parse: asList,
+    group,
+  })
+  flag(command, '--gpus <n>', { says: 'so many GPUs', variable: jobVariable('gpus'), parse: asCount(1, 64), group })
 }
 
 function addLogs(program: Command, act: Act): void {

@@ -3,6 +3,7 @@ import { availableParallelism, hostname, totalmem, userInfo } from 'node:os'
 import { createClient } from '../../client/client.ts'
 import { systemKeyPair } from '../../orchestrator/key.ts'
 import { pair as makeBinding, PairError } from '../../orchestrator/pair.ts'
+import { fingerprint } from '../../seal/fingerprint.ts'
 import { silentLog } from '../../system/log.ts'
 import { checkUrl } from '../config.ts'
 import { callFailure, Failure, usageFailure } from '../failure.ts'
@@ -30,10 +31,12 @@ export async function pair(io: Io, flags: PairFlags): Promise<number> {
   const network = io.connect()
   const connect = () =>
     createClient({
-      ...io,
       network: network.request,
+      clock: io.clock,
+      random: io.random,
       log: silentLog,
       baseUrl,
+      version: io.version,
       insecureHttp: flags.insecureHttp === true,
     })
   try {
@@ -52,10 +55,10 @@ export async function pair(io: Io, flags: PairFlags): Promise<number> {
       },
     )
     const { token: _, ...shown } = binding
-    await out.result(shown, () => [
+    const print = fingerprint(binding.keys.sealing_key, binding.keys.signing_key)
+    await out.result({ ...shown, fingerprint: print }, () => [
       `paired with ${binding.pond} as ${binding.name} (project ${binding.project}, ${binding.binding_id})`,
-      `sealing key ${binding.keys.sealing_key}`,
-      `signing key ${binding.keys.signing_key}`,
+      `fingerprint ${print}, the same as pond workers shows`,
     ])
     if (!out.json && io.stdout.isTty) await out.note('take jobs with: swarm run')
     return 0

@@ -16,7 +16,7 @@ function check(t: Tap, typed: readonly Typed[], expected: readonly (readonly [st
   }
 }
 
-type Tap = typeof t
+type Tap = Pick<typeof t, 'equal' | 'match'>
 
 t.test('README.md', async (t) => {
   const port = await freePort()

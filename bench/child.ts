@@ -1,0 +1,101 @@
+// The processes of a bench: started, heard and stopped. Each side of a measurement runs in its own.
+import { type ChildProcess, fork } from 'node:child_process'
+import { mkdtempSync, readFileSync } from 'node:fs'
+import { rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+/** What a child tells: `type` and its facts. */
+export type Told = Readonly<Record<string, unknown>> & { readonly type: string }
+
+export interface Child {
+  readonly pid: number
+  say(message: object): void
+  /** The next message of this type, heard already or to come; rejects when the child ends without it. */
+  hear<T extends object>(type: string): Promise<T & Told>
+  /** SIGTERM, then waits for the end. */
+  stop(): Promise<void>
+}
+
+export interface ChildOptions {
+  readonly argv?: readonly string[]
+  readonly env?: Readonly<Record<string, string>>
+}
+
+/** `npm run bench -- --profile DIR` keeps a CPU profile of every child there. */
+let profileFolder: string | undefined
+export function profileInto(folder: string): void {
+  profileFolder = folder
+}
+
+/** Starts a program of this repository, by its path from the root. What it prints as JSON lines counts as told. */
+export function startChild(file: string, { argv = [], env = {} }: ChildOptions = {}): Child {
+  const profile = profileFolder === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profileFolder}`]
+  const process_ = fork(fileURLToPath(new URL(`../${file}`, import.meta.url)), [...argv], {
+    execArgv: [...process.execArgv, ...profile],
+    env: { ...process.env, ...env },
+    stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
+  })
+  return watch(process_, file)
+}
+
+function watch(process_: ChildProcess, file: string): Child {
+  const told: Told[] = []
+  let wakes: (() => void)[] = []
+  let ended = false
+  const wake = () => {
+    for (const run of wakes.splice(0)) run()
+  }
+  process_.on('message', (message) => {
+    told.push(message as Told)
+    wake()
+  })
+  process_.stdout?.on('data', (bytes: Buffer) => {
+    for (const line of bytes.toString().split('\n'))
+      if (line.startsWith('{')) told.push({ ...JSON.parse(line), type: 'line' })
+    wake()
+  })
+  const exited = new Promise<void>((resolve) =>
+    process_.once('exit', () => {
+      ended = true
+      resolve()
+      wake()
+    }),
+  )
+  const turn = () =>
+    new Promise<void>((resolve) => {
+      wakes = [...wakes, resolve]
+    })
+  return {
+    pid: process_.pid ?? 0,
+    say: (message) => void process_.send(message),
+    async hear<T extends object>(type: string) {
+      for (;;) {
+        const index = told.findIndex((message) => message.type === type)
+        const [message] = index < 0 ? [] : told.splice(index, 1)
+        if (message) return message as T & Told
+        if (ended) throw new Error(`${file} ended before it told ${type}`)
+        await turn()
+      }
+    },
+    async stop() {
+      if (!ended) process_.kill('SIGTERM')
+      await exited
+    },
+  }
+}
+
+export function makeFolder(): string {
+  return mkdtempSync(join(tmpdir(), 'pond-bench-'))
+}
+
+export async function removeFolder(folder: string): Promise<void> {
+  await rm(folder, { recursive: true, force: true })
+}
+
+/** Resident memory in KB: `now`, or `peak` since the process began. */
+export function residentKb(pid: number, which: 'now' | 'peak'): number {
+  const status = readFileSync(`/proc/${pid}/status`, 'utf8')
+  return Number(new RegExp(`^Vm${which === 'now' ? 'RSS' : 'HWM'}:\\s+(\\d+)`, 'm').exec(status)?.[1])
+}

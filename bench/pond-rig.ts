@@ -1,0 +1,96 @@
+// Our side of each comparison: `pond serve` in its own process, and the swarm of swarm-process.ts in another.
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { createClient } from '../src/client/client.ts'
+import type { Client } from '../src/client/contract.ts'
+import { createNetwork } from '../src/client/network.ts'
+import type { JobSpec } from '../src/protocol/job.ts'
+import { systemClock } from '../src/system/clock.ts'
+import { silentLog } from '../src/system/log.ts'
+import { systemRandom } from '../src/system/random.ts'
+import { type Child, makeFolder, removeFolder, startChild } from './child.ts'
+
+export interface PondRig {
+  readonly url: string
+  readonly pid: number
+  /** Speaks with the admin token. */
+  readonly client: Client
+  readonly token: string
+  /** A pairing code for so many machines. */
+  makeCode(uses?: number): Promise<string>
+  /** With the folder kept another pond can go on in it. */
+  stop(): Promise<void>
+}
+
+/** In `folder`, which stays; without it in one of its own, which does not. */
+export async function startPond(folder?: string): Promise<PondRig> {
+  const data = folder ?? makeFolder()
+  const child = startChild('bin/pond.ts', { argv: ['serve', '--data', data, '--port', '0', '--json'] })
+  const { url } = await child.hear<{ url: string }>('line')
+  const token = readFileSync(join(data, 'admin-token'), 'utf8').trim()
+  const network = createNetwork({ clock: systemClock })
+  const client = connect(url, network.request, token)
+  return {
+    url,
+    pid: child.pid,
+    client,
+    token,
+    async makeCode(uses = 1) {
+      const made = await client.call('createPairingCode', { body: { project: 'default', uses } })
+      if (!made.ok) throw new Error(made.error.message)
+      return made.reply.code
+    },
+    async stop() {
+      await network.close()
+      await child.stop()
+      if (folder === undefined) await removeFolder(data)
+    },
+  }
+}
+
+export function connect(url: string, network: ReturnType<typeof createNetwork>['request'], token?: string): Client {
+  return createClient({
+    network,
+    clock: systemClock,
+    random: systemRandom,
+    log: silentLog,
+    baseUrl: url,
+    version: 'bench',
+    ...(token === undefined ? {} : { token }),
+  })
+}
+
+export interface SwarmOrder {
+  readonly slots: number
+  /** `noop` ends every job at once, without a process. */
+  readonly executor: 'noop' | 'process'
+}
+
+export interface SwarmRig {
+  readonly child: Child
+  stop(): Promise<void>
+}
+
+/** Pairs a new machine with the pond and runs its swarm. */
+export async function startSwarm(pond: PondRig, order: SwarmOrder): Promise<SwarmRig> {
+  const home = makeFolder()
+  const code = await pond.makeCode()
+  const child = startChild('bench/swarm-process.ts', {
+    argv: [JSON.stringify({ ...order, url: pond.url, code, home })],
+  })
+  await child.hear('ready')
+  return {
+    child,
+    async stop() {
+      await child.stop()
+      await removeFolder(home)
+    },
+  }
+}
+
+/** Submits one job or a batch, and answers the ids. */
+export async function submit(pond: PondRig, body: JobSpec | { jobs: JobSpec[] }): Promise<readonly string[]> {
+  const answer = await pond.client.call('submitJob', { body })
+  if (!answer.ok) throw new Error(answer.error.message)
+  return 'items' in answer.reply ? answer.reply.items.map((job) => job.id) : [answer.reply.id]
+}

@@ -1,0 +1,38 @@
+// `npm run bench [-- --only NAME] [--runs N] [--peers] [--profile DIR]`: one JSON line a figure on stdout, progress on stderr.
+import { parseArgs } from 'node:util'
+import { profileInto } from './child.ts'
+import { note } from './figure.ts'
+import { startLatency } from './start-latency.ts'
+import { noopThroughput, processThroughput } from './throughput.ts'
+
+export interface BenchOptions {
+  readonly runs: number
+  /** Also measure what is installed into bench/peers. */
+  readonly peers: boolean
+}
+
+const benches: Readonly<Record<string, (options: BenchOptions) => Promise<void>>> = {
+  'start-latency': startLatency,
+  'noop-throughput': noopThroughput,
+  'process-throughput': processThroughput,
+}
+
+const { values } = parseArgs({
+  options: {
+    only: { type: 'string', multiple: true },
+    runs: { type: 'string', default: '5' },
+    peers: { type: 'boolean', default: false },
+    profile: { type: 'string' },
+  },
+})
+const names = values.only ?? Object.keys(benches)
+const unknown = names.find((name) => !benches[name])
+if (unknown !== undefined) {
+  note(`there is no bench ${unknown}; there are ${Object.keys(benches).join(', ')}`)
+  process.exit(2)
+}
+if (values.profile !== undefined) profileInto(values.profile)
+for (const name of names) {
+  note(`${name}:`)
+  await benches[name]?.({ runs: Number(values.runs), peers: values.peers })
+}

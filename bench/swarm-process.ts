@@ -1,0 +1,97 @@
+// A swarm as `swarm run` puts it together, in its own process, with ears: it tells its parent when jobs start and when pond has taken their last word.
+import { loadavg } from 'node:os'
+import { createNetwork } from '../src/client/network.ts'
+import type { Executor } from '../src/executor/contract.ts'
+import { createProcessExecutor } from '../src/executor/process.ts'
+import { systemKeyPair } from '../src/orchestrator/key.ts'
+import { createSwarm, openHome, pair } from '../src/orchestrator/swarm.ts'
+import { systemClock } from '../src/system/clock.ts'
+import { systemDisk } from '../src/system/disk.ts'
+import { type Log, silentLog } from '../src/system/log.ts'
+import { systemRandom } from '../src/system/random.ts'
+import type { SwarmOrder } from './pond-rig.ts'
+import { connect } from './pond-rig.ts'
+import { createTally, now, tell } from './worker-report.ts'
+
+const order = JSON.parse(process.argv[2] ?? '') as SwarmOrder & { url: string; code: string; home: string }
+const network = createNetwork({ clock: systemClock })
+const home = await openHome(systemDisk, order.home)
+const binding = await pair(
+  { home, makeKeyPair: systemKeyPair, connect: () => connect(order.url, network.request) },
+  {
+    pond: order.url,
+    code: order.code.slice(order.code.lastIndexOf('#') + 1),
+    name: 'bench',
+    labels: {},
+    resources: { slots: order.slots, cpus: 2, memory_bytes: 2 ** 30 },
+  },
+)
+const tally = createTally()
+const log: Log = {
+  ...silentLog,
+  info(event) {
+    if (event === 'claim_done') tally.done()
+    if (event === 'ready') tell({ type: 'ready' })
+  },
+  warn: (event, fields) => process.stderr.write(`swarm: ${event} ${JSON.stringify(fields)}\n`),
+}
+
+const swarm = createSwarm({
+  client: connect(order.url, network.request, binding.token),
+  clock: systemClock,
+  random: systemRandom,
+  log,
+  disk: systemDisk,
+  executor:
+    order.executor === 'noop'
+      ? noopExecutor()
+      : observed(
+          await createProcessExecutor({
+            clock: systemClock,
+            log,
+            ...((order as any).rung && { rung: (order as any).rung }),
+          }),
+        ),
+  home,
+  binding,
+  host: { os: process.platform, arch: process.arch, version: 'bench', load: () => loadavg()[0] ?? 0 },
+  options: { slots: order.slots },
+})
+process.once('SIGTERM', () => swarm.cancelAll())
+await swarm.run()
+process.exit(0)
+
+/** Nothing runs: what is left is the price of the queue. */
+function noopExecutor(): Executor {
+  const usage = { cpu_ms: 0, max_rss_bytes: 0, wall_ms: 0, sampled: false }
+  const exited = Promise.resolve({ cause: 'exit', rc: 0, usage, eventsSkipped: 0 } as const)
+  return {
+    name: 'noop',
+    rung: 'process-group',
+    folderless: true,
+    start: async ({ claimId, jobId, attempt }) => ({
+      trace: { claimId, jobId, attempt, pid: 0, startTime: '', cgroups: [] },
+      exited,
+      terminate() {},
+      async kill() {},
+    }),
+    sweep: async () => 0,
+  }
+}
+
+/** The real executor. The moment that counts is the one when the process exists. */
+function observed(executor: Executor): Executor {
+  return {
+    ...executor,
+    async start(plan, watch) {
+      const got = now()
+      const output: typeof watch.output = (stream, bytes) => {
+        tally.wrote(plan.jobId, bytes)
+        return watch.output(stream, bytes)
+      }
+      const execution = await executor.start(plan, { ...watch, output })
+      tally.started(plan.jobId, got)
+      return execution
+    },
+  }
+}

@@ -1,0 +1,100 @@
+// Jobs per second: no-op jobs, which show the price of the queue, and /bin/true, which shows what is left of the machine's own rate of spawning.
+import { spawn } from 'node:child_process'
+import type { Child } from './child.ts'
+import { interleave, printFigure, type Sample } from './figure.ts'
+import { startLeastServer, startLeastWorker } from './least-rig.ts'
+import { measurePeer } from './peer.ts'
+import { type PondRig, type SwarmOrder, startPond, startSwarm, submit } from './pond-rig.ts'
+import type { BenchOptions } from './run.ts'
+
+const NOOP_SLOTS = [1, 8, 64]
+const PROCESS_SLOTS = 8
+const BATCH = 200
+const COMMAND = ['/bin/true'] as const
+
+/** From the first submit to the moment when the last word of the last job is durable and acknowledged; submitting is part of it. */
+async function drain(worker: Child, jobs: number, submitBatch: (count: number) => Promise<unknown>): Promise<Sample> {
+  worker.say({ expect: jobs })
+  const began = performance.now()
+  for (let sent = 0; sent < jobs; sent += BATCH) await submitBatch(Math.min(BATCH, jobs - sent))
+  const submitted = performance.now()
+  await worker.hear('done')
+  const ended = performance.now()
+  return {
+    value: (jobs / (ended - began)) * 1000,
+    extras: { jobs, submit_ms: submitted - began, all_ms: ended - began },
+  }
+}
+
+const times = <T>(count: number, value: T): T[] => Array.from({ length: count }, () => value)
+
+async function drainPond(pond: PondRig, order: SwarmOrder, jobs: number): Promise<Sample> {
+  const swarm = await startSwarm(pond, order)
+  try {
+    const job = { command: [...COMMAND] as [string], idempotent: true }
+    return await drain(swarm.child, jobs, (count) => submit(pond, { jobs: times(count, job) }))
+  } finally {
+    await swarm.stop()
+  }
+}
+
+async function drainLeast(order: SwarmOrder, jobs: number): Promise<Sample> {
+  const server = await startLeastServer()
+  const worker = await startLeastWorker(server, order)
+  try {
+    return await drain(worker, jobs, (count) => server.submit(times(count, COMMAND)))
+  } finally {
+    await worker.stop()
+    await server.stop()
+  }
+}
+
+export async function noopThroughput({ runs, peers }: BenchOptions): Promise<void> {
+  for (const slots of NOOP_SLOTS) {
+    const jobs = 500 + 100 * slots
+    const order = { slots, executor: 'noop' } as const
+    const pond = await startPond()
+    const samples = await interleave(runs, {
+      pond: () => drainPond(pond, order, jobs),
+      least: () => drainLeast(order, jobs),
+      ...(peers && { peer: () => measurePeer(order, jobs) }),
+    })
+    await pond.stop()
+    const figure = { bench: 'noop-throughput', unit: 'jobs/s', own: samples.pond, facts: { slots } }
+    printFigure({ ...figure, against: { name: 'least server', samples: samples.least } })
+    if (samples.peer) printFigure({ ...figure, against: { name: 'BullMQ, appendfsync always', samples: samples.peer } })
+  }
+}
+
+export async function processThroughput({ runs, peers }: BenchOptions): Promise<void> {
+  const jobs = 600
+  const order = { slots: PROCESS_SLOTS, executor: 'process' } as const
+  const pond = await startPond()
+  const samples = await interleave(runs, {
+    pond: () => drainPond(pond, order, jobs),
+    least: () => drainLeast(order, jobs),
+    bare: () => spawnBare(jobs),
+    ...(peers && { peer: () => measurePeer(order, jobs) }),
+  })
+  await pond.stop()
+  const figure = { bench: 'process-throughput', unit: 'jobs/s', own: samples.pond, facts: { slots: PROCESS_SLOTS } }
+  printFigure({ ...figure, against: { name: 'least server', samples: samples.least } })
+  printFigure({ ...figure, against: { name: 'bare spawn loop', samples: samples.bare } })
+  if (samples.peer) printFigure({ ...figure, against: { name: 'BullMQ, appendfsync always', samples: samples.peer } })
+}
+
+/** What this machine starts and ends at most with so many at a time. */
+export async function spawnBare(jobs: number): Promise<Sample> {
+  let left = jobs
+  const began = performance.now()
+  const slot = async () => {
+    while (left-- > 0) {
+      const child = spawn(COMMAND[0], [], { stdio: ['ignore', 'pipe', 'pipe'] })
+      child.stdout.resume()
+      child.stderr.resume()
+      await new Promise((resolve) => child.once('close', resolve))
+    }
+  }
+  await Promise.all(times(PROCESS_SLOTS, undefined).map(slot))
+  return { value: (jobs / (performance.now() - began)) * 1000 }
+}

@@ -1,0 +1,71 @@
+// The flags of `pond serve`, and its place in the tree. What it does is the server's, which src never knows.
+import type { Command } from 'commander'
+import { asCount, asList, flag } from './flag.ts'
+import type { Io } from './io.ts'
+import type { Act } from './main.ts'
+
+export interface ServeFlags {
+  readonly data?: string
+  readonly host: string
+  readonly port: number
+  readonly tlsCert?: string
+  readonly tlsKey?: string
+  readonly behindProxy?: string
+  readonly corsOrigin?: string[]
+  readonly metricsPort?: number
+  /** Bytes. */
+  readonly reserve: number
+  readonly json: boolean
+}
+
+export type Serve = (flags: ServeFlags, io: Io) => Promise<number>
+
+const PORT = 7460
+
+export function addServe(program: Command, act: Act, serve: Serve | undefined): void {
+  const command = program
+    .command('serve')
+    .description('run a pond')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  $ pond serve\n  $ pond serve --data /srv/pond --host 0.0.0.0 --tls-cert c.pem --tls-key k.pem',
+    )
+  flag(command, '--data <dir>', { says: 'where everything is kept', variable: 'POND_DATA' })
+  flag(command, '--host <host>', { says: 'address to listen on', variable: 'POND_HOST', initial: '127.0.0.1' })
+  flag(command, '--port <port>', {
+    says: 'port to listen on, 0 for a free one',
+    variable: 'POND_PORT',
+    parse: asCount(0, 65_535),
+    initial: PORT,
+  })
+  flag(command, '--tls-cert <file>', { says: 'certificate chain in PEM', variable: 'POND_TLS_CERT' })
+  flag(command, '--tls-key <file>', { says: 'private key in PEM', variable: 'POND_TLS_KEY' })
+  flag(command, '--behind-proxy <cidr>', {
+    says: 'trust the forwarded headers of this network',
+    variable: 'POND_BEHIND_PROXY',
+  })
+  flag(command, '--cors-origin <origin>', {
+    says: 'let pages of this origin call, repeatable',
+    variable: 'POND_CORS_ORIGIN',
+    parse: asList,
+  })
+  flag(command, '--metrics-port <port>', {
+    says: 'serve /metrics on this port of the loopback',
+    variable: 'POND_METRICS_PORT',
+    parse: asCount(0, 65_535),
+  })
+  flag(command, '--reserve <size>', {
+    says: 'disk that new jobs and output leave free',
+    variable: 'POND_RESERVE',
+    parse: asSize,
+    initial: RESERVE_BYTES,
+    initialSays: '256M',
+  })
+  flag(command, '--json', { says: 'say where it listens as JSON on stdout', variable: 'POND_JSON', initial: false })
+  command.action(() =>
+    act(async (io) => {
+      if (!serve) throw new Error('this program was made without a server')
+      return serve(command.opts<ServeFlags>(), io)
+    }),
+  )
+}

@@ -1,0 +1,172 @@
+// The operator's verbs against a scripted pond: what they send, what they print.
+import t from 'tap'
+import type { RouteName } from '../../../src/protocol/route.ts'
+import { createFakeIo, type FakeIo, pond } from '../../harness/fake-io.ts'
+import { FAKE_URL, fakeId } from '../../harness/fake-pond.ts'
+
+const binding = {
+  id: fakeId('bnd', 1),
+  name: 'lab',
+  project: 'web',
+  state: 'active',
+  online: true,
+  workers: 1,
+  claims: 2,
+  created_at: 0,
+}
+const key = { id: fakeId('key', 1), kind: 'project', name: 'ci', project: 'web', scopes: ['read'], created_at: 0 }
+const code = {
+  id: fakeId('cod', 1),
+  project: 'web',
+  uses_left: 1,
+  tries_left: 5,
+  labels: { room: '7' },
+  ephemeral: false,
+  created_at: 0,
+  expires_at: Date.UTC(2026, 0, 1, 0, 10),
+}
+const project = { id: fakeId('prj', 1), name: 'web', created_at: 0 }
+const worker = {
+  id: fakeId('wrk', 1),
+  name: 'lab',
+  binding_id: binding.id,
+  project: 'web',
+  state: 'quarantined',
+  sealing_key: 'a',
+  signing_key: 'b',
+  fingerprint: 'ab-cd',
+  labels: {},
+  slots: 4,
+  inflight: 0,
+}
+
+interface Row {
+  readonly words: readonly string[]
+  readonly route: RouteName
+  readonly reply: unknown
+  readonly out: string | RegExp
+  readonly sent?: object
+}
+
+const rows: readonly Row[] = [
+  {
+    words: ['project', 'create', 'web'],
+    route: 'createProject',
+    reply: project,
+    out: `${project.id}\n`,
+    sent: { name: 'web' },
+  },
+  {
+    words: ['project', 'ls'],
+    route: 'listProjects',
+    reply: { items: [project] },
+    out: /^web\tprj_.*\t1970-01-01T00:00:00Z\n$/,
+  },
+  {
+    words: [
+      'key',
+      'create',
+      '--project',
+      'web',
+      '--name',
+      'ci',
+      '--scope',
+      'read',
+      '--scope',
+      'submit',
+      '--expires',
+      '90d',
+    ],
+    route: 'createKey',
+    reply: { ...key, token: 'pond_key_secret' },
+    out: 'pond_key_secret\n',
+    sent: { project: 'web', name: 'ci', scopes: ['read', 'submit'], expires_ms: 90 * 86_400_000 },
+  },
+  {
+    words: ['key', 'create', '--admin'],
+    route: 'createKey',
+    reply: { ...key, token: 'x' },
+    out: 'x\n',
+    sent: { kind: 'admin' },
+  },
+  { words: ['key', 'revoke', key.id], route: 'revokeKey', reply: key, out: `${key.id} revoked\n` },
+  {
+    words: ['pairing', 'create', '--uses', '2', '--expires', '1h', '--label', 'room=7', '--ephemeral'],
+    route: 'createPairingCode',
+    reply: { ...code, code: 'A.B.C' },
+    out: `swarm pair ${FAKE_URL}#A.B.C\n`,
+    sent: { uses: 2, expires_ms: 3_600_000, labels: { room: '7' }, ephemeral: true },
+  },
+  {
+    words: ['pairing', 'ls'],
+    route: 'listPairingCodes',
+    reply: { items: [code] },
+    out: /^cod_.*\tweb\t1\t5\t(9 min \d+ s|10 min)\troom=7\n$/,
+  },
+  { words: ['pairing', 'revoke', code.id], route: 'revokePairingCode', reply: {}, out: `${code.id} taken back\n` },
+  {
+    words: ['binding', 'ls'],
+    route: 'listBindings',
+    reply: { items: [binding] },
+    out: `${binding.id}\tlab\tweb\tonline\t2\tnever\n`,
+  },
+  {
+    words: ['binding', 'show', binding.id],
+    route: 'getBinding',
+    reply: binding,
+    out: /state: +online\nworkers: +1\nclaims: +2\n/,
+  },
+  {
+    words: ['binding', 'revoke', binding.id],
+    route: 'revokeBinding',
+    reply: binding,
+    out: `${binding.id} (lab) revoked\n`,
+  },
+  {
+    words: ['worker', 'ls'],
+    route: 'listAllWorkers',
+    reply: { items: [worker] },
+    out: /^wrk_\S+\tweb\tlab\tquarantined\t0\/4\t/,
+  },
+  {
+    words: ['audit', 'ls', '--limit', '5'],
+    route: 'listAudit',
+    reply: { items: [{ id: 'a', at: 0, by: 'admin', action: 'key.create', target: 'key_1' }], next: null },
+    out: '1970-01-01T00:00:00Z\tadmin\tkey.create\tkey_1\t\n',
+  },
+]
+
+function answering(route: RouteName, reply: unknown): FakeIo {
+  const io = createFakeIo()
+  io.pond.answers[route] = reply
+  return io
+}
+
+for (const { words, route, reply, out, sent } of rows) {
+  t.test(`pond ${words.join(' ')}`, async (t) => {
+    const io = answering(route, reply)
+    t.equal(await pond(io, ...words), 0)
+    t.match(io.printed().out, out)
+    if (sent) t.same(io.pond.calls[0]?.body, sent)
+    const json = answering(route, reply)
+    t.equal(await pond(json, ...words, '--json'), 0)
+    t.doesNotThrow(() => JSON.parse(json.printed().out))
+    t.equal(json.printed().err, '')
+  })
+}
+
+t.test('a code of a loopback pond says that another machine needs another URL', async (t) => {
+  const io = answering('createPairingCode', { ...code, code: 'A.B.C' })
+  t.equal(await pond(io, 'pairing', 'create'), 0)
+  t.match(io.printed().err, /this host only/)
+})
+
+t.test('a binding is found by its name, and only when there is one', async (t) => {
+  const io = answering('listBindings', { items: [binding, { ...binding, id: fakeId('bnd', 2), name: 'two' }] })
+  io.pond.answers.revokeBinding = binding
+  t.equal(await pond(io, 'binding', 'revoke', 'lab'), 0)
+  t.equal(io.pond.calls.at(-1)?.params.id, binding.id)
+  t.equal(await pond(io, 'binding', 'revoke', 'bnd_01kaab'), 2)
+  t.match(io.printed().err, '2 bindings are called bnd_01kaab')
+  t.equal(await pond(io, 'binding', 'revoke', 'none'), 2)
+})

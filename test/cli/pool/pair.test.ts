@@ -1,0 +1,219 @@
+// The pool's verbs: pair and unpair, doctor, run with its ends, and the orders over control.sock.
+import { createHash } from 'node:crypto'
+import { chmodSync, mkdtempSync, readFileSync, statSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import { checkSkew } from '../../../src/cli/pool/doctor.ts'
+import { splitCode } from '../../../src/cli/pool/pair.ts'
+import { serveControl } from '../../../src/orchestrator/control.ts'
+import { openHome } from '../../../src/orchestrator/home.ts'
+import type { SwarmStatus } from '../../../src/orchestrator/swarm.ts'
+import { systemDisk } from '../../../src/system/disk.ts'
+import { createFakeIo, drive, type FakeIo, startSwarm, swarm, waitFor } from '../../harness/fake-io.ts'
+import { FAKE_URL, fakeId } from '../../harness/fake-pond.ts'
+import { errorReply, jsonReply } from '../../harness/http-reply.ts'
+
+const POND_KEY = Buffer.alloc(32, 9).toString('base64url')
+const LIMITS = { chunk_bytes: 262_144, poll_hold_ms: 50_000, words_per_call: 256 }
+const BINDING = fakeId('bnd', 1)
+
+const pairReply = {
+  binding_id: BINDING,
+  worker_id: fakeId('wrk', 1),
+  token: 'pond_bind_secret',
+  protocol: 1,
+  pond_key: POND_KEY,
+  project: 'default',
+  limits: LIMITS,
+}
+
+function codeOf(key = POND_KEY): string {
+  const hash = createHash('sha256').update(Buffer.from(key, 'base64url')).digest().subarray(0, 16)
+  return [fakeId('cod', 1).slice(4), Buffer.alloc(16, 1).toString('base64url'), hash.toString('base64url')].join('.')
+}
+
+/** A machine whose folder is short enough for a socket in it. */
+function machine(): FakeIo {
+  const io = createFakeIo()
+  io.env.SWARM_HOME = mkdtempSync(join(tmpdir(), 'swarm-'))
+  io.pond.intercept = ({ name }) => (name === 'pair' ? jsonReply(pairReply) : undefined)
+  return io
+}
+
+async function paired(t: Test): Promise<FakeIo> {
+  const io = machine()
+  t.equal(await swarm(io, 'pair', `${FAKE_URL}#${codeOf()}`, '--name', 'lab', '--slots', '3'), 0)
+  io.writes.length = 0
+  return io
+}
+
+const homeOf = (io: FakeIo) => io.env.SWARM_HOME ?? ''
+
+t.test('pair keeps a binding in private files and prints no secret', async (t) => {
+  const io = machine()
+  t.equal(await swarm(io, 'pair', `${FAKE_URL}#${codeOf()}`, '--label', 'room=7', '--slots', '3', '--name', 'lab'), 0)
+  t.match(io.printed().out, /paired with http:\/\/pond.localhost:7460 as lab \(project default, bnd_/)
+  t.match(io.printed().out, /fingerprint \S{4}-/)
+  t.notMatch(io.printed().out, 'pond_bind_')
+  t.match(JSON.parse(readFileSync(join(homeOf(io), 'binding.json'), 'utf8')), {
+    pond: FAKE_URL,
+    token: 'pond_bind_secret',
+  })
+  for (const file of ['binding.json', 'keys.json']) t.equal(statSync(join(homeOf(io), file)).mode & 0o777, 0o600)
+  t.match(io.pond.calls[0]?.body, { name: 'lab', worker: { labels: { room: '7' }, resources: { slots: 3 } } })
+  t.equal(await swarm(io, 'pair', `${FAKE_URL}#${codeOf()}`), 1, 'a home has one binding')
+})
+
+t.test('a pond that is not the one of the code is refused, and nothing is kept', async (t) => {
+  const io = machine()
+  const other = Buffer.alloc(32, 8).toString('base64url')
+  t.equal(await swarm(io, 'pair', `${FAKE_URL}#${codeOf(other)}`), 1)
+  t.match(io.printed().err, /its key does not match/)
+  t.equal(await swarm(io, 'run'), 1)
+  t.match(io.printed().err, /is not paired/)
+})
+
+t.test('a code comes from an argument, with a URL beside it, or from stdin', async (t) => {
+  t.same(splitCode('https://p#a.b.c', undefined), { pond: 'https://p', code: 'a.b.c' })
+  t.same(splitCode('a.b.c', 'https://p'), { pond: 'https://p', code: 'a.b.c' })
+  t.throws(() => splitCode('a.b.c', undefined), /does not say which pond/)
+  t.throws(() => splitCode('https://p#a', 'https://q'), /not for https/)
+  const io = machine()
+  io.input = `${FAKE_URL}#${codeOf()}\n`
+  t.equal(await swarm(io, 'pair', '-', '--json'), 0)
+  t.match(JSON.parse(io.printed().out), { binding_id: BINDING, token: undefined })
+})
+
+t.test('what keeps a machine from pairing has its exit code', async (t) => {
+  const io = machine()
+  t.equal(await swarm(io, 'pair', 'http://pond.example#x'), 2, 'in the clear')
+  t.equal(await swarm(io, 'pair', `${FAKE_URL}#short`), 1)
+  io.pond.intercept = () => errorReply('code_used', 'used')
+  t.equal(await swarm(io, 'pair', `${FAKE_URL}#${codeOf()}`), 1)
+  io.pond.intercept = () => errorReply('upgrade_required', 'old')
+  t.equal(await swarm(io, 'pair', `${FAKE_URL}#${codeOf()}`), 76)
+  io.network = () => Promise.reject(new Error('ENOTFOUND'))
+  t.equal(await swarm(io, 'pair', `${FAKE_URL}#${codeOf()}`), 75)
+})
+
+t.test('a person at a terminal is asked once', async (t) => {
+  const io = Object.assign(createFakeIo({ tty: true }), { answer: 'no' })
+  io.env.SWARM_HOME = mkdtempSync(join(tmpdir(), 'swarm-'))
+  io.pond.intercept = () => jsonReply(pairReply)
+  t.equal(await swarm(io, 'pair', `${FAKE_URL}#${codeOf()}`), 130)
+  t.equal(io.pond.calls.length, 0)
+  t.equal(await swarm(io, 'pair', '--yes', `${FAKE_URL}#${codeOf()}`), 0)
+})
+
+t.test('unpair tells pond and forgets; without pond only by force', async (t) => {
+  const io = await paired(t)
+  io.network = () => Promise.reject(new Error('ENOTFOUND'))
+  t.equal(await swarm(io, 'unpair'), 75)
+  t.equal(await swarm(io, 'unpair', '--force'), 0)
+  t.match(io.printed().err, `pond binding revoke ${BINDING}`)
+  t.equal(await swarm(io, 'unpair'), 1, 'nothing left')
+  const gone = await paired(t)
+  gone.pond.intercept = () => errorReply('unauthenticated', 'revoked')
+  t.equal(await swarm(gone, 'unpair'), 0, 'revoked already')
+})
+
+t.test('doctor', async (t) => {
+  const io = await paired(t)
+  const whoami = { binding_id: BINDING, name: 'lab', project: 'default', protocol: 1, pond_key: POND_KEY, workers: [] }
+  io.pond.intercept = ({ name }) => (name === 'orchWhoami' ? jsonReply(whoami) : undefined)
+  t.equal(await swarm(io, 'doctor'), 0)
+  t.match(
+    io.printed().out,
+    /home\tok\t.*\npairing\tok\t.*\npond\tok\t.*\nclock\tok\t.*\nswarm\twarn\t.*\nexecutor\t(ok|warn)\t.*\ndisk\t/,
+  )
+  chmodSync(join(homeOf(io), 'keys.json'), 0o644)
+  io.pond.intercept = () => jsonReply({ ...whoami, pond_key: Buffer.alloc(32).toString('base64url') })
+  io.writes.length = 0
+  t.equal(await swarm(io, 'doctor', '--json'), 1)
+  const checks = io
+    .printed()
+    .out.trim()
+    .split('\n')
+    .map((line) => JSON.parse(line))
+  t.match(checks[0], { check: 'home', level: 'fail', says: /keys.json/ })
+  t.match(checks[2], { check: 'pond', level: 'fail' })
+  t.equal(checkSkew(-4000).level, 'ok')
+  t.equal(checkSkew(60_000).level, 'warn')
+  t.equal(checkSkew(-400_000).level, 'fail')
+})
+
+for (const [code, exit] of [
+  ['unauthenticated', 77],
+  ['upgrade_required', 76],
+] as const) {
+  t.test(`run ends with ${exit} when pond says ${code}`, async (t) => {
+    const io = await paired(t)
+    io.pond.intercept = () => errorReply(code, 'no')
+    t.equal(await swarm(io, 'run'), exit)
+  })
+}
+
+t.test('a second run on one home is refused, SIGTERM drains the first', async (t) => {
+  const io = await paired(t)
+  const reply = { protocol: 1, intents: [], directives: [], limits: LIMITS }
+  io.pond.intercept = async ({ name, signal }) => {
+    if (name !== 'poll') return jsonReply({})
+    await new Promise<void>((resolve) => {
+      io.clock.after(1000, resolve)
+      signal?.addEventListener('abort', () => resolve())
+    })
+    return jsonReply(reply)
+  }
+  const first = startSwarm(io, 'run')
+  await waitFor(io, () => io.pond.calls.some(({ name }) => name === 'poll'))
+  t.equal(await swarm(io, 'run'), 1)
+  t.match(io.printed().err, /already runs/)
+  t.equal(await swarm(io, 'status'), 0)
+  t.match(io.printed().out, /slots: +0 of 3 in use/)
+  io.signal('SIGTERM')
+  t.equal(await drive(io, first.code), 0)
+  t.match(io.printed().err, /"event":"signal.drain"/)
+})
+
+const status: SwarmStatus = {
+  state: 'ready',
+  pond: FAKE_URL,
+  project: 'default',
+  name: 'lab',
+  binding_id: BINDING,
+  worker_id: 'wrk_1',
+  version: '1',
+  executor: 'process',
+  rung: 'cgroup-v2',
+  slots: 4,
+  free: 3,
+  healthy: false,
+  since_poll_ms: 3000,
+  skew_ms: -250,
+  claims: [{ claim_id: 'clm_1', job_id: 'job_1', state: 'running', started_at: 0 }],
+}
+
+t.test('status, drain, pause and resume go over control.sock', async (t) => {
+  const io = machine()
+  const home = await openHome(systemDisk, homeOf(io))
+  t.equal(await swarm(io, 'status'), 75, 'no swarm answers')
+  const heard: unknown[] = []
+  const control = await serveControl(home.controlPath, {
+    status: () => status,
+    healthy: () => true,
+    drain: (options) => void heard.push(options),
+    pause: () => void heard.push('pause'),
+    resume: () => void heard.push('resume'),
+  })
+  t.teardown(() => control.close())
+  t.equal(await swarm(io, 'status'), 0)
+  t.match(io.printed().out, /state: +ready, not healthy\n/)
+  t.match(io.printed().out, /clock: +pond is 250 ms behind\n {2}job_1 running, started/)
+  for (const words of [['drain', '--deadline', '30m'], ['drain'], ['pause'], ['resume']])
+    t.equal(await swarm(io, ...words), 0)
+  t.same(heard, [{ deadlineMs: 1_800_000 }, {}, 'pause', 'resume'])
+  io.writes.length = 0
+  t.equal(await swarm(io, 'status', '--json'), 0)
+  t.same(JSON.parse(io.printed().out), status)
+})

@@ -1,0 +1,253 @@
+// The client and its network against a real HTTP server that pond's route table judges: good replies, other people's replies, and none.
+import t, { type Test } from 'tap'
+import { createClient } from '../../src/client/client.ts'
+import { createNetwork } from '../../src/client/network.ts'
+import { silentLog } from '../../src/system/log.ts'
+import { errorBody } from '../harness/http-reply.ts'
+import { sendJson, sendText, startServer } from '../harness/http-server.ts'
+import { createVirtualClock } from '../harness/virtual-clock.ts'
+
+const JOB = 'job_01kaab00000000000000000000'
+const CLAIM = 'clm_01kaab00000000000000000000'
+const page = { items: [], next: null }
+
+async function setUp(
+  t: Test,
+  parts: { readonly token?: string; readonly project?: string; readonly base?: string } = {},
+) {
+  const clock = createVirtualClock()
+  const server = await startServer(t, parts.base)
+  const network = createNetwork({ clock })
+  t.teardown(() => network.close())
+  const random = { bytes: (count: number) => Buffer.alloc(count), number: () => 0.5 }
+  const world = { network: network.request, clock, random, log: silentLog, version: '1.2.3' }
+  const client = createClient({ ...world, ...parts, baseUrl: server.url })
+  return { clock, server, client }
+}
+
+t.test('a call carries what the route table says', async (t) => {
+  const { server, client } = await setUp(t, { token: 'pond_key_x', project: 'web', base: '/pond' })
+  server.script(sendJson({ committed: 3 }))
+  const answer = await client.call('sendChunk', {
+    params: { id: JOB },
+    query: { claim: CLAIM, stream: 'stdout', offset: 0, at: 5, order: 1 },
+    body: Buffer.from([0, 255, 10]),
+    claimToken: 'pond_claim_y',
+    idempotencyKey: 'k',
+  })
+  t.match(answer, { ok: true, status: 200, reply: { committed: 3 } })
+  const [heard] = server.heard
+  t.match(heard, { name: 'sendChunk', params: { id: JOB }, query: { offset: '0', order: '1' } })
+  t.same([...(heard?.body ?? [])], [0, 255, 10])
+  t.match(heard?.headers, {
+    authorization: 'Bearer pond_key_x',
+    'pond-project': 'web',
+    'x-claim-token': 'pond_claim_y',
+    'idempotency-key': 'k',
+    'content-type': 'application/octet-stream',
+    'user-agent': 'pond-swarm/1.2.3',
+  })
+})
+
+t.test('a reply of a later version is read, one that does not fit is not pond', async (t) => {
+  const { server, client } = await setUp(t)
+  server.script(
+    sendJson({ ...page, later: true }),
+    sendJson({ items: 5 }),
+    sendText('[1', 200, { 'content-type': 'application/json' }),
+  )
+  t.match(await client.call('listJobs'), { ok: true, reply: page })
+  t.match(await client.call('listJobs'), { ok: false, error: { code: 'undecodable', retry: 'later', status: 200 } })
+  t.match(await client.call('listJobs'), { ok: false, error: { code: 'undecodable', retry: 'later' } })
+})
+
+t.test("a refusal is an answer with pond's own words", async (t) => {
+  const { server, client } = await setUp(t)
+  server.script(sendJson(errorBody('chunk_gap', 'there is a gap', { committed: 7 }), 409))
+  t.match(await client.call('getJob', { params: { id: JOB } }), {
+    ok: false,
+    error: {
+      code: 'chunk_gap',
+      message: 'there is a gap',
+      details: { committed: 7 },
+      retry: 'now',
+      status: 409,
+      requestId: 'req_1',
+    },
+  })
+})
+
+t.test('a code of a later version is classed by its status', async (t) => {
+  const { server, client } = await setUp(t)
+  const body = { error: { code: 'brand_new', message: 'm' } }
+  for (const [status, retry] of [
+    [409, 'never'],
+    [422, 'never'],
+    [429, 'later'],
+    [503, 'later'],
+  ] as const) {
+    server.script(sendJson(body, status))
+    t.match(await client.call('listJobs'), { error: { code: 'brand_new', retry, status } })
+  }
+})
+
+t.test('a page of something else is undecodable, whatever its status', async (t) => {
+  const { server, client } = await setUp(t)
+  for (const status of [200, 201, 401, 404, 410, 502]) {
+    server.script(sendText('<html>Sign in to the hotel</html>', status))
+    t.match(await client.call('listJobs'), { ok: false, error: { code: 'undecodable', retry: 'later', status } })
+  }
+})
+
+t.test('a redirect is not followed, and its target is named', async (t) => {
+  const { server, client } = await setUp(t, { token: 'pond_key_x' })
+  const other = await startServer(t)
+  server.script(sendText('', 302, { location: `${other.url}/v1/jobs` }))
+  const answer = await client.call('listJobs')
+  t.match(answer, {
+    ok: false,
+    error: { code: 'undecodable', retry: 'never', details: { location: `${other.url}/v1/jobs` } },
+  })
+  t.equal(other.heard.length, 0)
+})
+
+t.test('no reply, a reset and a body that breaks off are unreachable', async (t) => {
+  const { server, client } = await setUp(t)
+  server.script((response) => response.destroy())
+  t.match(await client.call('listJobs'), { ok: false, error: { code: 'unreachable', retry: 'later' } })
+  server.script((response) => {
+    response.writeHead(200, { 'content-length': '100' }).write('{"items"')
+    setImmediate(() => response.destroy())
+  })
+  t.match(await client.call('listJobs'), { ok: false, error: { code: 'unreachable', status: 200 } })
+})
+
+t.test('the deadline covers the head and the body, and a held call gets its wait on top', async (t) => {
+  const { clock, server, client } = await setUp(t)
+  server.script(() => {})
+  const silent = client.call('listJobs')
+  await server.count(1)
+  await clock.advance(30_000)
+  t.match(await silent, { error: { code: 'unreachable', message: /no complete reply within 30000 ms/ } })
+
+  const begun = new Promise<void>((resolve) => {
+    server.script((response) => {
+      response.writeHead(200).write('{', () => resolve())
+    })
+  })
+  const slow = client.call('getJob', { params: { id: JOB }, query: { wait_ms: 50_000 } })
+  await begun
+  await clock.advance(64_999)
+  t.equal(await Promise.race([slow.then(() => 'done'), Promise.resolve('waiting')]), 'waiting')
+  await clock.advance(1)
+  t.match(await slow, { error: { code: 'unreachable', message: /within 65000 ms/ } })
+})
+
+t.test('a poll is held as long as its body says', async (t) => {
+  const { clock, server, client } = await setUp(t)
+  server.script(() => {})
+  const body = {
+    protocol: 1,
+    session: 's'.repeat(8),
+    seq: 1,
+    claim_key: 'c'.repeat(8),
+    wait_ms: 20_000,
+    workers: [],
+    have: [],
+  }
+  const poll = client.call('poll', { body })
+  await server.count(1)
+  await clock.advance(35_000)
+  t.match(await poll, { error: { message: /within 35000 ms/ } })
+})
+
+t.test('an aborted call is an answer too', async (t) => {
+  const { server, client } = await setUp(t)
+  const controller = new AbortController()
+  server.script(() => {})
+  const call = client.persist('listJobs', { signal: controller.signal })
+  await server.count(1)
+  controller.abort()
+  t.match(await call, { ok: false, error: { code: 'unreachable' } })
+  t.match(await client.call('listJobs', { signal: controller.signal }), { ok: false, error: { code: 'unreachable' } })
+})
+
+t.test('persist waits with jitter, obeys Retry-After and stops at a refusal', async (t) => {
+  const { clock, server, client } = await setUp(t)
+  server.script(
+    sendText('<html>502</html>', 502),
+    sendJson(errorBody('too_many_requests', 'slow down'), 429, { 'retry-after': '7' }),
+    sendJson(errorBody('shutting_down', 'stopping'), 503),
+    sendJson(errorBody('forbidden', 'no'), 403),
+  )
+  const waits: number[] = []
+  const answer = client.persist('listJobs', {}, (_, waitMs) => waits.push(waitMs))
+  for (const count of [1, 2, 3]) {
+    await server.count(count)
+    while (waits.length < count) await clock.settle()
+    await clock.advance(waits[count - 1] ?? 0)
+  }
+  t.match(await answer, { ok: false, error: { code: 'forbidden' } })
+  t.same(waits, [500, 8000, 2000], 'half of 1, 2 and 4 s, the second on top of 7 s')
+  t.equal(server.heard.length, 4)
+})
+
+t.test('a stream is open as soon as its head is there, and has no deadline after it', async (t) => {
+  const { clock, server, client } = await setUp(t)
+  let finish = () => {}
+  server.script((response) => {
+    response.writeHead(200, { 'pond-end': 'open' }).write('one')
+    finish = () => response.end('two')
+  })
+  const answer = await client.open('readStream', { params: { id: JOB, name: 'stdout' }, query: { follow: '1' } })
+  if (!answer.ok) throw new Error(answer.error.message)
+  t.equal(answer.headers['pond-end'], 'open')
+  await clock.advance(600_000)
+  finish()
+  const parts: Buffer[] = []
+  for await (const part of answer.body) parts.push(Buffer.from(part))
+  t.equal(Buffer.concat(parts).toString(), 'onetwo')
+  t.equal(clock.pending(), 0, 'no timer is left behind')
+})
+
+t.test('a stream without a head, and one that is refused', async (t) => {
+  const { clock, server, client } = await setUp(t)
+  server.script(() => {})
+  const silent = client.open('readStream', { params: { id: JOB, name: 'stdout' }, query: { wait_ms: 1000 } })
+  await server.count(1)
+  await clock.advance(16_000)
+  t.match(await silent, { ok: false, error: { code: 'unreachable', message: /no reply within 16000 ms/ } })
+  server.script(sendJson(errorBody('not_found', 'no attempt', { reason: 'no_attempt' }), 404))
+  const refused = await client.open('readStream', { params: { id: JOB, name: 'stdout' } })
+  t.match(refused, { ok: false, error: { code: 'not_found', details: { reason: 'no_attempt' } } })
+})
+
+t.test("the skew comes from pond's own replies only", async (t) => {
+  const { clock, server, client } = await setUp(t)
+  const date = (aheadMs: number) => ({ date: new Date(clock.now() + aheadMs).toUTCString() })
+  server.script(
+    sendText('<html>', 200, date(900_000)),
+    sendJson(page, 200, date(60_000)),
+    sendJson(errorBody('stale', 'x'), 410, date(-60_000)),
+  )
+  await client.call('listJobs')
+  t.equal(client.skewMs(), 0)
+  await client.call('listJobs')
+  t.equal(Math.round(client.skewMs() / 1000), 61)
+  await client.call('listJobs')
+  t.equal(Math.round(client.skewMs() / 1000), -59)
+})
+
+t.test('what only a programmer can get wrong is an assertion', async (t) => {
+  const { client } = await setUp(t)
+  await t.rejects(client.call('getJob'), /needs id/)
+  const parts = {
+    clock: createVirtualClock(),
+    random: { bytes: Buffer.alloc, number: () => 0 },
+    log: silentLog,
+    version: '1',
+  }
+  const network = () => Promise.reject(new Error('unused'))
+  t.throws(() => createClient({ ...parts, network, baseUrl: 'http://pond.example' }), /in the clear/)
+  t.doesNotThrow(() => createClient({ ...parts, network, baseUrl: 'http://pond.example', insecureHttp: true }))
+})

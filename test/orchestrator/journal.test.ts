@@ -1,0 +1,130 @@
+// The journal: what a restarted swarm reads, after kill -9, after a power cut, and after lines that broke.
+import t from 'tap'
+import { openJournal } from '../../src/orchestrator/journal.ts'
+import type { Entry } from '../../src/orchestrator/journal-entry.ts'
+import type { ClaimId, JobId } from '../../src/protocol/id.ts'
+import { silentLog } from '../../src/system/log.ts'
+import { createMemoryDisk } from '../harness/memory-disk.ts'
+import { createVirtualClock } from '../harness/virtual-clock.ts'
+
+const claimId = (number: number) => `clm_${String(number).padStart(26, '0')}` as ClaimId
+const jobId = (number: number) => `job_${String(number).padStart(26, '0')}` as JobId
+
+const claimLine = (number: number): Entry => ({
+  step: 'claim',
+  claim_id: claimId(number),
+  job_id: jobId(number),
+  claim_token: 'pond_claim_x',
+  attempt: 1,
+  stream_bytes: 100,
+})
+const trace = { claimId: claimId(1), jobId: jobId(1), attempt: 1, pid: 7, startTime: 'b 8', cgroups: ['/c'] }
+const ending = { cause: 'exit' as const, rc: 0, ended_at: 9 }
+const word = { state: 'final' as const, claim_id: claimId(1), job_id: jobId(1), claim_token: 'pond_claim_x', ...ending }
+
+async function setUp() {
+  const clock = createVirtualClock()
+  const disk = createMemoryDisk()
+  await disk.makeFolder('/h')
+  const open = () => openJournal({ disk, clock, log: silentLog, path: '/h/journal' })
+  return { clock, disk, open }
+}
+
+t.test('each step is read again after kill -9', async (t) => {
+  const steps: [Entry, object | undefined][] = [
+    [claimLine(1), { claim: { claim_id: claimId(1), attempt: 1 } }],
+    [{ step: 'started', claim_id: claimId(1), trace, at: 5 }, { started: { trace, at: 5 } }],
+    [
+      { step: 'ended', claim_id: claimId(1), ending, produced: { stdout: 3 } },
+      { ended: { ending, produced: { stdout: 3 } } },
+    ],
+    [{ step: 'final', claim_id: claimId(1), word }, { final: word }],
+    [{ step: 'gone', claim_id: claimId(1) }, undefined],
+  ]
+  for (const [index, [, seen]] of steps.entries()) {
+    const { open } = await setUp()
+    const journal = await open()
+    for (const [entry] of steps.slice(0, index + 1)) t.ok(await journal.write(entry))
+    t.match((await open()).left, seen ? [seen] : [])
+    t.match((await open()).left, seen ? [seen] : [], 'and again from the log that the restart wrote')
+  }
+})
+
+t.test('a durable line survives a power cut; any other does a second later', async (t) => {
+  const { clock, disk, open } = await setUp()
+  const journal = await open()
+  t.ok(await journal.write(claimLine(1), true))
+  await journal.write(claimLine(2))
+  disk.powerCut()
+  t.same(
+    (await open()).left.map((left) => left.claim.claim_id),
+    [claimId(1)],
+  )
+  const again = await open()
+  await again.write(claimLine(3))
+  await clock.advance(1000)
+  disk.powerCut()
+  t.same(
+    (await open()).left.map((left) => left.claim.claim_id),
+    [claimId(1), claimId(3)],
+  )
+})
+
+t.test('lines of one tick are one append, and one sync serves all that wait for it', async (t) => {
+  const { disk, open } = await setUp()
+  const journal = await open()
+  const before = { ...disk.counts }
+  await Promise.all([1, 2, 3, 4].map((number) => journal.write(claimLine(number), true)))
+  t.equal(disk.counts.append - before.append, 1)
+  t.equal(disk.counts.sync - before.sync, 1)
+})
+
+t.test('a line that broke off swallows no other', async (t) => {
+  const { disk, open } = await setUp()
+  const journal = await open()
+  await journal.write(claimLine(1))
+  disk.roomBytes = 20
+  t.notOk(await journal.write(claimLine(2)), 'told, not thrown')
+  disk.roomBytes = 1e9
+  t.ok(await journal.write(claimLine(3)))
+  t.same(
+    (await open()).left.map((left) => left.claim.claim_id),
+    [claimId(1), claimId(3)],
+  )
+})
+
+t.test('a failed sync is told to the one who waits', async (t) => {
+  const { disk, open } = await setUp()
+  const journal = await open()
+  disk.fault = (operation) => (operation === 'sync' ? new Error('EIO') : undefined)
+  t.notOk(await journal.write(claimLine(1), true))
+  disk.fault = () => undefined
+  t.ok(await journal.write(claimLine(2), true))
+})
+
+t.test('damaged lines and lines of another version are passed over', async (t) => {
+  const { disk, open } = await setUp()
+  await disk.replace('/h/journal', `\0\0{"step":\n{"step":"later"}\n${JSON.stringify(claimLine(4))}\n{"step":"go`)
+  t.same(
+    (await open()).left.map((left) => left.claim.claim_id),
+    [claimId(4)],
+  )
+})
+
+t.test('claims that are gone do not make the log grow without end', async (t) => {
+  const { disk, open } = await setUp()
+  const journal = await open()
+  await journal.write(claimLine(0))
+  for (let number = 1; number < 40_000; number++) {
+    void journal.write(claimLine(number))
+    const gone = journal.write({ step: 'gone', claim_id: claimId(number) })
+    if (number % 500 === 0) await gone
+  }
+  await journal.write(claimLine(40_000))
+  await journal.close()
+  t.ok(((await disk.read('/h/journal'))?.length ?? 0) < 5 * 1024 * 1024)
+  t.same(
+    (await open()).left.map((left) => left.claim.claim_id),
+    [claimId(0), claimId(40_000)],
+  )
+})

@@ -1,0 +1,184 @@
+// The poll loop: heartbeat, lost replies, a second session, and facts that change while a poll is held.
+import t from 'tap'
+import { refusal } from '../harness/fake-pond-client.ts'
+import { createSwarmRig } from '../harness/swarm-rig.ts'
+
+t.test('an idle poll is held 50 s, one that holds claims 20 s, and each follows the one before', async (t) => {
+  const { clock, pond, start } = await createSwarmRig()
+  await start()
+  await clock.advance(100_000)
+  t.same(
+    pond.polls.map((poll) => [poll.seq, poll.wait_ms]),
+    [1, 2, 3].map((seq) => [seq, 50_000]),
+  )
+  t.equal(new Set(pond.polls.map((poll) => poll.session)).size, 1)
+  const { claim_id } = pond.give()
+  await clock.advance(40_000)
+  t.match(pond.polls.at(-1), { wait_ms: 20_000, have: [{ claim_id, state: 'running' }] })
+})
+
+t.test('lost intents reply: the same claim key gets them again, and each runs once', async (t) => {
+  const { clock, pond, executor, start } = await createSwarmRig()
+  pond.fault = (name) => (name === 'poll' && pond.polls.length < 2 ? 'lost' : undefined)
+  pond.give()
+  pond.give()
+  await start()
+  await clock.advance(200_000)
+  t.equal(executor.processes.length, 2)
+  const keys = pond.polls.map((poll) => poll.claim_key)
+  t.equal(keys[0], keys[1], 'the key of a lost reply is used again')
+  t.not(keys.at(-1), keys[0], 'and never after its intents arrived')
+})
+
+t.test('a reply that comes late repeats intents whose job is long over: it does not run again', async (t) => {
+  const { clock, pond, executor, start } = await createSwarmRig()
+  executor.onStart = (process) => process.exit()
+  let arrive = () => {}
+  const late = new Promise<void>((resolve) => {
+    arrive = resolve
+  })
+  pond.deliver = (_, call) => ((call.body as unknown as { seq?: number }).seq === 1 ? late : undefined)
+  const { swarm } = await start()
+  const { claim_id } = pond.give({ idempotent: true })
+  await clock.settle()
+  t.equal(executor.processes.length, 0, 'the first reply is on its way')
+  swarm.resume()
+  await clock.advance(100)
+  t.ok(pond.finalOf(claim_id), 'the second brought it too, and it ran')
+  arrive()
+  await clock.advance(1000)
+  t.equal(executor.processes.length, 1)
+})
+
+t.test('a slot that comes free is told at once by a newer poll beside the held one', async (t) => {
+  const { clock, pond, executor, start } = await createSwarmRig({ slots: 1 })
+  await start()
+  pond.give()
+  await clock.settle()
+  const held = pond.polls.length
+  t.match(pond.polls.at(-1), { workers: [{ free: { slots: 0 } }], have: [{}] })
+  executor.processes[0]?.exit()
+  await clock.settle()
+  t.match(pond.polls.at(-1), { workers: [{ free: { slots: 1 } }], have: [] })
+  t.ok(pond.polls.length > held)
+  const { claim_id } = pond.give()
+  await clock.settle()
+  t.equal(executor.processes[1]?.plan.claimId, claim_id)
+})
+
+t.test('never more than two polls are under way, however fast jobs come and go', async (t) => {
+  const { clock, pond, executor, start } = await createSwarmRig({ slots: 8 })
+  let underWay = 0
+  let most = 0
+  pond.fault = (name) => {
+    if (name === 'poll') most = Math.max(most, ++underWay)
+    return undefined
+  }
+  pond.deliver = (name) => {
+    if (name === 'poll') underWay--
+  }
+  executor.onStart = (process) => process.exit()
+  await start()
+  for (let count = 0; count < 100; count++) pond.give({ idempotent: true })
+  await clock.advance(1000)
+  t.equal(executor.processes.length, 100)
+  t.equal(most, 2)
+  t.ok(pond.polls.length < 100)
+})
+
+t.test('pond away: tries again with jitter up to a minute, and Retry-After is obeyed', async (t) => {
+  const { clock, pond, executor, start } = await createSwarmRig()
+  pond.fault = (name) => (name === 'poll' ? refusal('unreachable') : undefined)
+  await start()
+  await clock.advance(3_600_000)
+  const tries = pond.calls.filter((name) => name === 'poll').length
+  t.ok(tries > 60 && tries < 300, `${tries} tries in an hour`)
+  pond.fault = (name) => (name === 'poll' ? { ...refusal('too_many_requests'), retryAfterMs: 600_000 } : undefined)
+  await clock.advance(61_000)
+  const before = pond.calls.filter((name) => name === 'poll').length
+  await clock.advance(500_000)
+  t.equal(pond.calls.filter((name) => name === 'poll').length, before)
+  pond.fault = () => undefined
+  pond.give()
+  await clock.advance(200_000)
+  t.equal(executor.processes.length, 1)
+})
+
+t.test('a second session: says so and keeps asking until the other is gone', async (t) => {
+  const { clock, pond, executor, lines, start } = await createSwarmRig()
+  pond.fault = (name) => (name === 'poll' ? refusal('session_conflict') : undefined)
+  const life = await start()
+  await clock.advance(60_000)
+  t.match(
+    lines.find((line) => line.event === 'poll_failed'),
+    { fields: { code: 'session_conflict' } },
+  )
+  t.notOk(life.end)
+  pond.fault = () => undefined
+  pond.give()
+  await clock.advance(120_000)
+  t.equal(executor.processes.length, 1)
+})
+
+t.test('revoked or outdated: swarm ends with the reason, and nothing of it goes on running', async (t) => {
+  for (const code of ['unauthenticated', 'upgrade_required'] as const) {
+    const { clock, pond, executor, start } = await createSwarmRig()
+    const life = await start()
+    pond.give()
+    await clock.settle()
+    pond.fault = () => refusal(code)
+    await clock.advance(60_000)
+    t.match(life.end, { reason: code, message: /refused/ })
+    t.same(executor.processes[0]?.signals, ['KILL'])
+  }
+})
+
+t.test('slow_down is obeyed, directives of a later version are passed over', async (t) => {
+  const { clock, pond, lines, start } = await createSwarmRig()
+  await start()
+  pond.direct({ type: 'slow_down', wait_ms: 30_000 })
+  pond.direct({ type: 'sing' })
+  await clock.settle()
+  const count = pond.polls.length
+  await clock.advance(29_000)
+  t.equal(pond.polls.length, count)
+  await clock.advance(2000)
+  t.ok(pond.polls.length > count)
+  t.match(
+    lines.find((line) => line.event === 'directive_ignored'),
+    { fields: { type: 'sing' } },
+  )
+})
+
+t.test('a directive that takes its time makes no storm of polls', async (t) => {
+  const { clock, pond, executor, start } = await createSwarmRig()
+  executor.onTerminate = () => {}
+  await start()
+  const { claim_id } = pond.give()
+  await clock.settle()
+  pond.direct({ type: 'cancel', claim_id })
+  // Pond repeats it until it is obeyed, so no poll is held.
+  const repeat = () => pond.direct({ type: 'cancel', claim_id })
+  pond.fault = (name) => {
+    if (name === 'poll') queueMicrotask(repeat)
+    return undefined
+  }
+  const before = pond.polls.length
+  await clock.advance(9_000)
+  const count = pond.polls.length - before
+  t.ok(count >= 9 && count <= 20, `${count} polls in 9 s`)
+})
+
+t.test('healthy while polls are answered, not after hold and grace without one', async (t) => {
+  const { clock, pond, start } = await createSwarmRig()
+  const { swarm } = await start()
+  t.notOk(swarm.healthy(), 'before the first answer')
+  await clock.advance(51_000)
+  t.ok(swarm.healthy())
+  pond.fault = () => refusal('unreachable')
+  await clock.advance(50_000)
+  t.ok(swarm.healthy())
+  await clock.advance(66_000)
+  t.notOk(swarm.healthy())
+  t.match(swarm.status(), { state: 'ready', healthy: false, slots: 2, free: 2 })
+})

@@ -1,0 +1,179 @@
+// kill -9 of swarm at each step of a claim: the next life kills what it finds, says what is true, and starts nothing again.
+import t from 'tap'
+import { refusal } from '../harness/fake-pond-client.ts'
+import { createSwarmRig } from '../harness/swarm-rig.ts'
+
+t.test(
+  'killed while a job runs: its tree is swept before the first poll, its output arrives, its end is worker_lost',
+  async (t) => {
+    const { clock, pond, executor, disk, lines, start } = await createSwarmRig()
+    const life = await start()
+    const { claim_id } = pond.give()
+    await clock.settle()
+    executor.processes[0]?.write('stdout', 'first ')
+    await clock.advance(250)
+    pond.fault = (name) => (name === 'sendChunk' ? refusal('unreachable') : undefined)
+    executor.processes[0]?.write('stdout', 'second')
+    await clock.advance(250)
+    life.die()
+    executor.left = 3
+    pond.fault = (name) => {
+      if (name === 'poll') t.same(executor.swept, [executor.processes[0]?.trace], 'swept before any poll')
+      return undefined
+    }
+    await start()
+    const [before] = pond.polls
+    t.match(pond.polls.find((poll) => poll.session !== before?.session)?.have, [{ claim_id, state: 'ended' }])
+    await clock.advance(1000)
+    t.match(
+      lines.find((line) => line.event === 'swept'),
+      { fields: { claims: 1, processes_killed: 3 } },
+    )
+    t.equal(pond.stream(claim_id, 'stdout').toString(), 'first second')
+    t.match(pond.finalOf(claim_id), {
+      cause: 'worker_lost',
+      message: 'swarm was restarted',
+      started_at: Number,
+      streams: { stdout: { bytes: 12, produced: 12, end: 'lost' } },
+    })
+    const orders = pond.chunks.map((chunk) => chunk.order)
+    t.same(
+      orders,
+      [...orders].sort((a, b) => a - b),
+      'orders still rise',
+    )
+    t.equal(executor.processes.length, 1)
+    t.notOk(disk.paths().some((path) => path.includes(claim_id)))
+  },
+)
+
+t.test('killed before pond accepted the start: declined, nothing ran', async (t) => {
+  const { clock, pond, executor, start } = await createSwarmRig()
+  pond.fault = (name) => (name === 'sendWords' ? refusal('unreachable') : undefined)
+  const life = await start()
+  const { claim_id } = pond.give()
+  await clock.settle()
+  life.die()
+  pond.fault = () => undefined
+  await start()
+  await clock.advance(1000)
+  t.match(pond.finalOf(claim_id), { state: 'declined', message: 'swarm was restarted' })
+  t.equal(executor.processes.length, 0)
+  t.match(executor.swept, [{ claimId: claim_id, pid: 0 }], 'a tree without a line is looked for by its claim')
+})
+
+t.test('killed between the accepted start and the line of the tree: worker_lost, never declined', async (t) => {
+  const { clock, pond, executor, start } = await createSwarmRig()
+  const life = await start()
+  executor.onStart = () => life.die()
+  const { claim_id } = pond.give()
+  await clock.settle()
+  await start()
+  await clock.advance(1000)
+  t.match(pond.finalOf(claim_id), { state: 'final', cause: 'worker_lost' })
+  t.equal(executor.processes.length, 1)
+})
+
+t.test(
+  'killed with output still to send: the code and the whole output arrive as if nothing had happened',
+  async (t) => {
+    const { clock, pond, executor, start } = await createSwarmRig()
+    const life = await start()
+    const { claim_id } = pond.give({ limits: { stream_bytes: 8 } })
+    await clock.settle()
+    pond.fault = () => refusal('unreachable')
+    executor.processes[0]?.write('stdout', 'kept kept and the tail')
+    executor.processes[0]?.exit({ rc: 5, result: Buffer.from('{}') })
+    await clock.advance(5000)
+    life.die()
+    pond.fault = () => undefined
+    await start()
+    await clock.advance(1000)
+    t.match(pond.finalOf(claim_id), {
+      cause: 'exit',
+      rc: 5,
+      result: '{}',
+      streams: { stdout: { bytes: 8, produced: 22, end: 'capped' }, 'stdout.tail': { bytes: 14, end: 'complete' } },
+    })
+    t.equal(pond.stream(claim_id, 'stdout.tail').toString(), 't and the tail')
+    t.same(executor.swept, [], 'its tree was gone')
+  },
+)
+
+t.test('killed after the final word was said and before the reply: the same word again', async (t) => {
+  const { clock, pond, executor, start } = await createSwarmRig()
+  const life = await start()
+  const { claim_id } = pond.give()
+  await clock.settle()
+  executor.processes[0]?.write('stdout', 'x')
+  pond.fault = (name) => (name === 'sendWords' ? 'lost' : undefined)
+  executor.processes[0]?.exit({ rc: 1 })
+  await clock.settle()
+  life.die()
+  pond.fault = () => undefined
+  const { swarm } = await start()
+  await clock.advance(1000)
+  const finals = pond.words.filter((word) => word.state === 'final')
+  t.equal(finals.length, 2)
+  t.same(finals[0], finals[1])
+  t.ok(pond.finalOf(claim_id))
+  t.same(swarm.status().claims, [])
+})
+
+t.test('killed twice: the second life that follows says the same', async (t) => {
+  const { clock, pond, executor, start } = await createSwarmRig()
+  let life = await start()
+  const { claim_id } = pond.give()
+  await clock.settle()
+  executor.processes[0]?.write('stderr', 'abc')
+  await clock.settle()
+  for (const _ of [1, 2]) {
+    life.die()
+    pond.fault = () => refusal('unreachable')
+    life = await start()
+    await clock.advance(3000)
+  }
+  pond.fault = () => undefined
+  await clock.advance(120_000)
+  t.equal(pond.stream(claim_id, 'stderr').toString(), 'abc')
+  t.match(pond.finalOf(claim_id), { cause: 'worker_lost' })
+})
+
+t.test('a power cut: the spool may be shorter than what pond has, and the truth is lost, not wrong', async (t) => {
+  const { clock, pond, executor, disk, start } = await createSwarmRig()
+  const life = await start()
+  const { claim_id } = pond.give()
+  await clock.settle()
+  executor.processes[0]?.write('stdout', 'gone with the cut')
+  await clock.advance(1500)
+  life.die()
+  disk.powerCut()
+  await start()
+  await clock.advance(1000)
+  t.match(pond.finalOf(claim_id), { cause: 'worker_lost' })
+  t.equal(pond.stream(claim_id, 'stdout').toString(), 'gone with the cut')
+})
+
+t.test('a claim that pond dropped meanwhile is forgotten', async (t) => {
+  const { clock, pond, executor, disk, start } = await createSwarmRig()
+  const life = await start()
+  const { claim_id } = pond.give()
+  await clock.settle()
+  executor.processes[0]?.write('stdout', 'x')
+  await clock.settle()
+  life.die()
+  pond.fault = (name) => (name === 'sendChunk' ? refusal('unreachable') : undefined)
+  await start()
+  pond.direct({ type: 'drop', claim_id })
+  await clock.advance(1000)
+  t.notOk(pond.finalOf(claim_id))
+  t.same(pond.polls.at(-1)?.have, [])
+  t.notOk(disk.paths().some((path) => path.includes(claim_id)))
+})
+
+t.test('folders that no claim owns are removed', async (t) => {
+  const { disk, start } = await createSwarmRig()
+  await disk.makeFolder('/home/swarm/jobs/clm_forgotten/box')
+  await start()
+  t.notOk(disk.paths().some((path) => path.includes('forgotten')))
+})

@@ -1,0 +1,197 @@
+// Every mutating call is sent twice, the same bytes: the second changes nothing and gets a sane answer. Generated from the routes.
+import t from 'tap'
+import type { ErrorCode } from '../../../src/protocol/error.ts'
+import type { Intent } from '../../../src/protocol/orch.ts'
+import { type RouteName, routeNames, routes } from '../../../src/protocol/route.ts'
+import type { Route } from '../../../src/protocol/shape.ts'
+import { aKey, createCode, finalWord, type Machine, pairBody, pairMachine, submit } from '../../harness/machine.ts'
+import { type Asking, createPondRig, type PondRig } from '../../harness/pond.ts'
+
+interface World {
+  readonly rig: PondRig
+  readonly box: Machine
+  readonly intent: Intent
+}
+
+interface Row {
+  readonly says: string
+  asking(world: World): Asking | Promise<Asking>
+  /** The second answer, where it is not the first once more. */
+  readonly second?: ErrorCode
+  /** The second call is meant to change something: which tables, and why. */
+  readonly changes?: { readonly tables: readonly string[]; readonly why: string }
+}
+
+const word = ({ box, intent }: World, body: object): Asking => ({
+  token: box.token,
+  params: { id: intent.job_id },
+  headers: { 'x-claim-token': intent.claim_token },
+  body: { claim_id: intent.claim_id, ...body },
+})
+
+const batch = ({ box, intent }: World, body: object): Asking => ({
+  token: box.token,
+  body: {
+    words: [{ job_id: intent.job_id, claim_id: intent.claim_id, claim_token: intent.claim_token, ...body }],
+  },
+})
+
+const twoWant = (what: string, tables: readonly string[]) => ({
+  tables: [...tables, 'audit'],
+  why: `it has no idempotency key: a second ${what} is a second ${what}, and its secret is shown only once`,
+})
+
+const table: Readonly<Partial<Record<RouteName, readonly Row[]>>> = {
+  pair: [
+    {
+      says: 'the same code and key',
+      async asking({ rig }) {
+        const { parsed } = await createCode(rig)
+        return { token: null, body: pairBody(parsed, { letter: 'p' }) }
+      },
+      changes: {
+        tables: ['bindings'],
+        why: 'the lost reply held a token, so the repeat makes another for the same binding',
+      },
+    },
+  ],
+  poll: [
+    {
+      says: 'while a claim waits to be confirmed',
+      async asking({ rig, box }) {
+        await submit(rig)
+        const workers = [{ worker_id: box.workerId, free: { slots: 2 } }]
+        const body = {
+          protocol: 1,
+          session: 's-replay',
+          seq: 7,
+          claim_key: 'k-replay',
+          wait_ms: 1000,
+          workers,
+          have: [],
+        }
+        return { token: box.token, body }
+      },
+    },
+  ],
+  sendWords: [
+    { says: 'running', asking: (world) => batch(world, { state: 'running' }) },
+    { says: 'final', asking: (world) => batch(world, { ...finalWord, result: '1' }) },
+    { says: 'declined', asking: (world) => batch(world, { state: 'declined', message: 'no' }) },
+  ],
+  sendWord: [
+    { says: 'running', asking: (world) => word(world, { state: 'running', started_at: 5 }) },
+    { says: 'final', asking: (world) => word(world, { ...finalWord, message: 'done' }) },
+    { says: 'declined', asking: (world) => word(world, { state: 'declined' }), second: 'stale' },
+  ],
+  sendChunk: [
+    {
+      says: 'the first chunk',
+      asking: (world) => ({
+        ...word(world, {}),
+        query: { claim: world.intent.claim_id, stream: 'stdout', offset: '0', at: '1', order: '1' },
+        body: Buffer.from('twice'),
+      }),
+    },
+  ],
+  sendTelemetry: [
+    {
+      says: 'one event',
+      asking: (world) => word(world, { events: [{ id: 'e1', type: 'progress', at: 1, data: { done: 1 } }] }),
+    },
+  ],
+  sendSnapshot: [
+    {
+      says: 'another key',
+      asking: ({ box }) => ({ token: box.token, body: snapshot(box) }),
+    },
+  ],
+  unpair: [
+    { says: 'the token is gone', asking: ({ box }) => ({ token: box.token, body: {} }), second: 'unauthenticated' },
+  ],
+  submitJob: [
+    {
+      says: 'one job with a key',
+      asking: () => ({ headers: { 'idempotency-key': 'once' }, body: { command: ['true'] } }),
+    },
+    {
+      says: 'a batch with a key',
+      asking: () => ({
+        headers: { 'idempotency-key': 'once' },
+        body: { jobs: [{ command: ['a'] }, { command: ['b'] }] },
+      }),
+    },
+    {
+      says: 'without a key',
+      asking: () => ({ body: { command: ['true'] } }),
+      changes: {
+        tables: ['jobs', 'job_specs', 'transitions'],
+        why: 'without Idempotency-Key two submits are two jobs',
+      },
+    },
+  ],
+  cancelJob: [
+    { says: 'a running job', asking: ({ intent }) => ({ params: { id: intent.job_id }, body: {} }) },
+    { says: 'a queued job', asking: async ({ rig }) => ({ params: { id: (await submit(rig)).id }, body: {} }) },
+  ],
+  createProject: [{ says: 'the same name', asking: () => ({ body: { name: 'twice' } }), second: 'exists' }],
+  createKey: [{ says: 'a key', asking: () => ({ body: {} }), changes: twoWant('key', ['keys']) }],
+  revokeKey: [
+    {
+      says: 'a key',
+      async asking({ rig }) {
+        return { params: { id: (await rig.call('createKey', { body: {} })).reply.id } }
+      },
+    },
+  ],
+  createPairingCode: [{ says: 'a code', asking: () => ({ body: {} }), changes: twoWant('code', ['codes']) }],
+  revokePairingCode: [
+    { says: 'a code', asking: async ({ rig }) => ({ params: { id: (await createCode(rig)).parsed.id } }) },
+  ],
+  revokeBinding: [{ says: 'with a live claim', asking: ({ box }) => ({ params: { id: box.bindingId } }) }],
+}
+
+function snapshot(box: Machine) {
+  const keys = { sealing_key: aKey('z'), signing_key: aKey('z') }
+  const worker = {
+    worker_id: box.workerId,
+    keys,
+    labels: {},
+    resources: { slots: 3 },
+    inflight: 0,
+    load: 1,
+    version: '1',
+  }
+  return { session: 's-replay', seq: 1, workers: [worker] }
+}
+
+const mutating = routeNames.filter((name) => routes[name].method !== 'GET' && !(routes[name] as Route).reserved)
+
+t.test('each mutating route has its rows', async (t) => {
+  t.strictSame(Object.keys(table).sort(), [...mutating].sort())
+})
+
+for (const [name, rows] of Object.entries(table) as [RouteName, readonly Row[]][]) {
+  for (const row of rows) {
+    t.test(`${name}: ${row.says}`, async (t) => {
+      const rig = await createPondRig(t)
+      const box = await pairMachine(rig)
+      await submit(rig)
+      const [intent] = await box.take()
+      if (!intent) throw new Error('a job waits')
+      const asking = await row.asking({ rig, box, intent })
+      const first = await rig.call(name, asking)
+      t.ok(first.status < 300, `first ${first.code ?? first.status}`)
+      const before = await rig.dump()
+      await rig.clock.advance(100)
+      const second = await rig.call(name, asking)
+      const after = await rig.dump()
+      const changed = Object.keys(after).filter((key) => JSON.stringify(after[key]) !== JSON.stringify(before[key]))
+      t.strictSame(changed.sort(), [...(row.changes?.tables ?? [])].sort(), row.changes?.why ?? 'nothing changed')
+      t.equal(second.code, row.second)
+      if (!row.second) t.equal(second.status, first.status)
+      if (name === 'poll') t.strictSame(second.reply, first.reply, 'the same intents')
+      if (name === 'submitJob' && !row.changes) t.strictSame(second.reply, first.reply, 'the same jobs')
+    })
+  }
+}
