@@ -101,6 +101,8 @@ function enqueue(core: Core, row: JobRow): void {
     core.later.add(notBefore, waiting)
     return
   }
+  // Who passes it over now may take it later, and no event would say so.
+  for (const until of Object.values(row.law.passedOver)) core.pauses.add(until, row.projectId)
   core.queue.add(waiting)
   core.wake.send(row.projectId)
 }
@@ -144,5 +146,8 @@ export async function changeWorker(write: Write, row: WorkerRow, event: WorkerEv
 /** Saves a worker's row, new law or new report, and its mirror. */
 export async function saveWorker({ core, tx }: Write, row: WorkerRow): Promise<void> {
   await tx.updateWorker(row)
-  tx.afterCommit(() => core.fleet.set(row))
+  tx.afterCommit(() => {
+    core.fleet.set(row)
+    if (row.law.pausedUntil > core.clock.now()) core.pauses.add(row.law.pausedUntil, row.projectId)
+  })
 }

@@ -21,6 +21,8 @@ export interface Core extends World {
   readonly later: DueList<Waiting>
   /** Jobs with a time to live. */
   readonly expiring: DueList<Waiting['id']>
+  /** Projects in which a worker's pause, or its being passed over for a job, is over then. */
+  readonly pauses: DueList<ProjectId>
   /** Jobs of the project may be claimed now. */
   readonly wake: Signal<ProjectId>
   /** Facts changed that a binding's next reply tells. */
@@ -60,6 +62,9 @@ export function createCore(parts: Parts): Core {
     listening: new Listening(world.clock),
     hub: new Hub(),
     later,
+    pauses: new DueList(world.clock, (ids) => {
+      for (const projectId of new Set(ids)) wake.send(projectId)
+    }),
     expiring: new DueList(world.clock, (ids) => expired.send(ids)),
     wake,
     tell: new Signal<BindingId>(),

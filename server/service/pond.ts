@@ -44,6 +44,7 @@ export async function startServices(parts: Parts): Promise<Services> {
       stopRetention()
       core.later.close()
       core.expiring.close()
+      core.pauses.close()
       polls.close()
     },
   }
