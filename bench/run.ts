@@ -2,7 +2,10 @@
 import { parseArgs } from 'node:util'
 import { profileInto } from './child.ts'
 import { note } from './figure.ts'
+import { floors } from './floor.ts'
+import { parkedPoll } from './parked-poll.ts'
 import { startLatency } from './start-latency.ts'
+import { streamThroughput } from './stream-throughput.ts'
 import { noopThroughput, processThroughput } from './throughput.ts'
 
 export interface BenchOptions {
@@ -12,9 +15,12 @@ export interface BenchOptions {
 }
 
 const benches: Readonly<Record<string, (options: BenchOptions) => Promise<void>>> = {
+  floors,
   'start-latency': startLatency,
   'noop-throughput': noopThroughput,
   'process-throughput': processThroughput,
+  'stream-throughput': streamThroughput,
+  'parked-poll': parkedPoll,
 }
 
 const { values } = parseArgs({

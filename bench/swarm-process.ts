@@ -43,15 +43,7 @@ const swarm = createSwarm({
   log,
   disk: systemDisk,
   executor:
-    order.executor === 'noop'
-      ? noopExecutor()
-      : observed(
-          await createProcessExecutor({
-            clock: systemClock,
-            log,
-            ...((order as any).rung && { rung: (order as any).rung }),
-          }),
-        ),
+    order.executor === 'noop' ? noopExecutor() : observed(await createProcessExecutor({ clock: systemClock, log })),
   home,
   binding,
   host: { os: process.platform, arch: process.arch, version: 'bench', load: () => loadavg()[0] ?? 0 },

@@ -1,6 +1,6 @@
 // Jobs per second: no-op jobs, which show the price of the queue, and /bin/true, which shows what is left of the machine's own rate of spawning.
 import { spawn } from 'node:child_process'
-import type { Child } from './child.ts'
+import { type Child, cpuUs } from './child.ts'
 import { interleave, printFigure, type Sample } from './figure.ts'
 import { startLeastServer, startLeastWorker } from './least-rig.ts'
 import { measurePeer } from './peer.ts'
@@ -12,17 +12,30 @@ const PROCESS_SLOTS = 8
 const BATCH = 200
 const COMMAND = ['/bin/true'] as const
 
+/** One server and its worker. */
+interface Sides {
+  readonly server: { readonly pid: number }
+  readonly worker: Child
+  readonly submit: (count: number) => Promise<unknown>
+}
+
 /** From the first submit to the moment when the last word of the last job is durable and acknowledged; submitting is part of it. */
-async function drain(worker: Child, jobs: number, submitBatch: (count: number) => Promise<unknown>): Promise<Sample> {
+async function drain({ server, worker, submit }: Sides, jobs: number): Promise<Sample> {
   worker.say({ expect: jobs })
+  const cpuBegan = [cpuUs(server.pid), cpuUs(worker.pid)] as const
   const began = performance.now()
-  for (let sent = 0; sent < jobs; sent += BATCH) await submitBatch(Math.min(BATCH, jobs - sent))
+  for (let sent = 0; sent < jobs; sent += BATCH) await submit(Math.min(BATCH, jobs - sent))
   const submitted = performance.now()
   await worker.hear('done')
   const ended = performance.now()
   return {
     value: (jobs / (ended - began)) * 1000,
-    extras: { jobs, submit_ms: submitted - began, all_ms: ended - began },
+    extras: {
+      jobs,
+      submit_share: (submitted - began) / (ended - began),
+      server_cpu_us: (cpuUs(server.pid) - cpuBegan[0]) / jobs,
+      worker_cpu_us: (cpuUs(worker.pid) - cpuBegan[1]) / jobs,
+    },
   }
 }
 
@@ -32,7 +45,12 @@ async function drainPond(pond: PondRig, order: SwarmOrder, jobs: number): Promis
   const swarm = await startSwarm(pond, order)
   try {
     const job = { command: [...COMMAND] as [string], idempotent: true }
-    return await drain(swarm.child, jobs, (count) => submit(pond, { jobs: times(count, job) }))
+    const sides = {
+      server: pond,
+      worker: swarm.child,
+      submit: (count: number) => submit(pond, { jobs: times(count, job) }),
+    }
+    return await drain(sides, jobs)
   } finally {
     await swarm.stop()
   }
@@ -42,7 +60,7 @@ async function drainLeast(order: SwarmOrder, jobs: number): Promise<Sample> {
   const server = await startLeastServer()
   const worker = await startLeastWorker(server, order)
   try {
-    return await drain(worker, jobs, (count) => server.submit(times(count, COMMAND)))
+    return await drain({ server, worker, submit: (count) => server.submit(times(count, COMMAND)) }, jobs)
   } finally {
     await worker.stop()
     await server.stop()

@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises'
 import { Failure } from '../../src/cli/failure.ts'
 import type { Io } from '../../src/cli/io.ts'
 import { createOutput } from '../../src/cli/output.ts'
+import type { ServeFlags } from '../../src/cli/serve-flag.ts'
 import { LockedError, systemDisk } from '../../src/system/disk.ts'
 import { openDiskBlobs } from '../blob/disk.ts'
 import { type DataFolder, dataFolder, loadKeys } from '../data.ts'
@@ -11,17 +12,6 @@ import { createPond, type Pond } from '../pond.ts'
 import { openSqliteStore } from '../store/sqlite.ts'
 import { dataHome } from './config.ts'
 import { createLog } from './log.ts'
-
-export interface ServeFlags {
-  readonly data?: string
-  readonly host: string
-  readonly port: number
-  readonly tlsCert?: string
-  readonly tlsKey?: string
-  readonly behindProxy?: string
-  readonly corsOrigin?: string[]
-  readonly json: boolean
-}
 
 export async function serve(flags: ServeFlags, io: Io): Promise<number> {
   const out = createOutput(io, { program: 'pond', json: flags.json })

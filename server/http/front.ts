@@ -1,5 +1,5 @@
 // Fastify in front of a pond: sockets, TLS, limits on what comes in, headers on what goes out. What a call means is decided behind it.
-import { STATUS_CODES } from 'node:http'
+import { type IncomingMessage, STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
 import { Readable } from 'node:stream'
 import cors from '@fastify/cors'
@@ -36,15 +36,17 @@ const REQUEST_MS = 60_000
 const KEEP_ALIVE_MS = 75_000
 /** Room above the biggest legal body, so that the refusal comes from the table with its figures. */
 const BODY_SLACK_BYTES = 64 * 1024
+/** What comes behind a refused body is read for so long; who sends more than this loses the connection. */
+const DRAIN_BYTES = 64 * 1024 * 1024
 /** Longer than any id, name or stream. */
 const PARAM_CHARS = 512
 
 export async function openFront(pond: Answerer, options: FrontOptions): Promise<Front> {
   const { requestMs = REQUEST_MS } = options
-  const checking = { connectionsCheckingInterval: requestMs / 4 }
+  const timing = { connectionsCheckingInterval: requestMs / 4, headersTimeout: requestMs }
   const app = fastify({
     // Node looks for requests that are too slow this often; its own 30 s would let them stay half as long again.
-    ...(options.tls ? { https: { ...options.tls, ...checking } } : { http: checking }),
+    ...(options.tls ? { https: { ...options.tls, ...timing } } : { http: timing }),
     ...(options.trustProxy === undefined ? {} : { trustProxy: options.trustProxy }),
     logger: false,
     bodyLimit: limit.bodyBytes + BODY_SLACK_BYTES,
@@ -72,7 +74,10 @@ export async function openFront(pond: Answerer, options: FrontOptions): Promise<
     app.route({ method: route.method, url: route.path.replace(/\{(\w+)\}/g, ':$1'), handler: handle })
   }
   app.setNotFoundHandler(handle)
-  app.setErrorHandler((error, _request, reply) => send(reply, pond.refuse(refusalOf(error))))
+  app.setErrorHandler(async (error, request, reply) => {
+    await drain(request.raw)
+    return send(reply, pond.refuse(refusalOf(error)))
+  })
   await app.listen({ host: options.host, port: options.port, backlog: 4096 })
   return { url: urlOf(app.server.address(), options), close: () => app.close() }
 }
@@ -100,6 +105,19 @@ function send(reply: FastifyReply, answer: PondReply): FastifyReply {
     .code(answer.status)
     .headers(answer.headers)
     .send(whole ? body : Readable.from(body, { objectMode: false }))
+}
+
+/** Reads on to the end of a body that was refused: to hang up on bytes that still come resets the connection, and the refusal is lost with it. */
+function drain(request: IncomingMessage): Promise<void> {
+  return new Promise((resolve) => {
+    if (request.complete || request.destroyed) return resolve()
+    let bytes = 0
+    request.on('data', (part: Buffer) => {
+      bytes += part.length
+      if (bytes > DRAIN_BYTES) resolve()
+    })
+    request.once('close', resolve).once('end', resolve).resume()
+  })
 }
 
 function pathOf(url: string): string {

@@ -1,12 +1,12 @@
 // Leases over time: renewals from polls and words, and the sweep that ends what fell silent.
 import type { BindingId, ClaimId } from '../../src/protocol/id.ts'
 import type { PollBody } from '../../src/protocol/orch.ts'
-import { type LeaseEvent, stepLease } from '../../src/state/lease.ts'
+import { isLive, type LeaseEvent, stepLease } from '../../src/state/lease.ts'
 import { every } from '../../src/system/clock.ts'
-import type { ClaimRow } from '../store/contract.ts'
+import type { ClaimRow, JobRow } from '../store/contract.ts'
 import { changeClaim, changeJob, changeWorker, type Write } from './change.ts'
 import type { Core } from './core.ts'
-import type { LiveClaim } from './live.ts'
+import type { Fate, LiveClaim } from './live.ts'
 
 /** With at least this many bindings at work, most of them silent at once means that the fault is near pond. */
 const SILENCE_LEAST_BINDINGS = 4
@@ -18,6 +18,20 @@ export async function renewClaims(core: Core, bindingId: BindingId, have: PollBo
     if (claim?.bindingId !== bindingId) continue
     claim.heardAt = core.listening.now()
     if (claim.lease === 'held') await applyLease(core, claim.id, { type: 'renew' })
+  }
+}
+
+/** Claims that a poll names and that died before pond's last start are looked up again, so that their worker hears the same as before. */
+export async function recallDead(core: Core, bindingId: BindingId, have: PollBody['have']): Promise<void> {
+  for (const { claim_id } of have) {
+    if (core.live.get(claim_id)) continue
+    await core.store.read(async (tx) => {
+      const claim = await tx.getClaim(claim_id)
+      const job = claim && (await tx.getJob(claim.jobId))
+      if (!claim || !job || claim.bindingId !== bindingId || isLive(claim.lease.state)) return
+      if (core.live.fateOf(claim.workerId, claim_id) !== undefined || claim.lease.state === 'ended') return
+      core.live.linger(claim.workerId, claim_id, fateOf(claim, job))
+    })
   }
 }
 
@@ -47,12 +61,25 @@ export async function applyLeaseIn(
   if (!job) return
   const who = { by: 'pond', claimId: row.id, ...(note === undefined ? {} : { note }) }
   if (step.job === 'lose') {
-    await changeJob(write, { row: job, event: { type: 'lose', claimId: row.id, cause: lostCause(event) }, who })
+    const lost = await changeJob(write, {
+      row: job,
+      event: { type: 'lose', claimId: row.id, cause: lostCause(event) },
+      who,
+    })
+    if ('refused' in lost) return
+    const fate = fateOf({ ...row, lease: step.lease }, lost)
+    tx.afterCommit(() => core.live.linger(row.workerId, row.id, fate))
   } else if (step.job === 'giveBack') {
     await changeJob(write, { row: job, event: { type: 'giveBack', claimId: row.id }, who })
     const worker = await tx.getWorker(row.workerId)
     if (worker) await changeWorker(write, worker, { type: 'mishap' })
   }
+}
+
+/** A worker that only was away too long may finish, where nobody else will: a person may want the result. */
+export function fateOf(claim: ClaimRow, job: JobRow): Fate {
+  const orphan = claim.lease.state === 'lost' && job.law.state === 'failed' && job.law.end?.cause === 'worker_lost'
+  return orphan ? 'leave' : 'drop'
 }
 
 function lostCause(event: TimedEvent): 'worker_lost' | 'revoked' {

@@ -25,12 +25,15 @@ export interface LiveClaim {
   spec?: Buffer
 }
 
+/** What becomes of a claim that is dead for pond: its worker drops it, or may go on and deliver what a person can adopt. */
+export type Fate = 'drop' | 'leave'
+
 export class LiveClaims {
   readonly #claims = new Map<ClaimId, LiveClaim>()
   readonly #byBinding = new Map<BindingId, Set<LiveClaim>>()
   readonly #byJob = new Map<JobId, LiveClaim>()
   /** Claims that ended for pond while their worker may still be busy with them. */
-  readonly #lingering = new Map<WorkerId, Set<ClaimId>>()
+  readonly #lingering = new Map<WorkerId, Map<ClaimId, Fate>>()
 
   get size(): number {
     return this.#claims.size
@@ -84,15 +87,24 @@ export class LiveClaims {
     if (this.#byJob.get(claim.jobId) === claim) this.#byJob.delete(claim.jobId)
     this.#byBinding.get(claim.bindingId)?.delete(claim)
     if (!lingers) return
-    const set = this.#lingering.get(claim.workerId) ?? new Set()
-    this.#lingering.set(claim.workerId, set.add(id))
+    this.linger(claim.workerId, id, 'drop')
+  }
+
+  /** Keeps a dead claim in mind until its worker names it no longer. */
+  linger(workerId: WorkerId, id: ClaimId, fate: Fate): void {
+    const claims = this.#lingering.get(workerId) ?? new Map<ClaimId, Fate>()
+    this.#lingering.set(workerId, claims.set(id, fate))
+  }
+
+  fateOf(workerId: WorkerId, id: ClaimId): Fate | undefined {
+    return this.#lingering.get(workerId)?.get(id)
   }
 
   /** A worker told which claims it has: what it does not name lingers no longer. */
   reconcile(workerId: WorkerId, have: ReadonlySet<ClaimId>): void {
     const set = this.#lingering.get(workerId)
     if (!set) return
-    for (const id of set) if (!have.has(id)) set.delete(id)
+    for (const id of set.keys()) if (!have.has(id)) set.delete(id)
     if (set.size === 0) this.#lingering.delete(workerId)
   }
 

@@ -11,7 +11,7 @@ import type { Cancel } from '../../src/system/clock.ts'
 import { recordAudit } from './audit.ts'
 import { claimJobs, type Opening } from './claim.ts'
 import type { Core } from './core.ts'
-import { renewClaims } from './lease.ts'
+import { recallDead, renewClaims } from './lease.ts'
 import type { LiveClaim } from './live.ts'
 
 /** A directive that was told is repeated only after this, so that a worker busy obeying it does not spin. */
@@ -86,6 +86,7 @@ export class Polls {
     const have = new Set(body.have.map((claim) => claim.claim_id))
     await renewClaims(this.#core, caller.bindingId, body.have)
     for (const { worker_id } of body.workers) this.#core.live.reconcile(worker_id, have)
+    await recallDead(this.#core, caller.bindingId, body.have)
     // Meanwhile a newer poll, another session or the end of the binding may have taken its place.
     const current = this.#sessions.get(caller.bindingId) === session && body.seq === session.seq
     if (!current || signal.aborted) return this.#reply([], [])
@@ -247,8 +248,12 @@ export class Polls {
       const claim = this.#core.live.get(claim_id)
       const own = claim?.bindingId === parked.caller.bindingId
       if (state === 'ended') continue
-      if (!own || !claim) directives.push({ type: 'drop', claim_id })
-      else if (claim.cancelBy !== undefined) {
+      if (!own || !claim) {
+        const left = parked.body.workers.some(
+          ({ worker_id }) => this.#core.live.fateOf(worker_id, claim_id) === 'leave',
+        )
+        if (!left) directives.push({ type: 'drop', claim_id })
+      } else if (claim.cancelBy !== undefined) {
         directives.push({ type: 'cancel', claim_id, job_id: claim.jobId, note: claim.cancelBy })
       }
     }

@@ -136,14 +136,14 @@ export async function lookStream(core: Core, ask: StreamAsk): Promise<StreamView
     throw new Refusal('not_found', 'there is no such attempt yet', { reason: 'no_attempt' })
   }
   const { committed } = await core.blobs.stat({ claimId: claim.id, name: ask.name })
-  return { claimId: claim.id, attempt: claim.attempt, committed, end: endOf(claim, ask.name) }
+  const end = claim.streams?.[ask.name]?.end ?? endOf(claim, committed)
+  return { claimId: claim.id, attempt: claim.attempt, committed, end }
 }
 
-function endOf(claim: ClaimRow, name: string): StreamView['end'] {
+/** The end of a stream of which the final word, if there was one, says nothing. */
+function endOf(claim: ClaimRow, committed: number): StreamView['end'] {
   if (isLive(claim.lease.state)) return 'open'
-  const end = claim.streams?.[name]?.end
-  if (end) return end
-  return claim.lease.state === 'ended' ? 'complete' : 'lost'
+  return claim.lease.state === 'ended' && committed === 0 ? 'complete' : 'lost'
 }
 
 /** The stream's view once there is something behind `offset`, or its end, or the time is over. */

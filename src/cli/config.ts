@@ -1,8 +1,9 @@
 // Where pond is and who we are to it, in one order: flag, environment, `pond login`, the data folder of a pond on this host.
-import { mkdir, readFile } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { parseBaseUrl } from '../client/base-url.ts'
+import { systemDisk } from '../system/disk.ts'
 import { Failure, usageFailure } from './failure.ts'
 import type { Io } from './io.ts'
 
@@ -86,47 +87,40 @@ export interface State {
   readonly ponds: Readonly<Record<string, PondState>>
 }
 
-const STATE_NAME = 'config'
+const stateFile = (home: string) => join(home, 'config.json')
 
-/** Without a file nothing is loaded: most calls in scripts bring all they need. */
 export async function readState(home: string): Promise<State> {
-  if ((await readOptional(join(home, `${STATE_NAME}.json`))) === undefined) return { ponds: {} }
-  return shapeOf((await openState(home)).store)
+  const text = await readOptional(stateFile(home))
+  return text === undefined ? { ponds: {} } : shapeOf(parseState(stateFile(home), text))
 }
 
-/** Keeps the token of a pond or the latest job; the file and its folder are for their owner only. */
+/**
+ * Keeps the token of a pond or the latest job; the file and its folder are for their owner only. Not with the package conf: what it writes
+ * with takes over SIGINT and SIGTERM and ends the process, and `pond run` has to cancel its job then.
+ */
 export async function writeState(
   home: string,
   url: string,
   change: PondState & { readonly current?: boolean },
 ): Promise<void> {
-  await mkdir(home, { recursive: true, mode: 0o700 })
-  const conf = await openState(home)
+  await systemDisk.makeFolder(home)
   const { current, ...pond } = change
-  const before = shapeOf(conf.store)
-  conf.store = {
+  const before = await readState(home)
+  const after: State = {
     ...before,
     ...(current ? { current: url } : {}),
     ponds: { ...before.ponds, [url]: { ...before.ponds[url], ...pond } },
   }
+  await systemDisk.replace(stateFile(home), `${JSON.stringify(after, undefined, 2)}\n`)
 }
 
-async function openState(home: string) {
-  const { default: Conf } = await import('conf')
+function parseState(path: string, text: string): Readonly<Record<string, unknown>> {
   try {
-    return new Conf<Record<string, unknown>>({
-      cwd: home,
-      configName: STATE_NAME,
-      configFileMode: 0o600,
-      accessPropertiesByDotNotation: false,
-    })
+    const found: unknown = JSON.parse(text)
+    if (typeof found === 'object' && found !== null) return { ...found }
+    throw new Error('it holds no object')
   } catch (cause) {
-    throw new Failure({
-      what: `could not read ${join(home, `${STATE_NAME}.json`)}`,
-      why: String(cause),
-      next: 'Mend or remove the file.',
-      cause,
-    })
+    throw new Failure({ what: `could not read ${path}`, why: String(cause), next: 'Mend or remove the file.', cause })
   }
 }
 

@@ -1,7 +1,6 @@
 // The program `pond`: its whole tree of verbs. Nothing is run and nothing heavy is loaded until a verb is.
 import { Command } from 'commander'
 import { addConsumerVerbs } from './consumer/program.ts'
-import { asCount, asList, asSize, flag } from './flag.ts'
 import { type Act, noAct } from './main.ts'
 import { addOperatorVerbs } from './operator/program.ts'
 import { addServe, type Serve } from './serve-flag.ts'
@@ -12,10 +11,6 @@ export interface PondParts {
   /** The server's own verb comes from bin, the only place that knows both sides. */
   readonly serve?: Serve
 }
-
-const PORT = 7460
-/** Room for the database and the final words of what runs, when streams and new jobs have taken the rest. */
-const RESERVE_BYTES = 256 * 1024 * 1024
 
 export function createPondProgram({ act = noAct, version = '', serve }: PondParts = {}): Command {
   const program = new Command('pond')

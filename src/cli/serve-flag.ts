@@ -1,6 +1,6 @@
 // The flags of `pond serve`, and its place in the tree. What it does is the server's, which src never knows.
 import type { Command } from 'commander'
-import { asCount, asList, flag } from './flag.ts'
+import { asCount, asList, asSize, flag } from './flag.ts'
 import type { Io } from './io.ts'
 import type { Act } from './main.ts'
 
@@ -21,6 +21,8 @@ export interface ServeFlags {
 export type Serve = (flags: ServeFlags, io: Io) => Promise<number>
 
 const PORT = 7460
+/** Room for the database and the final words of what runs, when streams and new jobs have taken the rest. */
+const RESERVE_BYTES = 256 * 1024 * 1024
 
 export function addServe(program: Command, act: Act, serve: Serve | undefined): void {
   const command = program

@@ -48,7 +48,7 @@ export interface OutputParts {
 interface Line {
   readonly spool: Spool
   sender: Sender
-  /** Nobody knows whether the spool holds all that the process wrote. */
+  /** The spool may lack, or does lack, bytes that it should have kept. */
   readonly doubtful: boolean
 }
 
@@ -65,7 +65,9 @@ export async function resumeOutput(
   const output = new ClaimOutput(parts, parts.clock.now())
   const there = new Set(await parts.disk.list(parts.folder))
   for (const name of names) {
-    if (!there.has(name)) continue
+    if (!there.has(name) && !produced?.[name]) continue
+    // A power cut can take a whole spool whose bytes the journal counted.
+    await parts.ready()
     const file = await parts.disk.open(join(parts.folder, name))
     output.addLine(name, { file, produced: produced && (produced[name] ?? file.size()) })
   }
@@ -84,9 +86,10 @@ class ClaimOutput implements Output {
 
   addLine(name: StreamName, left?: { readonly file: DiskFile; readonly produced: number | undefined }): Line {
     const { clock, disk, claim, folder, ready, failed } = this.#parts
+    const capBytes = isChannel(name) ? claim.stream_bytes : Number.MAX_SAFE_INTEGER
     const spool = createSpool({
       clock,
-      capBytes: isChannel(name) ? claim.stream_bytes : Number.MAX_SAFE_INTEGER,
+      capBytes,
       async open() {
         await ready()
         return disk.open(join(folder, name))
@@ -96,7 +99,7 @@ class ClaimOutput implements Output {
       failed,
       ...(left && { resume: { file: left.file, produced: left.produced ?? left.file.size() } }),
     })
-    const doubtful = left !== undefined && left.produced === undefined
+    const doubtful = left !== undefined && lacks(left, capBytes)
     const line = { spool, sender: this.#send(name, spool, 0), doubtful }
     this.#lines.set(name, line)
     return line
@@ -158,6 +161,10 @@ class ClaimOutput implements Output {
     for (const { spool } of this.#lines.values()) await spool.close()
   }
 }
+
+/** After a restart: the process was lost with its swarm, or a power cut took bytes that were never synced. */
+const lacks = ({ file, produced }: { readonly file: DiskFile; readonly produced: number | undefined }, cap: number) =>
+  produced === undefined || file.size() < Math.min(produced, cap)
 
 const isChannel = (name: StreamName): name is Channel => name === 'stdout' || name === 'stderr'
 

@@ -63,18 +63,29 @@ function isJson(text: string): boolean {
 
 const wordState = z.enum(['running', 'declined', 'final'])
 
+/** What ended by itself says how. */
+const exitHasCode = {
+  check: (it: { cause?: string | undefined; rc?: number | undefined }) =>
+    (it.cause !== 'exit' && it.cause !== 'signal') || it.rc !== undefined,
+  says: { path: ['rc'], message: 'is needed with cause exit or signal' },
+}
+
 const finalHasCause = {
   check: (it: { state: string; cause?: string | undefined }) => it.state !== 'final' || it.cause !== undefined,
   says: { path: ['cause'], message: 'is needed in a final word' },
 }
 
-export const stateBody = z.strictObject({ state: wordState, ...word }).refine(finalHasCause.check, finalHasCause.says)
+export const stateBody = z
+  .strictObject({ state: wordState, ...word })
+  .refine(finalHasCause.check, finalHasCause.says)
+  .refine(exitHasCode.check, exitHasCode.says)
 export const statesBody = z.strictObject({
   words: z
     .array(
       z
         .strictObject({ job_id: jobId, claim_token: token, state: wordState, ...word })
-        .refine(finalHasCause.check, finalHasCause.says),
+        .refine(finalHasCause.check, finalHasCause.says)
+        .refine(exitHasCode.check, exitHasCode.says),
     )
     .min(1)
     .max(limit.wordsPerCall),

@@ -1,7 +1,8 @@
 // A verb's world in memory: what it prints is kept, signals and answers come from the test, and time stands still until moved.
-import { mkdtempSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import t from 'tap'
 import type { Io, SignalName } from '../../src/cli/io.ts'
 import { runProgram } from '../../src/cli/main.ts'
 import { createPondProgram } from '../../src/cli/pond.ts'
@@ -30,12 +31,20 @@ export interface FakeIo extends Io {
   network: Network
 }
 
+/** One folder a test process, short enough for a socket in it, gone with the process. */
+const root = mkdtempSync(join(tmpdir(), 'pond-cli-'))
+t.teardown(() => rmSync(root, { recursive: true, force: true }))
+
+export function makeFolder(): string {
+  return mkdtempSync(join(root, 'h'))
+}
+
 export function createFakeIo({ tty = false }: { readonly tty?: boolean } = {}): FakeIo {
   const clock = createVirtualClock()
   const pond = createFakePond(clock)
   const writes: ['out' | 'err', string][] = []
   const listeners = new Map<SignalName, Set<() => void>>()
-  const home = mkdtempSync(join(tmpdir(), 'pond-cli-'))
+  const home = makeFolder()
   let broken = false
   const sink = (to: 'out' | 'err') => ({
     isTty: tty,
@@ -83,7 +92,6 @@ export function createFakeIo({ tty = false }: { readonly tty?: boolean } = {}): 
 
 /** Verbs load what they need when they run; loaded before, that costs no time of the virtual clock. */
 await Promise.all([
-  import('conf'),
   import('cli-table3'),
   import('../../src/cli/consumer/logs.ts'),
   import('../../src/cli/consumer/login.ts'),

@@ -9,6 +9,7 @@ import { fileURLToPath } from 'node:url'
 import { createClient } from '../../src/client/client.ts'
 import type { Client } from '../../src/client/contract.ts'
 import { createNetwork } from '../../src/client/network.ts'
+import { isAlive, listProcesses } from '../../src/executor/proc.ts'
 import type { JobView } from '../../src/protocol/consumer.ts'
 import { isFinal, type JobSpec } from '../../src/protocol/job.ts'
 import { systemClock } from '../../src/system/clock.ts'
@@ -263,9 +264,8 @@ class ProcessRig implements Rig {
   }
 
   async startSwarm(home: string, flags: readonly string[] = [], options: ProgramOptions = {}): Promise<Program> {
-    const env = { SWARM_LOG: 'info', ...options.env }
-    const swarm = this.#keep(startProgram('swarm', ['run', '--home', home, ...flags], { ...options, env }))
-    await swarm.says(/"msg":"ready"/)
+    const swarm = this.#keep(startProgram('swarm', ['run', '--home', home, ...flags], options))
+    await swarm.says(/"event":"ready"/)
     return swarm
   }
 
@@ -292,6 +292,7 @@ class ProcessRig implements Rig {
 
   async close(): Promise<void> {
     await Promise.all([...this.#running].map((program) => program.crash()))
+    for (const { pid } of marked(this.folder)) process.kill(pid, 'SIGKILL')
     await this.#network.close()
     await rm(this.folder, { recursive: true, force: true, maxRetries: 5 })
   }
@@ -301,4 +302,24 @@ class ProcessRig implements Rig {
 export function residentBytes(pid: number, which: 'VmRSS' | 'VmHWM'): number {
   const found = new RegExp(`^${which}:\\s+(\\d+) kB`, 'm').exec(readFileSync(`/proc/${pid}/status`, 'utf8'))
   return Number(found?.[1] ?? Number.NaN) * 1024
+}
+
+/** A living process, by a pair that no other process ever has. */
+export interface Living {
+  readonly pid: number
+  readonly startTicks: number
+}
+
+/** Living processes in whose environment `text` stands: every process of a job names its home. */
+export function marked(text: string): readonly Living[] {
+  return listProcesses().filter((one) => isAlive(one) && environmentOf(one.pid).includes(text))
+}
+
+function environmentOf(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/environ`, 'latin1')
+  } catch {
+    // It ended between the list and this look.
+    return ''
+  }
 }

@@ -8,6 +8,10 @@ export interface VirtualClock extends Clock {
   settle(): Promise<void>
   /** Moves on until `met`, at most `mostMs`; throws when it never is. */
   until(met: () => boolean, mostMs?: number): Promise<void>
+  /** The process sleeps: time passes, and no timer fires until it is awake again. */
+  jump(ms: number): void
+  /** Somebody sets the wall clock back; what is measured does not notice. */
+  setBack(ms: number): void
   /** Timers that are set. */
   pending(): number
 }
@@ -24,6 +28,7 @@ const TURNS = 4
 export function createVirtualClock(startMs = Date.UTC(2026, 0, 1), busy: () => boolean = () => false): VirtualClock {
   const timers = new Set<Timer>()
   let elapsed = 0
+  let wall = startMs
 
   const settle = async () => {
     for (let turn = 0; turn < TURNS; turn = busy() ? 0 : turn + 1) {
@@ -46,7 +51,7 @@ export function createVirtualClock(startMs = Date.UTC(2026, 0, 1), busy: () => b
   }
 
   return {
-    now: () => startMs + elapsed,
+    now: () => Math.floor(wall + elapsed),
     monotonic: () => elapsed,
     after(delayMs, run) {
       const timer = { due: elapsed + Math.max(0, delayMs), run }
@@ -64,6 +69,12 @@ export function createVirtualClock(startMs = Date.UTC(2026, 0, 1), busy: () => b
       const end = elapsed + mostMs
       await settle()
       while (!met()) if (!(await fire(end))) throw new Error(`not met within ${mostMs} ms: ${met}`)
+    },
+    jump(ms) {
+      elapsed += ms
+    },
+    setBack(ms) {
+      wall -= ms
     },
     pending: () => timers.size,
   }

@@ -259,6 +259,15 @@ t.test('a full disk under the spool ends the job as disk_full, and what was kept
   t.equal(pond.stream(intent.claim_id, 'stdout').toString(), 'twenty byt')
 })
 
+t.test('a disk that is full for the last bytes still decides the cause, and the code stays', async (t) => {
+  const { clock, pond, process, intent, disk } = await running()
+  disk.roomBytes = 10
+  process.write('stdout', 'twenty bytes of text')
+  process.exit({ rc: 0 })
+  await clock.advance(1000)
+  t.match(pond.finalOf(intent.claim_id), { cause: 'disk_full', rc: 0 })
+})
+
 t.test('output over the cap: the job goes on, the gap is stated and the tail is kept', async (t) => {
   const { clock, pond, process, intent } = await running({ limits: { stream_bytes: 1000 } })
   const text = Buffer.alloc(300_000, 'abcdefg')

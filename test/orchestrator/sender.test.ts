@@ -97,6 +97,25 @@ t.test('a chunk gap: pond lost what it had, and gets it again from there', async
   t.equal(stream().toString(), '0123456789abc')
 })
 
+t.test('a chunk gap while the next chunk is already read: that one is not sent in its place', async (t) => {
+  const { clock, pond, claim, spool, start, stream } = await setUp()
+  const bytes = random(4 * limit.chunkBytes)
+  await spool.write(bytes)
+  await spool.settled()
+  const tried: unknown[] = []
+  pond.fault = (_, { query }) => {
+    tried.push(query?.offset)
+    if (tried.length === 2) pond.forgetStream(claim.claim_id, 'stdout', 100)
+    return undefined
+  }
+  const sent = start().finish()
+  await clock.advance(1000)
+  t.same(await sent, { end: 'sent', committed: bytes.length })
+  t.ok(stream().equals(bytes))
+  const chunk = limit.chunkBytes
+  t.same(tried, [0, chunk, 100, 100 + chunk, 100 + 2 * chunk, 100 + 3 * chunk])
+})
+
 t.test('a lost reply: the repeat is no second copy', async (t) => {
   const { clock, pond, spool, start, stream } = await setUp()
   const sender = start()

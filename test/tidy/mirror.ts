@@ -48,6 +48,57 @@ export const coverTable: readonly CoverRow[] = [
     covers: ['src/orchestrator/journal-entry.ts'],
     why: 'a line means something only when the journal reads it again',
   },
+  {
+    test: 'test/client/client.test.ts',
+    covers: ['decode', 'network'].map((name) => `src/client/${name}.ts`),
+    why: 'what is decoded and what the network does shows in the answers of the client',
+  },
+  {
+    test: 'test/cli/consumer/run.test.ts',
+    covers: ['follow', 'stream', 'waiting', 'watch', 'consumer/interrupt', 'consumer/job-spec'].map(
+      (name) => `src/cli/${name}.ts`,
+    ),
+    why: 'following a job is one story of held calls, cuts and signals',
+  },
+  {
+    test: 'test/cli/consumer/logs.test.ts',
+    covers: ['tail', 'timestamp'].map((name) => `src/cli/${name}.ts`),
+    why: 'they are two flags of pond logs',
+  },
+  {
+    test: 'test/cli/consumer/show.test.ts',
+    covers: ['cancel', 'login', 'ps', 'result', 'submit', 'whoami', 'workers'].map(
+      (name) => `src/cli/consumer/${name}.ts`,
+    ),
+    why: 'a short verb is one call and one print',
+  },
+  {
+    test: 'test/cli/operator/program.test.ts',
+    covers: ['audit', 'binding', 'key', 'pairing', 'project', 'worker'].map((name) => `src/cli/operator/${name}.ts`),
+    why: 'a short verb is one call and one print, so a table of them says more',
+  },
+  {
+    test: 'test/cli/pool/pair.test.ts',
+    covers: ['control', 'doctor', 'home', 'run', 'unpair'].map((name) => `src/cli/pool/${name}.ts`),
+    why: 'they are the life of one binding on one machine',
+  },
+  {
+    test: 'test/cli/pond.test.ts',
+    covers: ['failure', 'flag', 'main', 'serve-flag', 'session', 'swarm', 'consumer/program'].map(
+      (name) => `src/cli/${name}.ts`,
+    ),
+    why: 'flags, usage errors and failures are seen on the whole program',
+  },
+  {
+    test: 'test/cli/duration.test.ts',
+    covers: ['src/cli/size.ts'],
+    why: 'both are tables of texts and numbers',
+  },
+  {
+    test: 'test/cli/system-io.test.ts',
+    covers: ['src/cli/log.ts'],
+    why: 'both turn what a verb says into bytes',
+  },
 ]
 
 /** Where the test of a source stands: src/x/y.ts → test/x/y.test.ts, the others keep their top folder. */

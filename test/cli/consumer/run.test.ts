@@ -60,6 +60,13 @@ t.test('a job shows its output while it runs and gives its exit code', async (t)
   })
 })
 
+t.test('nothing that a verb loads takes over signals', async (t) => {
+  const io = createFakeIo()
+  const before = process.listenerCount('SIGINT')
+  t.equal(await pond(io, 'submit', '--', 'true'), 0)
+  t.equal(process.listenerCount('SIGINT'), before)
+})
+
 t.test('a lost reply to the submit submits nothing twice', async (t) => {
   const io = createFakeIo()
   let lost = 0

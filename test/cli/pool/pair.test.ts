@@ -1,7 +1,6 @@
 // The pool's verbs: pair and unpair, doctor, run with its ends, and the orders over control.sock.
 import { createHash } from 'node:crypto'
-import { chmodSync, mkdtempSync, readFileSync, statSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { chmodSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { checkSkew } from '../../../src/cli/pool/doctor.ts'
@@ -10,7 +9,7 @@ import { serveControl } from '../../../src/orchestrator/control.ts'
 import { openHome } from '../../../src/orchestrator/home.ts'
 import type { SwarmStatus } from '../../../src/orchestrator/swarm.ts'
 import { systemDisk } from '../../../src/system/disk.ts'
-import { createFakeIo, drive, type FakeIo, startSwarm, swarm, waitFor } from '../../harness/fake-io.ts'
+import { createFakeIo, drive, type FakeIo, makeFolder, startSwarm, swarm, waitFor } from '../../harness/fake-io.ts'
 import { FAKE_URL, fakeId } from '../../harness/fake-pond.ts'
 import { errorReply, jsonReply } from '../../harness/http-reply.ts'
 
@@ -36,7 +35,7 @@ function codeOf(key = POND_KEY): string {
 /** A machine whose folder is short enough for a socket in it. */
 function machine(): FakeIo {
   const io = createFakeIo()
-  io.env.SWARM_HOME = mkdtempSync(join(tmpdir(), 'swarm-'))
+  io.env.SWARM_HOME = makeFolder()
   io.pond.intercept = ({ name }) => (name === 'pair' ? jsonReply(pairReply) : undefined)
   return io
 }
@@ -99,7 +98,7 @@ t.test('what keeps a machine from pairing has its exit code', async (t) => {
 
 t.test('a person at a terminal is asked once', async (t) => {
   const io = Object.assign(createFakeIo({ tty: true }), { answer: 'no' })
-  io.env.SWARM_HOME = mkdtempSync(join(tmpdir(), 'swarm-'))
+  io.env.SWARM_HOME = makeFolder()
   io.pond.intercept = () => jsonReply(pairReply)
   t.equal(await swarm(io, 'pair', `${FAKE_URL}#${codeOf()}`), 130)
   t.equal(io.pond.calls.length, 0)

@@ -1,0 +1,227 @@
+// Jobs whose every byte is known beforehand, and the judge who compares what pond has with what ran. Kills are dealt out elsewhere.
+import { createHash } from 'node:crypto'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { AttemptView, JobView } from '../../src/protocol/consumer.ts'
+import type { JobSpec } from '../../src/protocol/job.ts'
+import type { Random } from '../../src/system/random.ts'
+import { type Rig, until } from './process-rig.ts'
+
+/** One start of a job's process, as it wrote it down itself. */
+export interface Effect {
+  readonly claimId: string
+  readonly jobId: string
+  readonly attempt: number
+}
+
+interface Slice {
+  readonly from: number
+  readonly length: number
+}
+
+interface Plan {
+  readonly spec: JobSpec
+  readonly stdout: Slice
+  readonly stderr: Slice
+  readonly rc: number
+}
+
+export interface Workload {
+  readonly plans: readonly Plan[]
+  /** What was acknowledged: index of the plan → id of the job. */
+  readonly acknowledged: Map<number, string>
+  /** Submits all plans, alone and in batches, through every outage. Resolves when the last one is acknowledged. */
+  submit(rig: Rig): Promise<void>
+  effects(): readonly Effect[]
+  /** What a process wrote. */
+  written(slice: Slice): Buffer
+}
+
+const DATA_BYTES = 1024 * 1024
+/** A few streams are longer than one chunk. */
+const LONG_EVERY = 25
+const LONG_BYTES = 600 * 1024
+const SHORT_BYTES = 8 * 1024
+const BATCH = 10
+
+/**
+ * `$DATA` holds the bytes, `$1 $2` are the slice for stdout, `$3 $4` for stderr, `$5` the exit code, `$6` how long it takes.
+ * Its folder is named after the claim. It leaves a child of another session behind, which must not outlive it.
+ */
+const program = `
+claim=\${PWD%/box/work}
+echo "\${claim##*/} $POND_JOB_ID $POND_ATTEMPT" >>"$EFFECTS"
+setsid sleep 100 >/dev/null 2>&1 </dev/null &
+tail -c "+$1" "$DATA" | head -c "$2"
+tail -c "+$3" "$DATA" | head -c "$4" >&2
+sleep "$6"
+echo "{\\"slice\\": [$1, $2]}" >"$POND_RESULT"
+exit "$5"
+`
+
+export interface WorkloadOptions {
+  readonly folder: string
+  readonly jobs: number
+  readonly random: Random
+  /** The longest that a job sleeps, in milliseconds. */
+  readonly longestMs: number
+}
+
+export function createWorkload({ folder, jobs, random, longestMs }: WorkloadOptions): Workload {
+  const [data, effects] = [join(folder, 'data'), join(folder, 'effects')]
+  const bytes = random.bytes(DATA_BYTES)
+  writeFileSync(data, bytes)
+  writeFileSync(effects, '')
+  const env = { DATA: data, EFFECTS: effects }
+  const below = (most: number) => Math.floor(random.number() * most)
+  const slice = (most: number): Slice => ({ from: 1 + below(DATA_BYTES - most), length: below(most) })
+  const plans = Array.from({ length: jobs }, (_, index): Plan => {
+    const stdout = slice(index % LONG_EVERY === 0 ? LONG_BYTES : SHORT_BYTES)
+    const stderr = slice(SHORT_BYTES)
+    const rc = index % 7 === 0 ? 1 + below(100) : 0
+    const words = [stdout.from, stdout.length, stderr.from, stderr.length, rc, below(longestMs) / 1000]
+    const idempotent = index % 2 === 0
+    return {
+      stdout,
+      stderr,
+      rc,
+      spec: {
+        command: ['sh', '-c', program, 'job', ...words.map(String)],
+        env,
+        idempotent,
+        retry: { attempts: 100, backoff_ms: 10 },
+      },
+    }
+  })
+  const acknowledged = new Map<number, string>()
+  return {
+    plans,
+    acknowledged,
+    submit: (rig) => submitAll(rig, { plans, acknowledged, starts: () => readEffects(effects).length }),
+    effects: () => readEffects(effects),
+    written: ({ from, length }) => bytes.subarray(from - 1, from - 1 + length),
+  }
+}
+
+interface Submitting {
+  readonly plans: readonly Plan[]
+  readonly acknowledged: Map<number, string>
+  readonly starts: () => number
+}
+
+/** Submits go on as long as jobs do: they keep only so far ahead. */
+async function submitAll(rig: Rig, { plans, acknowledged, starts }: Submitting): Promise<void> {
+  for (let index = 0; index < plans.length; ) {
+    const enough = index - plans.length / 3
+    await until('a start', () => starts() >= enough)
+    const jobs = plans.slice(index, index + (index % 3 === 0 ? BATCH : 1)).map(({ spec }) => spec)
+    const answer = await rig.client.persist('submitJob', { body: { jobs }, idempotencyKey: `chaos-${index}` })
+    if (!answer.ok) throw new Error(`a submit was refused: ${answer.error.message}`)
+    if (!('items' in answer.reply)) throw new Error('a batch was answered with one job')
+    for (const job of answer.reply.items) acknowledged.set(index++, job.id)
+  }
+}
+
+function readEffects(path: string): readonly Effect[] {
+  const lines = readFileSync(path, 'utf8').split('\n').slice(0, -1)
+  return lines.map((line) => {
+    const [claimId = '', jobId = '', attempt = ''] = line.split(' ')
+    return { claimId, jobId, attempt: Number(attempt) }
+  })
+}
+
+export interface Verdict {
+  /** Each is one broken promise in a sentence. */
+  readonly faults: readonly string[]
+  readonly ends: Readonly<Record<string, number>>
+  /** Processes that were started. */
+  readonly starts: number
+}
+
+/** Waits for the end of every job and judges it. `mayLose`: swarm was killed, so a job that must not run twice may end as lost. */
+export async function judge(rig: Rig, workload: Workload, { mayLose }: { mayLose: boolean }): Promise<Verdict> {
+  const faults: string[] = []
+  const ends: Record<string, number> = {}
+  const waiting = [...workload.acknowledged]
+  const judgeOn = async () => {
+    for (let next = waiting.shift(); next; next = waiting.shift()) {
+      const [index, id] = next
+      const job = await rig.ended(id)
+      const end = `${job.state} ${job.cause}`
+      ends[end] = (ends[end] ?? 0) + 1
+      faults.push(...(await faultsOf(rig, { workload, index, job, mayLose })).map((fault) => `${id}: ${fault}`))
+    }
+  }
+  await Promise.all(Array.from({ length: 8 }, judgeOn))
+  const effects = workload.effects()
+  faults.push(...twice(effects.map(({ claimId }) => claimId)).map((claimId) => `${claimId} ran twice`))
+  faults.push(...(await countJobs(rig, workload)))
+  return { faults, ends, starts: effects.length }
+}
+
+interface Judged {
+  readonly workload: Workload
+  readonly index: number
+  readonly job: JobView
+  readonly mayLose: boolean
+}
+
+async function faultsOf(rig: Rig, { workload, index, job, mayLose }: Judged): Promise<readonly string[]> {
+  const plan = workload.plans[index]
+  if (!plan) return ['nobody submitted it']
+  const starts = workload.effects().filter(({ jobId }) => jobId === job.id)
+  const idempotent = plan.spec.idempotent === true
+  if (!idempotent && starts.length > 1) return [`it is not idempotent and was started ${starts.length} times`]
+  if (job.cause === 'worker_lost') return mayLose && !idempotent ? [] : ['it was lost']
+  if (job.cause !== 'exit' || job.rc !== plan.rc)
+    return [`it ended ${job.state} ${job.cause} ${job.rc}, not ${plan.rc}`]
+  if (starts.length === 0) return ['it ended and never ran']
+  return [...(await streamFaults(rig, plan, job, workload)), ...(await resultFaults(rig, plan, job))]
+}
+
+async function streamFaults(rig: Rig, plan: Plan, job: JobView, workload: Workload): Promise<readonly string[]> {
+  const listed = await rig.client.persist('listAttempts', { params: { id: job.id } })
+  const last: AttemptView | undefined = listed.ok
+    ? listed.reply.items.findLast((one) => one.cause === 'exit')
+    : undefined
+  if (!last) return ['no attempt of it exited']
+  if (!workload.effects().some(({ claimId }) => claimId === last.claim_id)) return [`${last.claim_id} never ran`]
+  const faults: string[] = []
+  for (const name of ['stdout', 'stderr'] as const) {
+    const wanted = sha256(workload.written(plan[name]))
+    const path = `/v1/jobs/${job.id}/streams/${name}?attempt=${last.attempt}&follow=1`
+    const reply = await fetch(rig.url() + path, { headers: { authorization: `Bearer ${rig.token()}` } })
+    const bytes = Buffer.from(await reply.arrayBuffer())
+    if (sha256(bytes) !== wanted) faults.push(`${name} has ${bytes.length} bytes, not the ${plan[name].length} written`)
+    const told = last.streams.find((stream) => stream.name === name)
+    if (told?.sha256 !== undefined && told.sha256 !== wanted) faults.push(`${name} was reported with another digest`)
+  }
+  return faults
+}
+
+async function resultFaults(rig: Rig, plan: Plan, job: JobView): Promise<readonly string[]> {
+  const answer = await rig.client.persist('getResult', { params: { id: job.id } })
+  const got = answer.ok ? String(answer.reply).trim() : answer.error.code
+  const wanted = `{"slice": [${plan.stdout.from}, ${plan.stdout.length}]}`
+  return got === wanted ? [] : [`its result is ${got}, not ${wanted}`]
+}
+
+/** Every repeat of a submit under its key made nothing new. */
+async function countJobs(rig: Rig, workload: Workload): Promise<readonly string[]> {
+  const ids = new Set<string>()
+  for (let cursor: string | undefined; ; ) {
+    const page = await rig.client.persist('listJobs', { query: { limit: 1000, cursor } })
+    if (!page.ok) return [`the jobs cannot be listed: ${page.error.message}`]
+    for (const { id } of page.reply.items) ids.add(id)
+    if (page.reply.next === null) break
+    cursor = page.reply.next
+  }
+  const acknowledged = new Set(workload.acknowledged.values())
+  const missing = [...acknowledged].filter((id) => !ids.has(id)).map((id) => `${id} was acknowledged and is not there`)
+  const extra = [...ids].filter((id) => !acknowledged.has(id)).map((id) => `${id} is there and was never acknowledged`)
+  return [...missing, ...extra]
+}
+
+const sha256 = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex')
+
+const twice = (values: readonly string[]) => values.filter((value, index) => values.indexOf(value) !== index)

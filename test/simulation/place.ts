@@ -1,0 +1,83 @@
+// What all parts of one simulated world share.
+import type { Store } from '../../server/store/contract.ts'
+import type { Log } from '../../src/system/log.ts'
+import type { Random } from '../../src/system/random.ts'
+import { createSeededRandom } from '../harness/seeded-random.ts'
+import { createVirtualClock, type VirtualClock } from '../harness/virtual-clock.ts'
+import { createHistory, type History } from './history.ts'
+import { calmed, drawWeather, type Weather } from './weather.ts'
+
+export interface Place {
+  readonly clock: VirtualClock
+  /** The world's own dice; each process gets its own, made from these. */
+  readonly random: Random
+  readonly history: History
+  readonly weather: () => Weather
+  /** As it was drawn. */
+  readonly storm: Weather
+  /** From now on nothing fails. */
+  calm(): void
+  log(host: string): Log
+  /** The same store; time stands still while it works. */
+  tracked(store: Store): Store
+  /** What must never be: kept with the time at which it showed. */
+  violate(law: string, facts: Readonly<Record<string, unknown>>): void
+  readonly violations: readonly string[]
+}
+
+export function createPlace(seed: number, print?: (line: string) => void): Place {
+  let working = 0
+  const clock = createVirtualClock(undefined, () => working > 0)
+  const random = createSeededRandom(seed * 0x9e3779b1)
+  // Seeds that are near each other give first numbers that are.
+  random.bytes(64)
+  const history = createHistory(clock, print)
+  const violations: string[] = []
+  const storm = drawWeather(random)
+  let weather = storm
+
+  async function track<T>(work: () => Promise<T>): Promise<T> {
+    working++
+    try {
+      return await work()
+    } finally {
+      working--
+    }
+  }
+
+  const place: Place = {
+    clock,
+    random,
+    history,
+    weather: () => weather,
+    storm,
+    calm() {
+      weather = calmed(weather)
+      history.note('calm')
+    },
+    log: (host) => ({
+      info: (event, fields) => history.note(`${host}:${event}`, fields),
+      warn: (event, fields) => history.note(`${host}:${event}`, fields),
+      error(event, fields) {
+        history.note(`${host}:${event}`, fields)
+        if (faults.has(event) || (event === 'executor_failed' && storm.diskFault === 0))
+          place.violate('no_fault', { host, event, ...fields })
+      },
+    }),
+    tracked: (store) => ({
+      read: (work) => track(() => store.read(work)),
+      write: (work) => track(() => store.write(work)),
+      close: () => store.close(),
+    }),
+    violate(law, facts) {
+      const line = `${law} ${JSON.stringify(facts)}`
+      violations.push(line)
+      history.note('VIOLATION', { law, ...facts })
+    },
+    violations,
+  }
+  return place
+}
+
+/** Lines that a product in order never writes, whatever the world does. */
+const faults = new Set(['request.fault', 'claim_failed'])

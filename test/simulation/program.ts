@@ -1,0 +1,157 @@
+// What a simulated job does: a program as data in its command, and the processes of one machine that run it on the virtual clock.
+import { createHash } from 'node:crypto'
+import { type Executor, type Plan, SetupError, type Watch } from '../../src/executor/contract.ts'
+import { type Clock, sleep } from '../../src/system/clock.ts'
+import type { Random } from '../../src/system/random.ts'
+import { createFakeExecutor, type FakeProcess } from '../harness/fake-executor.ts'
+
+export interface Program {
+  /** Names the job, so that a stored one is known again. */
+  readonly name: string
+  readonly writes: readonly { readonly afterMs: number; readonly to: 'stdout' | 'stderr'; readonly bytes: number }[]
+  readonly events: number
+  readonly endsAfterMs: number
+  readonly rc: number
+  /** What it leaves as its result, if anything. */
+  readonly result?: string
+  /** It cannot be started. */
+  readonly broken?: true
+  /** It takes no notice of SIGTERM. */
+  readonly stubborn?: true
+}
+
+export const commandOf = (program: Program) => ['simulated', JSON.stringify(program)] as const
+export const programOf = (command: readonly string[]) => JSON.parse(command[1] ?? '{}') as Program
+
+/** One process, as the machine that ran it knows it. */
+export interface Run {
+  readonly plan: Plan
+  readonly program: Program
+  readonly host: string
+  readonly stdout: Buffer[]
+  readonly stderr: Buffer[]
+  /** How it ended; `undefined` while it runs. */
+  exit?: { readonly cause: 'exit' | 'signal'; readonly rc: number }
+  /** Its swarm died before it did. */
+  orphaned: boolean
+}
+
+export interface Machine {
+  readonly runs: readonly Run[]
+  /** An executor for one life of swarm; the processes outlive it. */
+  executor(alive: () => boolean): Executor
+  /** Swarm died: its processes go on, but nobody hears them. */
+  orphan(): void
+  /** Every process is gone. */
+  powerCut(): void
+}
+
+export interface MachineParts {
+  readonly clock: Clock
+  readonly random: Random
+  readonly host: string
+  readonly started: (run: Run) => void
+  readonly note: (event: string, facts: Readonly<Record<string, unknown>>) => void
+}
+
+interface Living {
+  readonly run: Run
+  readonly process: FakeProcess
+}
+
+export function createMachine(parts: MachineParts): Machine {
+  const { clock, random, host, note } = parts
+  const fake = createFakeExecutor()
+  const living = new Set<Living>()
+  const runs: Run[] = []
+  let starting: { readonly program: Program; readonly run: Run } | undefined
+
+  function end(it: Living, exit: NonNullable<Run['exit']>): void {
+    if (!living.delete(it)) return
+    it.run.exit = exit
+    const { result } = it.run.program
+    note('ended', { claim: it.run.plan.claimId, ...exit })
+    it.process.exit({ ...exit, ...(exit.cause === 'exit' && result && { result: Buffer.from(result) }) })
+  }
+
+  fake.onStart = (process) => {
+    if (!starting) return
+    const it = { run: starting.run, process }
+    living.add(it)
+    runs.push(it.run)
+    void act(parts, it, (exit) => end(it, exit))
+  }
+  fake.onTerminate = (process) => {
+    const it = [...living].find((one) => one.process === process)
+    if (!it || it.run.program.stubborn) return
+    clock.after(random.number() * 3000, () => end(it, { cause: 'signal', rc: 143 }))
+  }
+
+  async function start(plan: Plan, watch: Watch, alive: () => boolean) {
+    const program = programOf(plan.command)
+    await sleep(clock, random.number() * 20)
+    if (!alive()) return await new Promise<never>(() => {})
+    if (program.broken) throw new SetupError('there is no such program')
+    const run: Run = { plan, program, host, stdout: [], stderr: [], orphaned: false }
+    parts.started(run)
+    starting = { program, run }
+    const execution = await fake.start(plan, watch)
+    starting = undefined
+    return {
+      ...execution,
+      async kill() {
+        for (const it of living) if (it.run === run) end(it, { cause: 'signal', rc: 137 })
+      },
+    }
+  }
+
+  return {
+    runs,
+    executor: (alive) => ({
+      name: fake.name,
+      rung: fake.rung,
+      start: (plan, watch) => start(plan, watch, alive),
+      async sweep(trace) {
+        const left = [...living].filter((it) => it.run.plan.claimId === trace.claimId)
+        for (const it of left) end(it, { cause: 'signal', rc: 137 })
+        return left.length
+      },
+    }),
+    orphan() {
+      for (const { run } of living) run.orphaned = true
+    },
+    powerCut() {
+      for (const it of living) {
+        it.run.orphaned = true
+        end(it, { cause: 'signal', rc: 137 })
+      }
+    },
+  }
+}
+
+async function act(
+  { clock }: MachineParts,
+  { run, process }: Living,
+  end: (exit: NonNullable<Run['exit']>) => void,
+): Promise<void> {
+  const { program, plan } = run
+  for (let count = 0; count < program.events; count++) process.event({ type: 'progress', count })
+  for (const [index, { afterMs, to, bytes }] of program.writes.entries()) {
+    await sleep(clock, afterMs)
+    if (run.exit) return
+    const content = contentOf(`${plan.claimId} ${index}`, bytes)
+    run[to].push(content)
+    await process.write(to, content)
+    if (run.exit) return
+  }
+  await sleep(clock, program.endsAfterMs)
+  end({ cause: 'exit', rc: program.rc })
+}
+
+/** Bytes that no other write of any process has. */
+function contentOf(name: string, length: number): Buffer {
+  const block = createHash('sha256').update(name).digest()
+  const content = Buffer.alloc(length, block)
+  for (let at = 0; at + 4 <= length; at += 1024) content.writeUInt32LE(at, at)
+  return content
+}

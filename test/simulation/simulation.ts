@@ -1,0 +1,175 @@
+// One seed: a whole pond, its swarms and its consumer in one process, a storm, a calm, and the verdict.
+import { setImmediate } from 'node:timers/promises'
+import { createClient } from '../../src/client/client.ts'
+import type { Random } from '../../src/system/random.ts'
+import { createChecker } from './checker.ts'
+import { createConsumer } from './consumer.ts'
+import { createSimulatedNetwork, type SimulatedNetwork } from './network.ts'
+import { createPlace, type Place } from './place.ts'
+import { createPondHost, type PondHost, type PondPlant } from './pond-host.ts'
+import { createSwarmHost, type SwarmHost, type SwarmPlant } from './swarm-host.ts'
+import { judge } from './verdict.ts'
+
+export interface Plant {
+  readonly pond?: PondPlant
+  readonly swarm?: SwarmPlant
+}
+
+export interface SimulationOptions {
+  readonly plant?: Plant
+  /** Gets each line of the history. */
+  readonly print?: (line: string) => void
+}
+
+export interface Outcome {
+  readonly seed: number
+  /** Empty when all held. */
+  readonly violations: readonly string[]
+  readonly digest: string
+  readonly events: number
+  readonly jobs: number
+  readonly virtualMs: number
+}
+
+/** The command that shows all of one seed. */
+export const replayCommand = (seed: number) => `npx tsx test/simulation/run.ts --seed ${seed} --verbose`
+
+/** The longest that everything may take once nothing fails any more: holds, backoffs, leases and pauses, one after another. */
+const CALM_MOST_MS = 60 * 60 * 1000
+
+export async function simulate(seed: number, options: SimulationOptions = {}): Promise<Outcome> {
+  const place = createPlace(seed, options.print)
+  const { clock, history } = place
+  const unhandled = (error: unknown) => place.violate('no_unhandled_rejection', { error: stackOf(error) })
+  process.on('unhandledRejection', unhandled)
+  try {
+    const world = await createWorld(place, options.plant)
+    const { pond, swarms, network, consumer, checker } = world
+    let done = false
+    const working = consumer.run().then(() => {
+      done = true
+    })
+    working.catch((error: unknown) => place.violate('no_fault', { error: stackOf(error) }))
+    scheduleFaults(place, world)
+    await clock.advance(place.weather().stormMs)
+    place.calm()
+    network.heal()
+    const inTime = await clock
+      .until(() => done, CALM_MOST_MS)
+      .then(
+        () => true,
+        () => false,
+      )
+    if (!inTime) place.violate('all_ends_after_the_storm', unfinished(world))
+    // Slots, processes and journals come to rest too.
+    await clock.advance(2 * 60_000)
+    await setImmediate()
+    const mishap = (host: string) => swarms.some((swarm) => swarm.name === host && swarm.mishaps() > 0)
+    judge({ place, checker, rows: pond.database.rows, device: pond.device, orders: consumer.orders, mishap })
+    history.note('over', { violations: place.violations.length })
+    const { length: jobs } = consumer.orders
+    return {
+      seed,
+      violations: place.violations,
+      digest: history.digest(),
+      events: history.count(),
+      jobs,
+      virtualMs: clock.monotonic(),
+    }
+  } finally {
+    process.off('unhandledRejection', unhandled)
+  }
+}
+
+interface World {
+  readonly pond: PondHost
+  readonly swarms: readonly SwarmHost[]
+  readonly network: SimulatedNetwork
+  readonly consumer: ReturnType<typeof createConsumer>
+  readonly checker: ReturnType<typeof createChecker>
+}
+
+/** Everything is paired and up before the first fault. */
+async function createWorld(place: Place, plant: Plant = {}): Promise<World> {
+  const { clock, random, weather, history } = place
+  let fair = true
+  const pond = createPondHost(
+    { ...place, weather: () => (fair ? { ...weather(), commitFault: 0 } : weather()) },
+    plant.pond,
+  )
+  const checker = createChecker(place, () => pond.database.rows)
+  pond.database.committed = checker.committed
+  const calmWeather = { dropRequest: 0, dropReply: 0, duplicate: 0, cutReply: 0, slow: 0 }
+  const network = createSimulatedNetwork({
+    clock,
+    random,
+    weather: () => (fair ? { ...weather(), ...calmWeather } : weather()),
+    answer: pond.answer,
+    replied: checker.replied,
+    note: history.note,
+  })
+  const swarms = Array.from({ length: weather().swarms }, (_, index) =>
+    createSwarmHost({ place, name: `swarm-${index}`, network, started: checker.started, plant: plant.swarm }),
+  )
+  const setUp = async () => {
+    await pond.start()
+    const admin = adminClient(place, network, pond.adminToken)
+    for (const swarm of swarms) {
+      const code = await admin.call('createPairingCode', { body: { project: 'default' } })
+      if (!code.ok) throw new Error(code.error.message)
+      await swarm.pair(code.reply.code)
+      void swarm.start()
+    }
+  }
+  let ready = false
+  const settingUp = setUp().then(() => {
+    ready = true
+  })
+  await clock.until(() => ready, 60_000)
+  await settingUp
+  fair = false
+  const consumer = createConsumer({ place, network, token: pond.adminToken, name: 'consumer' })
+  return { pond, swarms, network, consumer, checker }
+}
+
+const adminClient = ({ clock, random, log }: Place, network: SimulatedNetwork, token: string) =>
+  createClient({
+    network: network.connect('operator'),
+    clock,
+    random,
+    log: log('operator'),
+    baseUrl: 'http://127.0.0.1:7460',
+    token,
+    version: '0.0.0',
+  })
+
+/** Each fault at its own random moment of the storm. */
+function scheduleFaults(place: Place, { pond, swarms, network }: World): void {
+  const { clock, random } = place
+  const { stormMs, pondCrashes, swarmCrashes, drains, partitions } = place.weather()
+  const times = (count: number, run: () => void) => {
+    for (let turn = 0; turn < count; turn++) clock.after(random.number() * stormMs, run)
+  }
+  const inCalls = () => (random.number() < 0.7 ? 1 + Math.floor(random.number() * 30) : 0)
+  times(pondCrashes, () => pond.crash(inCalls()))
+  times(swarmCrashes, () => pick(random, swarms).crash(random.number() < 0.6 ? 'kill' : 'power', inCalls()))
+  times(drains, () => pick(random, swarms).drain(random.number() * 20_000))
+  times(partitions, () => {
+    const forMs = random.number() ** 2 * 240_000
+    const hosts = [...swarms.map(({ name }) => name), 'consumer']
+    network.cut(pick(random, hosts), Math.min(forMs, stormMs))
+  })
+}
+
+function pick<T>(random: Random, things: readonly T[]): T {
+  const thing = things[Math.floor(random.number() * things.length)]
+  if (thing === undefined) throw new Error('there is nothing to pick')
+  return thing
+}
+
+function unfinished({ consumer }: World): Record<string, unknown> {
+  const open = consumer.orders.filter(({ view }) => !view?.ended_at)
+  return { open: open.map(({ id, view }) => `${id} ${view?.state}`) }
+}
+
+const stackOf = (error: unknown) => (error instanceof Error ? (error.stack ?? '') : String(error))

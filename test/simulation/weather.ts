@@ -1,0 +1,73 @@
+// How bad the world of one seed is: drawn once, so that some seeds are calm, some lose a little and some lose a lot.
+import type { Settings } from '../../server/service/parts.ts'
+import type { Random } from '../../src/system/random.ts'
+
+export interface Weather {
+  /** Nothing ever fails. */
+  readonly calm: boolean
+  /** Chances for each call over the network. */
+  readonly dropRequest: number
+  readonly dropReply: number
+  readonly duplicate: number
+  readonly cutReply: number
+  /** Chance that a message is slow, and how slow at most, in milliseconds. */
+  readonly slow: number
+  readonly slowMs: number
+  /** Times that one machine, or the way to pond, is cut off. */
+  readonly partitions: number
+  readonly pondCrashes: number
+  readonly swarmCrashes: number
+  readonly drains: number
+  /** Chance that a commit of pond's store fails. */
+  readonly commitFault: number
+  /** Chance that an operation of a machine's disk fails. */
+  readonly diskFault: number
+  readonly settings: Partial<Settings>
+  readonly swarms: number
+  readonly slots: number
+  readonly jobs: number
+  /** Jobs come and faults happen for this long; then the world is calm until all is over. */
+  readonly stormMs: number
+}
+
+export function drawWeather(random: Random): Weather {
+  const maybe = (chance: number, most: number) => (random.number() < chance ? random.number() * most : 0)
+  const upTo = (most: number) => Math.floor(random.number() * (most + 1))
+  const swarms = 1 + upTo(2)
+  const calm = random.number() < 0.08
+  const times = (chance: number, most: number) => (calm || random.number() > chance ? 0 : 1 + upTo(most - 1))
+  const odds = (chance: number, most: number) => (calm ? 0 : maybe(chance, most))
+  const leaseMs = [20_000, 40_000, 90_000][upTo(2)] ?? 90_000
+  return {
+    calm,
+    dropRequest: odds(0.6, 0.15),
+    dropReply: odds(0.6, 0.15),
+    duplicate: odds(0.5, 0.1),
+    cutReply: odds(0.5, 0.05),
+    slow: odds(0.7, 0.2),
+    slowMs: random.number() < 0.3 ? 60_000 : 3000,
+    partitions: times(0.5, 3),
+    pondCrashes: times(0.7, 5),
+    swarmCrashes: times(0.7, 2 * swarms),
+    drains: times(0.3, 2),
+    commitFault: odds(0.3, 0.02),
+    diskFault: odds(0.2, 0.02),
+    settings: { leaseMs, pollHoldMs: 2 * leaseMs > 50_000 ? 50_000 : leaseMs, pollHoldBusyMs: leaseMs / 4 },
+    swarms,
+    slots: 1 + upTo(3),
+    jobs: 6 + upTo(18),
+    stormMs: 60_000 + upTo(120_000),
+  }
+}
+
+/** The same world once the storm is over. */
+export const calmed = (weather: Weather): Weather => ({
+  ...weather,
+  dropRequest: 0,
+  dropReply: 0,
+  duplicate: 0,
+  cutReply: 0,
+  slow: 0,
+  commitFault: 0,
+  diskFault: 0,
+})

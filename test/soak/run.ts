@@ -1,0 +1,83 @@
+// `npm run soak -- PART --minutes N [--rounds N]`: round after round of one part, one JSON line each; a later call goes on behind the last round.
+import { appendFileSync, mkdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
+
+/** One round. The seed is the round's number, so that a failed one can be run again with `--from`. */
+export interface Round {
+  readonly seed: number
+}
+
+export interface RoundReport {
+  /** Each is one broken promise in a sentence; empty for a good round. */
+  readonly faults: readonly string[]
+}
+
+export type Part = (round: Round) => Promise<RoundReport>
+
+/** Loaded one by one, because each brings a world of its own. */
+const parts: Readonly<Record<string, () => Promise<Part>>> = {
+  'chaos-pond': async () => {
+    const { chaosPond } = await import('./chaos-pond.ts')
+    return ({ seed }) => chaosPond({ seed, jobs: 500, kills: 20 })
+  },
+  'chaos-swarm': async () => {
+    const { chaosSwarm } = await import('./chaos-swarm.ts')
+    return ({ seed }) => chaosSwarm({ seed, jobs: 500, kills: 20 })
+  },
+}
+
+const MINUTE_MS = 60_000
+const FAULTS_SHOWN = 20
+
+const { positionals, values } = parseArgs({
+  allowPositionals: true,
+  options: { minutes: { type: 'string' }, rounds: { type: 'string' }, from: { type: 'string' } },
+})
+const [name = ''] = positionals
+const load = parts[name]
+if (!load || positionals.length !== 1 || (values.minutes ?? values.rounds) === undefined) {
+  process.stderr.write(
+    `npm run soak -- PART --minutes N [--rounds N] [--from ROUND], PART one of ${Object.keys(parts).join(', ')}\n`,
+  )
+  process.exit(2)
+}
+const folder = fileURLToPath(new URL('../../.soak', import.meta.url))
+mkdirSync(folder, { recursive: true })
+process.exit((await soak(await load(), join(folder, `${name}.ndjson`))) ? 0 : 1)
+
+async function soak(part: Part, file: string): Promise<boolean> {
+  const until = Date.now() + Number(values.minutes ?? Number.POSITIVE_INFINITY) * MINUTE_MS
+  const first = Number(values.from ?? lastRound(file) + 1)
+  let well = true
+  for (
+    let seed = first;
+    seed < first + Number(values.rounds ?? Number.POSITIVE_INFINITY) && Date.now() < until;
+    seed++
+  ) {
+    const began = Date.now()
+    const report = await part({ seed }).catch(
+      (error: Error): RoundReport => ({ faults: [error.stack ?? error.message] }),
+    )
+    const faults = report.faults.slice(0, FAULTS_SHOWN)
+    const line = { part: name, round: seed, ok: report.faults.length === 0, seconds: seconds(began), ...report, faults }
+    appendFileSync(file, `${JSON.stringify(line)}\n`)
+    process.stdout.write(`${JSON.stringify(line)}\n`)
+    well &&= line.ok
+  }
+  return well
+}
+
+function seconds(began: number): number {
+  return Math.round((Date.now() - began) / 100) / 10
+}
+
+function lastRound(file: string): number {
+  try {
+    const lines = readFileSync(file, 'utf8').trim().split('\n')
+    return (JSON.parse(lines.at(-1) ?? '') as { round: number }).round
+  } catch {
+    return 0
+  }
+}
