@@ -27,6 +27,9 @@ export function hasCode(error: unknown, ...codes: readonly string[]): boolean {
   return error instanceof Error && 'code' in error && codes.includes(String(error.code))
 }
 
+/** The kernel could not say that bytes are safe. Only a fresh process can find out what of them is. */
+export class UnsettledError extends BlobBrokenError {}
+
 /**
  * Runs an fsync. One that failed is never tried again: the kernel reports a lost page once and then calls it clean, so a second
  * fsync would succeed and mean nothing.
@@ -35,7 +38,7 @@ export async function settle(what: string, sync: () => Promise<void>): Promise<v
   try {
     await sync()
   } catch (cause) {
-    throw new BlobBrokenError(`${what} could not be made durable`, { cause })
+    throw new UnsettledError(`${what} could not be made durable`, { cause })
   }
 }
 

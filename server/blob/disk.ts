@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { dirname, resolve } from 'node:path'
 import type { Clock } from '../../src/system/clock.ts'
 import { BlobBrokenError, type Blobs, NoRoomError, type StreamKey } from './contract.ts'
-import { type Device, hasCode, settleAll, settleFolder, systemDevice } from './device.ts'
+import { type Device, hasCode, settleAll, settleFolder, systemDevice, UnsettledError } from './device.ts'
 import { FilePool } from './file-pool.ts'
 import { HEADER_BYTES } from './frame.ts'
 import { StreamFile } from './stream-file.ts'
@@ -15,6 +15,8 @@ export interface DiskBlobsOptions {
   /** Bytes of the file system that chunks must leave free. */
   readonly reserveBytes: number
   readonly clock: Clock
+  /** An fsync failed: the process must exit non-zero and look at its next start at what is really there. */
+  readonly fatal?: (error: unknown) => void
   readonly device?: Device
   /** Files open at rest. */
   readonly openFiles?: number
@@ -135,7 +137,10 @@ class DiskBlobs implements Blobs {
       held.uses.delete(use)
       this.#trim()
     }
-    use.then(done, done)
+    use.then(done, (error: unknown) => {
+      done()
+      if (error instanceof UnsettledError) this.#options.fatal?.(error)
+    })
     return use
   }
 

@@ -26,8 +26,12 @@ export async function serve(flags: ServeFlags, io: Io): Promise<number> {
     const broken = await stop.told
     await running.close()
     if (broken === undefined) return 0
-    const next = 'look at the disk, then start pond again: what was acknowledged is there'
-    throw new Failure({ what: 'the store failed and pond stopped', why: String(broken), next })
+    throw new Failure({
+      what: 'pond stopped: it could not be sure that its data is safe',
+      why: explain(broken),
+      next: 'Look at the disk, then start pond again: what was acknowledged is there.',
+      cause: broken,
+    })
   } finally {
     stop.close()
     await unlock()
@@ -49,6 +53,11 @@ async function lockData(home: string, data: DataFolder): Promise<() => Promise<v
   }
 }
 
+function explain(error: unknown): string {
+  if (!(error instanceof Error)) return String(error)
+  return error.cause instanceof Error ? `${error.message}: ${error.cause.message}` : error.message
+}
+
 interface Running {
   readonly pond: Pond
   readonly front: Front
@@ -64,7 +73,7 @@ async function start(parts: {
   const { flags, io, data, fatal } = parts
   const { clock, random } = io
   const keys = await loadKeys(systemDisk, random, data.keyFile)
-  const blobs = await openDiskBlobs({ folder: data.blobFolder, reserveBytes: flags.reserve, clock })
+  const blobs = await openDiskBlobs({ folder: data.blobFolder, reserveBytes: flags.reserve, clock, fatal })
   const store = openSqliteStore({ file: data.storeFile, events: { fatal }, clock })
   const pond = await createPond({ store, blobs, clock, random, log: createLog(io), keys })
   const closeParts = async () => {

@@ -94,10 +94,7 @@ export async function readState(home: string): Promise<State> {
   return text === undefined ? { ponds: {} } : shapeOf(parseState(stateFile(home), text))
 }
 
-/**
- * Keeps the token of a pond or the latest job; the file and its folder are for their owner only. Not with the package conf: what it writes
- * with takes over SIGINT and SIGTERM and ends the process, and `pond run` has to cancel its job then.
- */
+/** Keeps the token of a pond or the latest job; the file and its folder are for their owner only. */
 export async function writeState(
   home: string,
   url: string,
@@ -111,8 +108,24 @@ export async function writeState(
     ...(current ? { current: url } : {}),
     ponds: { ...before.ponds, [url]: { ...before.ponds[url], ...pond } },
   }
-  await systemDisk.replace(stateFile(home), `${JSON.stringify(after, undefined, 2)}\n`)
+  const conf = await openConf(home)
+  conf.store = after
 }
+
+/**
+ * Loaded late and for writing only: it costs more than a whole verb that reads. What conf writes with delivers each first signal to this
+ * process once more, so that one Ctrl-C would count as two; its handlers are taken off again.
+ */
+async function openConf(home: string): Promise<{ store: object }> {
+  const before = new Set(signals.flatMap((signal) => process.listeners(signal)))
+  const { default: Conf } = await import('conf')
+  for (const signal of signals) {
+    for (const listener of process.listeners(signal)) if (!before.has(listener)) process.off(signal, listener)
+  }
+  return new Conf<Record<string, unknown>>({ cwd: home, configName: 'config', configFileMode: 0o600 })
+}
+
+const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 
 function parseState(path: string, text: string): Readonly<Record<string, unknown>> {
   try {

@@ -6,6 +6,10 @@ import { clientHome, poolHome, readState, resolveConnection, writeState } from '
 import { Failure } from '../../src/cli/failure.ts'
 import { createFakeIo, pond } from '../harness/fake-io.ts'
 
+/** Before any test has written a state. */
+const signalListeners = () => process.listenerCount('SIGINT') + process.listenerCount('SIGTERM')
+const atStart = signalListeners()
+
 const LOCAL = 'http://127.0.0.1:7460'
 
 /** A host without variables, with or without a pond of its own. */
@@ -105,4 +109,9 @@ t.test('a damaged state file is named', async (t) => {
   chmodSync(join(home, 'config.json'), 0o600)
   t.equal(await pond(io, 'ps'), 1)
   t.match(io.printed().err, /could not read .*config.json/)
+})
+
+t.test('keeping the state leaves the signals of the process to the verb', async (t) => {
+  await writeState(t.testdir(), 'http://127.0.0.1:7460', { last_job: 'job_1' })
+  t.equal(signalListeners(), atStart)
 })

@@ -95,7 +95,7 @@ export async function createPondRig(t: Pick<Test, 'teardown'>, options: PondRigO
 
   async function live(): Promise<{ pond: Pond; store: Store; blobs: Blobs }> {
     const store = openSqliteStore({ file: data.storeFile, events: { fatal } })
-    const blobs = await openDiskBlobs({ folder: data.blobFolder, reserveBytes: 0, clock })
+    const blobs = await openDiskBlobs({ folder: data.blobFolder, reserveBytes: 0, clock, fatal })
     const seen: Store = {
       read: (work) => track(() => store.read(work)),
       write: (work) => track(() => writeOrFail(store, rig.storeFault(), work)),

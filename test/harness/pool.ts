@@ -8,10 +8,11 @@ import {
   type RunEnd,
   type Swarm,
   type SwarmOptions,
+  systemKeyPair,
 } from '../../src/orchestrator/swarm.ts'
 import { printPairingCode } from '../../src/seal/pairing.ts'
 import { createFakeExecutor, type FakeExecutor } from './fake-executor.ts'
-import { aKey, createCode } from './machine.ts'
+import { createCode } from './machine.ts'
 import { createMemoryDisk } from './memory-disk.ts'
 import type { PondRig } from './pond.ts'
 import { createLine, LINE_URL, type Line } from './pond-network.ts'
@@ -51,14 +52,9 @@ export async function startPool(rig: PondRig, options: PoolOptions = {}): Promis
   const parts = { clock, random, log, baseUrl: LINE_URL, version: '0.0.0' }
   const connect = (network: Line['network'], token?: string) =>
     createClient({ ...parts, network, ...(token === undefined ? {} : { token }) })
-  let letter = 96 + (seed % 20)
-  const makeKeyPair = () => {
-    letter++
-    return { publicKey: aKey(String.fromCharCode(letter)), privateKey: aKey('p') }
-  }
   const { parsed } = await createCode(rig)
   const request = { pond: LINE_URL, code: printPairingCode(parsed), name: 'box', labels: {}, resources: { slots: 2 } }
-  const binding = await pair({ home, makeKeyPair, connect: () => connect(line.network) }, request)
+  const binding = await pair({ home, makeKeyPair: systemKeyPair, connect: () => connect(line.network) }, request)
   const pool: { -readonly [K in keyof Pool]: Pool[K] } = {
     line,
     executor,

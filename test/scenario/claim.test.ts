@@ -10,7 +10,7 @@ async function start(t: Test, job: Partial<JobSpec> = {}) {
   const rig = await createPondRig(t)
   const pool = await startPool(rig)
   const { id } = await submit(rig, { command: ['work'], ...job })
-  await rig.clock.settle()
+  await rig.clock.advance(100)
   return { rig, pool, id }
 }
 
