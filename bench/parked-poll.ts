@@ -3,7 +3,7 @@
 import { randomBytes } from 'node:crypto'
 import { Agent, request } from 'node:http'
 import { createNetwork } from '../src/client/network.ts'
-import type { Binding, Home, KeyPair, KeySet } from '../src/orchestrator/home.ts'
+import type { Binding, Home, KeySet } from '../src/orchestrator/home.ts'
 import { pair } from '../src/orchestrator/pair.ts'
 import type { PollReply } from '../src/protocol/orch.ts'
 import { PROTOCOL } from '../src/protocol/version.ts'
@@ -89,7 +89,7 @@ async function pairOne(
   { code, name }: { code: string; name: string },
 ): Promise<Poller> {
   // Nothing is signed here, so any 32 bytes do for a key; making real ones would take most of the time.
-  const makeKeyPair = () => ({ publicKey: randomBytes(32).toString('base64url'), privateKey: '' }) as KeyPair
+  const makeKeyPair = async () => ({ publicKey: randomBytes(32).toString('base64url'), privateKey: '' })
   const home: Pick<Home, 'readBinding' | 'writeBinding' | 'readKeys' | 'writeKeys'> = {
     readBinding: async () => undefined,
     writeBinding: async (_: Binding) => {},

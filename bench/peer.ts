@@ -1,7 +1,79 @@
-// BullMQ on Redis with appendfsync always, as a peer. Its packages live in bench/peers and are installed when they are asked for.
-import type { Sample } from './figure.ts'
+// BullMQ on Redis with appendfsync always, as a peer. Redis comes from apt, BullMQ from npm into bench/peers, both only when asked for.
+import { execFileSync, spawn } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { connect, createServer } from 'node:net'
+import { fileURLToPath } from 'node:url'
+import { makeFolder, removeFolder, startChild } from './child.ts'
+import { note } from './figure.ts'
 import type { SwarmOrder } from './pond-rig.ts'
+import type { Sides } from './throughput.ts'
 
-export async function measurePeer(_order: SwarmOrder, _jobs: number): Promise<Sample> {
-  throw new Error('unfinished')
+const folder = fileURLToPath(new URL('./peers/', import.meta.url))
+
+/** The part of BullMQ that fills a queue; its package is not there when this is compiled. */
+interface Bullmq {
+  readonly Queue: new (
+    name: string,
+    options: object,
+  ) => {
+    addBulk(jobs: readonly { readonly name: string; readonly data: object }[]): Promise<unknown>
+    close(): Promise<void>
+  }
+}
+
+/** Installs what is missing. */
+export function installPeer(): void {
+  if (!existsSync('/usr/bin/redis-server')) {
+    note('installing redis-server')
+    execFileSync('apt-get', ['install', '-y', '--no-install-recommends', 'redis-server'], { stdio: 'ignore' })
+  }
+  if (existsSync(`${folder}node_modules/bullmq`)) return
+  note('installing bullmq')
+  execFileSync('npm', ['install', '--no-audit', '--no-fund', '--no-package-lock'], { cwd: folder, stdio: 'ignore' })
+}
+
+/** A queue on a Redis of its own, and a worker process. */
+export async function startPeer(order: SwarmOrder): Promise<Sides & { stop(): Promise<void> }> {
+  const data = makeFolder()
+  const port = await freePort()
+  const settings = ['--appendonly', 'yes', '--appendfsync', 'always', '--save', '', '--dir', data]
+  const redis = spawn('redis-server', ['--bind', '127.0.0.1', '--port', String(port), ...settings], { stdio: 'ignore' })
+  await listens(port)
+  const entry = `${folder}node_modules/bullmq/dist/esm/index.js`
+  const { Queue } = (await import(entry)) as Bullmq
+  const queue = new Queue('bench', { connection: { host: '127.0.0.1', port } })
+  const worker = startChild('bench/peers/bullmq-worker.mjs', { argv: [JSON.stringify({ ...order, port })] })
+  await worker.hear('ready')
+  const ended = new Promise((resolve) => redis.once('exit', resolve))
+  return {
+    server: { pid: redis.pid ?? 0 },
+    worker,
+    submit: (jobs) => queue.addBulk(jobs.map((command) => ({ name: 'job', data: { command } }))),
+    async stop() {
+      await worker.stop()
+      await queue.close()
+      redis.kill('SIGTERM')
+      await ended
+      await removeFolder(data)
+    },
+  }
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer()
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const address = server.address()
+  await new Promise((resolve) => server.close(resolve))
+  return typeof address === 'object' && address ? address.port : 0
+}
+
+async function listens(port: number): Promise<void> {
+  for (;;) {
+    const open = await new Promise<boolean>((resolve) => {
+      const socket = connect(port, '127.0.0.1', () => resolve(true)).on('error', () => resolve(false))
+      socket.once('connect', () => socket.destroy())
+    })
+    if (open) return
+    await new Promise((resolve) => setTimeout(resolve, 20))
+  }
 }

@@ -1,22 +1,24 @@
 // Jobs per second: no-op jobs, which show the price of the queue, and /bin/true, which shows what is left of the machine's own rate of spawning.
 import { spawn } from 'node:child_process'
+import type { JobSpec } from '../src/protocol/job.ts'
 import { type Child, cpuUs } from './child.ts'
 import { interleave, printFigure, type Sample } from './figure.ts'
 import { startLeastServer, startLeastWorker } from './least-rig.ts'
-import { measurePeer } from './peer.ts'
+import { installPeer, startPeer } from './peer.ts'
 import { type PondRig, type SwarmOrder, startPond, startSwarm, submit } from './pond-rig.ts'
 import type { BenchOptions } from './run.ts'
 
 const NOOP_SLOTS = [1, 8, 64]
 const PROCESS_SLOTS = 8
+const PROCESS_JOBS = 600
 const BATCH = 200
 const COMMAND = ['/bin/true'] as const
 
 /** One server and its worker. */
-interface Sides {
+export interface Sides {
   readonly server: { readonly pid: number }
   readonly worker: Child
-  readonly submit: (count: number) => Promise<unknown>
+  submit(commands: readonly (readonly string[])[]): Promise<unknown>
 }
 
 /** From the first submit to the moment when the last word of the last job is durable and acknowledged; submitting is part of it. */
@@ -24,7 +26,7 @@ async function drain({ server, worker, submit }: Sides, jobs: number): Promise<S
   worker.say({ expect: jobs })
   const cpuBegan = [cpuUs(server.pid), cpuUs(worker.pid)] as const
   const began = performance.now()
-  for (let sent = 0; sent < jobs; sent += BATCH) await submit(Math.min(BATCH, jobs - sent))
+  for (let sent = 0; sent < jobs; sent += BATCH) await submit(times(Math.min(BATCH, jobs - sent), COMMAND))
   const submitted = performance.now()
   await worker.hear('done')
   const ended = performance.now()
@@ -43,14 +45,15 @@ const times = <T>(count: number, value: T): T[] => Array.from({ length: count },
 
 async function drainPond(pond: PondRig, order: SwarmOrder, jobs: number): Promise<Sample> {
   const swarm = await startSwarm(pond, order)
+  const jobOf = ([program = '', ...args]: readonly string[]): JobSpec => ({
+    command: [program, ...args],
+    idempotent: true,
+  })
   try {
-    const job = { command: [...COMMAND] as [string], idempotent: true }
-    const sides = {
-      server: pond,
-      worker: swarm.child,
-      submit: (count: number) => submit(pond, { jobs: times(count, job) }),
-    }
-    return await drain(sides, jobs)
+    return await drain(
+      { server: pond, worker: swarm.child, submit: (commands) => submit(pond, { jobs: commands.map(jobOf) }) },
+      jobs,
+    )
   } finally {
     await swarm.stop()
   }
@@ -60,14 +63,26 @@ async function drainLeast(order: SwarmOrder, jobs: number): Promise<Sample> {
   const server = await startLeastServer()
   const worker = await startLeastWorker(server, order)
   try {
-    return await drain({ server, worker, submit: (count) => server.submit(times(count, COMMAND)) }, jobs)
+    return await drain({ server, worker, submit: server.submit }, jobs)
   } finally {
     await worker.stop()
     await server.stop()
   }
 }
 
+async function drainPeer(order: SwarmOrder, jobs: number): Promise<Sample> {
+  const peer = await startPeer(order)
+  try {
+    return await drain(peer, jobs)
+  } finally {
+    await peer.stop()
+  }
+}
+
+const PEER = 'BullMQ, appendfsync always'
+
 export async function noopThroughput({ runs, peers }: BenchOptions): Promise<void> {
+  if (peers) installPeer()
   for (const slots of NOOP_SLOTS) {
     const jobs = 500 + 100 * slots
     const order = { slots, executor: 'noop' } as const
@@ -75,30 +90,30 @@ export async function noopThroughput({ runs, peers }: BenchOptions): Promise<voi
     const samples = await interleave(runs, {
       pond: () => drainPond(pond, order, jobs),
       least: () => drainLeast(order, jobs),
-      ...(peers && { peer: () => measurePeer(order, jobs) }),
+      ...(peers && { peer: () => drainPeer(order, jobs) }),
     })
     await pond.stop()
     const figure = { bench: 'noop-throughput', unit: 'jobs/s', own: samples.pond, facts: { slots } }
     printFigure({ ...figure, against: { name: 'least server', samples: samples.least } })
-    if (samples.peer) printFigure({ ...figure, against: { name: 'BullMQ, appendfsync always', samples: samples.peer } })
+    if (samples.peer) printFigure({ ...figure, against: { name: PEER, samples: samples.peer } })
   }
 }
 
 export async function processThroughput({ runs, peers }: BenchOptions): Promise<void> {
-  const jobs = 600
+  if (peers) installPeer()
   const order = { slots: PROCESS_SLOTS, executor: 'process' } as const
   const pond = await startPond()
   const samples = await interleave(runs, {
-    pond: () => drainPond(pond, order, jobs),
-    least: () => drainLeast(order, jobs),
-    bare: () => spawnBare(jobs),
-    ...(peers && { peer: () => measurePeer(order, jobs) }),
+    pond: () => drainPond(pond, order, PROCESS_JOBS),
+    least: () => drainLeast(order, PROCESS_JOBS),
+    bare: () => spawnBare(PROCESS_JOBS),
+    ...(peers && { peer: () => drainPeer(order, PROCESS_JOBS) }),
   })
   await pond.stop()
   const figure = { bench: 'process-throughput', unit: 'jobs/s', own: samples.pond, facts: { slots: PROCESS_SLOTS } }
   printFigure({ ...figure, against: { name: 'least server', samples: samples.least } })
   printFigure({ ...figure, against: { name: 'bare spawn loop', samples: samples.bare } })
-  if (samples.peer) printFigure({ ...figure, against: { name: 'BullMQ, appendfsync always', samples: samples.peer } })
+  if (samples.peer) printFigure({ ...figure, against: { name: PEER, samples: samples.peer } })
 }
 
 /** What this machine starts and ends at most with so many at a time. */

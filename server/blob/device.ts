@@ -3,7 +3,8 @@ import { mkdir, open, readdir, rm, statfs } from 'node:fs/promises'
 import { BlobBrokenError } from './contract.ts'
 
 export interface DeviceFile {
-  read(into: Buffer, at: number, length: number, position: number): Promise<{ readonly bytesRead: number }>
+  /** Fills `into` from `position`, as far as there is something. */
+  read(into: Buffer, from: { readonly position: number }): Promise<{ readonly bytesRead: number }>
   writev(pieces: readonly Uint8Array[], position: number): Promise<{ readonly bytesWritten: number }>
   truncate(length: number): Promise<void>
   /** The bytes and the length of the file; other metadata may lag. */
@@ -61,7 +62,7 @@ export async function settleAll(works: readonly Promise<void>[]): Promise<void> 
 export async function readFully(file: DeviceFile, into: Buffer, position: number): Promise<number> {
   let done = 0
   while (done < into.length) {
-    const { bytesRead } = await file.read(into, done, into.length - done, position + done)
+    const { bytesRead } = await file.read(into.subarray(done), { position: position + done })
     if (bytesRead === 0) break
     done += bytesRead
   }

@@ -282,7 +282,8 @@ export class Polls {
   async #claimFor(projectId: ProjectId): Promise<void> {
     const openings: Opening[] = []
     for (const session of this.#parked.get(projectId) ?? []) {
-      if (session.parked && this.#core.queue.size(projectId) > 0) openings.push(...this.#openings(session.parked))
+      if (this.#core.queue.size(projectId) === 0) break
+      if (session.parked) openings.push(...this.#openings(session.parked))
     }
     if (openings.length === 0) return
     const bindings = await claimJobs(this.#core, openings)

@@ -66,12 +66,29 @@ export async function resumeOutput(
   const there = new Set(await parts.disk.list(parts.folder))
   for (const name of names) {
     if (!there.has(name) && !produced?.[name]) continue
-    // A power cut can take a whole spool whose bytes the journal counted.
-    await parts.ready()
-    const file = await parts.disk.open(join(parts.folder, name))
+    const file = await openLeft(parts, name)
     output.addLine(name, { file, produced: produced && (produced[name] ?? file.size()) })
   }
   return output
+}
+
+/** A power cut can take a whole spool whose bytes the journal counted; one that cannot be opened is as good as gone. */
+async function openLeft({ claim, disk, folder, log, ready }: OutputParts, name: StreamName): Promise<DiskFile> {
+  try {
+    await ready()
+    return await disk.open(join(folder, name))
+  } catch (error) {
+    log.warn('spool_gone', { claim_id: claim.claim_id, stream: name, error: String(error) })
+    return noFile
+  }
+}
+
+const noFile: DiskFile = {
+  size: () => 0,
+  append: async () => {},
+  read: async () => 0,
+  sync: async () => {},
+  close: async () => {},
 }
 
 class ClaimOutput implements Output {

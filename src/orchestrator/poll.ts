@@ -154,16 +154,17 @@ class PollLoop implements Poll {
   }
 
   #settle(reply: PollReply, claimKey: string): void {
-    const { clock, random, take } = this.#parts
+    const { clock, facts, random, take } = this.#parts
     this.#failures = 0
     this.#answeredAt = clock.monotonic()
     this.#holdMs = Math.min(limit.pollHoldMs, Math.max(HOLD_LEAST_MS, reply.limits.poll_hold_ms))
     if (reply.intents.length > 0) {
       // The old key would bring the same intents again; the reply to another poll may have retired it already.
       if (claimKey === this.#claimKey) this.#claimKey = newKey(random)
-      this.#dirty = true
     }
     take(reply)
+    // With no slot free pond has nothing to hand out: then the next poll may wait until one is, or until the rest is over.
+    if (reply.intents.length > 0 && facts().freeSlots > 0) this.#dirty = true
     for (const { type, wait_ms = retryWait.baseMs } of reply.directives)
       if (type === 'slow_down') this.#waitAtLeast(wait_ms)
   }

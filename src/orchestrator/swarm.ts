@@ -145,6 +145,8 @@ class OneSwarm implements Swarm {
     })
     this.#slots = new PQueue({ concurrency: options.slots })
     const changed = () => this.#changed()
+    // A slot is free before the last word is said: the poll that tells it is parked by the time pond hears that word.
+    this.#slots.on('next', changed)
     this.#drain = createDrain({ clock, log, options, changed, stopAll: () => this.#stopAll() })
     this.#snapshot = createSnapshot({ client, clock, log, session: this.#session, look: () => this.#look() })
     this.#poll = createPoll({

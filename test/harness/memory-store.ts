@@ -22,7 +22,6 @@ import {
 } from '../../server/store/contract.ts'
 import { GroupCommit, type Transaction } from '../../server/store/group-commit.ts'
 import { drive, Scope } from '../../server/store/work.ts'
-import { isFinal } from '../../src/protocol/job.ts'
 import { isLive } from '../../src/state/lease.ts'
 import type { Clock } from '../../src/system/clock.ts'
 
@@ -102,7 +101,7 @@ export function openMemoryStore(
       if (closed) throw new StoreFailing('the store is closed')
       const { rows } = database
       const scope = new Scope(() => true)
-      const reading = drive(() => work(readTx(() => rows, scope)))
+      const reading = drive(() => work(new ReadingTx(rows, scope) as unknown as ReadTx))
       reads.add(reading)
       const outcome = await reading
       reads.delete(reading)
@@ -136,7 +135,7 @@ class MemoryTransaction implements Transaction<WriteTx> {
 
   commit(): void {
     const before = this.#database.rows
-    const after = this.#rows()
+    const after = this.rows()
     this.#draft = undefined
     const changed = (Object.keys(after) as Table[]).some((table) => after[table] !== before[table])
     const fault = changed ? this.#database.fault() : undefined
@@ -152,7 +151,7 @@ class MemoryTransaction implements Transaction<WriteTx> {
   }
 
   save(): void {
-    this.#saved = this.#rows()
+    this.#saved = this.rows()
     this.#draft = { ...this.#saved }
     this.#own.clear()
   }
@@ -171,26 +170,26 @@ class MemoryTransaction implements Transaction<WriteTx> {
   }
 
   tx(scope: Scope): WriteTx {
-    const rows = () => this.#rows()
-    return { ...readTx(rows, scope), ...writeTx(rows, (table) => this.#owned(table), scope) }
+    return new WritingTx(this, scope) as unknown as WriteTx
   }
 
   blame(error: unknown): 'full' | 'fsync' | 'other' {
     return error instanceof CommitError ? error.blame : 'other'
   }
 
-  #rows(): MemoryRows {
+  rows(): MemoryRows {
     assert(this.#draft, 'a statement needs a transaction')
     return this.#draft
   }
 
-  #owned<T extends Table>(table: T): Map<string, RowOf<T>> {
-    const rows = this.#rows()
+  /** The table as this transaction may change it. */
+  own<T extends Table>(table: T): Map<string, RowOf<T>> {
+    const rows = this.rows()
     if (!this.#own.has(table)) {
       this.#draft = { ...rows, [table]: new Map(rows[table] as ReadonlyMap<string, RowOf<T>>) }
       this.#own.add(table)
     }
-    return this.#rows()[table] as unknown as Map<string, RowOf<T>>
+    return this.rows()[table] as unknown as Map<string, RowOf<T>>
   }
 }
 
@@ -202,62 +201,57 @@ const find = <Row>(table: ReadonlyMap<string, Row>, wanted: (row: Row) => boolea
 const where = <Row>(table: ReadonlyMap<string, Row>, wanted: (row: Row) => boolean) =>
   [...table.values()].filter(wanted)
 
-function readTx(rows: () => MemoryRows, scope: Scope): ReadTx {
-  const run = <T>(statement: (rows: MemoryRows) => T) => scope.run(() => statement(rows()))
-  return {
-    getProject: (id) => run(({ projects }) => projects.get(id)),
-    findProject: (name) => run(({ projects }) => find(projects, (row) => row.name === name)),
-    listProjects: () => run(({ projects }) => sorted(projects)),
-    getKey: (id) => run(({ keys }) => keys.get(id)),
-    findKey: (tokenHash) => run(({ keys }) => find(keys, (row) => row.tokenHash === tokenHash)),
-    listKeys: () => run(({ keys }) => sorted(keys)),
-    getCode: (id) => run(({ codes }) => codes.get(id)),
-    listCodes: () => run(({ codes }) => sorted(codes)),
-    getBinding: (id) => run(({ bindings }) => bindings.get(id)),
-    findBinding: (codeId, bindingKey) =>
-      run(({ bindings }) => find(bindings, (row) => row.codeId === codeId && row.bindingKey === bindingKey)),
-    listBindings: () => run(({ bindings }) => sorted(bindings)),
-    getWorker: (id) => run(({ workers }) => workers.get(id)),
-    listWorkers: ({ bindingId, projectId }) =>
-      run(({ workers }) =>
-        sorted(workers)
-          .filter((row) => bindingId === undefined || row.bindingId === bindingId)
-          .filter((row) => projectId === undefined || row.projectId === projectId),
-      ),
-    getJob: (id) => run(({ jobs }) => jobs.get(id)),
-    getSpec: (id) => run(({ specs }) => specs.get(id)),
-    listJobs: (filter) => run(({ jobs }) => where(jobs, matches(filter)).sort(newestFirst).slice(0, filter.limit)),
-    listQueued: () =>
-      run(({ jobs }) =>
-        sorted(jobs)
-          .filter(({ law }) => law.state === 'queued' || law.state === 'waiting')
-          .map(queuedOf),
-      ),
-    getClaim: (id) => run(({ claims }) => claims.get(id)),
-    listClaims: (jobId) =>
-      run(({ claims }) => where(claims, (row) => row.jobId === jobId).sort((one, other) => one.epoch - other.epoch)),
-    listLiveClaims: () => run(({ claims }) => sorted(claims).filter((row) => isLive(row.lease.state))),
-    listTransitions: (jobId) =>
-      run(({ transitions }) => [...(transitions.get(jobId) ?? [])].sort((one, other) => one.version - other.version)),
-    getResult: (claimId) => run(({ results }) => results.get(claimId)),
-    getIdempotency: (projectId, key) => run(({ idempotency }) => idempotency.get(`${projectId} ${key}`)),
-    listTelemetry: (jobId, limit) =>
-      run(({ telemetry }) => where(telemetry, (row) => row.jobId === jobId).slice(0, limit)),
-    countTelemetry: (claimId) => run(({ telemetry }) => where(telemetry, (row) => row.claimId === claimId).length),
-    listAudit: (limit, before) =>
-      run(({ audit }) =>
-        where(audit, (row) => before === undefined || row.id < before)
-          .sort(newestFirst)
-          .slice(0, limit),
-      ),
-    listEnded: (at, limit) =>
-      run(({ jobs }) =>
-        where(jobs, ({ law }) => law.end !== undefined && law.end.at < at)
-          .sort((one, other) => (one.law.end?.at ?? 0) - (other.law.end?.at ?? 0) || byId(one, other))
-          .slice(0, limit)
-          .map(({ id }) => id),
-      ),
-  }
+/** The methods of a tx as plain functions of what they work on. */
+type Statements<Tx, On> = {
+  readonly [K in keyof Tx]: Tx[K] extends (...values: infer Values) => Promise<infer Answer>
+    ? (on: On, ...values: Values) => Answer
+    : never
+}
+
+const reads: Statements<ReadTx, MemoryRows> = {
+  getProject: ({ projects }, id) => projects.get(id),
+  findProject: ({ projects }, name) => find(projects, (row) => row.name === name),
+  listProjects: ({ projects }) => sorted(projects),
+  getKey: ({ keys }, id) => keys.get(id),
+  findKey: ({ keys }, tokenHash) => find(keys, (row) => row.tokenHash === tokenHash),
+  listKeys: ({ keys }) => sorted(keys),
+  getCode: ({ codes }, id) => codes.get(id),
+  listCodes: ({ codes }) => sorted(codes),
+  getBinding: ({ bindings }, id) => bindings.get(id),
+  findBinding: ({ bindings }, codeId, bindingKey) =>
+    find(bindings, (row) => row.codeId === codeId && row.bindingKey === bindingKey),
+  listBindings: ({ bindings }) => sorted(bindings),
+  getWorker: ({ workers }, id) => workers.get(id),
+  listWorkers: ({ workers }, { bindingId, projectId }) =>
+    sorted(workers)
+      .filter((row) => bindingId === undefined || row.bindingId === bindingId)
+      .filter((row) => projectId === undefined || row.projectId === projectId),
+  getJob: ({ jobs }, id) => jobs.get(id),
+  getSpec: ({ specs }, id) => specs.get(id),
+  listJobs: ({ jobs }, filter) => where(jobs, matches(filter)).sort(newestFirst).slice(0, filter.limit),
+  listQueued: ({ jobs }) =>
+    sorted(jobs)
+      .filter(({ law }) => law.state === 'queued' || law.state === 'waiting')
+      .map(queuedOf),
+  getClaim: ({ claims }, id) => claims.get(id),
+  listClaims: ({ claims }, jobId) =>
+    where(claims, (row) => row.jobId === jobId).sort((one, other) => one.epoch - other.epoch),
+  listLiveClaims: ({ claims }) => sorted(claims).filter((row) => isLive(row.lease.state)),
+  listTransitions: ({ transitions }, jobId) =>
+    [...(transitions.get(jobId) ?? [])].sort((one, other) => one.version - other.version),
+  getResult: ({ results }, claimId) => results.get(claimId),
+  getIdempotency: ({ idempotency }, projectId, key) => idempotency.get(`${projectId} ${key}`),
+  listTelemetry: ({ telemetry }, jobId, limit) => where(telemetry, (row) => row.jobId === jobId).slice(0, limit),
+  countTelemetry: ({ telemetry }, claimId) => where(telemetry, (row) => row.claimId === claimId).length,
+  listAudit: ({ audit }, limit, before) =>
+    where(audit, (row) => before === undefined || row.id < before)
+      .sort(newestFirst)
+      .slice(0, limit),
+  listEnded: ({ jobs }, at, limit) =>
+    where(jobs, ({ law }) => law.end !== undefined && law.end.at < at)
+      .sort((one, other) => (one.law.end?.at ?? 0) - (other.law.end?.at ?? 0) || byId(one, other))
+      .slice(0, limit)
+      .map(({ id }) => id),
 }
 
 const matches = (filter: JobFilter) => (row: JobRow) =>
@@ -275,75 +269,98 @@ const queuedOf = ({ id, projectId, priority, law, expiresAt }: JobRow): QueuedRo
   ...(expiresAt !== undefined && { expiresAt }),
 })
 
-type Own = <T extends Table>(table: T) => Map<string, RowOf<T>>
+function insert<T extends Table>(on: MemoryTransaction, table: T, key: string, row: RowOf<T>): void {
+  assert(!on.rows()[table].has(key), `${table} holds ${key} already`)
+  on.own(table).set(key, row)
+}
 
-function writeTx(rows: () => MemoryRows, own: Own, scope: Scope): Omit<WriteTx, keyof ReadTx> {
-  const insert = <T extends Table>(table: T, key: string, row: RowOf<T>) => {
-    assert(!rows()[table].has(key), `${table} holds ${key} already`)
-    own(table).set(key, row)
-  }
-  const update = <T extends Table>(table: T, key: string, row: RowOf<T>) => {
-    assert(rows()[table].has(key), `${table} does not hold ${key}`)
-    own(table).set(key, row)
-  }
-  const removeWhere = <T extends Table>(table: T, wanted: (row: RowOf<T>) => boolean) => {
-    for (const [key, row] of [...own(table)]) if (wanted(row)) own(table).delete(key)
-  }
-  return {
-    insertProject: (row) =>
-      scope.run(() => {
-        assert(!find(rows().projects, ({ name }) => name === row.name), 'a project has this name')
-        insert('projects', row.id, row)
-      }),
-    insertKey: (row) => scope.run(() => insert('keys', row.id, row)),
-    updateKey: (row) => scope.run(() => update('keys', row.id, row)),
-    insertCode: (row) => scope.run(() => insert('codes', row.id, row)),
-    updateCode: (row) => scope.run(() => update('codes', row.id, row)),
-    deleteCode: (id) => scope.run(() => void own('codes').delete(id)),
-    insertBinding: (row) => scope.run(() => insert('bindings', row.id, row)),
-    updateBinding: (row) => scope.run(() => update('bindings', row.id, row)),
-    insertWorker: (row) => scope.run(() => insert('workers', row.id, row)),
-    updateWorker: (row) => scope.run(() => update('workers', row.id, row)),
-    insertJob: (row, spec) =>
-      scope.run(() => {
-        insert('jobs', row.id, row)
-        insert('specs', row.id, Buffer.from(spec))
-      }),
-    updateJob: (row) => scope.run(() => update('jobs', row.id, row)),
-    insertClaim: (row) =>
-      scope.run(() => {
-        const taken = find(rows().claims, ({ jobId, epoch }) => jobId === row.jobId && epoch === row.epoch)
-        assert(!taken, 'a claim of the job has this epoch')
-        insert('claims', row.id, row)
-      }),
-    updateClaim: (row) => scope.run(() => update('claims', row.id, row)),
-    insertTransition: (row) =>
-      scope.run(() => {
-        const before = rows().transitions.get(row.jobId) ?? []
-        assert(!before.some(({ version }) => version === row.version), 'the job has a transition of this version')
-        own('transitions').set(row.jobId, [...before, row])
-      }),
-    putResult: (claimId, text) => scope.run(() => void own('results').set(claimId, text)),
-    insertIdempotency: (row) => scope.run(() => insert('idempotency', `${row.projectId} ${row.key}`, row)),
-    deleteIdempotency: (before) => scope.run(() => removeWhere('idempotency', (row) => row.createdAt < before)),
-    insertTelemetry: (row) =>
-      scope.run(() => {
-        const key = `${row.claimId} ${row.id}`
-        if (rows().telemetry.has(key)) return false
-        insert('telemetry', key, row)
-        return true
-      }),
-    insertAudit: (row) => scope.run(() => insert('audit', row.id, row)),
-    deleteJob: (id) =>
-      scope.run(() => {
-        for (const claim of where(rows().claims, ({ jobId }) => jobId === id)) own('results').delete(claim.id)
-        removeWhere('claims', ({ jobId }) => jobId === id)
-        removeWhere('telemetry', ({ jobId }) => jobId === id)
-        for (const table of ['jobs', 'specs', 'transitions'] as const) own(table).delete(id)
-      }),
-    afterCommit: (run) => void scope.effects.push(run),
+function update<T extends Table>(on: MemoryTransaction, table: T, key: string, row: RowOf<T>): void {
+  assert(on.rows()[table].has(key), `${table} does not hold ${key}`)
+  on.own(table).set(key, row)
+}
+
+function removeWhere<T extends Table>(on: MemoryTransaction, table: T, wanted: (row: RowOf<T>) => boolean): void {
+  for (const [key, row] of [...on.own(table)]) if (wanted(row)) on.own(table).delete(key)
+}
+
+const writes: Statements<Omit<WriteTx, keyof ReadTx | 'afterCommit'>, MemoryTransaction> = {
+  insertProject(on, row) {
+    assert(!find(on.rows().projects, ({ name }) => name === row.name), 'a project has this name')
+    insert(on, 'projects', row.id, row)
+  },
+  insertKey: (on, row) => insert(on, 'keys', row.id, row),
+  updateKey: (on, row) => update(on, 'keys', row.id, row),
+  insertCode: (on, row) => insert(on, 'codes', row.id, row),
+  updateCode: (on, row) => update(on, 'codes', row.id, row),
+  deleteCode: (on, id) => void on.own('codes').delete(id),
+  insertBinding: (on, row) => insert(on, 'bindings', row.id, row),
+  updateBinding: (on, row) => update(on, 'bindings', row.id, row),
+  insertWorker: (on, row) => insert(on, 'workers', row.id, row),
+  updateWorker: (on, row) => update(on, 'workers', row.id, row),
+  insertJob(on, row, spec) {
+    insert(on, 'jobs', row.id, row)
+    insert(on, 'specs', row.id, Buffer.from(spec))
+  },
+  updateJob: (on, row) => update(on, 'jobs', row.id, row),
+  insertClaim(on, row) {
+    const taken = find(on.rows().claims, ({ jobId, epoch }) => jobId === row.jobId && epoch === row.epoch)
+    assert(!taken, 'a claim of the job has this epoch')
+    insert(on, 'claims', row.id, row)
+  },
+  updateClaim: (on, row) => update(on, 'claims', row.id, row),
+  insertTransition(on, row) {
+    const before = on.rows().transitions.get(row.jobId) ?? []
+    assert(!before.some(({ version }) => version === row.version), 'the job has a transition of this version')
+    on.own('transitions').set(row.jobId, [...before, row])
+  },
+  putResult: (on, claimId, text) => void on.own('results').set(claimId, text),
+  insertIdempotency: (on, row) => insert(on, 'idempotency', `${row.projectId} ${row.key}`, row),
+  deleteIdempotency: (on, before) => removeWhere(on, 'idempotency', (row) => row.createdAt < before),
+  insertTelemetry(on, row) {
+    const key = `${row.claimId} ${row.id}`
+    if (on.rows().telemetry.has(key)) return false
+    insert(on, 'telemetry', key, row)
+    return true
+  },
+  insertAudit: (on, row) => insert(on, 'audit', row.id, row),
+  deleteJob(on, id) {
+    for (const claim of where(on.rows().claims, ({ jobId }) => jobId === id)) on.own('results').delete(claim.id)
+    removeWhere(on, 'claims', ({ jobId }) => jobId === id)
+    removeWhere(on, 'telemetry', ({ jobId }) => jobId === id)
+    for (const table of ['jobs', 'specs', 'transitions'] as const) on.own(table).delete(id)
+  },
+}
+
+/** Made once for each work, so its methods stand on the prototype. */
+class Tx<On> {
+  readonly on: On
+  readonly scope: Scope
+
+  constructor(on: On, scope: Scope) {
+    this.on = on
+    this.scope = scope
   }
 }
 
-/** True when nothing of the job can change any more. */
-export const isEnded = ({ law }: JobRow): boolean => isFinal(law.state)
+class ReadingTx extends Tx<MemoryRows> {}
+
+class WritingTx extends Tx<MemoryTransaction> {
+  afterCommit(run: () => void): void {
+    this.scope.effects.push(run)
+  }
+}
+
+type Statement = (on: unknown, ...values: unknown[]) => unknown
+
+function addMethods(to: { readonly prototype: object }, statements: object, onOf: (tx: Tx<unknown>) => unknown): void {
+  for (const [name, statement] of Object.entries(statements) as [string, Statement][]) {
+    const value = function (this: Tx<unknown>, ...values: unknown[]) {
+      return this.scope.run(() => statement(onOf(this), ...values))
+    }
+    Object.defineProperty(to.prototype, name, { value })
+  }
+}
+
+addMethods(ReadingTx, reads, (tx) => tx.on)
+addMethods(WritingTx, reads, (tx) => (tx.on as MemoryTransaction).rows())
+addMethods(WritingTx, writes, (tx) => tx.on)

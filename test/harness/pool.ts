@@ -2,6 +2,7 @@
 import { createClient } from '../../src/client/client.ts'
 import type { Client } from '../../src/client/contract.ts'
 import {
+  type Binding,
   createSwarm,
   openHome,
   pair,
@@ -21,6 +22,7 @@ import { createSeededRandom } from './seeded-random.ts'
 export interface Pool {
   readonly line: Line
   readonly executor: FakeExecutor
+  readonly binding: Binding
   /** The swarm of this life. */
   readonly swarm: Swarm
   /** Set once its run has ended. */
@@ -36,10 +38,12 @@ export interface Pool {
 
 export interface PoolOptions extends Partial<SwarmOptions> {
   readonly seed?: number
+  /** The binding of another pool, as in a copied home; without it the pool pairs. */
+  readonly binding?: Binding
 }
 
 export async function startPool(rig: PondRig, options: PoolOptions = {}): Promise<Pool> {
-  const { seed = 7, ...given } = options
+  const { seed = 7, binding: copied, ...given } = options
   const { clock } = rig
   const random = createSeededRandom(seed)
   const disk = createMemoryDisk()
@@ -52,18 +56,24 @@ export async function startPool(rig: PondRig, options: PoolOptions = {}): Promis
   const parts = { clock, random, log, baseUrl: LINE_URL, version: '0.0.0' }
   const connect = (network: Line['network'], token?: string) =>
     createClient({ ...parts, network, ...(token === undefined ? {} : { token }) })
-  const { parsed } = await createCode(rig)
-  const request = { pond: LINE_URL, code: printPairingCode(parsed), name: 'box', labels: {}, resources: { slots: 2 } }
-  const binding = await pair({ home, makeKeyPair: systemKeyPair, connect: () => connect(line.network) }, request)
+  const binding = copied ?? (await pairPool())
   const pool: { -readonly [K in keyof Pool]: Pool[K] } = {
     line,
     executor,
+    binding,
     swarm: undefined as never,
     end: undefined,
     kill: () => {},
     start,
     consumer: connect(consumerLine.network, rig.adminToken),
     consumerLine,
+  }
+
+  async function pairPool(): Promise<Binding> {
+    const { parsed } = await createCode(rig)
+    const code = printPairingCode(parsed)
+    const request = { pond: LINE_URL, code, name: 'box', labels: {}, resources: { slots: 2 } }
+    return await pair({ home, makeKeyPair: systemKeyPair, connect: () => connect(line.network) }, request)
   }
 
   async function start(): Promise<void> {

@@ -19,7 +19,7 @@ function takes(t: Test, fields: object, says: string) {
 }
 
 /** The refusal must point at `path`. */
-function refuses(t: Test, fields: object, path: string, says: string) {
+function refuses(t: Test, fields: object, { path, says }: { readonly path: string; readonly says: string }) {
   const result = jobSpec.safeParse({ command, ...fields })
   t.notOk(result.success, `refuses ${says}`)
   t.ok(
@@ -29,47 +29,50 @@ function refuses(t: Test, fields: object, path: string, says: string) {
 }
 
 t.test('a command is words', async (t) => {
-  refuses(t, { command: undefined }, 'command', 'no command')
-  refuses(t, { command: [] }, 'command.0', 'an empty one')
-  refuses(t, { command: 'true' }, 'command', 'a line for a shell')
-  refuses(t, { command: [''] }, 'command.0', 'a program without a name')
+  refuses(t, { command: undefined }, { path: 'command', says: 'no command' })
+  refuses(t, { command: [] }, { path: 'command.0', says: 'an empty one' })
+  refuses(t, { command: 'true' }, { path: 'command', says: 'a line for a shell' })
+  refuses(t, { command: [''] }, { path: 'command.0', says: 'a program without a name' })
   takes(t, { command: ['x', ''] }, 'an empty argument')
-  refuses(t, { command: ['x\0'] }, 'command.0', 'NUL in the program')
-  refuses(t, { command: ['x', 'a\0b'] }, 'command.1', 'NUL in an argument')
+  refuses(t, { command: ['x\0'] }, { path: 'command.0', says: 'NUL in the program' })
+  refuses(t, { command: ['x', 'a\0b'] }, { path: 'command.1', says: 'NUL in an argument' })
   takes(t, { command: Array(limit.commandWords).fill('x') }, 'as many words as there may be')
-  refuses(t, { command: Array(limit.commandWords + 1).fill('x') }, 'command', 'one word more')
+  refuses(t, { command: Array(limit.commandWords + 1).fill('x') }, { path: 'command', says: 'one word more' })
   takes(t, { command: ['x', 'ä'.repeat(limit.wordBytes / 2)] }, 'a word of the most bytes')
   refuses(
     t,
     { command: ['x', `${'ä'.repeat(limit.wordBytes / 2)}a`] },
-    'command.1',
-    'a byte more: bytes, not characters',
+    { path: 'command.1', says: 'a byte more: bytes, not characters' },
   )
 })
 
 t.test('env and input', async (t) => {
   takes(t, { env: { PATH: '/bin', _x1: '' } }, 'names of variables')
-  refuses(t, { env: { '1A': '' } }, 'env.1A', 'a digit first')
-  refuses(t, { env: { 'A=B': '' } }, 'env.A=B', 'an equals sign')
-  refuses(t, { env: { POND_JOB_ID: '' } }, 'env.POND_JOB_ID', 'a name that pond sets')
-  refuses(t, { env: { A: 'a\0' } }, 'env.A', 'NUL in a value')
+  refuses(t, { env: { '1A': '' } }, { path: 'env.1A', says: 'a digit first' })
+  refuses(t, { env: { 'A=B': '' } }, { path: 'env.A=B', says: 'an equals sign' })
+  refuses(t, { env: { POND_JOB_ID: '' } }, { path: 'env.POND_JOB_ID', says: 'a name that pond sets' })
+  refuses(t, { env: { A: 'a\0' } }, { path: 'env.A', says: 'NUL in a value' })
   const many = (count: number) => Object.fromEntries(Array.from({ length: count }, (_, index) => [`V${index}`, '']))
   takes(t, { env: many(limit.envEntries) }, 'the most variables')
-  refuses(t, { env: many(limit.envEntries + 1) }, 'env', 'one more')
+  refuses(t, { env: many(limit.envEntries + 1) }, { path: 'env', says: 'one more' })
   takes(t, { input: `${'ä'.repeat(limit.inputBytes / 2)}` }, 'the longest input')
   takes(t, { input: 'a\0b' }, 'NUL on stdin')
-  refuses(t, { input: 'a'.repeat(limit.inputBytes + 1) }, 'input', 'a byte more')
+  refuses(t, { input: 'a'.repeat(limit.inputBytes + 1) }, { path: 'input', says: 'a byte more' })
 })
 
 t.test('labels', async (t) => {
   const many = (count: number) => Object.fromEntries(Array.from({ length: count }, (_, index) => [`l${index}`, '']))
   takes(t, { labels: many(limit.labels) }, 'the most labels')
-  refuses(t, { labels: many(limit.labels + 1) }, 'labels', 'one more')
+  refuses(t, { labels: many(limit.labels + 1) }, { path: 'labels', says: 'one more' })
   takes(t, { labels: { ['k'.repeat(limit.labelKeyChars)]: 'v'.repeat(limit.labelValueChars) } }, 'the longest')
-  refuses(t, { labels: { ['k'.repeat(limit.labelKeyChars + 1)]: '' } }, `labels.${'k'.repeat(64)}`, 'a longer key')
-  refuses(t, { labels: { k: 'v'.repeat(limit.labelValueChars + 1) } }, 'labels.k', 'a longer value')
-  refuses(t, { labels: { K: '' } }, 'labels.K', 'capitals')
-  refuses(t, { labels: { k: 'a\0' } }, 'labels.k', 'NUL')
+  refuses(
+    t,
+    { labels: { ['k'.repeat(limit.labelKeyChars + 1)]: '' } },
+    { path: `labels.${'k'.repeat(64)}`, says: 'a longer key' },
+  )
+  refuses(t, { labels: { k: 'v'.repeat(limit.labelValueChars + 1) } }, { path: 'labels.k', says: 'a longer value' })
+  refuses(t, { labels: { K: '' } }, { path: 'labels.K', says: 'capitals' })
+  refuses(t, { labels: { k: 'a\0' } }, { path: 'labels.k', says: 'NUL' })
 })
 
 t.test('numbers stay between their limits', async (t) => {
@@ -86,19 +89,19 @@ t.test('numbers stay between their limits', async (t) => {
   for (const [path, put, least, most] of edges) {
     takes(t, put(least), `${path} ${least}`)
     takes(t, put(most), `${path} ${most}`)
-    refuses(t, put(least - 1), path, `${path} ${least - 1}`)
-    refuses(t, put(most + 1), path, `${path} ${most + 1}`)
-    refuses(t, put(least + 0.5), path, `${path} ${least + 0.5}`)
+    refuses(t, put(least - 1), { path, says: `${path} ${least - 1}` })
+    refuses(t, put(most + 1), { path, says: `${path} ${most + 1}` })
+    refuses(t, put(least + 0.5), { path, says: `${path} ${least + 0.5}` })
   }
 })
 
 t.test('running twice needs a word that it does no harm', async (t) => {
-  refuses(t, { on_lost: 'rerun' }, 'on_lost', 'rerun')
-  refuses(t, { on_lost: 'rerun', idempotent: false }, 'on_lost', 'rerun of what is not idempotent')
+  refuses(t, { on_lost: 'rerun' }, { path: 'on_lost', says: 'rerun' })
+  refuses(t, { on_lost: 'rerun', idempotent: false }, { path: 'on_lost', says: 'rerun of what is not idempotent' })
   takes(t, { on_lost: 'rerun', idempotent: true }, 'rerun of what is')
-  refuses(t, { retry: { on: ['exit', 'worker_lost'] } }, 'retry.on', 'a retry of what was lost')
+  refuses(t, { retry: { on: ['exit', 'worker_lost'] } }, { path: 'retry.on', says: 'a retry of what was lost' })
   takes(t, { retry: { on: ['worker_lost'] }, idempotent: true }, 'a retry of what may be')
-  refuses(t, { on_lost: 'hold' }, 'hold_ms', 'a hold without its time')
+  refuses(t, { on_lost: 'hold' }, { path: 'hold_ms', says: 'a hold without its time' })
   takes(t, { on_lost: 'hold', hold_ms: 1 }, 'a hold with it')
 })
 

@@ -231,13 +231,12 @@ t.test('a deaf worker is noticed, and what it ran goes to another', async (t) =>
 
 t.test('two swarms with one binding: the second gets nothing while the first lives', async (t) => {
   const { rig, pool, id } = await start(t)
-  const first = pool.swarm
-  await pool.start()
+  const second = await startPool(rig, { seed: 8, binding: pool.binding })
   await rig.clock.advance(10_000)
   await submit(rig)
   await rig.clock.advance(10_000)
-  t.equal(first.status().claims.length, 2)
-  t.equal(pool.swarm.status().claims.length, 0)
+  t.equal(pool.swarm.status().claims.length, 2)
+  t.equal(second.swarm.status().claims.length, 0)
   const audit = (await rig.call('listAudit')).reply.items
   t.ok(audit.some(({ action }) => action === 'poll.session_conflict'))
   firstProcess(pool).exit()

@@ -128,7 +128,10 @@ function checkStart(place: Place, rows: MemoryRows, runs: readonly Run[], run: R
     place.violate(rule, { claim: claimId, job: jobId, attempt, ...more })
   const claim = rows.claims.get(claimId)
   const spec = specOf(rows, jobId)
-  if (!claim || !spec) return wrong('only_claimed_jobs_start')
+  if (!claim || !spec) {
+    wrong('only_claimed_jobs_start')
+    return
+  }
   if (runs.some((other) => other.plan.claimId === claimId)) wrong('a_claim_starts_once')
   if (claim.attempt !== attempt) wrong('the_attempt_is_told', { is: claim.attempt })
   if (spec.idempotent === true) return

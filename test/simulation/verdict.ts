@@ -93,7 +93,9 @@ function checkAttempts({ place, rows }: Evidence, job: JobRow): void {
 }
 
 /** The rule as the manual says it. */
-function mayTryAgain(spec: JobSpec, { cause }: ClaimRow, used: number): boolean {
+function mayTryAgain(spec: JobSpec, claim: ClaimRow, used: number): boolean {
+  // A word that came too late is kept beside the job; what counted was the loss.
+  const cause = claim.lease.state === 'lost' ? 'worker_lost' : claim.cause
   if (cause === undefined || used >= (spec.retry?.attempts ?? 3)) return false
   const listed: readonly Cause[] =
     spec.retry?.on ?? (spec.idempotent === true ? ['drained', 'worker_lost'] : ['drained'])
@@ -107,7 +109,10 @@ function checkEnd(evidence: Evidence, job: JobRow): void {
   const order = orders.find(({ name }) => name === job.labels.name)
   const wrong = (rule: string, more: object = {}) =>
     place.violate(rule, { job: job.id, state, cause: end?.cause, rc: end?.rc, ...more })
-  if (!spec || !order || !end) return wrong('every_job_ends')
+  if (!spec || !order || !end) {
+    wrong('every_job_ends')
+    return
+  }
   if (order.view?.state !== state) wrong('the_consumer_saw_the_end', { saw: order.view?.state })
   const claim = claimsOf(rows, job.id).at(-1)
   const run = checker.runs.find(({ plan }) => plan.claimId === claim?.id)

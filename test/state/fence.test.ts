@@ -86,7 +86,7 @@ function hear(world: World, word: Word): void {
   if ('refused' in answer) return
   world.leases.set(claimId, answer.lease)
   if (!answer.job) return
-  const asked = stepJob(world.job, jobEvent(answer.job, claimId, word, world.now), world.now)
+  const asked = stepJob(world.job, jobEvent(answer.job, claimId, { word, now: world.now }), world.now)
   assert.ok('job' in asked, `the lease let ${word.type} through and the job refused ${answer.job}`)
   world.job = asked.job
 }
@@ -94,8 +94,7 @@ function hear(world: World, word: Word): void {
 function jobEvent(
   type: 'confirm' | 'giveBack' | 'finish' | 'lose',
   claimId: string,
-  word: Word,
-  now: number,
+  { word, now }: { readonly word: Word; readonly now: number },
 ): JobEvent {
   switch (type) {
     case 'confirm':
@@ -183,7 +182,8 @@ t.test('any story of claims and words keeps the fence', async (t) => {
         if (world.job !== before.job) seen.add(`${before.job.state} ${act.type} ${world.job.state}`)
       }
     }),
-    { numRuns: 3000 },
+    // A fixed seed, so that the rare paths below are always among the stories.
+    { numRuns: 3000, seed: 1 },
   )
   const rare = [
     'claimed decline queued',

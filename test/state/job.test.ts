@@ -41,8 +41,8 @@ const finish = (cause: Cause, rc?: number, claimId = 'c1'): JobEvent => ({
 })
 const lose = (cause: 'worker_lost' | 'revoked', claimId = 'c1'): JobEvent => ({ type: 'lose', claimId, cause })
 const cancel: JobEvent = { type: 'cancel', by }
-const ended = ({ claimId: _, ...job }: Job, state: Job['state'], cause: Cause, rc?: number): Step =>
-  step({ ...job, state, end: { cause, ...(rc === undefined ? {} : { rc }), at: now } }, ['ended'], cause)
+const ended = ({ claimId: _, ...job }: Job, state: Job['state'], end: { cause: Cause; rc?: number }): Step =>
+  step({ ...job, state, end: { ...end, at: now } }, ['ended'], end.cause)
 
 const before: readonly Row<Job, JobEvent, Answer>[] = [
   { says: 'goes into the queue', given: waiting, event: { type: 'release' }, answer: step(queued, ['wake']) },
@@ -50,15 +50,15 @@ const before: readonly Row<Job, JobEvent, Answer>[] = [
     says: 'fails with its reason',
     given: waiting,
     event: { type: 'block' },
-    answer: ended(waiting, 'failed', 'dependency'),
+    answer: ended(waiting, 'failed', { cause: 'dependency' }),
   },
   {
     says: 'is cancelled at once',
     given: waiting,
     event: cancel,
-    answer: ended({ ...waiting, cancel: { at: now, by } }, 'cancelled', 'cancelled'),
+    answer: ended({ ...waiting, cancel: { at: now, by } }, 'cancelled', { cause: 'cancelled' }),
   },
-  { says: 'expires', given: waiting, event: { type: 'expire' }, answer: ended(waiting, 'expired', 'ttl') },
+  { says: 'expires', given: waiting, event: { type: 'expire' }, answer: ended(waiting, 'expired', { cause: 'ttl' }) },
   {
     says: 'takes the next epoch',
     given: queued,
@@ -81,9 +81,9 @@ const before: readonly Row<Job, JobEvent, Answer>[] = [
     says: 'is cancelled at once, due or not',
     given: { ...queued, notBefore: now + 9 },
     event: cancel,
-    answer: ended({ ...queued, cancel: { at: now, by } }, 'cancelled', 'cancelled'),
+    answer: ended({ ...queued, cancel: { at: now, by } }, 'cancelled', { cause: 'cancelled' }),
   },
-  { says: 'expires', given: queued, event: { type: 'expire' }, answer: ended(queued, 'expired', 'ttl') },
+  { says: 'expires', given: queued, event: { type: 'expire' }, answer: ended(queued, 'expired', { cause: 'ttl' }) },
 ]
 
 const inHand: readonly Row<Job, JobEvent, Answer>[] = [
@@ -111,20 +111,20 @@ const inHand: readonly Row<Job, JobEvent, Answer>[] = [
     says: 'ends cancelled if that was asked',
     given: { ...claimed, cancel: asked },
     event: { type: 'giveBack', claimId: 'c1' },
-    answer: ended({ ...claimed, cancel: asked }, 'cancelled', 'cancelled'),
+    answer: ended({ ...claimed, cancel: asked }, 'cancelled', { cause: 'cancelled' }),
   },
   { says: 'hears no dead claim', given: claimed, event: { type: 'giveBack', claimId: 'c0' }, answer: stale },
   {
     says: 'a final word stands for the confirmation that was lost',
     given: claimed,
     event: finish('exit', 0),
-    answer: ended(running, 'succeeded', 'exit', 0),
+    answer: ended(running, 'succeeded', { cause: 'exit', rc: 0 }),
   },
   {
     says: 'fails',
     given: claimed,
     event: finish('setup_failed', 125),
-    answer: ended(running, 'failed', 'setup_failed', 125),
+    answer: ended(running, 'failed', { cause: 'setup_failed', rc: 125 }),
   },
   {
     says: 'is tried again if retry lists the cause',
@@ -136,7 +136,7 @@ const inHand: readonly Row<Job, JobEvent, Answer>[] = [
     says: 'ends cancelled if that was asked',
     given: { ...claimed, cancel: asked },
     event: finish('cancelled'),
-    answer: ended({ ...running, cancel: asked }, 'cancelled', 'cancelled'),
+    answer: ended({ ...running, cancel: asked }, 'cancelled', { cause: 'cancelled' }),
   },
   { says: 'hears no dead claim', given: claimed, event: finish('exit', 0, 'c0'), answer: stale },
   {
@@ -149,7 +149,7 @@ const inHand: readonly Row<Job, JobEvent, Answer>[] = [
     says: 'ends cancelled if that was asked',
     given: { ...claimed, cancel: asked },
     event: lose('revoked'),
-    answer: ended({ ...claimed, cancel: asked }, 'cancelled', 'cancelled'),
+    answer: ended({ ...claimed, cancel: asked }, 'cancelled', { cause: 'cancelled' }),
   },
   { says: 'hears no dead claim', given: claimed, event: lose('worker_lost', 'c0'), answer: stale },
   {
@@ -171,20 +171,25 @@ const atWork: readonly Row<Job, JobEvent, Answer>[] = [
     says: 'exit 0 is success',
     given: running,
     event: finish('exit', 0),
-    answer: ended(running, 'succeeded', 'exit', 0),
+    answer: ended(running, 'succeeded', { cause: 'exit', rc: 0 }),
   },
-  { says: 'exit 3 is not', given: running, event: finish('exit', 3), answer: ended(running, 'failed', 'exit', 3) },
+  {
+    says: 'exit 3 is not',
+    given: running,
+    event: finish('exit', 3),
+    answer: ended(running, 'failed', { cause: 'exit', rc: 3 }),
+  },
   {
     says: 'nor is an exit without a code',
     given: running,
     event: finish('exit'),
-    answer: ended(running, 'failed', 'exit'),
+    answer: ended(running, 'failed', { cause: 'exit' }),
   },
   {
     says: 'nor is 0 with another cause',
     given: running,
     event: finish('output_lost', 0),
-    answer: ended(running, 'failed', 'output_lost', 0),
+    answer: ended(running, 'failed', { cause: 'output_lost', rc: 0 }),
   },
   {
     says: 'exit is tried again if listed',
@@ -200,50 +205,50 @@ const atWork: readonly Row<Job, JobEvent, Answer>[] = [
     says: 'the last attempt is the last',
     given: { ...running, attempts: 3 },
     event: finish('drained'),
-    answer: ended({ ...running, attempts: 3 }, 'failed', 'drained'),
+    answer: ended({ ...running, attempts: 3 }, 'failed', { cause: 'drained' }),
   },
   {
     says: 'success beats a pending cancel',
     given: { ...running, cancel: asked },
     event: finish('exit', 0),
-    answer: ended({ ...running, cancel: asked }, 'succeeded', 'exit', 0),
+    answer: ended({ ...running, cancel: asked }, 'succeeded', { cause: 'exit', rc: 0 }),
   },
   {
     says: 'a failure beats it too, and is not tried again',
     given: { ...running, cancel: asked },
     event: finish('drained'),
-    answer: ended({ ...running, cancel: asked }, 'failed', 'drained'),
+    answer: ended({ ...running, cancel: asked }, 'failed', { cause: 'drained' }),
   },
   {
     says: 'ends cancelled if that was asked',
     given: { ...running, cancel: asked },
     event: finish('cancelled', 143),
-    answer: ended({ ...running, cancel: asked }, 'cancelled', 'cancelled', 143),
+    answer: ended({ ...running, cancel: asked }, 'cancelled', { cause: 'cancelled', rc: 143 }),
   },
   {
     says: 'a worker that cancels unasked has failed',
     given: running,
     event: finish('cancelled'),
-    answer: ended(running, 'failed', 'cancelled'),
+    answer: ended(running, 'failed', { cause: 'cancelled' }),
   },
   {
     says: 'a worker may say itself that the attempt is lost',
     given: { ...running, cancel: asked },
     event: finish('worker_lost'),
-    answer: ended({ ...running, cancel: asked }, 'cancelled', 'cancelled'),
+    answer: ended({ ...running, cancel: asked }, 'cancelled', { cause: 'cancelled' }),
   },
   { says: 'hears no dead claim', given: running, event: finish('exit', 0, 'c0'), answer: stale },
   {
     says: 'fails by default',
     given: running,
     event: lose('worker_lost'),
-    answer: ended(running, 'failed', 'worker_lost'),
+    answer: ended(running, 'failed', { cause: 'worker_lost' }),
   },
   {
     says: 'names a revoked binding',
     given: running,
     event: lose('revoked'),
-    answer: ended(running, 'failed', 'revoked'),
+    answer: ended(running, 'failed', { cause: 'revoked' }),
   },
   {
     says: 'is run again where that does no harm',
@@ -255,7 +260,7 @@ const atWork: readonly Row<Job, JobEvent, Answer>[] = [
     says: 'ends cancelled if that was asked',
     given: { ...running, policy: rerun, cancel: asked },
     event: lose('worker_lost'),
-    answer: ended({ ...running, policy: rerun, cancel: asked }, 'cancelled', 'cancelled'),
+    answer: ended({ ...running, policy: rerun, cancel: asked }, 'cancelled', { cause: 'cancelled' }),
   },
   { says: 'hears no dead claim', given: running, event: lose('worker_lost', 'c0'), answer: stale },
   {

@@ -20,37 +20,37 @@ const closed: Stream = { state: 'closed', committed: 10, cap: 20 }
 
 const chunk = (offset: number, length: number): StreamEvent => ({ type: 'chunk', offset, length })
 const close: StreamEvent = { type: 'close' }
-const step = (stream: Stream, skip: number, length: number, overflow = false): StreamStep => ({
+const step = (stream: Stream, [skip, length]: readonly [number, number], overflow = false): StreamStep => ({
   stream,
   append: { skip, length },
   overflow,
 })
 
 const rows: readonly Row<Stream, StreamEvent, ReturnType<typeof stepStream>>[] = [
-  { says: 'is appended', given: open, event: chunk(10, 3), answer: step({ ...open, committed: 13 }, 0, 3) },
-  { says: 'a repeat adds nothing', given: open, event: chunk(4, 6), answer: step(open, 6, 0) },
-  { says: 'nor does an older one', given: open, event: chunk(2, 3), answer: step(open, 3, 0) },
+  { says: 'is appended', given: open, event: chunk(10, 3), answer: step({ ...open, committed: 13 }, [0, 3]) },
+  { says: 'a repeat adds nothing', given: open, event: chunk(4, 6), answer: step(open, [6, 0]) },
+  { says: 'nor does an older one', given: open, event: chunk(2, 3), answer: step(open, [3, 0]) },
   {
     says: 'of an overlap only the new part',
     given: open,
     event: chunk(8, 5),
-    answer: step({ ...open, committed: 13 }, 2, 3),
+    answer: step({ ...open, committed: 13 }, [2, 3]),
   },
-  { says: 'an empty one changes nothing', given: open, event: chunk(10, 0), answer: step(open, 0, 0) },
+  { says: 'an empty one changes nothing', given: open, event: chunk(10, 0), answer: step(open, [0, 0]) },
   { says: 'a gap is refused', given: open, event: chunk(11, 1), answer: { refused: 'gap' } },
-  { says: 'reaches the cap exactly', given: open, event: chunk(10, 10), answer: step(full, 0, 10) },
-  { says: 'is cut at the cap', given: open, event: chunk(9, 12), answer: step(full, 1, 10, true) },
-  { says: 'closes', given: open, event: close, answer: step(closed, 0, 0) },
-  { says: 'a repeat is fine', given: full, event: chunk(15, 5), answer: step(full, 5, 0) },
-  { says: 'more does not fit', given: full, event: chunk(19, 2), answer: step(full, 1, 0, true) },
+  { says: 'reaches the cap exactly', given: open, event: chunk(10, 10), answer: step(full, [0, 10]) },
+  { says: 'is cut at the cap', given: open, event: chunk(9, 12), answer: step(full, [1, 10], true) },
+  { says: 'closes', given: open, event: close, answer: step(closed, [0, 0]) },
+  { says: 'a repeat is fine', given: full, event: chunk(15, 5), answer: step(full, [5, 0]) },
+  { says: 'more does not fit', given: full, event: chunk(19, 2), answer: step(full, [1, 0], true) },
   { says: 'a gap is refused', given: full, event: chunk(21, 1), answer: { refused: 'gap' } },
   {
     says: 'takes nothing away when the cap was lowered under what is here',
     given: { ...full, committed: 30 },
     event: chunk(30, 3),
-    answer: step({ ...full, committed: 30 }, 0, 0, true),
+    answer: step({ ...full, committed: 30 }, [0, 0], true),
   },
-  { says: 'closes', given: full, event: close, answer: step({ ...full, state: 'closed' }, 0, 0) },
+  { says: 'closes', given: full, event: close, answer: step({ ...full, state: 'closed' }, [0, 0]) },
   { says: 'is too late', given: closed, event: chunk(10, 1), answer: { refused: 'closed' } },
 ]
 

@@ -101,13 +101,9 @@ export class MemoryDevice implements Device {
       else asFile(node).durable = node.live
     }
     return {
-      async read(into, at, length, position) {
+      async read(into, { position }) {
         await call()
-        return {
-          bytesRead: asFile(node)
-            .live.subarray(position, position + length)
-            .copy(into, at),
-        }
+        return { bytesRead: asFile(node).live.subarray(position).copy(into) }
       },
       async writev(pieces, position) {
         const file = asFile(node)
@@ -192,7 +188,7 @@ export class FaultyDevice implements Device {
     const file = await systemDevice.open(path, flags, mode)
     this.openMost = Math.max(this.openMost, ++this.openNow)
     return {
-      read: (into, at, length, position) => file.read(into, at, length, position),
+      read: (into, from) => file.read(into, from),
       writev: async (pieces, position) => {
         const most = this.#meet('write', path)
         return file.writev(

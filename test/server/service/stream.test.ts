@@ -1,0 +1,199 @@
+// Streams in and out, live events, telemetry.
+import t from 'tap'
+import { limit } from '../../../src/protocol/limit.ts'
+import { finalWord, jobOf, pairMachine, submit } from '../../harness/machine.ts'
+import { type Asking, createPondRig, type PondRig } from '../../harness/pond.ts'
+
+const read = async (rig: PondRig, id: string, more: Asking = {}) => {
+  const { headers, bytes, code, status } = await rig.call('readStream', { params: { id, name: 'stdout' }, ...more })
+  const end = headers['pond-end']
+  return {
+    code,
+    status,
+    text: bytes.toString(),
+    next: headers['pond-next-offset'],
+    end,
+    attempt: headers['pond-attempt'],
+    range: headers['content-range'],
+  }
+}
+
+t.test('a chunk is taken once: repeats, overlaps, gaps', async (t) => {
+  const rig = await createPondRig(t)
+  const box = await pairMachine(rig)
+  const { id } = await submit(rig)
+  const intent = await box.start()
+  const send = async (offset: number, bytes: string) => {
+    const { reply, error } = await box.send(intent, { offset, bytes })
+    return error ? { [error.code]: error.details.committed } : reply.committed
+  }
+  t.equal(await send(0, 'abcd'), 4)
+  t.equal(await send(0, 'abcd'), 4, 'a repeat')
+  t.equal(await send(2, 'cdef'), 6, 'an overlap brings what is new')
+  t.equal(await send(0, 'XXXX'), 6, 'an accepted prefix never changes')
+  t.strictSame(await send(7, 'x'), { chunk_gap: 6 })
+  t.equal(await send(6, ''), 6)
+  const both = await Promise.all([send(6, 'gh'), send(6, 'gh'), send(8, 'ij')])
+  t.equal(both.at(-1), 10, 'calls at once take their turn')
+  t.equal((await read(rig, id)).text, 'abcdefghij')
+  const { items } = (await rig.call('listChunks', { params: { id, name: 'stdout' } })).reply
+  t.strictSame(
+    items.map(({ offset, length }) => [offset, length]),
+    [
+      [0, 4],
+      [4, 2],
+      [6, 2],
+      [8, 2],
+    ],
+  )
+})
+
+t.test('past its cap a stream is full, its tail goes on', async (t) => {
+  const rig = await createPondRig(t)
+  const box = await pairMachine(rig)
+  const { id } = await submit(rig, { limits: { stream_bytes: 6 } })
+  const intent = await box.start()
+  t.equal(intent.limits.stream_bytes, 6)
+  const full = await box.send(intent, { offset: 0, bytes: 'abcdefgh' })
+  t.match(full, { status: 413, code: 'stream_full', error: { details: { committed: 6, cap: 6 } } })
+  t.equal((await box.send(intent, { offset: 4, bytes: 'ef' })).reply.committed, 6)
+  t.match(await box.send(intent, { stream: 'stdout.tail', offset: 0, bytes: Buffer.alloc(limit.tailBytes) }), {
+    status: 200,
+  })
+  t.equal((await box.send(intent, { stream: 'stdout.tail', offset: limit.tailBytes, bytes: 'x' })).code, 'stream_full')
+  const stdout = { bytes: 6, produced: 99, sha256: '0'.repeat(64), end: 'capped' } as const
+  await box.say(intent, { ...finalWord, streams: { stdout } })
+  t.match(await read(rig, id), { text: 'abcdef', end: 'capped' })
+  rig.noRoom = true
+  t.match(await rig.call('submitJob', { body: { command: ['x'] } }), { status: 507, code: 'disk_full' })
+  t.match(await rig.call('readyz'), { status: 507 })
+})
+
+t.test('reading: offset, wait, Range, attempts', async (t) => {
+  const rig = await createPondRig(t)
+  const box = await pairMachine(rig)
+  const { id } = await submit(rig, { retry: { on: ['exit'], backoff_ms: 0 } })
+  t.equal((await read(rig, id)).code, 'not_found', 'no attempt yet')
+  const intent = await box.start()
+  await box.send(intent, { offset: 0, bytes: 'hello' })
+  t.match(await read(rig, id, { query: { offset: '2' } }), { text: 'llo', next: '5', end: 'open', attempt: '1' })
+  const ranges = { 'bytes=1-2': 'el', 'bytes=3-': 'lo', 'bytes=-1': 'o', 'bytes=0-99': 'hello' }
+  for (const [range, text] of Object.entries(ranges)) {
+    t.match(await read(rig, id, { headers: { range } }), { status: 206, text, range: /^bytes \d-\d\/5$/ }, range)
+  }
+  const waiting = read(rig, id, { query: { offset: '5', wait_ms: '9000' } })
+  await rig.clock.settle()
+  await box.send(intent, { offset: 5, bytes: '!' })
+  t.match(await waiting, { text: '!', next: '6' }, 'woken by the next chunk')
+  const quiet = read(rig, id, { query: { offset: '6', wait_ms: '9000' } })
+  await rig.clock.advance(9000)
+  t.match(await quiet, { text: '', next: '6', end: 'open' })
+  await box.say(intent, { ...finalWord, rc: 1 })
+  await rig.clock.advance(0)
+  const second = await box.start()
+  await box.send(second, { offset: 0, bytes: 'again' })
+  t.match(await read(rig, id), { text: 'again', attempt: '2', end: 'open' }, 'the latest by default')
+  t.match(await read(rig, id, { query: { attempt: '1' } }), { text: 'hello!', end: 'complete' })
+})
+
+t.test('following gives every byte as it comes, and ends with the attempt or with the reader', async (t) => {
+  const rig = await createPondRig(t)
+  const box = await pairMachine(rig)
+  const { id } = await submit(rig)
+  const intent = await box.start()
+  const leaving = new AbortController()
+  const follow = (signal?: AbortSignal) =>
+    rig.call('readStream', { params: { id, name: 'stdout' }, query: { follow: '1' }, ...(signal ? { signal } : {}) })
+  const [reader, leaver] = [follow(), follow(leaving.signal)]
+  for (const [index, bytes] of ['a', 'b', 'c'].entries()) {
+    await rig.clock.advance(60_000)
+    await box.send(intent, { offset: index, bytes })
+    if (index === 1) leaving.abort()
+  }
+  t.match((await leaver).bytes.toString(), /^ab?$/)
+  await box.say(intent, finalWord)
+  t.equal((await reader).bytes.toString(), 'abc')
+})
+
+t.test('events of a job: past and coming, numbered by its versions, with telemetry, until its end', async (t) => {
+  const rig = await createPondRig(t)
+  const box = await pairMachine(rig)
+  const { id } = await submit(rig, { labels: { app: 'a' } })
+  const all = rig.call('followJob', { params: { id } })
+  const labelled = new AbortController()
+  const project = rig.call('followJobs', { query: { label: 'app=a' }, signal: labelled.signal })
+  const none = rig.call('followJobs', { query: { label: 'app=b' }, signal: labelled.signal })
+  await rig.clock.settle()
+  const intent = await box.start()
+  const events = [{ id: 'e1', type: 'progress', at: 5, data: { done: 1 } }]
+  const telemetry = () =>
+    rig.call('sendTelemetry', {
+      token: box.token,
+      params: { id },
+      headers: { 'x-claim-token': intent.claim_token },
+      body: { claim_id: intent.claim_id, events },
+    })
+  t.strictSame((await telemetry()).reply, { stored: 1, repeated: 0, dropped: 0 })
+  t.strictSame((await telemetry()).reply, { stored: 0, repeated: 1, dropped: 0 })
+  await rig.clock.advance(15_000)
+  await box.say(intent, finalWord)
+  const text = (await all).bytes.toString()
+  t.strictSame(text.match(/^id: .*$/gm), ['id: 1', 'id: 2', 'id: 3', 'id: 4'])
+  t.strictSame(
+    text.match(/"state":"\w+"/g),
+    ['queued', 'claimed', 'running', 'succeeded'].map((it) => `"state":"${it}"`),
+  )
+  t.equal(text.match(/event: telemetry\ndata: .*"id":"e1"/g)?.length, 1)
+  t.match(text, /^: still here$/m, 'a comment in the quiet')
+  const rest = await rig.call('followJob', { params: { id }, headers: { 'last-event-id': '3' } })
+  t.strictSame(rest.bytes.toString().match(/^id: .*$/gm), ['id: 4'], 'from where the reader was')
+  labelled.abort()
+  t.equal((await project).bytes.toString().match(/event: job/g)?.length, 3)
+  t.equal((await none).bytes.toString().match(/event: job/g), null)
+})
+
+t.test('a reader of events that is too slow is cut off', async (t) => {
+  const rig = await createPondRig(t)
+  const box = await pairMachine(rig)
+  const { id } = await submit(rig)
+  const intent = await box.start()
+  const { body } = await rig.open('followJob', { params: { id } })
+  const events = (body as AsyncIterable<string>)[Symbol.asyncIterator]()
+  await events.next()
+  for (let call = 0; call < 5; call++) {
+    await rig.call('sendTelemetry', {
+      token: box.token,
+      params: { id },
+      headers: { 'x-claim-token': intent.claim_token },
+      body: {
+        claim_id: intent.claim_id,
+        events: Array.from({ length: 256 }, (_, at) => ({ id: `${call}-${at}`, type: 'x', at })),
+      },
+    })
+  }
+  let count = 0
+  for (let next = await events.next(); !next.done; next = await events.next()) count++
+  t.ok(count >= 1000 && count < 1100, 'it gets what was kept, then its end')
+})
+
+t.test('retention: a job that ended long ago is gone with its rows and its files', async (t) => {
+  const rig = await createPondRig(t, { settings: { retentionMs: 600_000 } })
+  const box = await pairMachine(rig)
+  const old = await submit(rig, {}, { 'idempotency-key': 'old' })
+  const intent = await box.start()
+  await box.send(intent, { offset: 0, bytes: 'bytes' })
+  await box.say(intent, { ...finalWord, result: '1' })
+  const waits = await submit(rig)
+  t.equal((await rig.dump()).blobs?.length, 1)
+  await rig.clock.advance(599_000)
+  t.equal((await jobOf(rig, old.id)).state, 'succeeded')
+  await rig.clock.advance(61_000)
+  t.equal((await rig.call('getJob', { params: { id: old.id } })).code, 'not_found')
+  const dump = await rig.dump()
+  for (const table of ['claims', 'results', 'blobs']) t.strictSame(dump[table], [], table)
+  t.equal((await jobOf(rig, waits.id)).state, 'queued')
+  const repeat = { headers: { 'idempotency-key': 'old' }, body: { command: ['true'] } }
+  t.equal((await rig.call('submitJob', repeat)).code, 'not_found', 'its key stands for what is gone')
+  await rig.clock.advance(limit.idempotencyKeyMs)
+  t.equal((await rig.call('submitJob', repeat)).status, 201, 'for seven days')
+})
