@@ -9,7 +9,7 @@ import type { HttpReply, HttpRequest, Network } from '../system/network.ts'
 import { jitter, type Random } from '../system/random.ts'
 import { parseBaseUrl } from './base-url.ts'
 import type { Answer, Call, CallError, Client, StreamAnswer } from './contract.ts'
-import { decodeError, decodeReply, optional, readAll } from './decode.ts'
+import { decodeError, decodeReply, isForeign, optional, readAll } from './decode.ts'
 
 export interface ClientParts {
   readonly network: Network
@@ -70,7 +70,8 @@ async function callOnce(world: World, name: RouteName, call: AnyCall): Promise<A
 }
 
 async function open(world: World, name: RouteName, call: AnyCall): Promise<StreamAnswer | Failed> {
-  const { deadlineMs = DEADLINE_MS, ...request } = toRequest(world, routes[name], call)
+  const route: Route = routes[name]
+  const { deadlineMs = DEADLINE_MS, ...request } = toRequest(world, route, call)
   // The deadline of a streamed reply ends with its head, so it is kept here and not by the network.
   const head = new AbortController()
   const follow = () => head.abort(call.signal?.reason)
@@ -79,7 +80,7 @@ async function open(world: World, name: RouteName, call: AnyCall): Promise<Strea
   const release = () => call.signal?.removeEventListener('abort', follow)
   const cancel = world.clock.after(deadlineMs, () => head.abort(new Error(`no reply within ${deadlineMs} ms`)))
   const sent = await send(world, { ...request, signal: head.signal })
-  if (sent.ok && isSuccess(sent.reply)) {
+  if (sent.ok && isSuccess(sent.reply) && !isForeign(route, sent.reply)) {
     cancel()
     noteSkew(world, sent.reply)
     const { status, headers, body } = sent.reply

@@ -33,6 +33,7 @@ export async function readAll(body: AsyncIterable<Uint8Array>): Promise<Buffer> 
 
 /** Judges a 2xx reply by the route's own schema. */
 export function decodeReply(route: Route, reply: HttpReply, bytes: Buffer): Decoded {
+  if (isForeign(route, reply)) return { ok: false, error: undecodable(reply, bytes, 'it is of another type') }
   if (route.reply === 'bytes' || route.reply === 'text' || route.reply === 'events') return { ok: true, reply: bytes }
   const value = reply.status === 204 ? {} : parseJson(bytes)
   if (value === undefined) return { ok: false, error: undecodable(reply, bytes, 'it is not JSON') }
@@ -43,6 +44,19 @@ export function decodeReply(route: Route, reply: HttpReply, bytes: Buffer): Deco
     ok: false,
     error: undecodable(reply, bytes, z.prettifyError(parsed.error).split('\n')[0] ?? 'it does not fit'),
   }
+}
+
+/** Types of the replies that no schema can judge; a proxy's page among a job's bytes would pass for output. */
+const rawTypes: Partial<Record<string, readonly string[]>> = {
+  bytes: ['application/octet-stream', 'application/json'],
+  events: ['text/event-stream'],
+}
+
+/** True when a success names a type that pond never gives on this route. */
+export function isForeign(route: Route, reply: HttpReply): boolean {
+  const type = reply.headers['content-type']
+  const ours = typeof route.reply === 'string' ? rawTypes[route.reply] : undefined
+  return type !== undefined && ours !== undefined && !ours.some((it) => type.toLowerCase().startsWith(it))
 }
 
 /** Judges a reply whose status is no success. */

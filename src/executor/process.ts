@@ -1,6 +1,7 @@
 // The plain executor: a plan becomes a process of swarm's own user, in its own session, reachable as a whole by the kill ladder.
 // It is no sandbox: the process can read what swarm's user can read, and one that means to can leave its cgroup.
 import { constants } from 'node:os'
+import { join } from 'node:path'
 import type { Readable, Writable } from 'node:stream'
 import { type Clock, sleep } from '../system/clock.ts'
 import type { Log } from '../system/log.ts'
@@ -274,18 +275,21 @@ function treeOf(rung: ProcessRung, { cgroups, trace, startTicks, ownsGroup }: Tr
 
 /**
  * Works from the trace alone: the former swarm may have stood on another rung. Its cgroups are emptied first, then /proc is
- * scanned for what stood in none. Where nothing can prove that a pid is still the same process, nothing is killed.
+ * scanned for what stood in none. Where nothing can prove that a pid is still the same process, nothing is killed. A trace
+ * without a pid is a claim whose process nobody wrote down: what carries the attempt in its environment is it.
  */
-async function sweep({ parts, bootId }: House, trace: Trace): Promise<number> {
+async function sweep({ parts, ladder, bootId }: House, trace: Trace): Promise<number> {
   const { clock, log } = parts
-  const [tracedBoot, ticks] = trace.startTime.split(':')
+  const [tracedBoot, ticks = trace.pid === 0 ? '0' : undefined] = trace.startTime.split(':')
   if (bootId === '' || ticks === undefined) {
     log.warn('executor.sweep_unproven', { job: trace.jobId, pid: trace.pid })
     return 0
   }
-  if (tracedBoot !== bootId) return 0
+  if (trace.pid !== 0 && tracedBoot !== bootId) return 0
   const victims = new Set<number>()
-  const cgroups = trace.cgroups.flatMap((folder) => adoptCgroup(folder, trace.claimId) ?? [])
+  const likely = ladder.hierarchies.map(({ base }) => join(base, cgroupName(trace.claimId)))
+  const folders = trace.pid === 0 ? likely : trace.cgroups
+  const cgroups = folders.flatMap((folder) => adoptCgroup(folder, trace.claimId) ?? [])
   for (const cgroup of cgroups) {
     for (const pid of cgroupMembers(cgroup)) victims.add(pid)
     await wipeOut({ tree: cgroupTree(cgroup), rung: 'cgroup-v2', clock, log, jobId: trace.jobId })

@@ -59,7 +59,13 @@ export function createRecovered(parts: ClaimParts, left: Left): Recovered {
     }
   }
 
-  const unstarted = (): BatchWord => ({ job_id, claim_id, claim_token, state: 'declined', message: RESTARTED })
+  // The cause tells that this worker is not unwilling: it may get the job again at once.
+  const unstarted = (): BatchWord => ({
+    ...{ job_id, claim_id, claim_token },
+    state: 'declined',
+    cause: 'worker_lost',
+    message: RESTARTED,
+  })
 
   const lostEnding = (): Ending => ({
     cause: 'worker_lost',

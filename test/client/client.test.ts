@@ -222,6 +222,19 @@ t.test('a stream without a head, and one that is refused', async (t) => {
   t.match(refused, { ok: false, error: { code: 'not_found', details: { reason: 'no_attempt' } } })
 })
 
+t.test("a proxy's page is never taken for a job's bytes or for events", async (t) => {
+  const { server, client } = await setUp(t)
+  const page = sendText('<html>Sign in to the hotel</html>')
+  server.script(page, page, page)
+  const stream = { params: { id: JOB, name: 'stdout' } }
+  const answers = [
+    await client.call('readStream', stream),
+    await client.open('readStream', stream),
+    await client.open('followJob', { params: { id: JOB } }),
+  ]
+  for (const answer of answers) t.match(answer, { ok: false, error: { code: 'undecodable', retry: 'later' } })
+})
+
 t.test("the skew comes from pond's own replies only", async (t) => {
   const { clock, server, client } = await setUp(t)
   const date = (aheadMs: number) => ({ date: new Date(clock.now() + aheadMs).toUTCString() })

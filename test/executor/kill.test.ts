@@ -147,6 +147,23 @@ onEachRung('a restarted swarm kills the tree of the former one by its trace', as
   for (const cgroup of trace.cgroups) t.notOk(existsSync(cgroup))
 })
 
+onEachRung('a tree whose start nobody wrote down is found by its claim', async (t, executor, folder) => {
+  const pids = join(folder, 'pids')
+  mkdirSync(pids)
+  const trace = await startAndDie(makePlan(folder, [fixture('leave-behind.sh'), pids, 'stay']), executor.rung)
+  const unwritten = { ...trace, pid: 0, startTime: '', cgroups: [] }
+  t.equal(
+    await executor.sweep({ ...unwritten, claimId: 'clm_other', jobId: 'job_other' }),
+    0,
+    'another claim finds nothing',
+  )
+  t.ok(lives(trace.pid))
+  t.ok((await executor.sweep(unwritten)) >= 3)
+  t.notOk(lives(trace.pid))
+  checkSurvivors(t, executor.rung === 'process-group' ? 'proc-scan' : executor.rung, pidsIn(pids))
+  for (const cgroup of trace.cgroups) t.notOk(existsSync(cgroup))
+})
+
 t.test('a trace cannot aim the sweep at a cgroup that is not the claim’s own', async (t) => {
   const executor = await createProcessExecutor({ clock: systemClock, log: silentLog })
   const plan = makePlan(makeFolder(t), ['sleep', '1000'])

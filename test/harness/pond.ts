@@ -6,7 +6,7 @@ import type { Test } from 'tap'
 import type { Blobs } from '../../server/blob/contract.ts'
 import { openDiskBlobs } from '../../server/blob/disk.ts'
 import { dataFolder, loadKeys } from '../../server/data.ts'
-import type { PondReply } from '../../server/http/message.ts'
+import type { PondReply, PondRequest } from '../../server/http/message.ts'
 import { createPond, type Pond } from '../../server/pond.ts'
 import type { Settings } from '../../server/service/parts.ts'
 import { type Store, StoreFailing } from '../../server/store/contract.ts'
@@ -76,41 +76,21 @@ export interface PondRigOptions {
 export async function createPondRig(t: Pick<Test, 'teardown'>, options: PondRigOptions = {}): Promise<PondRig> {
   const folder = await mkdtemp(join(tmpdir(), 'pond-test-'))
   const data = dataFolder(folder)
-  let under = 0
-  const clock = createVirtualClock(undefined, () => under > 0)
+  const { track, busy } = createTracker()
+  const clock = createVirtualClock(undefined, busy)
   const random = createSeededRandom(options.seed ?? 1)
   const lines: { event: string; fields: LogFields }[] = []
   const note = (event: string, fields: LogFields = {}) => void lines.push({ event, fields })
   const keys = await loadKeys(systemDisk, random, data.keyFile)
   const fatal = (error: unknown) => note('store.fatal', { error: String(error) })
 
-  async function track<T>(work: () => Promise<T>): Promise<T> {
-    under++
-    try {
-      return await work()
-    } finally {
-      under--
-    }
-  }
-
-  async function live(): Promise<{ pond: Pond; store: Store; blobs: Blobs }> {
+  const live = async (): Promise<PondLife> => {
     const store = openSqliteStore({ file: data.storeFile, events: { fatal } })
-    const blobs = await openDiskBlobs({ folder: data.blobFolder, reserveBytes: 0, clock, fatal })
-    const seen: Store = {
-      read: (work) => track(() => store.read(work)),
-      write: (work) => track(() => writeOrFail(store, rig.storeFault(), work)),
-      close: () => store.close(),
-    }
-    const tracked = new Proxy(blobs, {
-      get(target, name: keyof Blobs) {
-        const method = target[name] as (...args: unknown[]) => Promise<unknown>
-        if (name === 'roomBytes' && rig.noRoom) return async () => 0
-        return (...args: unknown[]) => track(() => method.apply(target, args))
-      },
-    })
-    const parts = { store: seen, blobs: tracked, clock, random, log: { info: note, warn: note, error: note }, keys }
-    const pond = await createPond({ ...parts, ...(options.settings ? { settings: options.settings } : {}) })
-    return { pond, store: seen, blobs: tracked }
+    const disk = await openDiskBlobs({ folder: data.blobFolder, reserveBytes: 0, clock, fatal })
+    const seen = { store: watchStore(store, track, rig), blobs: watchBlobs(disk, track, rig) }
+    const log = { info: note, warn: note, error: note }
+    const settings = options.settings ? { settings: options.settings } : {}
+    return { ...seen, pond: await createPond({ ...seen, clock, random, log, keys, ...settings }) }
   }
 
   async function end(): Promise<void> {
@@ -118,19 +98,6 @@ export async function createPondRig(t: Pick<Test, 'teardown'>, options: PondRigO
     await clock.settle()
     await life.store.close()
     await life.blobs.close()
-  }
-
-  async function open<N extends RouteName>(name: N, asking: Asking = {}): Promise<PondReply> {
-    const { params = {}, query = {}, body, token = rig.adminToken, headers = {}, signal } = asking
-    const path = routes[name].path.replace(/\{(\w+)\}/g, (_, key: string) => encodeURIComponent(params[key] ?? '-'))
-    return await life.pond.answer({
-      method: routes[name].method,
-      path,
-      query: query as Record<string, string>,
-      headers: { ...(token === null ? {} : { authorization: `Bearer ${token}` }), ...headers },
-      ...(body === undefined ? {} : { body: body instanceof Uint8Array ? body : Buffer.from(JSON.stringify(body)) }),
-      signal: signal ?? new AbortController().signal,
-    })
   }
 
   const rig: { -readonly [K in keyof PondRig]: PondRig[K] } = {
@@ -149,9 +116,9 @@ export async function createPondRig(t: Pick<Test, 'teardown'>, options: PondRigO
     lines,
     storeFault: () => undefined,
     noRoom: false,
-    open,
+    open: (name, asking) => life.pond.answer(requestOf(name, { token: rig.adminToken, ...asking })),
     async call(name, asking) {
-      return await answered(await open(name, asking))
+      return await answered(await rig.open(name, asking))
     },
     async restart() {
       await end()
@@ -167,6 +134,61 @@ export async function createPondRig(t: Pick<Test, 'teardown'>, options: PondRigO
   rig.adminToken = life.pond.adminToken ?? ''
   t.teardown(() => rig.close())
   return rig
+}
+
+interface PondLife {
+  readonly pond: Pond
+  readonly store: Store
+  readonly blobs: Blobs
+}
+
+type Track = <T>(work: () => Promise<T>) => Promise<T>
+
+/** Counts the work that is under way on a real disk. */
+function createTracker(): { track: Track; busy: () => boolean } {
+  let under = 0
+  return {
+    busy: () => under > 0,
+    async track(work) {
+      under++
+      try {
+        return await work()
+      } finally {
+        under--
+      }
+    },
+  }
+}
+
+function watchStore(store: Store, track: Track, rig: Pick<PondRig, 'storeFault'>): Store {
+  return {
+    read: (work) => track(() => store.read(work)),
+    write: (work) => track(() => writeOrFail(store, rig.storeFault(), work)),
+    close: () => store.close(),
+  }
+}
+
+function watchBlobs(blobs: Blobs, track: Track, rig: Pick<PondRig, 'noRoom'>): Blobs {
+  return new Proxy(blobs, {
+    get(target, name: keyof Blobs) {
+      const method = target[name] as (...args: unknown[]) => Promise<unknown>
+      if (name === 'roomBytes' && rig.noRoom) return async () => 0
+      return (...args: unknown[]) => track(() => method.apply(target, args))
+    },
+  })
+}
+
+function requestOf(name: RouteName, asking: Asking): PondRequest {
+  const { params = {}, query = {}, body, token = null, headers = {}, signal } = asking
+  const fill = (_: string, key: string) => encodeURIComponent(params[key] ?? '-')
+  return {
+    method: routes[name].method,
+    path: routes[name].path.replace(/\{(\w+)\}/g, fill),
+    query: query as Record<string, string>,
+    headers: { ...(token === null ? {} : { authorization: `Bearer ${token}` }), ...headers },
+    ...(body === undefined ? {} : { body: body instanceof Uint8Array ? body : Buffer.from(JSON.stringify(body)) }),
+    signal: signal ?? new AbortController().signal,
+  }
 }
 
 async function writeOrFail<T>(store: Store, fault: StoreFault, work: Parameters<Store['write']>[0]): Promise<T> {

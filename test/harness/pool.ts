@@ -12,6 +12,7 @@ import {
   systemKeyPair,
 } from '../../src/orchestrator/swarm.ts'
 import { printPairingCode } from '../../src/seal/pairing.ts'
+import type { Clock } from '../../src/system/clock.ts'
 import { createFakeExecutor, type FakeExecutor } from './fake-executor.ts'
 import { createCode } from './machine.ts'
 import { createMemoryDisk } from './memory-disk.ts'
@@ -77,40 +78,14 @@ export async function startPool(rig: PondRig, options: PoolOptions = {}): Promis
   }
 
   async function start(): Promise<void> {
-    const never = new Promise<never>(() => {})
-    const dying = new AbortController()
-    const dead = () => dying.signal.aborted
-    /** A dead process neither does anything nor learns anything. */
-    const mortal = <T extends object>(thing: T): T =>
-      new Proxy(thing, {
-        get(target, name) {
-          const value: unknown = Reflect.get(target, name)
-          if (typeof value !== 'function') return value
-          return (...args: unknown[]) => {
-            if (dead()) return never
-            const result: unknown = Reflect.apply(value, target, args)
-            if (!(result instanceof Promise)) return result
-            return result.then((it: unknown) => {
-              if (dead()) return never
-              return typeof it === 'object' && it !== null && 'append' in it ? mortal(it) : it
-            })
-          }
-        },
-      })
-    // The kernel closes the sockets of a dead process, so pond sees its calls end.
-    const network: Line['network'] = (call) =>
-      dead()
-        ? never
-        : line
-            .network({ ...call, signal: AbortSignal.any([dying.signal, ...(call.signal ? [call.signal] : [])]) })
-            .catch((error: unknown) => (dead() ? never : Promise.reject(error)))
+    const life = createLife()
     const swarm = createSwarm({
-      clock: { ...clock, after: (ms, run) => clock.after(ms, () => (dead() ? undefined : run())) },
+      clock: life.clock(clock),
       random,
       log,
-      disk: mortal(disk),
-      client: connect(network, binding.token),
-      executor: mortal(executor),
+      disk: life.thing(disk),
+      client: connect(life.network(line), binding.token),
+      executor: life.thing(executor),
       home,
       binding,
       host: { os: 'linux', arch: 'x64', version: '0.0.0', load: () => 0.5 },
@@ -119,15 +94,59 @@ export async function startPool(rig: PondRig, options: PoolOptions = {}): Promis
     pool.swarm = swarm
     pool.end = undefined
     pool.kill = () => {
-      dying.abort()
+      life.end()
       disk.processEnd()
     }
     void swarm.run().then((end) => {
-      if (!dead()) pool.end = end
+      if (!life.over()) pool.end = end
     })
     await clock.settle()
   }
 
   await start()
   return pool
+}
+
+interface ProcessLife {
+  end(): void
+  over(): boolean
+  thing<T extends object>(thing: T): T
+  clock(clock: Clock): Clock
+  network(line: Line): Line['network']
+}
+
+/** A life that ends as by kill -9: a dead process neither does anything nor learns anything. */
+function createLife(): ProcessLife {
+  const never = new Promise<never>(() => {})
+  const dying = new AbortController()
+  const over = () => dying.signal.aborted
+  const outlive = <T>(it: T): T | Promise<never> => {
+    if (over()) return never
+    return typeof it === 'object' && it !== null && 'append' in it ? thing(it) : it
+  }
+  function thing<T extends object>(mortal: T): T {
+    return new Proxy(mortal, {
+      get(target, name) {
+        const value: unknown = Reflect.get(target, name)
+        if (typeof value !== 'function') return value
+        return (...args: unknown[]) => {
+          if (over()) return never
+          const result: unknown = Reflect.apply(value, target, args)
+          return result instanceof Promise ? result.then(outlive) : result
+        }
+      },
+    })
+  }
+  return {
+    end: () => dying.abort(),
+    over,
+    thing,
+    clock: (clock) => ({ ...clock, after: (ms, run) => clock.after(ms, () => (over() ? undefined : run())) }),
+    network: (line) => (call) => {
+      if (over()) return never
+      // The kernel closes the sockets of a dead process, so pond sees its calls end.
+      const signal = AbortSignal.any([dying.signal, ...(call.signal ? [call.signal] : [])])
+      return line.network({ ...call, signal }).catch((error: unknown) => (over() ? never : Promise.reject(error)))
+    },
+  }
 }

@@ -21,6 +21,9 @@ const root = fileURLToPath(new URL('../..', import.meta.url))
 /** No single wait of these tests is this long on a slow machine; a lost event then shows as a failure and not as silence. */
 const WAIT_MS = 90_000
 
+/** The longest that a job may take to end, its queue included. */
+const ENDED_MS = 120_000
+
 export interface Ended {
   readonly code: number | null
   readonly signal: NodeJS.Signals | null
@@ -241,7 +244,8 @@ class ProcessRig implements Rig {
   async startPond({ flags = [], ...options }: StartPond = {}): Promise<Program> {
     const port = this.#url === '' ? '0' : new URL(this.#url).port
     const words = ['serve', '--data', this.data, '--port', port, '--json', ...flags]
-    this.#pond = this.#keep(startProgram('pond', words, options))
+    const env = { RIG: this.folder, ...options.env }
+    this.#pond = this.#keep(startProgram('pond', words, { ...options, env }))
     const [, url = ''] = await this.#pond.says(/"url":"([^"]+)"/)
     this.#url = url
     return this.#pond
@@ -280,18 +284,22 @@ class ProcessRig implements Rig {
   }
 
   async ended(id: string, done: (job: JobView) => boolean = () => false): Promise<JobView> {
-    for (let above = 0; ; ) {
+    const deadline = systemClock.monotonic() + ENDED_MS
+    for (let above = 0, seen = 'nothing'; ; ) {
+      if (systemClock.monotonic() > deadline) throw new Error(`${id} does not end; pond last said ${seen}`)
       const query = { wait_ms: 20_000, above }
       const answer = await this.client.persist('getJob', { params: { id }, query })
       if (!answer.ok) throw new Error(answer.error.message)
       const { reply } = answer
       if (isFinal(reply.state) || done(reply)) return reply
       above = reply.version
+      seen = JSON.stringify(reply)
     }
   }
 
   async close(): Promise<void> {
     await Promise.all([...this.#running].map((program) => program.crash()))
+    // A program outlives the strace that it ran under, and a job the swarm that was killed.
     for (const { pid } of marked(this.folder)) process.kill(pid, 'SIGKILL')
     await this.#network.close()
     await rm(this.folder, { recursive: true, force: true, maxRetries: 5 })

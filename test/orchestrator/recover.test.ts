@@ -150,6 +150,33 @@ t.test('a power cut: the spool may be shorter than what pond has, and the truth 
   t.equal(pond.stream(claim_id, 'stdout').toString(), 'gone with the cut')
 })
 
+t.test(
+  'a power cut, or a spool that cannot be opened, after the end: the code stands, and the output is told as lost',
+  async (t) => {
+    for (const fault of ['power cut', 'folder'] as const) {
+      const { clock, pond, executor, disk, start } = await createSwarmRig()
+      const life = await start()
+      const { claim_id } = pond.give()
+      await clock.settle()
+      pond.fault = () => refusal('unreachable')
+      executor.processes[0]?.write('stdout', 'gone')
+      executor.processes[0]?.exit({ rc: 0 })
+      await clock.advance(1500)
+      life.die()
+      if (fault === 'power cut') disk.powerCut()
+      else disk.fault = (operation) => (operation === 'makeFolder' ? new Error('the disk is broken') : undefined)
+      pond.fault = () => undefined
+      await start()
+      await clock.advance(3000)
+      t.match(
+        pond.finalOf(claim_id),
+        { cause: 'exit', rc: 0, streams: { stdout: { produced: 4, end: 'lost' } } },
+        fault,
+      )
+    }
+  },
+)
+
 t.test('a claim that pond dropped meanwhile is forgotten', async (t) => {
   const { clock, pond, executor, disk, start } = await createSwarmRig()
   const life = await start()

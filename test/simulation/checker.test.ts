@@ -1,161 +1,16 @@
-// The proof of the checker: deliberate bugs, planted between a part and its world, each caught by the law it breaks. The seed is the recorded one.
+// The proof of the checker: each planted bug is caught by the law that it breaks, in the world of its recorded seed.
 import t from 'tap'
-import type { Blobs } from '../../server/blob/contract.ts'
-import type { Store } from '../../server/store/contract.ts'
-import type { Client } from '../../src/client/contract.ts'
-import type { Disk } from '../../src/system/disk.ts'
-import type { Executor } from '../../src/executor/contract.ts'
-import type { MemoryDatabase, MemoryRows } from '../harness/memory-store.ts'
-import { type Plant, simulate } from './simulation.ts'
+import { bugs } from './bug.ts'
+import { simulate } from './simulation.ts'
 
-interface Bug {
-  readonly law: string
-  readonly seed: number
-  readonly plant: () => Plant
-}
-
-/** The store says a write is durable one commit too early. */
-function earlyStore(): Plant {
-  let last: MemoryRows | undefined
-  const watch = (database: MemoryDatabase) => {
-    const { committed } = database
-    database.committed = (before, after) => {
-      last = before
-      committed(before, after)
-    }
-  }
-  let watching = false
-  return {
-    pond: {
-      store(store, database) {
-        if (!watching) watch(database)
-        watching = true
-        return store
-      },
-      crashed(database) {
-        if (last) database.rows = last
-      },
-    },
-  }
-}
-
-/** The streams lose their last chunk when pond dies. */
-const unsyncedBlobs = (): Plant => ({
-  pond: {
-    crashed(_, device) {
-      for (const kept of device.streams.values()) {
-        const piece = kept.pieces.pop()
-        kept.marks.pop()
-        kept.committed -= piece?.length ?? 0
-      }
-    },
-  },
-})
-
-/** A chunk that is said again is kept again. */
-const twiceBlobs = (): Plant => ({
-  pond: {
-    blobs: (blobs: Blobs, device): Blobs => ({
-      ...bound(blobs),
-      async append(key, mark, bytes) {
-        const stat = await blobs.append(key, mark, bytes)
-        const kept = device.streams.get(`${key.claimId} ${key.name}`)
-        const first = kept?.pieces[0]
-        if (kept && first && kept.pieces.length === 2) kept.pieces[1] = Buffer.from(first)
-        return stat
-      },
-    }),
-  },
-})
-
-/** A restarted pond forgets which claims are live. */
-const forgetfulStore = (): Plant => ({
-  pond: {
-    store: (store: Store): Store => ({
-      ...store,
-      read: (work) => store.read((tx) => work(Object.assign(Object.create(tx), { listLiveClaims: async () => [] }))),
-    }),
-  },
-})
-
-/** Swarm takes a start that pond did not answer for one that pond accepted. */
-const boldClient = (): Plant => ({
-  swarm: {
-    client: (client: Client): Client => ({
-      ...client,
-      persist: (async (name, call, onRetry) => {
-        const words = (call?.body as { words?: readonly { state: string }[] } | undefined)?.words
-        if (name !== 'sendWords' || !words?.every(({ state }) => state === 'running'))
-          return await client.persist(name, call, onRetry)
-        void client.call(name, call)
-        const outcomes = words.map(() => ({ outcome: 'accepted' as const }))
-        return { ok: true, status: 200, headers: {}, reply: { outcomes } }
-      }) as Client['persist'],
-    }),
-  },
-})
-
-/** What a former life left running is not looked for. */
-const lazySweep = (): Plant => ({
-  swarm: { executor: (executor: Executor): Executor => ({ ...executor, sweep: async () => 0 }) },
-})
-
-/** A plan is started twice. */
-const doubleStart = (): Plant => ({
-  swarm: {
-    executor: (executor: Executor): Executor => ({
-      ...executor,
-      async start(plan, watch) {
-        void executor.start(plan, { output() {}, event() {} })
-        return await executor.start(plan, watch)
-      },
-    }),
-  },
-})
-
-/** The spool loses what was appended after its first piece. */
-const shortDisk = (): Plant => ({
-  swarm: {
-    disk: (disk: Disk): Disk => ({
-      ...bound(disk),
-      async open(path) {
-        const file = await disk.open(path)
-        const spool = path.endsWith('stdout')
-        return { ...file, append: async (...pieces) => (spool && file.size() > 0 ? undefined : file.append(...pieces)) }
-      },
-    }),
-  },
-})
-
-/** A copy whose methods may be replaced one by one. */
-function bound<T extends object>(thing: T): T {
-  const names = [...Object.keys(thing), ...Object.getOwnPropertyNames(Object.getPrototypeOf(thing))] as (keyof T)[]
-  const methods = names.flatMap((name) => {
-    const value = thing[name]
-    return typeof value === 'function' && name !== 'constructor' ? [[name, value.bind(thing)]] : []
-  })
-  return Object.fromEntries(methods) as T
-}
-
-export const bugs: Readonly<Record<string, Bug>> = {
-  'a store that acknowledges before it is durable': { law: 'acknowledged', seed: 1, plant: earlyStore },
-  'streams that acknowledge before they are durable': { law: 'acknowledged_bytes_stay', seed: 1, plant: unsyncedBlobs },
-  'a chunk stored in the place of another': { law: 'a_stream_is_a_prefix', seed: 1, plant: twiceBlobs },
-  'a pond that forgets its live claims over a restart': { law: 'all_ends_after_the_storm', seed: 1, plant: forgetfulStore },
-  'a swarm that starts what pond has not accepted': { law: 'not_before_pond_accepted', seed: 1, plant: boldClient },
-  'a swarm that does not sweep': { law: 'nothing_is_left_running', seed: 1, plant: lazySweep },
-  'a job started twice under one claim': { law: 'a_claim_starts_once', seed: 1, plant: doubleStart },
-  'a spool that drops bytes': { law: 'is_whole', seed: 1, plant: shortDisk },
-}
-
-for (const [name, { law, seed, plant }] of Object.entries(bugs)) {
+for (const [name, { law, seed, storm = {}, plant }] of Object.entries(bugs)) {
   t.test(name, async (t) => {
-    const { violations } = await simulate(seed, { plant: plant() })
+    const { violations } = await simulate(seed, { plant: plant(), storm })
     t.ok(
       violations.some((violation) => violation.split(' ')[0]?.includes(law)),
       `${law} is broken`,
       { violations: violations.slice(0, 5) },
     )
-    t.strictSame((await simulate(seed)).violations, [], 'and holds without the bug')
+    t.strictSame((await simulate(seed, { storm })).violations, [], 'and holds without the bug')
   })
 }

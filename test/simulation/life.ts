@@ -1,5 +1,5 @@
 // One life of a simulated process: through it the process touches the world, and once it is dead it neither does anything nor learns anything.
-import type { Clock } from '../../src/system/clock.ts'
+import { type Cancel, type Clock, sleep } from '../../src/system/clock.ts'
 import type { Random } from '../../src/system/random.ts'
 
 export interface Life {
@@ -10,6 +10,10 @@ export interface Life {
   readonly over: Promise<undefined>
   /** The thing as this life sees it. Each call of it is a moment at which `fuse` may burn down, except of `size`, which touches nothing. */
   mortal<T extends object>(thing: T): T
+  /** Stops for so long, as a process does that is suspended: it does nothing, hears nothing, and does not know. */
+  stall(forMs: number): void
+  /** Resolves when it is awake. */
+  awake(): Promise<void> | undefined
   /** Dies at the so many-th call from now: before it is made, or after it was made and before its answer is heard. */
   fuse(calls: number): void
 }
@@ -20,6 +24,7 @@ export function createLife(parts: { readonly clock: Clock; readonly random: Rand
   const { clock, random, died } = parts
   let dead = false
   let callsLeft = Number.POSITIVE_INFINITY
+  let stalledUntil = 0
   let tell: () => void = () => {}
   const over = new Promise<undefined>((resolve) => {
     tell = () => resolve(undefined)
@@ -30,6 +35,25 @@ export function createLife(parts: { readonly clock: Clock; readonly random: Rand
     dead = true
     tell()
     died()
+  }
+
+  function awake(): Promise<void> | undefined {
+    const leftMs = stalledUntil - clock.monotonic()
+    return leftMs > 0 ? sleep(clock, leftMs).then(awake) : undefined
+  }
+
+  /** A timer that is due while the process is stopped fires when it goes on. */
+  function after(delayMs: number, run: () => void): Cancel {
+    if (dead) return () => {}
+    let cancel: Cancel = () => {}
+    const fire = () => {
+      if (dead) return
+      const leftMs = stalledUntil - clock.monotonic()
+      if (leftMs > 0) cancel = clock.after(leftMs, fire)
+      else run()
+    }
+    cancel = clock.after(delayMs, fire)
+    return () => cancel()
   }
 
   /** True when the process dies after this call; it may have died before it. */
@@ -48,9 +72,10 @@ export function createLife(parts: { readonly clock: Clock; readonly random: Rand
     if (dead) return never
     const result = Reflect.apply(method, target, args)
     if (!(result instanceof Promise)) return result
-    const heard = (pass: () => unknown) => {
+    const heard = (pass: () => unknown): unknown => {
       if (last) die()
-      return dead ? never : pass()
+      if (dead) return never
+      return awake()?.then(() => heard(pass)) ?? pass()
     }
     return result.then(
       (value: unknown) => heard(() => (isHandle(value) ? mortal(value) : value)),
@@ -77,12 +102,16 @@ export function createLife(parts: { readonly clock: Clock; readonly random: Rand
     clock: {
       now: () => clock.now(),
       monotonic: () => clock.monotonic(),
-      after: (delayMs, run) => (dead ? () => {} : clock.after(delayMs, () => (dead ? undefined : run()))),
+      after,
     },
     alive: () => !dead,
     die,
     over,
     mortal,
+    stall(forMs) {
+      stalledUntil = clock.monotonic() + forMs
+    },
+    awake,
     fuse(calls) {
       callsLeft = calls
     },

@@ -112,8 +112,12 @@ async function collect(body: PondReply['body']): Promise<Buffer> {
   return Buffer.concat(parts)
 }
 
-/** The body as the caller reads it; now and then the line breaks in its middle. */
+/** The body as the caller reads it; now and then the line breaks in its middle, or a proxy puts its own page in its place. */
 function arriving({ random, weather }: NetworkParts, { status, headers, body }: WholeReply): HttpReply {
+  if (random.number() < weather().foreign) {
+    const page = { headers: { 'content-type': 'text/html' }, body: pieces(Buffer.from('<h1>Bad gateway</h1>'), false) }
+    return { status: random.number() < 0.5 ? 200 : 502, ...page }
+  }
   const broken = random.number() < weather().cutReply
   const length = broken ? Math.floor(random.number() * body.length) : body.length
   return { status, headers, body: pieces(body.subarray(0, length), broken) }

@@ -25,15 +25,22 @@ export interface Place {
   readonly violations: readonly string[]
 }
 
-export function createPlace(seed: number, print?: (line: string) => void): Place {
+export interface PlaceOptions {
+  /** Gets each line of the history. */
+  readonly print?: (line: string) => void
+  /** In place of what the seed draws. */
+  readonly storm?: Partial<Weather>
+}
+
+export function createPlace(seed: number, options: PlaceOptions = {}): Place {
   let working = 0
   const clock = createVirtualClock(undefined, () => working > 0)
   const random = createSeededRandom(seed * 0x9e3779b1)
   // Seeds that are near each other give first numbers that are.
   random.bytes(64)
-  const history = createHistory(clock, print)
+  const history = createHistory(clock, options.print)
   const violations: string[] = []
-  const storm = drawWeather(random)
+  const storm = { ...drawWeather(random), ...options.storm }
   let weather = storm
 
   async function track<T>(work: () => Promise<T>): Promise<T> {

@@ -26,7 +26,10 @@ export interface PondHost {
   answer(request: PondRequest): Promise<PondReply | undefined>
   /** Dies now, or at one of its next calls to the store or the streams. */
   crash(inCalls?: number): void
-  crashes(): number
+  /** Stops for so long. */
+  stall(forMs: number): void
+  /** Chunks and submits find no room for so long. */
+  fill(forMs: number): void
 }
 
 /** Parts between pond and its store, so that a test can plant a bug. */
@@ -45,7 +48,6 @@ export function createPondHost(place: Place, plant: PondPlant = {}): PondHost {
   let current: { readonly life: Life; readonly pond: Pond } | undefined
   let starting: Life | undefined
   let adminToken = ''
-  let crashes = 0
 
   database.fault = () => {
     if (random.number() >= weather().commitFault) return undefined
@@ -58,7 +60,6 @@ export function createPondHost(place: Place, plant: PondPlant = {}): PondHost {
   device.gate = () => sleep(clock, random.number() * 3)
 
   function died(): void {
-    crashes++
     current = undefined
     starting = undefined
     history.note('pond_died')
@@ -96,6 +97,8 @@ export function createPondHost(place: Place, plant: PondPlant = {}): PondHost {
     async answer(request) {
       if (!current) return undefined
       const { life, pond } = current
+      await life.awake()
+      if (!life.alive()) return undefined
       const reply = await Promise.race([pond.answer(request), life.over])
       return life.alive() ? reply : undefined
     },
@@ -104,7 +107,18 @@ export function createPondHost(place: Place, plant: PondPlant = {}): PondHost {
       if (inCalls > 0) life?.fuse(inCalls)
       else life?.die()
     },
-    crashes: () => crashes,
+    stall(forMs) {
+      history.note('pond_stalled', { for_ms: Math.round(forMs) })
+      current?.life.stall(forMs)
+    },
+    fill(forMs) {
+      history.note('pond_full', { for_ms: Math.round(forMs) })
+      const { roomBytes } = device
+      device.roomBytes = 0
+      clock.after(forMs, () => {
+        device.roomBytes = Math.max(device.roomBytes, roomBytes)
+      })
+    },
   }
   return host
 }

@@ -5,7 +5,7 @@ import type { Random } from '../../src/system/random.ts'
 import { createChecker } from './checker.ts'
 import { createConsumer } from './consumer.ts'
 import { createSimulatedNetwork, type SimulatedNetwork } from './network.ts'
-import { createPlace, type Place } from './place.ts'
+import { createPlace, type Place, type PlaceOptions } from './place.ts'
 import { createPondHost, type PondHost, type PondPlant } from './pond-host.ts'
 import { createSwarmHost, type SwarmHost, type SwarmPlant } from './swarm-host.ts'
 import { judge } from './verdict.ts'
@@ -15,10 +15,8 @@ export interface Plant {
   readonly swarm?: SwarmPlant
 }
 
-export interface SimulationOptions {
+export interface SimulationOptions extends PlaceOptions {
   readonly plant?: Plant
-  /** Gets each line of the history. */
-  readonly print?: (line: string) => void
 }
 
 export interface Outcome {
@@ -38,7 +36,7 @@ export const replayCommand = (seed: number) => `npx tsx test/simulation/run.ts -
 const CALM_MOST_MS = 60 * 60 * 1000
 
 export async function simulate(seed: number, options: SimulationOptions = {}): Promise<Outcome> {
-  const place = createPlace(seed, options.print)
+  const place = createPlace(seed, options)
   const { clock, history } = place
   const unhandled = (error: unknown) => place.violate('no_unhandled_rejection', { error: stackOf(error) })
   process.on('unhandledRejection', unhandled)
@@ -99,7 +97,7 @@ async function createWorld(place: Place, plant: Plant = {}): Promise<World> {
   )
   const checker = createChecker(place, () => pond.database.rows)
   pond.database.committed = checker.committed
-  const calmWeather = { dropRequest: 0, dropReply: 0, duplicate: 0, cutReply: 0, slow: 0 }
+  const calmWeather = { dropRequest: 0, dropReply: 0, duplicate: 0, cutReply: 0, foreign: 0, slow: 0 }
   const network = createSimulatedNetwork({
     clock,
     random,
@@ -121,11 +119,11 @@ async function createWorld(place: Place, plant: Plant = {}): Promise<World> {
       void swarm.start()
     }
   }
-  let ready = false
-  const settingUp = setUp().then(() => {
-    ready = true
+  let over = false
+  const settingUp = setUp().finally(() => {
+    over = true
   })
-  await clock.until(() => ready, 60_000)
+  await clock.until(() => over, 60_000)
   await settingUp
   fair = false
   const consumer = createConsumer({ place, network, token: pond.adminToken, name: 'consumer' })
@@ -146,7 +144,7 @@ const adminClient = ({ clock, random, log }: Place, network: SimulatedNetwork, t
 /** Each fault at its own random moment of the storm. */
 function scheduleFaults(place: Place, { pond, swarms, network }: World): void {
   const { clock, random } = place
-  const { stormMs, pondCrashes, swarmCrashes, drains, partitions } = place.weather()
+  const { stormMs, pondCrashes, swarmCrashes, drains, pauses, stalls, fullDisks, partitions } = place.weather()
   const times = (count: number, run: () => void) => {
     for (let turn = 0; turn < count; turn++) clock.after(random.number() * stormMs, run)
   }
@@ -154,6 +152,9 @@ function scheduleFaults(place: Place, { pond, swarms, network }: World): void {
   times(pondCrashes, () => pond.crash(inCalls()))
   times(swarmCrashes, () => pick(random, swarms).crash(random.number() < 0.6 ? 'kill' : 'power', inCalls()))
   times(drains, () => pick(random, swarms).drain(random.number() * 20_000))
+  times(pauses, () => pick(random, swarms).pause(random.number() * 30_000))
+  times(stalls, () => pick(random, [pond, ...swarms]).stall(random.number() ** 2 * 200_000))
+  times(fullDisks, () => pond.fill(random.number() * 30_000))
   times(partitions, () => {
     const forMs = random.number() ** 2 * 240_000
     const hosts = [...swarms.map(({ name }) => name), 'consumer']

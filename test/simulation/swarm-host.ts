@@ -5,6 +5,7 @@ import type { Executor } from '../../src/executor/contract.ts'
 import { createSwarm, openHome, pair, type Swarm } from '../../src/orchestrator/swarm.ts'
 import { sleep } from '../../src/system/clock.ts'
 import type { Disk } from '../../src/system/disk.ts'
+import type { Network } from '../../src/system/network.ts'
 import { createMemoryDisk } from '../harness/memory-disk.ts'
 import { createSeededRandom } from '../harness/seeded-random.ts'
 import { createLife, type Life } from './life.ts'
@@ -22,6 +23,10 @@ export interface SwarmHost {
   /** Now, or at one of its next calls to disk, network or executor. */
   crash(kind: SwarmCrash, inCalls?: number): void
   drain(deadlineMs: number): void
+  /** Stops for so long; its processes go on. */
+  stall(forMs: number): void
+  /** Takes no jobs for so long. */
+  pause(forMs: number): void
   /** Power cuts and faults of its disk: reasons why output may be lost. */
   mishaps(): number
 }
@@ -79,9 +84,16 @@ export function createSwarmHost(parts: SwarmHostParts): SwarmHost {
     clock.after(pauseMs, () => void host.start())
   }
 
+  const wire = network.connect(name)
+  const heard: Network = (request) => {
+    const left = request.url.endsWith('/poll') ? machine.runs.filter((run) => run.orphaned && !run.exit) : []
+    for (const { plan } of left) place.violate('nothing_of_a_former_life_runs', { host: name, claim: plan.claimId })
+    return wire(request)
+  }
+
   const connect = (life: Life | undefined, token?: string) =>
     createClient({
-      network: life ? life.mortal(network.connect(name)) : network.connect(name),
+      network: life ? life.mortal(heard) : heard,
       clock: life?.clock ?? clock,
       random: createSeededRandom(random.bytes(4).readUInt32LE()),
       log: place.log(name),
@@ -149,6 +161,16 @@ export function createSwarmHost(parts: SwarmHostParts): SwarmHost {
     drain(deadlineMs) {
       history.note('drain', { host: name, deadline_ms: Math.round(deadlineMs) })
       current?.swarm?.drain({ deadlineMs })
+    },
+    stall(forMs) {
+      history.note('swarm_stalled', { host: name, for_ms: Math.round(forMs) })
+      current?.life.stall(forMs)
+    },
+    pause(forMs) {
+      history.note('pause', { host: name, for_ms: Math.round(forMs) })
+      const swarm = current?.swarm
+      swarm?.pause()
+      clock.after(forMs, () => swarm?.resume())
     },
     mishaps: () => mishaps,
   }

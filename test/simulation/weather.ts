@@ -10,6 +10,8 @@ export interface Weather {
   readonly dropReply: number
   readonly duplicate: number
   readonly cutReply: number
+  /** A page of a proxy comes instead of pond's reply. */
+  readonly foreign: number
   /** Chance that a message is slow, and how slow at most, in milliseconds. */
   readonly slow: number
   readonly slowMs: number
@@ -18,6 +20,11 @@ export interface Weather {
   readonly pondCrashes: number
   readonly swarmCrashes: number
   readonly drains: number
+  readonly pauses: number
+  /** Times that pond or a swarm is suspended. */
+  readonly stalls: number
+  /** Times that pond's device is full. */
+  readonly fullDisks: number
   /** Chance that a commit of pond's store fails. */
   readonly commitFault: number
   /** Chance that an operation of a machine's disk fails. */
@@ -44,12 +51,16 @@ export function drawWeather(random: Random): Weather {
     dropReply: odds(0.6, 0.15),
     duplicate: odds(0.5, 0.1),
     cutReply: odds(0.5, 0.05),
+    foreign: odds(0.3, 0.05),
     slow: odds(0.7, 0.2),
     slowMs: random.number() < 0.3 ? 60_000 : 3000,
     partitions: times(0.5, 3),
     pondCrashes: times(0.7, 5),
     swarmCrashes: times(0.7, 2 * swarms),
     drains: times(0.3, 2),
+    pauses: times(0.2, 2),
+    stalls: times(0.4, 3),
+    fullDisks: times(0.2, 2),
     commitFault: odds(0.3, 0.02),
     diskFault: odds(0.2, 0.02),
     settings: { leaseMs, pollHoldMs: 2 * leaseMs > 50_000 ? 50_000 : leaseMs, pollHoldBusyMs: leaseMs / 4 },
@@ -67,6 +78,7 @@ export const calmed = (weather: Weather): Weather => ({
   dropReply: 0,
   duplicate: 0,
   cutReply: 0,
+  foreign: 0,
   slow: 0,
   commitFault: 0,
   diskFault: 0,

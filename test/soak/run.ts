@@ -26,6 +26,7 @@ const parts: Readonly<Record<string, () => Promise<Part>>> = {
     const { chaosSwarm } = await import('./chaos-swarm.ts')
     return ({ seed }) => chaosSwarm({ seed, jobs: 500, kills: 20 })
   },
+  simulation: async () => (await import('./simulation.ts')).soakSimulation,
 }
 
 const MINUTE_MS = 60_000

@@ -99,6 +99,42 @@ export const coverTable: readonly CoverRow[] = [
     covers: ['src/cli/log.ts'],
     why: 'both turn what a verb says into bytes',
   },
+  {
+    test: 'test/server/http/matrix.test.ts',
+    covers: ['http/answer', 'http/handler', 'http/message', 'service/access', 'pond'].map(
+      (name) => `server/${name}.ts`,
+    ),
+    why: 'every route passes through them, and the matrix calls every route as everybody',
+  },
+  {
+    test: 'test/server/http/bad-input.test.ts',
+    covers: ['server/http/parse.ts'],
+    why: 'what is parsed shows in what is refused',
+  },
+  {
+    test: 'test/server/service/pond.test.ts',
+    covers: ['audit', 'binding', 'core', 'job', 'key', 'pairing', 'parts', 'submit', 'view', 'wait'].map(
+      (name) => `server/service/${name}.ts`,
+    ),
+    why: 'a service is one load, one question to the law and one write, and is seen whole through its routes',
+  },
+  {
+    test: 'test/server/service/poll.test.ts',
+    covers: ['claim', 'fleet', 'hub', 'live', 'queue'].map((name) => `server/service/${name}.ts`),
+    why: 'they are the memory behind a poll',
+  },
+  {
+    test: 'test/server/service/lease.test.ts',
+    covers: ['change', 'listening', 'worker'].map((name) => `server/service/${name}.ts`),
+    why: 'time, trust and what they do to a row',
+  },
+  {
+    test: 'test/server/service/stream.test.ts',
+    covers: ['http/stream', 'service/event', 'service/retention', 'service/telemetry'].map(
+      (name) => `server/${name}.ts`,
+    ),
+    why: 'what a claim leaves behind, how it is read, and how it goes',
+  },
 ]
 
 /** Where the test of a source stands: src/x/y.ts → test/x/y.test.ts, the others keep their top folder. */

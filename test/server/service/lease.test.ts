@@ -174,14 +174,26 @@ t.test('most bindings silent at once: the fault is near pond, so expiry waits', 
 t.test('what a lost claim held stays leased until the worker says that it is free', async (t) => {
   const rig = await createPondRig(t)
   const box = await pairMachine(rig, { slots: 1 })
-  await submit(rig)
-  const lost = await box.start()
-  await rig.clock.advance(limit.leaseMs + 1000)
-  const next = await submit(rig)
-  const polled = box.poll({ claim_key: 'later-key', slots: 1, wait_ms: 0, have: box.have([lost]) })
-  await rig.clock.advance(0)
-  t.match((await polled).reply, { intents: [], directives: [{ type: 'drop', claim_id: lost.claim_id }] })
-  t.match(await box.take(1), [{ job_id: next.id }], 'and then it gets the next')
+  for (const [job, directives] of [
+    [{}, []],
+    [{ idempotent: true }, [{ type: 'drop' }]],
+  ] as const) {
+    const { id } = await submit(rig, job)
+    const lost = await box.start()
+    await rig.clock.advance(limit.leaseMs + 1000)
+    const next = await submit(rig, { priority: 9 })
+    const polled = box.poll({ claim_key: `key-behind-${id}`, slots: 1, wait_ms: 0, have: box.have([lost]) })
+    await rig.clock.advance(0)
+    t.match(
+      (await polled).reply,
+      { intents: [], directives },
+      'it drops what another attempt will do, and may finish the rest',
+    )
+    t.equal((await polled).reply.directives.length, directives.length)
+    const [intent] = await box.take(1)
+    t.equal(intent?.job_id, next.id, 'and then it gets the next')
+    if (intent) await box.say(intent, finalWord)
+  }
 })
 
 t.test('three mishaps in a row bring probation: one claim at a time, with a growing pause', async (t) => {

@@ -83,6 +83,19 @@ t.test('the same poll twice at once: both are answered', async (t) => {
   t.ok(both[1]?.value, 'also while the renewal of a held claim is written')
 })
 
+t.test('a poll that is overtaken while it is being heard does not take the place of the newer one', async (t) => {
+  const rig = await createPondRig(t)
+  const box = await pairMachine(rig)
+  await submit(rig, { on_lost: 'hold', hold_ms: 1_000_000 })
+  const intent = await box.start()
+  await rig.clock.advance(100_000)
+  const older = watch(box.poll({ seq: 9, wait_ms: 5000, slots: 0, have: box.have([intent]) }))
+  const newer = watch(box.poll({ seq: 10, wait_ms: 5000, slots: 0 }))
+  await rig.clock.settle()
+  t.ok(older.value)
+  t.notOk(newer.value)
+})
+
 t.test('the same claim key gets the same intents again, a new one gets none of them', async (t) => {
   const rig = await createPondRig(t)
   const box = await pairMachine(rig)
