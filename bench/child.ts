@@ -29,6 +29,17 @@ export function profileInto(folder: string): void {
   profileFolder = folder
 }
 
+const living = new Set<ChildProcess>()
+process.once('exit', () => {
+  for (const child of living) child.kill()
+})
+
+/** A bench that fails leaves nothing running. */
+export function ownChild(child: ChildProcess): void {
+  living.add(child)
+  child.once('exit', () => living.delete(child))
+}
+
 /** Starts a program of this repository, by its path from the root. What it prints as JSON lines counts as told. */
 export function startChild(file: string, { argv = [], env = {} }: ChildOptions = {}): Child {
   const profile = profileFolder === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profileFolder}`]
@@ -37,6 +48,7 @@ export function startChild(file: string, { argv = [], env = {} }: ChildOptions =
     env: { ...process.env, ...env },
     stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
   })
+  ownChild(process_)
   return watch(process_, file)
 }
 

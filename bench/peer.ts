@@ -1,9 +1,10 @@
 // BullMQ on Redis with appendfsync always, as a peer. Redis comes from apt, BullMQ from npm into bench/peers, both only when asked for.
 import { execFileSync, spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
+import { createRequire } from 'node:module'
 import { connect, createServer } from 'node:net'
 import { fileURLToPath } from 'node:url'
-import { makeFolder, removeFolder, startChild } from './child.ts'
+import { makeFolder, ownChild, removeFolder, startChild } from './child.ts'
 import { note } from './figure.ts'
 import type { SwarmOrder } from './pond-rig.ts'
 import type { Sides } from './throughput.ts'
@@ -38,9 +39,10 @@ export async function startPeer(order: SwarmOrder): Promise<Sides & { stop(): Pr
   const port = await freePort()
   const settings = ['--appendonly', 'yes', '--appendfsync', 'always', '--save', '', '--dir', data]
   const redis = spawn('redis-server', ['--bind', '127.0.0.1', '--port', String(port), ...settings], { stdio: 'ignore' })
+  ownChild(redis)
   await listens(port)
-  const entry = `${folder}node_modules/bullmq/dist/esm/index.js`
-  const { Queue } = (await import(entry)) as Bullmq
+  // By require, since BullMQ finds its Redis client by require alone.
+  const { Queue } = createRequire(folder)('bullmq') as Bullmq
   const queue = new Queue('bench', { connection: { host: '127.0.0.1', port } })
   const worker = startChild('bench/peers/bullmq-worker.mjs', { argv: [JSON.stringify({ ...order, port })] })
   await worker.hear('ready')

@@ -3,6 +3,7 @@ import { createPrivateKey, createPublicKey, generateKeyPairSync } from 'node:cry
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
+import { makeToken } from '../src/seal/token.ts'
 import type { Disk } from '../src/system/disk.ts'
 import type { Random } from '../src/system/random.ts'
 import type { PondKeys } from './service/parts.ts'
@@ -27,6 +28,15 @@ export function dataFolder(folder: string): DataFolder {
     adminTokenFile: join(folder, 'admin-token'),
     urlFile: join(folder, 'url'),
   }
+}
+
+/** The first admin token: what its file holds, or a new one, stored before pond knows it. */
+export async function loadAdminToken(disk: Disk, random: Random, path: string): Promise<string> {
+  const text = await disk.read(path)
+  if (text !== undefined) return text.toString().trim()
+  const token = makeToken('admin', random)
+  await disk.replace(path, `${token}\n`)
+  return token
 }
 
 const keyFile = z.strictObject({

@@ -6,7 +6,7 @@ import { createOutput } from '../../src/cli/output.ts'
 import type { ServeFlags } from '../../src/cli/serve-flag.ts'
 import { LockedError, systemDisk } from '../../src/system/disk.ts'
 import { openDiskBlobs } from '../blob/disk.ts'
-import { type DataFolder, dataFolder, loadKeys } from '../data.ts'
+import { type DataFolder, dataFolder, loadAdminToken, loadKeys } from '../data.ts'
 import { type Front, openFront } from '../http/front.ts'
 import { createPond, type Pond } from '../pond.ts'
 import { openSqliteStore } from '../store/sqlite.ts'
@@ -75,7 +75,8 @@ async function start(parts: {
   const keys = await loadKeys(systemDisk, random, data.keyFile)
   const blobs = await openDiskBlobs({ folder: data.blobFolder, reserveBytes: flags.reserve, clock, fatal })
   const store = openSqliteStore({ file: data.storeFile, events: { fatal }, clock })
-  const pond = await createPond({ store, blobs, clock, random, log: createLog(io), keys })
+  const makeAdminToken = () => loadAdminToken(systemDisk, random, data.adminTokenFile)
+  const pond = await createPond({ store, blobs, clock, random, log: createLog(io), keys, makeAdminToken })
   const closeParts = async () => {
     pond.close()
     await store.close().catch(() => {})
@@ -131,7 +132,6 @@ async function tellStart(
   told: { readonly data: DataFolder; readonly io: Io; readonly out: ReturnType<typeof createOutput> },
 ): Promise<void> {
   const { data, io, out } = told
-  if (pond.adminToken !== undefined) await systemDisk.replace(data.adminTokenFile, `${pond.adminToken}\n`)
   await systemDisk.replace(data.urlFile, `${front.url}\n`)
   await out.result({ url: front.url }, () => `pond listens on ${front.url}`)
   if (pond.adminToken === undefined) return

@@ -47,9 +47,17 @@ interface Keys {
   readonly access: Access
 }
 
-export async function createKey({ core, access }: Keys, body: KeyBody, by: string): Promise<KeyCreated> {
+export async function createKey(keys: Keys, body: KeyBody, by: string): Promise<KeyCreated> {
+  const token = makeToken(body.kind === 'admin' ? 'admin' : 'key', keys.core.random)
+  return await storeKey(keys, token, { body, by })
+}
+
+async function storeKey(
+  { core, access }: Keys,
+  token: string,
+  { body, by }: { readonly body: KeyBody; readonly by: string },
+): Promise<KeyCreated> {
   const kind = body.kind ?? 'project'
-  const token = makeToken(kind === 'admin' ? 'admin' : 'key', core.random)
   const now = core.clock.now()
   const row: KeyRow = {
     id: `key_${core.newId()}` as KeyId,
@@ -110,5 +118,7 @@ export async function firstStart(keysOf: Keys): Promise<string | undefined> {
     await core.store.write((tx) => insertProject({ core, tx }, DEFAULT_PROJECT, 'pond'))
   }
   if (keys.length > 0) return undefined
-  return (await createKey(keysOf, { kind: 'admin', name: 'first admin' }, 'pond')).token
+  const token = (await core.makeAdminToken?.()) ?? makeToken('admin', core.random)
+  await storeKey(keysOf, token, { body: { kind: 'admin', name: 'first admin' }, by: 'pond' })
+  return token
 }

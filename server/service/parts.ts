@@ -47,6 +47,8 @@ export interface Parts {
   readonly random: Random
   readonly log: Log
   readonly keys: PondKeys
+  /** Asked for the first admin token where there is no key yet. It is stored outside before pond knows it, so that no crash loses it. */
+  readonly makeAdminToken?: () => Promise<string>
   readonly settings: Settings
 }
 
