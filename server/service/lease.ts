@@ -23,8 +23,9 @@ export async function renewClaims(core: Core, bindingId: BindingId, have: PollBo
 
 /** Claims that a poll names and that died before pond's last start are looked up again, so that their worker hears the same as before. */
 export async function recallDead(core: Core, bindingId: BindingId, have: PollBody['have']): Promise<void> {
-  for (const { claim_id } of have) {
-    if (core.live.get(claim_id)) continue
+  for (const { claim_id, state } of have) {
+    // What is over for its worker gets no directive, whatever became of it.
+    if (state === 'ended' || core.live.get(claim_id)) continue
     await core.store.read(async (tx) => {
       const claim = await tx.getClaim(claim_id)
       const job = claim && (await tx.getJob(claim.jobId))

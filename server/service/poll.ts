@@ -280,6 +280,8 @@ export class Polls {
   }
 
   async #claimFor(projectId: ProjectId): Promise<void> {
+    // A job that runs now would find no room for its output; the next poll looks again.
+    if ((await this.#core.blobs.roomBytes()) <= 0) return
     const openings: Opening[] = []
     for (const session of this.#parked.get(projectId) ?? []) {
       if (this.#core.queue.size(projectId) === 0) break

@@ -104,7 +104,8 @@ class ClaimAttempt implements Attempt {
     if (!admission.ok) return this.#decline(admission.message)
     const { job } = admission
     const careful = job.idempotent !== true
-    // Together, because each takes a trip: one to the disk and one to pond.
+    // Together, because each takes a trip: to the disk, to the folder that the job will have, and to pond.
+    if (this.#parts.executor.folderless !== true) this.#makeFolder().catch(() => {})
     const recorded = journal.write({ step: 'claim', ...this.#claim }, careful)
     if (careful && !(await this.#confirmLately())) return undefined
     if (!(await recorded)) return this.#unrecorded(careful)

@@ -176,10 +176,16 @@ async function faultsOf(rig: Rig, { workload, index, job, mayLose }: Judged): Pr
   if (job.cause !== 'exit' || job.rc !== plan.rc)
     return [`it ended ${job.state} ${job.cause} ${job.rc}, not ${plan.rc}`]
   if (starts.length === 0) return ['it ended and never ran']
-  return [...(await streamFaults(rig, plan, job, workload)), ...(await resultFaults(rig, plan, job))]
+  return [...(await streamFaults(rig, { plan, job, workload })), ...(await resultFaults(rig, plan, job))]
 }
 
-async function streamFaults(rig: Rig, plan: Plan, job: JobView, workload: Workload): Promise<readonly string[]> {
+interface Ran {
+  readonly plan: Plan
+  readonly job: JobView
+  readonly workload: Workload
+}
+
+async function streamFaults(rig: Rig, { plan, job, workload }: Ran): Promise<readonly string[]> {
   const listed = await rig.client.persist('listAttempts', { params: { id: job.id } })
   const last: AttemptView | undefined = listed.ok
     ? listed.reply.items.findLast((one) => one.cause === 'exit')

@@ -269,12 +269,17 @@ const queuedOf = ({ id, projectId, priority, law, expiresAt }: JobRow): QueuedRo
   ...(expiresAt !== undefined && { expiresAt }),
 })
 
-function insert<T extends Table>(on: MemoryTransaction, table: T, key: string, row: RowOf<T>): void {
+interface Keyed<T extends Table> {
+  readonly key: string
+  readonly row: RowOf<T>
+}
+
+function insert<T extends Table>(on: MemoryTransaction, table: T, { key, row }: Keyed<T>): void {
   assert(!on.rows()[table].has(key), `${table} holds ${key} already`)
   on.own(table).set(key, row)
 }
 
-function update<T extends Table>(on: MemoryTransaction, table: T, key: string, row: RowOf<T>): void {
+function update<T extends Table>(on: MemoryTransaction, table: T, { key, row }: Keyed<T>): void {
   assert(on.rows()[table].has(key), `${table} does not hold ${key}`)
   on.own(table).set(key, row)
 }
@@ -286,43 +291,43 @@ function removeWhere<T extends Table>(on: MemoryTransaction, table: T, wanted: (
 const writes: Statements<Omit<WriteTx, keyof ReadTx | 'afterCommit'>, MemoryTransaction> = {
   insertProject(on, row) {
     assert(!find(on.rows().projects, ({ name }) => name === row.name), 'a project has this name')
-    insert(on, 'projects', row.id, row)
+    insert(on, 'projects', { key: row.id, row })
   },
-  insertKey: (on, row) => insert(on, 'keys', row.id, row),
-  updateKey: (on, row) => update(on, 'keys', row.id, row),
-  insertCode: (on, row) => insert(on, 'codes', row.id, row),
-  updateCode: (on, row) => update(on, 'codes', row.id, row),
+  insertKey: (on, row) => insert(on, 'keys', { key: row.id, row }),
+  updateKey: (on, row) => update(on, 'keys', { key: row.id, row }),
+  insertCode: (on, row) => insert(on, 'codes', { key: row.id, row }),
+  updateCode: (on, row) => update(on, 'codes', { key: row.id, row }),
   deleteCode: (on, id) => void on.own('codes').delete(id),
-  insertBinding: (on, row) => insert(on, 'bindings', row.id, row),
-  updateBinding: (on, row) => update(on, 'bindings', row.id, row),
-  insertWorker: (on, row) => insert(on, 'workers', row.id, row),
-  updateWorker: (on, row) => update(on, 'workers', row.id, row),
+  insertBinding: (on, row) => insert(on, 'bindings', { key: row.id, row }),
+  updateBinding: (on, row) => update(on, 'bindings', { key: row.id, row }),
+  insertWorker: (on, row) => insert(on, 'workers', { key: row.id, row }),
+  updateWorker: (on, row) => update(on, 'workers', { key: row.id, row }),
   insertJob(on, row, spec) {
-    insert(on, 'jobs', row.id, row)
-    insert(on, 'specs', row.id, Buffer.from(spec))
+    insert(on, 'jobs', { key: row.id, row })
+    insert(on, 'specs', { key: row.id, row: Buffer.from(spec) })
   },
-  updateJob: (on, row) => update(on, 'jobs', row.id, row),
+  updateJob: (on, row) => update(on, 'jobs', { key: row.id, row }),
   insertClaim(on, row) {
     const taken = find(on.rows().claims, ({ jobId, epoch }) => jobId === row.jobId && epoch === row.epoch)
     assert(!taken, 'a claim of the job has this epoch')
-    insert(on, 'claims', row.id, row)
+    insert(on, 'claims', { key: row.id, row })
   },
-  updateClaim: (on, row) => update(on, 'claims', row.id, row),
+  updateClaim: (on, row) => update(on, 'claims', { key: row.id, row }),
   insertTransition(on, row) {
     const before = on.rows().transitions.get(row.jobId) ?? []
     assert(!before.some(({ version }) => version === row.version), 'the job has a transition of this version')
     on.own('transitions').set(row.jobId, [...before, row])
   },
   putResult: (on, claimId, text) => void on.own('results').set(claimId, text),
-  insertIdempotency: (on, row) => insert(on, 'idempotency', `${row.projectId} ${row.key}`, row),
+  insertIdempotency: (on, row) => insert(on, 'idempotency', { key: `${row.projectId} ${row.key}`, row }),
   deleteIdempotency: (on, before) => removeWhere(on, 'idempotency', (row) => row.createdAt < before),
   insertTelemetry(on, row) {
     const key = `${row.claimId} ${row.id}`
     if (on.rows().telemetry.has(key)) return false
-    insert(on, 'telemetry', key, row)
+    insert(on, 'telemetry', { key, row })
     return true
   },
-  insertAudit: (on, row) => insert(on, 'audit', row.id, row),
+  insertAudit: (on, row) => insert(on, 'audit', { key: row.id, row }),
   deleteJob(on, id) {
     for (const claim of where(on.rows().claims, ({ jobId }) => jobId === id)) on.own('results').delete(claim.id)
     removeWhere(on, 'claims', ({ jobId }) => jobId === id)

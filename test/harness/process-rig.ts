@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { existsSync, readFileSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { createClient } from '../../src/client/client.ts'
 import type { Client } from '../../src/client/contract.ts'
@@ -170,8 +170,8 @@ export interface Rig {
   pond(): Program
   /** Pond's own pid, also when it runs under another program. */
   pondPid(): number
-  /** Pairs a new machine and answers its home. */
-  pair(name: string, flags?: readonly string[]): Promise<string>
+  /** Pairs a new machine and answers its home: below the rig's folder, or `home` itself where that is a path. */
+  pair(home: string, flags?: readonly string[]): Promise<string>
   /** Resolves once its former life is swept and it polls. */
   startSwarm(home: string, flags?: readonly string[], options?: ProgramOptions): Promise<Program>
   submit(job: JobSpec): Promise<string>
@@ -257,11 +257,11 @@ class ProcessRig implements Rig {
     return program
   }
 
-  async pair(name: string, flags: readonly string[] = []): Promise<string> {
-    const home = join(this.folder, name)
+  async pair(place: string, flags: readonly string[] = []): Promise<string> {
+    const home = resolve(this.folder, place)
     const made = await this.client.persist('createPairingCode', { body: { project: 'default' } })
     if (!made.ok) throw new Error(made.error.message)
-    const words = ['pair', `${this.#url}#${made.reply.code}`, '--name', name, '--home', home, '--yes', ...flags]
+    const words = ['pair', `${this.#url}#${made.reply.code}`, '--name', 'rig', '--home', home, '--yes', ...flags]
     const { code, stderr } = await runProgram('swarm', words)
     if (code !== 0) throw new Error(`swarm pair ended with ${code}: ${stderr}`)
     return home

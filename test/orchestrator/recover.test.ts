@@ -53,7 +53,7 @@ t.test('killed before pond accepted the start: declined, nothing ran', async (t)
   pond.fault = () => undefined
   await start()
   await clock.advance(1000)
-  t.match(pond.finalOf(claim_id), { state: 'declined', message: 'swarm was restarted' })
+  t.match(pond.finalOf(claim_id), { state: 'declined', cause: 'worker_lost', message: 'swarm was restarted' })
   t.equal(executor.processes.length, 0)
   t.match(executor.swept, [{ claimId: claim_id, pid: 0 }], 'a tree without a line is looked for by its claim')
 })

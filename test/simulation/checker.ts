@@ -49,7 +49,7 @@ export function createChecker(place: Place, rows: () => MemoryRows): Checker {
       if (before.jobs !== after.jobs) {
         for (const job of after.jobs.values()) {
           const old = before.jobs.get(job.id)
-          if (old !== job) checkJob(place, old, job, after)
+          if (old !== job) checkJob(place, { old, job, rows: after })
         }
         for (const id of before.jobs.keys()) if (!after.jobs.has(id)) place.violate('jobs_stay', { job: id })
       }
@@ -61,13 +61,19 @@ export function createChecker(place: Place, rows: () => MemoryRows): Checker {
       remember(promised, request, reply)
     },
     started(run) {
-      checkStart(place, rows(), runs, run)
+      checkStart(place, run, { rows: rows(), runs })
       runs.push(run)
     },
   }
 }
 
-function checkJob(place: Place, old: JobRow | undefined, job: JobRow, rows: MemoryRows): void {
+interface JobStep {
+  readonly old: JobRow | undefined
+  readonly job: JobRow
+  readonly rows: MemoryRows
+}
+
+function checkJob(place: Place, { old, job, rows }: JobStep): void {
   const { id, law } = job
   const wrong = (rule: string, more: object = {}) =>
     place.violate(rule, { job: id, from: old?.law.state, to: law.state, ...more })
@@ -121,7 +127,12 @@ function hear(promised: Promised, word: BatchWord, outcome: string | undefined):
   if (word.state === 'final') promised.ended.set(word.claim_id, word)
 }
 
-function checkStart(place: Place, rows: MemoryRows, runs: readonly Run[], run: Run): void {
+interface Before {
+  readonly rows: MemoryRows
+  readonly runs: readonly Run[]
+}
+
+function checkStart(place: Place, run: Run, { rows, runs }: Before): void {
   const { claimId, jobId, attempt } = run.plan
   place.history.note('started', { host: run.host, claim: claimId, job: jobId, attempt })
   const wrong = (rule: string, more: object = {}) =>

@@ -61,9 +61,9 @@ export function createConsumer({ place, network, token, name }: ConsumerParts): 
     if (id === undefined) return place.violate('submit_is_taken', { name: order.name })
     order.id = id
     await Promise.all([
-      watch(place, client, order, id),
+      watch(place, client, { order, id }),
       ...(wantsCancel ? [cancel(place, client, { order, id, afterMs: cancelAfterMs })] : []),
-      ...(wantsStream ? [listen(place, client, order, id)] : []),
+      ...(wantsStream ? [listen(place, client, { order, id })] : []),
     ])
   }
 
@@ -80,8 +80,13 @@ async function submit(client: Client, order: Order, again: boolean): Promise<str
   return ids.every((id) => id === ids[0]) ? ids[0] : undefined
 }
 
+interface Sent {
+  readonly order: Order
+  readonly id: string
+}
+
 /** Looks until the job has ended, and once more: what one call said, the next one never takes back. */
-async function watch(place: Place, client: Client, order: Order, id: string): Promise<void> {
+async function watch(place: Place, client: Client, { order, id }: Sent): Promise<void> {
   for (let ended = false; ; ) {
     const answer = await client.persist('getJob', { params: { id }, query: { wait_ms: 20_000 } })
     if (!answer.ok) return place.violate('acknowledged_job_stays', { id, code: answer.error.code })
@@ -101,7 +106,7 @@ async function watch(place: Place, client: Client, order: Order, id: string): Pr
 async function cancel(
   place: Place,
   client: Client,
-  { order, id, afterMs }: { readonly order: Order; readonly id: string; readonly afterMs: number },
+  { order, id, afterMs }: Sent & { readonly afterMs: number },
 ): Promise<void> {
   await sleep(place.clock, afterMs)
   order.cancelAsked = true
@@ -112,7 +117,7 @@ async function cancel(
 }
 
 /** Reads the output of whatever attempt it meets first, from offset to offset, to its end. */
-async function listen(place: Place, client: Client, order: Order, id: string): Promise<void> {
+async function listen(place: Place, client: Client, { order, id }: Sent): Promise<void> {
   const name = place.random.number() < 0.8 ? 'stdout' : 'stderr'
   const read = (query: Record<string, number | undefined>) =>
     client.persist('readStream', { params: { id, name }, query: { wait_ms: 10_000, ...query } })

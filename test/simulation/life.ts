@@ -20,35 +20,86 @@ export interface Life {
 
 const never = new Promise<never>(() => {})
 
-export function createLife(parts: { readonly clock: Clock; readonly random: Random; readonly died: () => void }): Life {
-  const { clock, random, died } = parts
-  let dead = false
-  let callsLeft = Number.POSITIVE_INFINITY
-  let stalledUntil = 0
-  let tell: () => void = () => {}
-  const over = new Promise<undefined>((resolve) => {
-    tell = () => resolve(undefined)
-  })
+interface LifeParts {
+  readonly clock: Clock
+  readonly random: Random
+  readonly died: () => void
+}
 
-  function die(): void {
-    if (dead) return
-    dead = true
-    tell()
-    died()
+type Method = (...args: unknown[]) => unknown
+
+export const createLife = (parts: LifeParts): Life => new MortalLife(parts)
+
+class MortalLife implements Life {
+  readonly clock: Clock
+  readonly over: Promise<undefined>
+  readonly #parts: LifeParts
+  #tell: () => void = () => {}
+  #dead = false
+  #callsLeft = Number.POSITIVE_INFINITY
+  #stalledUntil = 0
+
+  constructor(parts: LifeParts) {
+    const { clock } = parts
+    this.#parts = parts
+    this.clock = {
+      now: () => clock.now(),
+      monotonic: () => clock.monotonic(),
+      after: (delayMs, run) => this.#after(delayMs, run),
+    }
+    this.over = new Promise((resolve) => {
+      this.#tell = () => resolve(undefined)
+    })
   }
 
-  function awake(): Promise<void> | undefined {
-    const leftMs = stalledUntil - clock.monotonic()
-    return leftMs > 0 ? sleep(clock, leftMs).then(awake) : undefined
+  alive(): boolean {
+    return !this.#dead
+  }
+
+  die(): void {
+    if (this.#dead) return
+    this.#dead = true
+    this.#tell()
+    this.#parts.died()
+  }
+
+  stall(forMs: number): void {
+    this.#stalledUntil = this.#parts.clock.monotonic() + forMs
+  }
+
+  awake(): Promise<void> | undefined {
+    const leftMs = this.#stallLeftMs()
+    return leftMs > 0 ? sleep(this.#parts.clock, leftMs).then(() => this.awake()) : undefined
+  }
+
+  fuse(calls: number): void {
+    this.#callsLeft = calls
+  }
+
+  mortal<T extends object>(thing: T): T {
+    return new Proxy(thing, {
+      get: (target, name) => {
+        const value: unknown = Reflect.get(target, name)
+        if (typeof value !== 'function') return value
+        if (name === 'size') return value.bind(target)
+        return (...args: unknown[]) => this.#call(target, value as Method, args)
+      },
+      apply: (target, _, args) => this.#call({}, target as unknown as Method, args),
+    })
+  }
+
+  #stallLeftMs(): number {
+    return this.#stalledUntil - this.#parts.clock.monotonic()
   }
 
   /** A timer that is due while the process is stopped fires when it goes on. */
-  function after(delayMs: number, run: () => void): Cancel {
-    if (dead) return () => {}
+  #after(delayMs: number, run: () => void): Cancel {
+    if (this.#dead) return () => {}
+    const { clock } = this.#parts
     let cancel: Cancel = () => {}
     const fire = () => {
-      if (dead) return
-      const leftMs = stalledUntil - clock.monotonic()
+      if (this.#dead) return
+      const leftMs = this.#stallLeftMs()
       if (leftMs > 0) cancel = clock.after(leftMs, fire)
       else run()
     }
@@ -57,64 +108,33 @@ export function createLife(parts: { readonly clock: Clock; readonly random: Rand
   }
 
   /** True when the process dies after this call; it may have died before it. */
-  function burn(): boolean {
-    callsLeft--
-    if (callsLeft > 0) return false
-    callsLeft = Number.POSITIVE_INFINITY
-    if (random.number() < 0.5) return true
-    die()
+  #burn(): boolean {
+    this.#callsLeft--
+    if (this.#callsLeft > 0) return false
+    this.#callsLeft = Number.POSITIVE_INFINITY
+    if (this.#parts.random.number() < 0.5) return true
+    this.die()
     return false
   }
 
-  function call(target: object, method: (...args: unknown[]) => unknown, args: readonly unknown[]): unknown {
-    if (dead) return never
-    const last = burn()
-    if (dead) return never
+  #call(target: object, method: Method, args: readonly unknown[]): unknown {
+    if (this.#dead) return never
+    const last = this.#burn()
+    if (this.#dead) return never
     const result = Reflect.apply(method, target, args)
     if (!(result instanceof Promise)) return result
     const heard = (pass: () => unknown): unknown => {
-      if (last) die()
-      if (dead) return never
-      return awake()?.then(() => heard(pass)) ?? pass()
+      if (last) this.die()
+      if (this.#dead) return never
+      return this.awake()?.then(() => heard(pass)) ?? pass()
     }
     return result.then(
-      (value: unknown) => heard(() => (isHandle(value) ? mortal(value) : value)),
+      (value: unknown) => heard(() => (isHandle(value) ? this.mortal(value) : value)),
       (error: unknown) =>
         heard(() => {
           throw error
         }),
     )
-  }
-
-  function mortal<T extends object>(thing: T): T {
-    return new Proxy(thing, {
-      get(target, name) {
-        const value: unknown = Reflect.get(target, name)
-        if (typeof value !== 'function') return value
-        if (name === 'size') return value.bind(target)
-        return (...args: unknown[]) => call(target, value as (...args: unknown[]) => unknown, args)
-      },
-      apply: (target, _, args) => call({}, target as unknown as (...args: unknown[]) => unknown, args),
-    })
-  }
-
-  return {
-    clock: {
-      now: () => clock.now(),
-      monotonic: () => clock.monotonic(),
-      after,
-    },
-    alive: () => !dead,
-    die,
-    over,
-    mortal,
-    stall(forMs) {
-      stalledUntil = clock.monotonic() + forMs
-    },
-    awake,
-    fuse(calls) {
-      callsLeft = calls
-    },
   }
 }
 

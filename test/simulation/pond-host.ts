@@ -41,84 +41,98 @@ export interface PondPlant {
 
 const keys = { tokenKey: Buffer.alloc(32, 7), publicKey: 'P'.repeat(43) }
 
-export function createPondHost(place: Place, plant: PondPlant = {}): PondHost {
-  const { clock, random, weather, history } = place
-  const database = createMemoryDatabase()
-  const device = createMemoryDevice()
-  let current: { readonly life: Life; readonly pond: Pond } | undefined
-  let starting: Life | undefined
-  let adminToken = ''
+export const createPondHost = (place: Place, plant: PondPlant = {}): PondHost => new SimulatedPond(place, plant)
 
-  database.fault = () => {
+class SimulatedPond implements PondHost {
+  readonly database = createMemoryDatabase()
+  readonly device = createMemoryDevice()
+  adminToken = ''
+  readonly #place: Place
+  readonly #plant: PondPlant
+  #current: { readonly life: Life; readonly pond: Pond } | undefined
+  #starting: Life | undefined
+
+  constructor(place: Place, plant: PondPlant) {
+    this.#place = place
+    this.#plant = plant
+    this.database.fault = () => this.#commitFault()
+    this.device.gate = () => sleep(place.clock, place.random.number() * 3)
+  }
+
+  async start(): Promise<void> {
+    const { clock, random, history } = this.#place
+    const life = createLife({ clock, random, died: () => this.#died() })
+    this.#starting = life
+    const pond = await Promise.race([this.#open(life), life.over])
+    if (!life.alive() || !pond) return
+    this.adminToken ||= pond.adminToken ?? ''
+    this.#current = { life, pond }
+    history.note('pond_up')
+  }
+
+  async answer(request: PondRequest): Promise<PondReply | undefined> {
+    if (!this.#current) return undefined
+    const { life, pond } = this.#current
+    await life.awake()
+    if (!life.alive()) return undefined
+    const reply = await Promise.race([pond.answer(request), life.over])
+    return life.alive() ? reply : undefined
+  }
+
+  crash(inCalls = 0): void {
+    const life = this.#current?.life ?? this.#starting
+    if (inCalls > 0) life?.fuse(inCalls)
+    else life?.die()
+  }
+
+  stall(forMs: number): void {
+    this.#place.history.note('pond_stalled', { for_ms: Math.round(forMs) })
+    this.#current?.life.stall(forMs)
+  }
+
+  fill(forMs: number): void {
+    const { device } = this
+    const { clock, history } = this.#place
+    history.note('pond_full', { for_ms: Math.round(forMs) })
+    const { roomBytes } = device
+    device.roomBytes = 0
+    clock.after(forMs, () => {
+      device.roomBytes = Math.max(device.roomBytes, roomBytes)
+    })
+  }
+
+  #open(life: Life): Promise<Pond> {
+    const { clock, random, weather, tracked, log } = this.#place
+    const events = { fatal: () => void clock.after(random.number() * 20, () => life.die()) }
+    const store = openMemoryStore(this.database, { clock: life.clock, events })
+    const blobs = openMemoryBlobs(this.device)
+    return createPond({
+      store: life.mortal(tracked(this.#plant.store?.(store, this.database) ?? store)),
+      blobs: life.mortal(this.#plant.blobs?.(blobs, this.device) ?? blobs),
+      clock: life.clock,
+      random: createSeededRandom(random.bytes(4).readUInt32LE()),
+      log: log('pond'),
+      keys,
+      settings: weather().settings,
+    })
+  }
+
+  #died(): void {
+    const { clock, random, weather, history } = this.#place
+    this.#current = undefined
+    this.#starting = undefined
+    history.note('pond_died')
+    this.#plant.crashed?.(this.database, this.device)
+    clock.after(100 + random.number() * (weather().calm ? 100 : 20_000), () => void this.start())
+  }
+
+  #commitFault(): CommitFault | undefined {
+    const { random, weather, history } = this.#place
     if (random.number() >= weather().commitFault) return undefined
     const fault = (['lose', 'keep', 'full'] as const)[Math.floor(random.number() * 3)] as CommitFault
     history.note('commit_fault', { fault })
     // Half of them are the last thing that the process does.
-    if (fault !== 'full' && random.number() < 0.5) (current?.life ?? starting)?.die()
+    if (fault !== 'full' && random.number() < 0.5) (this.#current?.life ?? this.#starting)?.die()
     return fault
   }
-  device.gate = () => sleep(clock, random.number() * 3)
-
-  function died(): void {
-    current = undefined
-    starting = undefined
-    history.note('pond_died')
-    plant.crashed?.(database, device)
-    clock.after(100 + random.number() * (weather().calm ? 100 : 20_000), () => void host.start())
-  }
-
-  const host: PondHost = {
-    database,
-    device,
-    get adminToken() {
-      return adminToken
-    },
-    async start() {
-      const life = createLife({ clock, random, died })
-      starting = life
-      const events = { fatal: () => void clock.after(random.number() * 20, life.die) }
-      const store = openMemoryStore(database, { clock: life.clock, events })
-      const blobs = openMemoryBlobs(device)
-      const opening = createPond({
-        store: life.mortal(place.tracked(plant.store?.(store, database) ?? store)),
-        blobs: life.mortal(plant.blobs?.(blobs, device) ?? blobs),
-        clock: life.clock,
-        random: createSeededRandom(random.bytes(4).readUInt32LE()),
-        log: place.log('pond'),
-        keys,
-        settings: weather().settings,
-      })
-      const pond = await Promise.race([opening, life.over])
-      if (!life.alive() || !pond) return
-      adminToken ||= pond.adminToken ?? ''
-      current = { life, pond }
-      history.note('pond_up')
-    },
-    async answer(request) {
-      if (!current) return undefined
-      const { life, pond } = current
-      await life.awake()
-      if (!life.alive()) return undefined
-      const reply = await Promise.race([pond.answer(request), life.over])
-      return life.alive() ? reply : undefined
-    },
-    crash(inCalls = 0) {
-      const life = current?.life ?? starting
-      if (inCalls > 0) life?.fuse(inCalls)
-      else life?.die()
-    },
-    stall(forMs) {
-      history.note('pond_stalled', { for_ms: Math.round(forMs) })
-      current?.life.stall(forMs)
-    },
-    fill(forMs) {
-      history.note('pond_full', { for_ms: Math.round(forMs) })
-      const { roomBytes } = device
-      device.roomBytes = 0
-      clock.after(forMs, () => {
-        device.roomBytes = Math.max(device.roomBytes, roomBytes)
-      })
-    },
-  }
-  return host
 }

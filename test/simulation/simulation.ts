@@ -1,5 +1,5 @@
 // One seed: a whole pond, its swarms and its consumer in one process, a storm, a calm, and the verdict.
-import { setImmediate } from 'node:timers/promises'
+import { setImmediate } from 'node:timers'
 import { createClient } from '../../src/client/client.ts'
 import type { Random } from '../../src/system/random.ts'
 import { createChecker } from './checker.ts'
@@ -61,7 +61,7 @@ export async function simulate(seed: number, options: SimulationOptions = {}): P
     if (!inTime) place.violate('all_ends_after_the_storm', unfinished(world))
     // Slots, processes and journals come to rest too.
     await clock.advance(2 * 60_000)
-    await setImmediate()
+    await new Promise((resolve) => setImmediate(resolve))
     const mishap = (host: string) => swarms.some((swarm) => swarm.name === host && swarm.mishaps() > 0)
     judge({ place, checker, rows: pond.database.rows, device: pond.device, orders: consumer.orders, mishap })
     history.note('over', { violations: place.violations.length })
@@ -102,7 +102,7 @@ async function createWorld(place: Place, plant: Plant = {}): Promise<World> {
     clock,
     random,
     weather: () => (fair ? { ...weather(), ...calmWeather } : weather()),
-    answer: pond.answer,
+    answer: (request) => pond.answer(request),
     replied: checker.replied,
     note: history.note,
   })

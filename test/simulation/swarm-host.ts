@@ -2,10 +2,10 @@
 import { createClient } from '../../src/client/client.ts'
 import type { Client } from '../../src/client/contract.ts'
 import type { Executor } from '../../src/executor/contract.ts'
-import { createSwarm, openHome, pair, type Swarm } from '../../src/orchestrator/swarm.ts'
+import { createSwarm, openHome, pair, type Swarm, type SwarmParts } from '../../src/orchestrator/swarm.ts'
 import { sleep } from '../../src/system/clock.ts'
 import type { Disk } from '../../src/system/disk.ts'
-import type { Network } from '../../src/system/network.ts'
+import type { HttpReply, HttpRequest, Network } from '../../src/system/network.ts'
 import { createMemoryDisk } from '../harness/memory-disk.ts'
 import { createSeededRandom } from '../harness/seeded-random.ts'
 import { createLife, type Life } from './life.ts'
@@ -49,130 +49,156 @@ interface SwarmHostParts {
 const HOME = '/home/swarm'
 const POND = 'http://127.0.0.1:7460'
 
-export function createSwarmHost(parts: SwarmHostParts): SwarmHost {
-  const { place, name, network, plant = {} } = parts
-  const { clock, random, weather, history } = place
-  const disk = createMemoryDisk()
-  const machine = createMachine({ clock, random, host: name, started: parts.started, note: history.note })
-  let current: { readonly life: Life; swarm?: Swarm } | undefined
-  let kind: SwarmCrash = 'kill'
-  let mishaps = 0
-  disk.gate = () => sleep(clock, random.number() * 4)
-  disk.fault = (operation) => {
-    if (!current?.swarm || random.number() >= weather().diskFault) return undefined
-    mishaps++
-    history.note('disk_fault', { host: name, operation })
-    return Object.assign(new Error('a fault of the disk'), { code: random.number() < 0.5 ? 'ENOSPC' : 'EIO' })
+export const createSwarmHost = (parts: SwarmHostParts): SwarmHost => new SimulatedSwarm(parts)
+
+class SimulatedSwarm implements SwarmHost {
+  readonly name: string
+  readonly machine: Machine
+  readonly #place: Place
+  readonly #plant: SwarmPlant
+  readonly #wire: Network
+  readonly #disk = createMemoryDisk()
+  #current: { readonly life: Life; swarm?: Swarm } | undefined
+  #kind: SwarmCrash = 'kill'
+  #mishaps = 0
+
+  constructor({ place, name, network, started, plant = {} }: SwarmHostParts) {
+    const { clock, random, history } = place
+    this.name = name
+    this.#place = place
+    this.#plant = plant
+    this.#wire = network.connect(name)
+    this.machine = createMachine({ clock, random, host: name, started, note: history.note })
+    this.#disk.gate = () => sleep(clock, random.number() * 4)
+    this.#disk.fault = (operation) => this.#diskFault(operation)
   }
 
-  function died(): void {
-    current = undefined
-    history.note('swarm_died', { host: name, kind })
-    machine.orphan()
-    disk.processEnd()
-    if (kind === 'power') {
-      mishaps++
-      disk.powerCut()
-      machine.powerCut()
+  async pair(code: string): Promise<void> {
+    const { random, weather } = this.#place
+    const home = await openHome(this.#disk, HOME)
+    const makeKeyPair = async () => {
+      const key = () => random.bytes(32).toString('base64url')
+      return { publicKey: key(), privateKey: key() }
     }
-    kind = 'kill'
-    again()
+    const resources = { slots: weather().slots }
+    await pair(
+      { home, makeKeyPair, connect: () => this.#connect() },
+      { pond: POND, code, name: this.name, labels: {}, resources },
+    )
   }
 
-  function again(): void {
-    const pauseMs = 100 + random.number() ** 3 * (weather().calm ? 100 : 120_000)
-    clock.after(pauseMs, () => void host.start())
+  async start(): Promise<void> {
+    const { clock, random, history } = this.#place
+    const life = createLife({ clock, random, died: () => this.#died() })
+    this.#current = { life }
+    const failed = (error: unknown) => history.note('swarm_failed', { host: this.name, error: String(error) })
+    await Promise.race([this.#live(life).catch(failed), life.over])
+    // It ended by itself, so nothing that it does from here on may reach the world.
+    life.die()
   }
 
-  const wire = network.connect(name)
-  const heard: Network = (request) => {
-    const left = request.url.endsWith('/poll') ? machine.runs.filter((run) => run.orphaned && !run.exit) : []
-    for (const { plan } of left) place.violate('nothing_of_a_former_life_runs', { host: name, claim: plan.claimId })
-    return wire(request)
+  crash(kind: SwarmCrash, inCalls = 0): void {
+    this.#kind = kind
+    if (inCalls > 0) this.#current?.life.fuse(inCalls)
+    else this.#current?.life.die()
   }
 
-  const connect = (life: Life | undefined, token?: string) =>
-    createClient({
+  drain(deadlineMs: number): void {
+    this.#place.history.note('drain', { host: this.name, deadline_ms: Math.round(deadlineMs) })
+    this.#current?.swarm?.drain({ deadlineMs })
+  }
+
+  stall(forMs: number): void {
+    this.#place.history.note('swarm_stalled', { host: this.name, for_ms: Math.round(forMs) })
+    this.#current?.life.stall(forMs)
+  }
+
+  pause(forMs: number): void {
+    this.#place.history.note('pause', { host: this.name, for_ms: Math.round(forMs) })
+    const swarm = this.#current?.swarm
+    swarm?.pause()
+    this.#place.clock.after(forMs, () => swarm?.resume())
+  }
+
+  mishaps(): number {
+    return this.#mishaps
+  }
+
+  async #live(life: Life): Promise<void> {
+    const { history } = this.#place
+    const disk = life.mortal(this.#plant.disk?.(this.#disk) ?? this.#disk)
+    const home = await openHome(disk, HOME)
+    const unlock = await home.lock()
+    const binding = await home.readBinding()
+    if (!binding) throw new Error('a started swarm is paired')
+    const swarm = this.#createSwarm(life, { disk, home, binding })
+    if (this.#current?.life === life) this.#current.swarm = swarm
+    history.note('swarm_up', { host: this.name })
+    const end = await swarm.run()
+    history.note('swarm_ended', { host: this.name, ...end })
+    if (end.reason !== 'drained') this.#place.violate('no_end_unasked', { host: this.name, ...end })
+    await unlock()
+  }
+
+  #createSwarm(life: Life, own: Pick<SwarmParts, 'disk' | 'home' | 'binding'>): Swarm {
+    const { random, weather, log } = this.#place
+    const executor = this.machine.executor(() => life.alive())
+    const client = this.#connect(life, own.binding.token)
+    return createSwarm({
+      ...own,
+      client: this.#plant.client?.(client) ?? client,
+      clock: life.clock,
+      random: createSeededRandom(random.bytes(4).readUInt32LE()),
+      log: log(this.name),
+      executor: life.mortal(this.#plant.executor?.(executor) ?? executor),
+      host: { os: 'linux', arch: 'x64', version: '0.0.0', load: () => 0 },
+      options: { slots: weather().slots },
+    })
+  }
+
+  #connect(life?: Life, token?: string): Client {
+    const { clock, random, log } = this.#place
+    const heard: Network = (request) => this.#hear(request)
+    return createClient({
       network: life ? life.mortal(heard) : heard,
       clock: life?.clock ?? clock,
       random: createSeededRandom(random.bytes(4).readUInt32LE()),
-      log: place.log(name),
+      log: log(this.name),
       baseUrl: POND,
       version: '0.0.0',
       ...(token !== undefined && { token }),
     })
-
-  async function live(life: Life): Promise<void> {
-    const mortal = life.mortal(plant.disk?.(disk) ?? disk)
-    const home = await openHome(mortal, HOME)
-    const unlock = await home.lock()
-    const binding = await home.readBinding()
-    if (!binding) throw new Error('a started swarm is paired')
-    const executor = machine.executor(life.alive)
-    const client = connect(life, binding.token)
-    const swarm = createSwarm({
-      client: plant.client?.(client) ?? client,
-      clock: life.clock,
-      random: createSeededRandom(random.bytes(4).readUInt32LE()),
-      log: place.log(name),
-      disk: mortal,
-      executor: life.mortal(plant.executor?.(executor) ?? executor),
-      home,
-      binding,
-      host: { os: 'linux', arch: 'x64', version: '0.0.0', load: () => 0 },
-      options: { slots: weather().slots },
-    })
-    if (current?.life === life) current.swarm = swarm
-    history.note('swarm_up', { host: name })
-    const end = await swarm.run()
-    history.note('swarm_ended', { host: name, ...end })
-    if (end.reason !== 'drained') place.violate('no_end_unasked', { host: name, ...end })
-    await unlock()
   }
 
-  const host: SwarmHost = {
-    name,
-    machine,
-    async pair(code) {
-      const home = await openHome(disk, HOME)
-      const makeKeyPair = async () => {
-        const key = () => random.bytes(32).toString('base64url')
-        return { publicKey: key(), privateKey: key() }
-      }
-      const resources = { slots: weather().slots }
-      await pair(
-        { home, makeKeyPair, connect: () => connect(undefined) },
-        { pond: POND, code, name, labels: {}, resources },
-      )
-    },
-    async start() {
-      const life = createLife({ clock, random, died })
-      current = { life }
-      const failed = (error: unknown) => history.note('swarm_failed', { host: name, error: String(error) })
-      await Promise.race([live(life).catch(failed), life.over])
-      // It ended by itself, so nothing that it does from here on may reach the world.
-      life.die()
-    },
-    crash(how, inCalls = 0) {
-      kind = how
-      if (inCalls > 0) current?.life.fuse(inCalls)
-      else current?.life.die()
-    },
-    drain(deadlineMs) {
-      history.note('drain', { host: name, deadline_ms: Math.round(deadlineMs) })
-      current?.swarm?.drain({ deadlineMs })
-    },
-    stall(forMs) {
-      history.note('swarm_stalled', { host: name, for_ms: Math.round(forMs) })
-      current?.life.stall(forMs)
-    },
-    pause(forMs) {
-      history.note('pause', { host: name, for_ms: Math.round(forMs) })
-      const swarm = current?.swarm
-      swarm?.pause()
-      clock.after(forMs, () => swarm?.resume())
-    },
-    mishaps: () => mishaps,
+  /** A swarm that polls has swept. */
+  #hear(request: HttpRequest): Promise<HttpReply> {
+    const left = request.url.endsWith('/poll') ? this.machine.runs.filter((run) => run.orphaned && !run.exit) : []
+    for (const { plan } of left)
+      this.#place.violate('nothing_of_a_former_life_runs', { host: this.name, claim: plan.claimId })
+    return this.#wire(request)
   }
-  return host
+
+  #died(): void {
+    const { clock, random, weather, history } = this.#place
+    this.#current = undefined
+    history.note('swarm_died', { host: this.name, kind: this.#kind })
+    this.machine.orphan()
+    this.#disk.processEnd()
+    if (this.#kind === 'power') {
+      this.#mishaps++
+      this.#disk.powerCut()
+      this.machine.powerCut()
+    }
+    this.#kind = 'kill'
+    const { calm, awayMs } = weather()
+    clock.after(100 + random.number() ** 3 * (calm ? 100 : awayMs), () => void this.start())
+  }
+
+  #diskFault(operation: string): Error | undefined {
+    const { random, weather, history } = this.#place
+    if (!this.#current?.swarm || random.number() >= weather().diskFault) return undefined
+    this.#mishaps++
+    history.note('disk_fault', { host: this.name, operation })
+    return Object.assign(new Error('a fault of the disk'), { code: random.number() < 0.5 ? 'ENOSPC' : 'EIO' })
+  }
 }

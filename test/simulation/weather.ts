@@ -19,6 +19,8 @@ export interface Weather {
   readonly partitions: number
   readonly pondCrashes: number
   readonly swarmCrashes: number
+  /** The longest that a dead swarm stays away, in milliseconds; mostly it is much less. */
+  readonly awayMs: number
   readonly drains: number
   readonly pauses: number
   /** Times that pond or a swarm is suspended. */
@@ -57,6 +59,7 @@ export function drawWeather(random: Random): Weather {
     partitions: times(0.5, 3),
     pondCrashes: times(0.7, 5),
     swarmCrashes: times(0.7, 2 * swarms),
+    awayMs: 120_000,
     drains: times(0.3, 2),
     pauses: times(0.2, 2),
     stalls: times(0.4, 3),

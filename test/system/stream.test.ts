@@ -122,5 +122,5 @@ t.test('jobs write as fast as they can while pond stands still: swarm waits on d
 
 /** DESIGN § 9. */
 const SPOOL_BYTES = 8 * MiB
-/** Buffers that are free but not collected yet; measured up to 40 MiB on Node 20. */
+/** Buffers that are free but not collected yet; 59 MiB in all measured for four jobs on Node 20. */
 const GARBAGE_BYTES = 64 * MiB

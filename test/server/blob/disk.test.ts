@@ -140,3 +140,19 @@ t.test('200 MiB pass through in bounded memory', async (t) => {
   t.ok(most - before < 120 * 2 ** 20, `${Math.round((most - before) / 2 ** 20)} MiB more at the most`)
   await blobs.close()
 })
+
+t.test('an fsync that fails is fatal, told once; a full device is not', async (t) => {
+  const device = new FaultyDevice()
+  const told: unknown[] = []
+  const blobs = await openDiskBlobs({ ...optionsFor(t), device, fatal: (error) => told.push(error) })
+  device.fault = (call) => (call === 'write' ? { code: 'ENOSPC' } : undefined)
+  await t.rejects(appendAll(blobs, key, [Buffer.from('one')]), { name: 'NoRoomError' })
+  t.strictSame(told, [])
+  device.fault = (call) => (call === 'datasync' ? { code: 'EIO' } : undefined)
+  for (let tries = 0; tries < 2; tries++) {
+    await t.rejects(appendAll(blobs, key, [Buffer.from('one')]), { name: 'BlobBrokenError' })
+  }
+  t.match(told, [{ name: 'BlobBrokenError', message: /could not be made durable/ }])
+  t.equal(told.length, 1)
+  await blobs.close()
+})

@@ -270,3 +270,15 @@ t.test('a caller that left is not answered with work', async (t) => {
   t.equal((await box.poll()).reply.intents.length, 1)
   await rig.clock.settle()
 })
+
+t.test('without room for output nothing is claimed, and a poll after there is room gets it', async (t) => {
+  const rig = await createPondRig(t)
+  const box = await pairMachine(rig)
+  await submit(rig)
+  rig.noRoom = true
+  const held = watch(box.poll({ wait_ms: 1000 }))
+  await rig.clock.advance(1000)
+  t.match(held.value?.reply, { intents: [] })
+  rig.noRoom = false
+  t.equal((await box.poll({ wait_ms: 1000 })).reply.intents.length, 1)
+})

@@ -115,6 +115,16 @@ t.test('declined: no attempt is burned, and the worker is passed over for a whil
   t.match(items[2], { from: 'claimed', to: 'queued', note: 'closed on Sundays', by: `worker:${a.workerId}` })
 })
 
+t.test('declined by a worker that was restarted before it started the job: it is offered again at once', async (t) => {
+  const rig = await createPondRig(t)
+  const box = await pairMachine(rig)
+  const job = await submit(rig)
+  const [first] = (await box.take()) as [Intent]
+  t.match(await box.say(first, { state: 'declined', cause: 'worker_lost' }), { reply: { outcome: 'accepted' } })
+  t.match(await jobOf(rig, job.id), { state: 'queued', attempts: 0 })
+  t.match(await box.take(), [{ job_id: job.id, epoch: 2, attempt: 1 }])
+})
+
 t.test('retry: listed causes go back with a growing backoff, until the attempts are used up', async (t) => {
   const rig = await createPondRig(t)
   const box = await pairMachine(rig)

@@ -1,0 +1,158 @@
+// Full and failing disks under real processes: what is refused, what still fits, and that all goes on once there is room again.
+import { execFileSync } from 'node:child_process'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statfsSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import type { Binding } from '../../src/orchestrator/home.ts'
+import { isNoRoom } from '../../src/system/disk.ts'
+import { createRig, runProgram, until } from '../harness/process-rig.ts'
+
+const MiB = 1024 * 1024
+
+/** A file system of its own, so small that a test can fill it. */
+function mountSmall(t: Test, bytes: number): string {
+  const folder = mkdtempSync(join(tmpdir(), 'pond-small-'))
+  execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${bytes}`, 'none', folder])
+  t.teardown(() => {
+    execFileSync('umount', ['--lazy', folder])
+    rmSync(folder, { recursive: true, force: true })
+  })
+  return folder
+}
+
+/** Leaves at most so many bytes free; the returned function gives the room back. */
+function fill(folder: string, leaveBytes: number): () => void {
+  const path = join(folder, 'filler')
+  const { bavail, bsize } = statfsSync(folder)
+  try {
+    writeFileSync(path, Buffer.alloc(Math.max(0, bavail * bsize - leaveBytes)))
+  } catch (error) {
+    // Others write to it too, and may take the last byte before us.
+    if (!isNoRoom(error)) throw error
+  }
+  return () => rmSync(path)
+}
+
+t.test('pond below its reserve refuses what is new, and ends what runs', async (t) => {
+  const small = mountSmall(t, 64 * MiB)
+  const rig = await createRig({ data: join(small, 'pond') })
+  t.teardown(() => rig.close())
+  await rig.startPond({ flags: ['--reserve', '16M'] })
+  const home = await rig.pair('full', ['--slots', '2'])
+  const swarm = await rig.startSwarm(home)
+  const gate = join(rig.folder, 'gate')
+  const waits = 'until [ -e "$GATE" ]; do sleep 0.05; done'
+  const printing = await rig.submit({ command: ['sh', '-c', `${waits}; seq 20000`], env: { GATE: gate } })
+  const silent = await rig.submit({ command: ['sh', '-c', 'sleep 300'] })
+  for (const id of [printing, silent]) await rig.ended(id, ({ state }) => state === 'running')
+
+  const free = fill(small, 8 * MiB)
+  const refused = await until('a refused submit', async () => {
+    const answer = await rig.client.call('submitJob', { body: { command: ['true'] } })
+    return !answer.ok && answer.error
+  })
+  t.match(refused, { status: 507, code: 'disk_full', retry: 'later' }, 'a submit')
+  t.match(await sendChunk(home, printing), { status: 507, code: 'disk_full' }, 'a chunk')
+  writeFileSync(gate, '')
+  t.ok((await rig.client.call('cancelJob', { params: { id: silent } })).ok, 'a cancel fits')
+  t.match(await rig.ended(silent), { state: 'cancelled' }, 'and so does the final word')
+
+  free()
+  const freeAll = fill(small, 0)
+  const full = await rig.client.call('submitJob', { body: { command: ['true'] } })
+  t.match(full, { ok: false, error: { status: 507 } }, 'with no byte left')
+  t.equal((await fetch(`${rig.url()}/healthz`)).status, 200, 'pond stays')
+  freeAll()
+
+  t.match(await rig.ended(printing), { state: 'succeeded' }, 'with room again the output arrives')
+  const logs = await runProgram('pond', ['logs', printing], { env: rig.env() })
+  t.equal(logs.stdout, execFileSync('seq', ['20000']).toString(), 'every byte of it')
+  t.match(await rig.ended(await rig.submit({ command: ['true'] })), { state: 'succeeded' }, 'and new jobs are taken')
+  swarm.signal('SIGTERM')
+  t.strictSame(await swarm.exited, { code: 0, signal: null })
+})
+
+/** A chunk as swarm sends it, with what its home tells. */
+async function sendChunk(home: string, jobId: string): Promise<{ status: number; code: string }> {
+  const { pond, token } = JSON.parse(readFileSync(join(home, 'binding.json'), 'utf8')) as Binding
+  const lines = readFileSync(join(home, 'journal'), 'utf8').trim().split('\n')
+  const claim = lines.map((line) => JSON.parse(line)).find((line) => line.step === 'claim' && line.job_id === jobId)
+  const query = `claim=${claim.claim_id}&stream=stderr&offset=0&at=0&order=0`
+  const reply = await fetch(`${pond}/orch/jobs/${jobId}/chunk?${query}`, {
+    method: 'POST',
+    headers: {
+      authorization: `Bearer ${token}`,
+      'x-claim-token': claim.claim_token,
+      'content-type': 'application/octet-stream',
+    },
+    body: 'some bytes',
+  })
+  const { error } = (await reply.json()) as { error?: { code: string } }
+  return { status: reply.status, code: error?.code ?? 'none' }
+}
+
+t.test('a full disk under swarm ends the job that filled it, and leaves nothing half-done', async (t) => {
+  const small = mountSmall(t, 24 * MiB)
+  const rig = await createRig()
+  t.teardown(() => rig.close())
+  await rig.startPond()
+  const home = await rig.pair(join(small, 'swarm'), ['--slots', '1'])
+  const swarm = await rig.startSwarm(home)
+  const flood = await rig.submit({ command: ['sh', '-c', 'head -c 40M /dev/urandom >"$HOME/own" ; cat /dev/urandom'] })
+  t.match(await rig.ended(flood), { state: 'failed', cause: 'disk_full' })
+  await until('an empty folder of jobs', () => readdirSync(join(home, 'jobs')).length === 0)
+
+  const free = fill(small, 0)
+  const early = await rig.submit({ command: ['echo', 'hello'] })
+  const ended = await Promise.race([
+    rig.ended(early).then(({ cause }) => `${cause}`),
+    swarm.says(/"event":"claim_declined"/).then(() => 'declined'),
+  ])
+  t.match(ended, /^(disk_full|declined)$/, ended)
+  free()
+  swarm.signal('SIGTERM')
+  t.strictSame(await swarm.exited, { code: 0, signal: null })
+  await rig.startSwarm(home)
+  t.match(await rig.ended(await rig.submit({ command: ['echo', 'hello'] })), { state: 'succeeded' })
+})
+
+/** Past the start of a fresh pond and its pairing, in the middle of jobs. */
+const faults = [
+  { what: 'the database', call: 'fsync', when: 60 },
+  { what: 'a stream', call: 'fdatasync', when: 5 },
+]
+
+for (const { what, call, when } of faults) {
+  t.test(`an fsync of ${what} fails: pond leaves, and its next life has all that was acknowledged`, async (t) => {
+    const rig = await createRig()
+    t.teardown(() => rig.close())
+    const trace = join(rig.folder, 'trace')
+    const inject = ['-e', `trace=${call}`, '-e', `inject=${call}:error=EIO:when=${when}`]
+    const first = await rig.startPond({ under: ['strace', '-f', '-qq', '-o', trace, ...inject] })
+    await rig.startSwarm(await rig.pair('failing', ['--slots', '2']))
+    const acknowledged: string[] = []
+    let over = false
+    const submits = (async () => {
+      while (!over) acknowledged.push(await rig.submit({ command: ['echo', 'hello'] }))
+    })()
+    const { code } = await first.exited
+    t.match(readFileSync(trace, 'utf8'), /EIO .*\(INJECTED\)/, 'the fault fired')
+    t.ok(code !== 0 && code !== null, `pond ended with ${code}`)
+    t.match(first.stderr(), /could not be sure that its data is safe","why":"[^"]+","next":"[^"]*start pond again/)
+    t.notMatch(first.stderr(), /^\s+at /m, 'no stack')
+    await rig.startPond()
+    over = true
+    await submits
+    t.ok(acknowledged.length > 0, `${acknowledged.length} acknowledged`)
+    const wrong: string[] = []
+    for (const id of acknowledged) {
+      const { state } = await rig.ended(id)
+      const path = `${rig.url()}/v1/jobs/${id}/streams/stdout?follow=1`
+      const reply = await fetch(path, { headers: { authorization: `Bearer ${rig.token()}` } })
+      const text = await reply.text()
+      if (state !== 'succeeded' || text !== 'hello\n') wrong.push(`${id} ${state} ${text}`)
+    }
+    t.strictSame(wrong, [], 'each ended well with all of its output')
+  })
+}
