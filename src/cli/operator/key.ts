@@ -27,6 +27,31 @@ export function createKey(io: Io, flags: CreateKeyFlags): Promise<number> {
   })
 }
 
+export function listKeys(io: Io, flags: ConnectionFlags): Promise<number> {
+  return withSession(io, flags, async ({ client, out }) => {
+    const { items } = need('list the keys', await client.call('listKeys'))
+    type Item = (typeof items)[number]
+    const columns = [
+      { title: 'KEY', cell: ({ id }: Item) => id },
+      { title: 'NAME', cell: ({ name }: Item) => name },
+      { title: 'KIND', cell: ({ kind }: Item) => kind },
+      { title: 'PROJECT', cell: ({ project }: Item) => project ?? '' },
+      { title: 'SCOPES', cell: ({ scopes }: Item) => scopes.join(' ') },
+      { title: 'STATE', cell: (item: Item) => stateOf(item, io.clock.now()) },
+    ]
+    await out.list(items, columns, 'no keys')
+    return 0
+  })
+}
+
+function stateOf(
+  key: { readonly revoked_at?: number | undefined; readonly expires_at?: number | undefined },
+  now: number,
+): string {
+  if (key.revoked_at !== undefined) return 'revoked'
+  return key.expires_at !== undefined && key.expires_at <= now ? 'expired' : 'valid'
+}
+
 export function revokeKey(io: Io, flags: ConnectionFlags & { readonly id: string }): Promise<number> {
   return withSession(io, flags, async ({ client, out }) => {
     const key = need(`revoke ${flags.id}`, await client.call('revokeKey', { params: { id: flags.id } }))

@@ -49,6 +49,8 @@ function addKey(program: Command, act: Act): void {
   addConnection(create).action(() =>
     act(async (io) => (await import('./key.ts')).createKey(io, create.opts<CreateKeyFlags>())),
   )
+  const list = addConnection(key.command('ls').description('list keys; tokens are never shown again'))
+  list.action(() => act(async (io) => (await import('./key.ts')).listKeys(io, list.opts<ConnectionFlags>())))
   const revoke = addConnection(key.command('revoke').description('end a token at once').argument('<id>'))
   revoke.action((id: string) =>
     act(async (io) => (await import('./key.ts')).revokeKey(io, { ...revoke.opts<ConnectionFlags>(), id })),

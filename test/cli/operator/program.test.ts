@@ -89,6 +89,14 @@ const rows: readonly Row[] = [
     out: 'x\n',
     sent: { kind: 'admin' },
   },
+  {
+    words: ['key', 'ls'],
+    route: 'listKeys',
+    reply: { items: [key, { ...key, revoked_at: 1 }, { ...key, expires_at: 1 }] },
+    out: new RegExp(
+      ['valid', 'revoked', 'expired'].map((state) => `${key.id}\\tci\\tproject\\tweb\\tread\\t${state}\\n`).join(''),
+    ),
+  },
   { words: ['key', 'revoke', key.id], route: 'revokeKey', reply: key, out: `${key.id} revoked\n` },
   {
     words: ['pairing', 'create', '--uses', '2', '--expires', '1h', '--label', 'room=7', '--ephemeral'],
