@@ -3,7 +3,7 @@ import t from 'tap'
 import { harmless, setGuard } from './guard.ts'
 import { replayCommand, simulate } from './simulation.ts'
 
-const SEEDS = 60
+const SEEDS = 100
 
 t.test('every law holds, and the world comes in by parameter', async (t) => {
   const guard = setGuard()
