@@ -45,6 +45,10 @@ export const causeTable = {
 export type Cause = keyof typeof causeTable
 export const causes = Object.keys(causeTable) as [Cause, ...Cause[]]
 
+/** Causes that only pond can know; no worker may name them. */
+const pondCauses: readonly Cause[] = ['ttl', 'budget', 'dependency', 'revoked']
+export const workerCauses = causes.filter((cause) => !pondCauses.includes(cause))
+
 const noNul = (text: string) => !text.includes('\0')
 const byteLength = (text: string) => new TextEncoder().encode(text).length
 

@@ -2,7 +2,7 @@
 import { z } from 'zod'
 import { bytesCount, digest, queryInt, streamName, wallMs } from './field.ts'
 import { claimId, jobId } from './id.ts'
-import { causes } from './job.ts'
+import { workerCauses } from './job.ts'
 import { limit } from './limit.ts'
 
 const token = z.string().max(128)
@@ -37,7 +37,7 @@ const word = {
   started_at: wallMs.optional(),
   ended_at: wallMs.optional(),
   rc: z.int().min(0).max(255).optional(),
-  cause: z.enum(causes).optional(),
+  cause: z.enum(workerCauses).optional(),
   /** For people: why it was declined, why it could not start. */
   message: message.optional(),
   usage: usage.optional(),

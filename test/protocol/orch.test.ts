@@ -81,3 +81,10 @@ t.test('a reply tolerates fields and directives of a later version', async (t) =
   }
   t.match(pollReply.parse(reply), { protocol: 2, directives: [{ type: 'sing' }] })
 })
+
+t.test('a worker names no cause that only pond can know', async (t) => {
+  const says = (cause: string) =>
+    stateBody.safeParse({ state: 'final', claim_id: `clm_${'0'.repeat(26)}`, cause, rc: 0 }).success
+  for (const cause of ['exit', 'signal', 'worker_lost', 'drained', 'setup_failed']) t.ok(says(cause), cause)
+  for (const cause of ['ttl', 'budget', 'dependency', 'revoked']) t.notOk(says(cause), cause)
+})
