@@ -43,7 +43,9 @@ const swarm = createSwarm({
   log,
   disk: systemDisk,
   executor:
-    order.executor === 'noop' ? noopExecutor() : observed(await createProcessExecutor({ clock: systemClock, log })),
+    order.executor === 'noop'
+      ? noopExecutor()
+      : observed(await createProcessExecutor({ clock: systemClock, log, home: order.home })),
   home,
   binding,
   host: { os: process.platform, arch: process.arch, version: 'bench', load: () => loadavg()[0] ?? 0 },
@@ -68,6 +70,7 @@ function noopExecutor(): Executor {
       async kill() {},
     }),
     sweep: async () => 0,
+    close: async () => {},
   }
 }
 

@@ -1,8 +1,23 @@
 // Control groups of both versions: finding where folders may be made, making one for each attempt, emptying and counting it.
 // Which rung of the ladder is used is decided in kill.ts.
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs'
+import { createHash } from 'node:crypto'
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs'
 import { rmdir } from 'node:fs/promises'
 import { basename, join } from 'node:path'
+import { type Clock, sleep } from '../system/clock.ts'
+import type { Log } from '../system/log.ts'
+
+export const CGROUP_ROOT = '/sys/fs/cgroup'
 
 /** What a folder's files can do for us. A hybrid machine kills by version 2 and counts memory by version 1. */
 export type CgroupDuty = 'v2' | 'freezer' | 'cpuacct' | 'memory'
@@ -13,10 +28,12 @@ export interface Hierarchy {
   readonly base: string
 }
 
-/** The folder of one attempt in one hierarchy. */
+/** A folder in one hierarchy. */
 export interface Cgroup {
   readonly duty: CgroupDuty
   readonly folder: string
+  /** Its peak of memory, open where it can be lowered. */
+  readonly peak?: number
 }
 
 export interface CgroupCounters {
@@ -66,29 +83,73 @@ export function countMemory(base: string): void {
     writeLine(join(base, 'cgroup.subtree_control'), '+memory')
 }
 
-export function cgroupName(claimId: string): string {
-  return `pond-${claimId}`
+/**
+ * Folders are named by the home whose swarm makes them, then by the life of that swarm: so a later life finds what an earlier
+ * one left, two swarms of one machine keep apart, and a folder that somebody else made is never touched.
+ */
+export interface Naming {
+  readonly home: string
+  readonly life: string
 }
 
-/** Throws what the file system says. A folder that a former run left empty is made anew, so that its counters start at 0. */
-export function makeCgroup(hierarchy: Hierarchy, name: string): Cgroup {
-  const folder = join(hierarchy.base, name)
+/** `home` is the path of the pool's home; `startTicks` those of this very process. */
+export function namingOf(home: string, startTicks: number): Naming {
+  const mark = createHash('sha256').update(home).digest('hex').slice(0, 12)
+  return { home: `pond-${mark}-`, life: `pond-${mark}-${process.pid}.${startTicks}-` }
+}
+
+let made = 0
+export function nextName({ life }: Naming): string {
+  made += 1
+  return `${life}${made}`
+}
+
+/** Throws what the file system says. */
+export function makeCgroup({ duty, base }: Hierarchy, name: string): Cgroup {
+  const folder = join(base, name)
+  mkdirSync(folder, 0o700)
+  return { duty, folder }
+}
+
+/** What earlier lives of this home left, here and where `traced` says that they stood. No trace can aim us at a folder of others. */
+export function findLeft(hierarchies: readonly Hierarchy[], naming: Naming, traced: readonly string[]): Cgroup[] {
+  const here = hierarchies.flatMap(({ base }) => foldersIn(base))
+  const left = [...here, ...traced].filter((folder) => {
+    const name = basename(folder)
+    return name.startsWith(naming.home) && !name.startsWith(naming.life) && existsSync(join(folder, 'cgroup.procs'))
+  })
+  return [...new Set(left)].map((folder) => ({ duty: dutyOf(folder), folder }))
+}
+
+function dutyOf(folder: string): CgroupDuty {
+  if (existsSync(join(folder, 'freezer.state'))) return 'freezer'
+  if (existsSync(join(folder, 'cgroup.events'))) return 'v2'
+  return existsSync(join(folder, 'cpuacct.usage')) ? 'cpuacct' : 'memory'
+}
+
+/** The same with its peak of memory at hand, for a folder that serves one job after the other. */
+export function openPeak(cgroup: Cgroup): Cgroup {
+  const file = peakFile(cgroup)
+  return file !== undefined && existsSync(file) ? { ...cgroup, peak: openSync(file, 'r+') } : cgroup
+}
+
+/** Lowers the peak to what is in use now; false where the kernel does not. Version 2 does since Linux 6.12, for who asks through the same descriptor. */
+export function lowerPeak({ peak }: Cgroup): boolean {
   try {
-    mkdirSync(folder, 0o700)
-  } catch (error) {
-    if (!existsSync(folder)) throw error
-    rmdirSync(folder)
-    mkdirSync(folder, 0o700)
+    if (peak !== undefined) writeSync(peak, '0', 0)
+    return true
+  } catch {
+    return false
   }
-  return { duty: hierarchy.duty, folder }
 }
 
-/** A folder that a trace names; undefined when it is not the claim's own, or gone, so that no journal can aim us at another. */
-export function adoptCgroup(folder: string, claimId: string): Cgroup | undefined {
-  if (basename(folder) !== cgroupName(claimId) || !existsSync(join(folder, 'cgroup.procs'))) return undefined
-  if (existsSync(join(folder, 'freezer.state'))) return { duty: 'freezer', folder }
-  if (existsSync(join(folder, 'cgroup.events'))) return { duty: 'v2', folder }
-  return { duty: existsSync(join(folder, 'cpuacct.usage')) ? 'cpuacct' : 'memory', folder }
+export function closePeak({ peak }: Cgroup): void {
+  if (peak !== undefined) closeSync(peak)
+}
+
+function peakFile({ duty, folder }: Cgroup): string | undefined {
+  if (duty === 'memory') return join(folder, 'memory.max_usage_in_bytes')
+  return duty === 'v2' ? join(folder, 'memory.peak') : undefined
 }
 
 /** A process may make folders below its own: they count as one with it. A pid of 0 stands in another pid namespace. */
@@ -126,26 +187,45 @@ export async function removeCgroup(cgroup: Cgroup): Promise<boolean> {
   return true
 }
 
+/** A folder is busy for a moment after its last process died. */
+const REMOVE_TRIES = 20
+const REMOVE_PAUSE_MS = 10
+
+export async function removeAll(
+  cgroups: readonly Cgroup[],
+  { clock, log }: { readonly clock: Clock; readonly log: Log },
+): Promise<void> {
+  for (const cgroup of cgroups) {
+    let removed = await removeCgroup(cgroup)
+    for (let tries = 0; !removed && tries < REMOVE_TRIES; tries += 1) {
+      await sleep(clock, REMOVE_PAUSE_MS)
+      removed = await removeCgroup(cgroup)
+    }
+    if (!removed) log.warn('executor.cgroup_left', { folder: cgroup.folder })
+  }
+}
+
 /** What the folders of one attempt counted together; a figure that none of them has is left out. */
 export function readCounters(cgroups: readonly Cgroup[]): CgroupCounters {
   let counters: CgroupCounters = { oomKills: 0 }
-  for (const { duty, folder } of cgroups) counters = { ...counters, ...readCounter(duty, folder) }
+  for (const cgroup of cgroups) counters = { ...counters, ...readCounter(cgroup) }
   return counters
 }
 
-function readCounter(duty: CgroupDuty, folder: string): Partial<CgroupCounters> {
+function readCounter(cgroup: Cgroup): Partial<CgroupCounters> {
+  const { duty, folder } = cgroup
   if (duty === 'freezer') return {}
   if (duty === 'cpuacct') {
     const nanoseconds = numberIn(join(folder, 'cpuacct.usage'))
     return nanoseconds === undefined ? {} : { cpuMs: nanoseconds / 1e6 }
   }
   if (duty === 'memory') {
-    const most = numberIn(join(folder, 'memory.max_usage_in_bytes'))
+    const most = readPeak(cgroup)
     const oomKills = namedNumber(join(folder, 'memory.oom_control'), 'oom_kill') ?? 0
     return most === undefined ? { oomKills } : { maxMemoryBytes: most, oomKills }
   }
   const microseconds = namedNumber(join(folder, 'cpu.stat'), 'usage_usec')
-  const most = numberIn(join(folder, 'memory.peak'))
+  const most = readPeak(cgroup)
   const oomKills = namedNumber(join(folder, 'memory.events'), 'oom_kill')
   return {
     ...(microseconds === undefined ? {} : { cpuMs: microseconds / 1000 }),
@@ -154,11 +234,21 @@ function readCounter(duty: CgroupDuty, folder: string): Partial<CgroupCounters> 
   }
 }
 
+function readPeak(cgroup: Cgroup): number | undefined {
+  if (cgroup.peak === undefined) return numberIn(peakFile(cgroup) ?? '')
+  const digits = Buffer.alloc(32)
+  return Number(digits.toString('latin1', 0, readSync(cgroup.peak, digits, 0, digits.length, 0)))
+}
+
 /** The folder itself and all below it, parents first. */
 function foldersOf(folder: string): string[] {
+  return [folder, ...foldersIn(folder).flatMap(foldersOf)]
+}
+
+function foldersIn(folder: string): string[] {
   try {
     const inner = readdirSync(folder, { withFileTypes: true }).filter((entry) => entry.isDirectory())
-    return [folder, ...inner.flatMap((entry) => foldersOf(join(folder, entry.name)))]
+    return inner.map((entry) => join(folder, entry.name))
   } catch {
     return []
   }

@@ -54,6 +54,7 @@ export interface Trace {
   readonly jobId: string
   /** With the job's id it marks the environment of each of its processes. */
   readonly attempt: number
+  /** 0 where it is not known. */
   readonly pid: number
   /** Field 22 of /proc/PID/stat, in clock ticks since boot; the boot id is in front, so a reboot is seen. */
   readonly startTime: string
@@ -83,6 +84,8 @@ export interface Executor {
   readonly folderless?: boolean
   /** Rejects with SetupError when nothing was started. */
   start(plan: Plan, watch: Watch): Promise<Execution>
-  /** Kills what is left of a tree that a former swarm started; resolves with how many processes were killed. */
-  sweep(trace: Trace): Promise<number>
+  /** Before the first start: kills what a former swarm of this home left running, these trees and any of unknown trace; resolves with how many processes were killed. */
+  sweep(traces: readonly Trace[]): Promise<number>
+  /** Gives back what it keeps for the next start. Nothing may be started after it. */
+  close(): Promise<void>
 }

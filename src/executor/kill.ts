@@ -60,16 +60,20 @@ export async function wipeOut({ tree, rung, clock, log, jobId }: WipeParts): Pro
   }
 }
 
-/**
- * The tree of a job that stands in a cgroup. The first process counts by its pid too: until it has entered it is in no list,
- * and a kill that comes so early must not find nothing. It cannot fork before it is in.
- */
-export function cgroupTree(cgroup: Cgroup, root?: Pick<TreeRoot, 'pid' | 'startTicks'>): Tree {
+export interface CgroupRoot {
+  /** The first process. Until it has entered it is in no list, and a kill that comes so early must not find nothing. It cannot fork before it is in. */
+  readonly first?: Pick<TreeRoot, 'pid' | 'startTicks'>
+  /** Stands inside too and is none of the job's. */
+  readonly besides?: number
+}
+
+/** The tree of a job that stands in a cgroup. */
+export function cgroupTree(cgroup: Cgroup, { first, besides }: CgroupRoot = {}): Tree {
   const members = () => {
-    const inside = cgroupMembers(cgroup)
-    const first = root === undefined || inside.includes(root.pid) ? undefined : readStat(root.pid)
-    if (first === undefined || first.startTicks !== root?.startTicks || !isAlive(first)) return inside
-    return [first.pid, ...inside]
+    const inside = cgroupMembers(cgroup).filter((pid) => pid !== besides)
+    const outside = first === undefined || inside.includes(first.pid) ? undefined : readStat(first.pid)
+    if (outside === undefined || outside.startTicks !== first?.startTicks || !isAlive(outside)) return inside
+    return [outside.pid, ...inside]
   }
   return {
     members,
@@ -78,8 +82,8 @@ export function cgroupTree(cgroup: Cgroup, root?: Pick<TreeRoot, 'pid' | 'startT
     },
     strike() {
       const alive = members()
-      if (alive.length > 0) killCgroup(cgroup, (pid) => send(pid, 'SIGKILL'))
-      if (root !== undefined && alive.includes(root.pid)) send(root.pid, 'SIGKILL')
+      if (alive.length > 0) killCgroup(cgroup, (pid) => pid === besides || send(pid, 'SIGKILL'))
+      if (first !== undefined && alive.includes(first.pid)) send(first.pid, 'SIGKILL')
       return alive.length
     },
   }

@@ -7,6 +7,8 @@ import {
   findHierarchies,
   type Hierarchy,
   makeCgroup,
+  type Naming,
+  nextName,
   readCounters,
   removeCgroup,
 } from './cgroup.ts'
@@ -29,6 +31,7 @@ export interface SurveyParts {
   readonly run: (argv: Argv) => Promise<string | undefined>
   /** Only hierarchies mounted at or below it are tried. */
   readonly cgroupRoot: string
+  readonly naming: Naming
   /** Tries this rung alone; rejects with SetupError when it does not hold. */
   readonly rung?: ProcessRung
 }
@@ -68,14 +71,14 @@ async function tryCgroups(rung: ProcessRung, killing: CgroupDuty, parts: SurveyP
   const first = all.find((one) => one.duty === killing)
   if (first === undefined || launcher === undefined) return undefined
   if (killing === 'v2') countMemory(first.base)
-  const killer = await tryHierarchy(first, launcher, parts.run)
+  const killer = await tryHierarchy(first, launcher, parts)
   if (killer === undefined) return undefined
   let counted = killer
   const hierarchies = [first]
   for (const [duty, figure] of ACCOUNTING) {
     const more = all.find((one) => one.duty === duty)
     if (more === undefined || counted[figure] !== undefined) continue
-    const counters = await tryHierarchy(more, launcher, parts.run)
+    const counters = await tryHierarchy(more, launcher, parts)
     if (counters === undefined) continue
     hierarchies.push(more)
     counted = { ...counted, ...counters }
@@ -93,9 +96,9 @@ const ACCOUNTING = [
 async function tryHierarchy(
   hierarchy: Hierarchy,
   launcher: Launcher,
-  run: SurveyParts['run'],
+  { run, naming }: SurveyParts,
 ): Promise<CgroupCounters | undefined> {
-  const name = `pond-probe-${process.pid}-${nextProbe()}`
+  const name = nextName(naming)
   try {
     const cgroup = makeCgroup(hierarchy, name)
     try {
@@ -109,12 +112,6 @@ async function tryHierarchy(
     if (codeOf(error) === undefined && !(error instanceof SetupError)) throw error
     return undefined
   }
-}
-
-let probes = 0
-function nextProbe(): number {
-  probes += 1
-  return probes
 }
 
 /** Asks the shell itself what it adds to an empty environment: dash nothing, bash SHLVL. */

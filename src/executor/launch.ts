@@ -1,5 +1,5 @@
 // What a plan becomes before it is spawned: folders, environment, the executable's path, the way into its cgroups. Spawns nothing.
-import { accessSync, closeSync, constants, mkdirSync, openSync, readSync, statSync } from 'node:fs'
+import { accessSync, closeSync, constants, mkdirSync, openSync, readSync, statSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { type Plan, SetupError } from './contract.ts'
 
@@ -7,6 +7,8 @@ export interface Places {
   readonly work: string
   readonly home: string
   readonly tmp: string
+  /** The file that becomes stdin. */
+  readonly input: string
   readonly result: string
   readonly events: string
 }
@@ -29,14 +31,25 @@ export const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/
 export const DEFAULT_LANG = 'C.UTF-8'
 
 /** `work` may be there already, with the bundle unpacked in it; the process itself makes `result` and `events`. */
-export function preparePlaces(folder: string): Places {
+export function preparePlaces({ folder, input }: Plan): Places {
   const [work, home, tmp] = [join(folder, 'work'), join(folder, 'home'), join(folder, 'tmp')]
+  const inputFile = join(folder, 'input')
   try {
-    for (const path of [work, home, tmp]) mkdirSync(path, { recursive: true, mode: 0o700 })
+    for (const path of [work, home, tmp]) makeFolder(path)
+    if (input !== undefined) writeFileSync(inputFile, input, { mode: 0o600 })
   } catch (error) {
     throw new SetupError(`cannot make the job's folders: ${reasonOf(error)}`, { cause: error })
   }
-  return { work, home, tmp, result: join(folder, 'result'), events: join(folder, 'events') }
+  const [result, events] = [join(folder, 'result'), join(folder, 'events')]
+  return { work, home, tmp, input: input === undefined ? '/dev/null' : inputFile, result, events }
+}
+
+function makeFolder(path: string): void {
+  try {
+    mkdirSync(path, 0o700)
+  } catch (error) {
+    if (codeOf(error) !== 'EEXIST') throw error
+  }
 }
 
 /** All that a process gets. A job may choose any name but POND_…, which are pond's word to the process. */

@@ -1,6 +1,6 @@
 // What an attempt used: counted by its cgroups, else sampled from /proc while it runs.
 import type { Cancel, Clock } from '../system/clock.ts'
-import { type Cgroup, readCounters } from './cgroup.ts'
+import { type Cgroup, type CgroupCounters, readCounters } from './cgroup.ts'
 import type { Usage } from './contract.ts'
 import type { Tree } from './kill.ts'
 import { peakMemory, readStat } from './proc.ts'
@@ -18,11 +18,13 @@ export interface MeterParts {
   readonly clock: Clock
   readonly cgroups: readonly Cgroup[]
   readonly tree: Tree
+  /** What the cgroups had counted when it started. */
+  readonly before: CgroupCounters
   /** Whether the cgroups leave a figure out, which then comes from /proc. */
   readonly sampled: boolean
 }
 
-export function startMeter({ clock, cgroups, tree, sampled }: MeterParts): Meter {
+export function startMeter({ clock, cgroups, tree, before, sampled }: MeterParts): Meter {
   const started = clock.monotonic()
   let most = { cpuMs: 0, memoryBytes: 0 }
   let cancel: Cancel = () => {}
@@ -36,7 +38,11 @@ export function startMeter({ clock, cgroups, tree, sampled }: MeterParts): Meter
   return {
     finish() {
       cancel()
-      const { cpuMs = most.cpuMs, maxMemoryBytes = most.memoryBytes, oomKills } = readCounters(cgroups)
+      const after = readCounters(cgroups)
+      const cpuMs = after.cpuMs === undefined ? most.cpuMs : after.cpuMs - (before.cpuMs ?? 0)
+      const maxMemoryBytes =
+        after.maxMemoryBytes === undefined ? most.memoryBytes : after.maxMemoryBytes - (before.maxMemoryBytes ?? 0)
+      const oomKills = after.oomKills - before.oomKills
       const wallMs = clock.monotonic() - started
       const usage = { cpu_ms: Math.round(cpuMs), max_rss_bytes: maxMemoryBytes, wall_ms: Math.round(wallMs), sampled }
       return { usage, oomKills }

@@ -9,14 +9,14 @@ import { resumeOutput } from './output.ts'
 /** A job never outlives its swarm. Resolves when nothing of a former life runs any more. */
 export async function sweep(parts: ClaimParts): Promise<void> {
   const { executor, journal, log, disk, jobsPath } = parts
-  let killed = 0
-  for (const { claim, started, ended, final } of journal.left) {
-    if (ended || final) continue
-    const { claim_id: claimId, job_id: jobId, attempt } = claim
-    const unknown = { claimId, jobId, attempt, pid: 0, startTime: '', cgroups: [] }
-    killed += await executor.sweep(started?.trace ?? unknown)
-  }
-  if (journal.left.length > 0) log.warn('swept', { claims: journal.left.length, processes_killed: killed })
+  const running = journal.left.filter(({ ended, final }) => !ended && !final)
+  const killed = await executor.sweep(
+    running.map(({ claim: { claim_id: claimId, job_id: jobId, attempt }, started }) => {
+      const unknown = { claimId, jobId, attempt, pid: 0, startTime: '', cgroups: [] }
+      return started?.trace ?? unknown
+    }),
+  )
+  if (journal.left.length + killed > 0) log.warn('swept', { claims: journal.left.length, processes_killed: killed })
   const owed = new Set<string>(journal.left.map((left) => left.claim.claim_id))
   for (const name of await disk.list(jobsPath)) if (!owed.has(name)) await disk.remove(join(jobsPath, name))
 }

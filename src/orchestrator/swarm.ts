@@ -162,7 +162,7 @@ class OneSwarm implements Swarm {
   }
 
   async run(): Promise<RunEnd> {
-    const { clock, log, home, binding, options } = this.#parts
+    const { clock, executor, log, home, binding, options } = this.#parts
     const { signal } = this.#ending
     const { journal, held } = await this.#recover()
     for (const claim of held) this.#hold(claim, claim.run())
@@ -178,7 +178,7 @@ class OneSwarm implements Swarm {
     this.#ending.abort()
     for (const claim of this.#claims.values()) claim.abandon()
     await Promise.all([...this.#runs, snapshots, polls])
-    await journal.close()
+    await Promise.all([journal.close(), executor.close()])
     this.#state = 'ended'
     const end = refusal ?? { reason: this.#kill ? 'killed' : (this.#drain.reason() ?? 'drained') }
     log.info('ended', { reason: end.reason, unsaid: this.#claims.size, at: clock.now() })

@@ -7,10 +7,19 @@ import t, { type Test as Tap } from 'tap'
 import type { Executor, Trace } from '../../src/executor/contract.ts'
 import { SetupError } from '../../src/executor/contract.ts'
 import type { ProcessRung } from '../../src/executor/kill.ts'
-import { createProcessExecutor } from '../../src/executor/process.ts'
-import { systemClock } from '../../src/system/clock.ts'
-import { silentLog } from '../../src/system/log.ts'
-import { fixture, lives, makeFolder, makePlan, onRung, pidsIn, RUNGS, run, watch } from './workshop.ts'
+import {
+  fixture,
+  HOME,
+  lives,
+  makeExecutor,
+  makeFolder,
+  makePlan,
+  onRung,
+  pidsIn,
+  run,
+  WAYS,
+  watch,
+} from './workshop.ts'
 
 /** Who of leave-behind.sh each rung reaches for certain. */
 const REACH: Readonly<Record<ProcessRung, readonly string[]>> = {
@@ -20,21 +29,25 @@ const REACH: Readonly<Record<ProcessRung, readonly string[]>> = {
   'process-group': ['child'],
 }
 
-/** A sweep goes by the trace alone, so this one cleans up after every rung. */
-const sweeper = await createProcessExecutor({ clock: systemClock, log: silentLog, rung: 'process-group' })
+/** A sweep goes by names and traces alone, so this one cleans up after every rung. */
+const sweeper = await makeExecutor({ rung: 'process-group' })
+/** Of another home on the same machine. */
+const stranger = await makeExecutor({ home: `${HOME}, another`, rung: 'process-group' })
+const inBerths = new Map<Executor, boolean>()
 
 /** Runs `body` on each rung; a machine without one must have said which. */
 function onEachRung(name: string, body: (t: Tap, executor: Executor, folder: string) => Promise<void>): void {
   t.test(name, async (t) => {
-    for (const rung of RUNGS) {
-      const executor = await onRung(rung)
+    for (const { rung, berths } of WAYS) {
+      const executor = await onRung(rung, { berths })
       if (executor instanceof SetupError) {
         t.match(executor.message, `does not offer the rung ${rung}`)
         t.not(rung, 'process-group', 'a group can always be signalled')
         continue
       }
       t.equal(executor.rung, rung)
-      await t.test(rung, async (t) => await body(t, executor, makeFolder(t)))
+      inBerths.set(executor, berths)
+      await t.test(`${rung}${berths ? ' in berths' : ''}`, async (t) => await body(t, executor, makeFolder(t)))
     }
   })
 }
@@ -54,7 +67,7 @@ onEachRung('what the first process left behind dies with its end', async (t, exe
   const { exit, execution } = await run(executor, makePlan(folder, [fixture('leave-behind.sh'), pids, 'exit']))
   t.match(exit, { cause: 'exit', rc: 3 })
   checkSurvivors(t, executor.rung, pidsIn(pids))
-  for (const cgroup of execution.trace.cgroups) t.notOk(existsSync(cgroup), 'its cgroup is gone')
+  for (const cgroup of execution.trace.cgroups) t.same(strangersIn(cgroup), [], 'nobody of it stands in its cgroup')
 })
 
 onEachRung('kill() resolves when the whole tree is dead, deaf to SIGTERM or not', async (t, executor, folder) => {
@@ -108,7 +121,7 @@ onEachRung('a storm of forks ends', async (t, executor, folder) => {
   await execution.kill()
   await execution.exited
   if (whole) t.same(readPids(list).filter(lives), [])
-  else t.ok((await sweeper.sweep(execution.trace)) > 100, 'what the group could not reach is left')
+  else t.ok((await sweeper.sweep([execution.trace])) > 100, 'what the group could not reach is left')
   t.same(readPids(list).filter(lives), [])
 })
 
@@ -132,51 +145,42 @@ onEachRung('a restarted swarm kills the tree of the former one by its trace', as
   const pids = join(folder, 'pids')
   mkdirSync(pids)
   const plan = makePlan(folder, [fixture('leave-behind.sh'), pids, 'stay'])
-  const trace = await startAndDie(plan, executor.rung)
+  const trace = await startAndDie(plan, executor)
   t.ok(lives(trace.pid), 'the tree outlives a swarm that was killed')
-  const stranger = { ...trace, startTime: trace.startTime.replace(/\d+$/, '1'), jobId: 'job_other', cgroups: [] }
-  t.equal(await sweeper.sweep({ ...stranger, startTime: `other-boot:${trace.startTime.split(':')[1]}` }), 0)
-  t.equal(await sweeper.sweep({ ...stranger, startTime: '' }), 0)
-  t.equal(await sweeper.sweep(stranger), 0, 'the pid alone proves nothing')
+  const other = { ...trace, startTime: trace.startTime.replace(/\d+$/, '1'), jobId: 'job_other' }
+  t.equal(await stranger.sweep([{ ...other, startTime: `other-boot:${trace.startTime.split(':')[1]}` }]), 0)
+  t.equal(await stranger.sweep([{ ...other, startTime: '' }]), 0)
+  t.equal(await stranger.sweep([other]), 0, 'neither the pid alone nor a cgroup of another home proves anything')
   t.ok(lives(trace.pid))
-  t.ok((await sweeper.sweep(trace)) >= 3)
+  t.ok((await sweeper.sweep([trace])) >= 3)
   t.notOk(lives(trace.pid))
   const rung = executor.rung === 'process-group' ? 'proc-scan' : executor.rung
   checkSurvivors(t, rung, pidsIn(pids))
-  t.equal(await sweeper.sweep(trace), 0, 'sweeping twice is harmless')
+  t.equal(await sweeper.sweep([trace]), 0, 'sweeping twice is harmless')
   for (const cgroup of trace.cgroups) t.notOk(existsSync(cgroup))
 })
 
 onEachRung('a tree whose start nobody wrote down is found by its claim', async (t, executor, folder) => {
   const pids = join(folder, 'pids')
   mkdirSync(pids)
-  const trace = await startAndDie(makePlan(folder, [fixture('leave-behind.sh'), pids, 'stay']), executor.rung)
+  const trace = await startAndDie(makePlan(folder, [fixture('leave-behind.sh'), pids, 'stay']), executor)
   const unwritten = { ...trace, pid: 0, startTime: '', cgroups: [] }
-  t.equal(
-    await executor.sweep({ ...unwritten, claimId: 'clm_other', jobId: 'job_other' }),
-    0,
-    'another claim finds nothing',
-  )
+  const another = { ...unwritten, claimId: 'clm_other', jobId: 'job_other' }
+  t.equal(await stranger.sweep([another]), 0, 'another claim of another home finds nothing')
   t.ok(lives(trace.pid))
-  t.ok((await executor.sweep(unwritten)) >= 3)
+  t.ok((await sweeper.sweep([unwritten])) >= 3)
   t.notOk(lives(trace.pid))
   checkSurvivors(t, executor.rung === 'process-group' ? 'proc-scan' : executor.rung, pidsIn(pids))
   for (const cgroup of trace.cgroups) t.notOk(existsSync(cgroup))
 })
 
-t.test('a trace cannot aim the sweep at a cgroup that is not the claim’s own', async (t) => {
-  const executor = await createProcessExecutor({ clock: systemClock, log: silentLog })
-  const plan = makePlan(makeFolder(t), ['sleep', '1000'])
-  const { execution } = await watch(executor, plan)
-  const boot = execution.trace.startTime.split(':')[0]
-  const forged: Trace = {
-    ...execution.trace,
-    claimId: 'clm_other',
-    jobId: 'job_other',
-    pid: 1,
-    startTime: `${boot}:999999999999`,
-  }
-  t.equal(await executor.sweep(forged), 0)
+t.test('a sweep leaves alone what runs now, and what is not of its home', async (t) => {
+  const executor = await makeExecutor()
+  const { execution } = await watch(executor, makePlan(makeFolder(t), ['sleep', '1000']))
+  const [boot] = execution.trace.startTime.split(':')
+  const forged: Trace = { ...execution.trace, jobId: 'job_other', pid: 1, startTime: `${boot}:999999999999` }
+  t.equal(await executor.sweep([forged]), 0)
+  t.equal(await stranger.sweep([forged]), 0)
   t.ok(lives(execution.trace.pid))
   await execution.kill()
   await execution.exited
@@ -184,17 +188,15 @@ t.test('a trace cannot aim the sweep at a cgroup that is not the claim’s own',
 
 t.test('without cgroups the best rung is the scan of /proc, where there is one', async (t) => {
   const cgroupRoot = makeFolder(t)
-  const executor = await createProcessExecutor({ clock: systemClock, log: silentLog, cgroupRoot })
+  const executor = await makeExecutor({ cgroupRoot })
   t.equal(executor.rung, existsSync('/proc/self/environ') ? 'proc-scan' : 'process-group')
-  await t.rejects(
-    createProcessExecutor({ clock: systemClock, log: silentLog, cgroupRoot, rung: 'cgroup-v2' }),
-    SetupError,
-  )
+  await t.rejects(makeExecutor({ cgroupRoot, rung: 'cgroup-v2' }), SetupError)
 })
 
 /** Starts `plan` in a swarm of its own, waits for the tree's first words and kills that swarm outright. */
-async function startAndDie(plan: object, rung: string): Promise<Trace> {
-  const args = ['--import=tsx', fixture('former-swarm.ts'), JSON.stringify(plan), rung]
+async function startAndDie(plan: object, executor: Executor): Promise<Trace> {
+  const parts = { home: HOME, rung: executor.rung, berths: inBerths.get(executor) }
+  const args = ['--import=tsx', fixture('former-swarm.ts'), JSON.stringify(plan), JSON.stringify(parts)]
   const swarm = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] })
   const died = new Promise((resolve) => swarm.on('exit', resolve))
   for await (const line of createInterface(swarm.stdout)) {
@@ -203,6 +205,13 @@ async function startAndDie(plan: object, rung: string): Promise<Trace> {
     return JSON.parse(line)
   }
   throw new Error('the former swarm said nothing')
+}
+
+/** All but the launcher of a berth. */
+function strangersIn(cgroup: string): string[] {
+  if (!existsSync(cgroup)) return []
+  const pids = readFileSync(join(cgroup, 'cgroup.procs'), 'utf8').split('\n').filter(Boolean)
+  return pids.filter((pid) => readFileSync(`/proc/${pid}/comm`, 'utf8') !== 'swarm launcher\n')
 }
 
 function readPids(list: string): number[] {

@@ -5,12 +5,10 @@ import t from 'tap'
 import { type Plan, SetupError } from '../../src/executor/contract.ts'
 import { throughDoors } from '../../src/executor/launch.ts'
 import { parseStat, readStat } from '../../src/executor/proc.ts'
-import { createProcessExecutor } from '../../src/executor/process.ts'
-import { systemClock } from '../../src/system/clock.ts'
 import { silentLog } from '../../src/system/log.ts'
-import { fixture, makeFolder, makePlan, onRung, RUNGS, run, watch } from './workshop.ts'
+import { fixture, makeExecutor, makeFolder, makePlan, onRung, run, WAYS, watch } from './workshop.ts'
 
-const executor = await createProcessExecutor({ clock: systemClock, log: silentLog })
+const executor = await makeExecutor()
 /** The test runner reaches into Node and gives these to whatever is spawned. */
 const OF_THE_RUNNER = /^(_TAPJS_|NODE_OPTIONS=.*tapjs)/
 
@@ -43,8 +41,8 @@ t.test('a process gets exactly the environment that the design names, on every r
     ],
     [hard, undefined],
   ]
-  for (const rung of RUNGS) {
-    const executor = await onRung(rung)
+  for (const { rung, berths } of WAYS) {
+    const executor = await onRung(rung, { berths })
     if (executor instanceof SetupError) continue
     for (const [env, arrayIndex] of cases) {
       const more = { env, attempt: 3, ...(arrayIndex === undefined ? {} : { arrayIndex }) }
@@ -79,8 +77,8 @@ t.test('a process gets exactly the environment that the design names, on every r
 })
 
 t.test('arguments arrive as they are, in the working folder, on every rung', async (t) => {
-  for (const rung of RUNGS) {
-    const executor = await onRung(rung)
+  for (const { rung, berths } of WAYS) {
+    const executor = await onRung(rung, { berths })
     if (executor instanceof SetupError) continue
     const plan = makePlan(makeFolder(t), ['sh', '-c', 'pwd; printf "<%s>" "$@"', 'x', 'a b', '', '--', '$HOME\n', 'ü'])
     const { stdout } = await run(executor, plan)
@@ -202,7 +200,7 @@ t.test('a slow reader slows a fast writer and fills no memory', async (t) => {
 t.test('a watcher that fails does not hang the process', async (t) => {
   const failures: string[] = []
   const log = { ...silentLog, error: (event: string) => void failures.push(event) }
-  const executor = await createProcessExecutor({ clock: systemClock, log })
+  const executor = await makeExecutor({ log })
   for (const output of [
     () => Promise.reject(new Error('full')),
     () => {

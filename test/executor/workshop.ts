@@ -3,15 +3,21 @@ import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSyn
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import t from 'tap'
 import type { Execution, Executor, Exit, Plan } from '../../src/executor/contract.ts'
 import { SetupError } from '../../src/executor/contract.ts'
 import type { ProcessRung } from '../../src/executor/kill.ts'
 import { isAlive, readStat } from '../../src/executor/proc.ts'
-import { createProcessExecutor } from '../../src/executor/process.ts'
+import { createProcessExecutor, type ProcessExecutorParts } from '../../src/executor/process.ts'
 import { systemClock } from '../../src/system/clock.ts'
-import { type Log, silentLog } from '../../src/system/log.ts'
+import { silentLog } from '../../src/system/log.ts'
 
 export const RUNGS: readonly ProcessRung[] = ['cgroup-v2', 'cgroup-v1', 'proc-scan', 'process-group']
+
+/** Each rung, and those of cgroups with and without berths. */
+export const WAYS = RUNGS.flatMap((rung) =>
+  (rung.startsWith('cgroup') ? [true, false] : [false]).map((berths) => ({ rung, berths })),
+)
 
 export const fixture = (name: string) => fileURLToPath(new URL(`fixture/${name}`, import.meta.url))
 
@@ -72,10 +78,25 @@ export async function run(executor: Executor, plan: Plan): Promise<Seen & { exit
   return { ...seen, exit: await seen.execution.exited }
 }
 
+/** Each file of tests is a swarm with a home of its own. */
+export const HOME = `tests of ${process.pid}`
+
+const executors: Executor[] = []
+/** Closed when the file ends. */
+export async function makeExecutor(parts: Partial<ProcessExecutorParts> = {}): Promise<Executor> {
+  const executor = await createProcessExecutor({ clock: systemClock, log: silentLog, home: HOME, ...parts })
+  executors.push(executor)
+  return executor
+}
+t.teardown(() => Promise.all(executors.map((executor) => executor.close())))
+
 /** The executor on this rung, or the refusal of a machine that does not have it. */
-export async function onRung(rung: ProcessRung, log: Log = silentLog): Promise<Executor | SetupError> {
+export async function onRung(
+  rung: ProcessRung,
+  parts: Partial<ProcessExecutorParts> = {},
+): Promise<Executor | SetupError> {
   try {
-    return await createProcessExecutor({ clock: systemClock, log, rung })
+    return await makeExecutor({ rung, ...parts })
   } catch (error) {
     if (error instanceof SetupError) return error
     throw error

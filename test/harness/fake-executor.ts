@@ -86,10 +86,11 @@ export function createFakeExecutor(): FakeExecutor {
         },
       }
     },
-    async sweep(trace) {
-      swept.push(trace)
+    async sweep(traces) {
+      swept.push(...traces)
       return executor.left
     },
+    async close() {},
   }
   return executor
 }

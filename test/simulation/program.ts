@@ -111,11 +111,13 @@ export function createMachine(parts: MachineParts): Machine {
       name: fake.name,
       rung: fake.rung,
       start: (plan, watch) => start(plan, watch, alive),
-      async sweep(trace) {
-        const left = [...living].filter((it) => it.run.plan.claimId === trace.claimId)
+      async sweep(traces) {
+        const claims = new Set<string>(traces.map((trace) => trace.claimId))
+        const left = [...living].filter((it) => claims.has(it.run.plan.claimId))
         for (const it of left) end(it, { cause: 'signal', rc: 137 })
         return left.length
       },
+      async close() {},
     }),
     orphan() {
       for (const { run } of living) run.orphaned = true

@@ -151,8 +151,8 @@ export const builtinMap: Readonly<Record<string, PackageRow>> = {
   'node:https': { places: ['server/http', 'src/client'], why: 'one mouth and one front speak HTTP; pond dials nobody' },
   'node:http2': { places: [], why: 'the wire is HTTP/1.1' },
   'node:net': {
-    places: ['src/orchestrator', 'src/cli', 'server/http'],
-    why: 'only control.sock and the front need sockets; pond opens no connection to anyone',
+    places: ['src/executor', 'src/orchestrator', 'src/cli', 'server/http'],
+    why: 'only control.sock, the front and the pipes of processes need sockets; pond opens no connection to anyone',
   },
   'node:tls': { places: ['src/client', 'server/http'], why: 'TLS belongs to the mouth and to the front' },
   'node:dgram': { places: [], why: 'nothing here speaks UDP' },

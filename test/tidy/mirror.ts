@@ -166,12 +166,17 @@ export const coverTable: readonly CoverRow[] = [
   },
   {
     test: 'test/executor/process.test.ts',
-    covers: ['launch', 'message', 'pipe', 'usage'].map((name) => `src/executor/${name}.ts`),
+    covers: ['launch', 'message', 'pipe', 'spawner', 'usage'].map((name) => `src/executor/${name}.ts`),
     why: 'they are stages of one process, tried with real ones',
   },
   {
+    test: 'test/executor/berth.test.ts',
+    covers: ['berth-pool', 'launcher'].map((name) => `src/executor/${name}.ts`),
+    why: 'a pool of berths is tried with real launchers, which run the program',
+  },
+  {
     test: 'test/executor/kill.test.ts',
-    covers: ['cgroup', 'ladder', 'proc', 'tree'].map((name) => `src/executor/${name}.ts`),
+    covers: ['cgroup', 'ladder', 'proc', 'sweep', 'tree'].map((name) => `src/executor/${name}.ts`),
     why: 'each rung is forced, and must leave nothing alive',
   },
   {

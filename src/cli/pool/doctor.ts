@@ -35,7 +35,7 @@ export async function doctor(io: Io, flags: BindingFlags): Promise<number> {
     checkPairing(home, binding),
     ...(binding ? await checkPond(io, flags, binding) : []),
     await checkRunning(io, home),
-    await checkRung(io),
+    await checkRung(io, home),
     await checkDisk(home),
   ]
   const columns = [
@@ -119,9 +119,11 @@ async function checkRunning(io: Io, home: Home): Promise<Check> {
   }
 }
 
-async function checkRung(io: Io): Promise<Check> {
+async function checkRung(io: Io, { path }: Home): Promise<Check> {
   try {
-    const { name, rung } = await createProcessExecutor({ clock: io.clock, log: silentLog })
+    const executor = await createProcessExecutor({ clock: io.clock, log: silentLog, home: path })
+    const { name, rung } = executor
+    await executor.close()
     const says = `${name}, kills whole trees by ${rung}`
     if (rung !== 'process-group') return { check: 'executor', level: 'ok', says }
     return {

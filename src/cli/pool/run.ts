@@ -63,7 +63,7 @@ async function assemble({ io, flags, home, binding, client, log }: Assembly): Pr
     random,
     log,
     disk: systemDisk,
-    executor: await createProcessExecutor({ clock, log }),
+    executor: await createProcessExecutor({ clock, log, home: home.path }),
     home,
     binding,
     host: { os: process.platform, arch: process.arch, version, load: () => loadavg()[0] ?? 0 },
