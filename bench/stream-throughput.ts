@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { Agent, request } from 'undici'
 import type { JobId } from '../src/protocol/id.ts'
 import { limit } from '../src/protocol/limit.ts'
-import { makeFolder, removeFolder, residentKb, startChild } from './child.ts'
+import { cpuUs, makeFolder, removeFolder, residentKb, startChild } from './child.ts'
 import { interleave, printFigure, type Sample } from './figure.ts'
 import { type PondRig, startPond, startSwarm, submit } from './pond-rig.ts'
 import type { BenchOptions } from './run.ts'
@@ -34,6 +34,7 @@ async function throughPond(source: { path: string; sha256: string }): Promise<Sa
   const swarm = await startSwarm(pond, { slots: 1, executor: 'process' })
   try {
     swarm.child.say({ expect: 1 })
+    const cpuBegan = [pond, swarm.child].map(({ pid }) => cpuUs(pid))
     const began = performance.now()
     const [id = ''] = await submit(pond, {
       command: ['/bin/cat', source.path],
@@ -41,7 +42,11 @@ async function throughPond(source: { path: string; sha256: string }): Promise<Sa
     })
     await swarm.child.hear('done')
     const seconds = (performance.now() - began) / 1000
+    const [pondCpu = 0, swarmCpu = 0] = [pond, swarm.child].map(({ pid }, side) => cpuUs(pid) - (cpuBegan[side] ?? 0))
+    const chunks = SIZE_BYTES / limit.chunkBytes
     const extras = {
+      pond_cpu_us_per_chunk: pondCpu / chunks,
+      swarm_cpu_us_per_chunk: swarmCpu / chunks,
       pond_peak_mb: residentKb(pond.pid, 'peak') / 1024,
       swarm_peak_mb: residentKb(swarm.child.pid, 'peak') / 1024,
     }

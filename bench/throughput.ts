@@ -10,7 +10,9 @@ import type { BenchOptions } from './run.ts'
 
 const NOOP_SLOTS = [1, 8, 64]
 const PROCESS_SLOTS = 8
-const PROCESS_JOBS = 600
+const PROCESS_JOBS = 1200
+/** The first ones pay for compiling code and opening connections, on each side. */
+const WARM_JOBS = 400
 const BATCH = 200
 const COMMAND = ['/bin/true'] as const
 
@@ -23,6 +25,9 @@ export interface Sides {
 
 /** From the first submit to the moment when the last word of the last job is durable and acknowledged; submitting is part of it. */
 async function drain({ server, worker, submit }: Sides, jobs: number): Promise<Sample> {
+  worker.say({ expect: WARM_JOBS })
+  for (let sent = 0; sent < WARM_JOBS; sent += BATCH) await submit(times(BATCH, COMMAND))
+  await worker.hear('done')
   worker.say({ expect: jobs })
   const cpuBegan = [cpuUs(server.pid), cpuUs(worker.pid)] as const
   const began = performance.now()

@@ -1,150 +1,150 @@
-"""The least worker for pond, written from its protocol page alone: one job at a time, on Linux. See README.md."""
-import base64, collections, hashlib, hmac, http.client, itertools, json, math, os, pathlib, random, re, secrets
-import select, signal, subprocess, sys, tempfile, threading, time
-from urllib.parse import quote, urlsplit
-JOB_FIELDS = set("command env input timeout_ms idempotent labels priority ttl_ms retry on_lost hold_ms after count"
-                 " max_parallel limits requires".split())
-def to_base64url(data): return base64.urlsafe_b64encode(data).decode().rstrip("=")
-def from_base64url(text): return base64.urlsafe_b64decode(text + "==")
-def openssl(*words, key=""): return subprocess.check_output(["openssl", *words], input=key.encode())
-def read_result(file):
-    text = file.read_text("utf-8", "replace") if file.is_file() and file.stat().st_size <= 2**20 else ""
-    try: json.loads(text, parse_constant=int)  # int() refuses NaN and Infinity
-    except (ValueError, RecursionError): return {"message": "no valid result"} if file.exists() else {}
-    return {"result": text}
-class Refused(Exception): """Pond refused a call, and would refuse it again. Arguments: code, error."""
+"""A least worker for pond: worker.py pair URL#CODE state.json, then worker.py run state.json"""
+import base64, concurrent.futures, hashlib, hmac, itertools, json, math, os, pathlib, random, re, secrets, select
+import signal, subprocess, sys, tempfile, threading, time, urllib.parse, urllib.request
+SLOTS, MIB, STOP, DRAINING = 2, 1048576, threading.Event(), threading.Event()
+MINE = {"command", "env", "input", "timeout_ms", "idempotent", "labels", "priority", "ttl_ms", "retry", "on_lost",
+        "hold_ms", "after", "count", "max_parallel", "limits", "requires"}
+FOREIGN, PLACE = {"sandbox", "cred_request", "source_bundle"}, {"job_id", "attempt", "array_index"}
+OPENER = urllib.request.OpenerDirector()  # with these two alone it follows no redirect and returns every status
+OPENER.add_handler(urllib.request.HTTPHandler())
+OPENER.add_handler(urllib.request.HTTPSHandler())
 
-def post(pond, path, body, headers={}):
-    """Repeats the call until it has an answer. `body` is raw bytes, or a function that makes the JSON of each try."""
-    url, is_raw = urlsplit(pond["url"]), isinstance(body, bytes)
-    if url.scheme != "https" and url.hostname not in ("localhost", "127.0.0.1", "::1"): sys.exit("https:// only")
-    connect = http.client.HTTPSConnection if url.scheme == "https" else http.client.HTTPConnection
-    headers = {**headers, "Content-Type": "application/octet-stream" if is_raw else "application/json"}
-    if "token" in pond: headers["Authorization"] = f"Bearer {pond['token']}"
-    for tries in itertools.count():
-        retry_after, connection = 0, connect(url.hostname, url.port, timeout=65 if path == "/orch/poll" else 30)
+def call(url, body, headers, dead=STOP, timeout=30):
+    """Repeat a call until pond has judged it. If it is refused or the claim is dead, the thread ends here."""
+    for n in itertools.count():
+        if dead.is_set() or STOP.is_set():
+            sys.exit(1)
+        kind = {"Content-Type": "application/octet-stream" if isinstance(body, bytes) else "application/json"}
+        data = body if isinstance(body, bytes) else json.dumps(body, default=next).encode()  # next: for the poll's seq
         try:
-            connection.request("POST", url.path.rstrip("/") + path, body if is_raw else json.dumps(body()), headers)
-            reply = connection.getresponse()
-            retry_after, answer = int(reply.getheader("Retry-After", 0)), json.loads(reply.read())
-            if reply.status == 200 and isinstance(answer, dict): return answer
-            code, is_busy = answer["error"]["code"], reply.status == 429 or reply.status >= 500
-            if not is_busy and code not in ("body_timeout", "session_conflict"): raise Refused(code, answer["error"])
-        except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError): pass  # no reply, or not pond's
-        time.sleep(random.uniform(0, min(60, 2 ** min(tries, 6))) + retry_after)
+            with OPENER.open(urllib.request.Request(url, data, headers | kind), timeout=timeout) as response:
+                status, reply, wait = response.status, json.load(response), int(response.getheader("Retry-After", 0))
+            code = "ok" if status == 200 else reply["error"]["code"]
+        except Exception:  # no reply, or not of pond's form
+            status, code, wait = 503, "later", 0
+        if code in ("ok", "chunk_gap", "stream_full"):
+            return reply if code == "ok" else reply["error"]["details"]  # both hold `committed`
+        if status != 429 and status < 500 and code not in ("body_timeout", "session_conflict"):
+            print(url, reply["error"], file=sys.stderr)
+            dead.set()
+        dead.wait(wait + random.uniform(0, min(60, 2 ** n)))
 
-class Job(threading.Thread):  # one claim, from its intent to its final word
-    def __init__(self, pond, intent):
+class Claim(threading.Thread):
+    def __init__(self, state, intent):
         super().__init__()
-        self.pond, self.intent, self.claim_id = pond, intent, intent["claim_id"]
-        self.path, self.headers = f"/orch/jobs/{quote(intent['job_id'])}", {"X-Claim-Token": intent["claim_token"]}
-        self.state, self.process, self.stop_cause, self.start_lock = "accepted", None, None, threading.Lock()
-        self.streams, self.digests, self.order = {}, collections.defaultdict(hashlib.sha256), itertools.count()
+        self.intent, self.row = intent, {"claim_id": intent["claim_id"], "state": "accepted"}
+        self.url = f"{state['url']}/orch/jobs/{urllib.parse.quote(intent['job_id'])}/"
+        self.headers, self.order = state["headers"] | {"X-Claim-Token": intent["claim_token"]}, itertools.count()
+        self.cancel, self.dead, self.until = threading.Event(), threading.Event(), math.inf
         self.start()
-    def say(self, state, **word):
-        post(self.pond, f"{self.path}/state", lambda: {"claim_id": self.claim_id, "state": state, **word}, self.headers)
-    def kill(self, number=signal.SIGKILL):
-        try: self.state == "running" and os.killpg(self.process.pid, number)
-        except (ProcessLookupError, PermissionError): pass  # nothing is left of the group
-    def stop(self, cause):  # "drop" is a SIGKILL, and nobody wants to hear of the claim any more
-        with self.start_lock:
-            if cause != "drop" and (self.stop_cause or self.process and self.process.poll() is not None): return
-            self.stop_cause = cause
-            self.kill(signal.SIGKILL if cause == "drop" else signal.SIGTERM)
-            threading.Timer(10, self.kill).start()
+    def say(self, **word):
+        call(self.url + "state", {"claim_id": self.row["claim_id"], **word}, self.headers, self.dead)
     def run(self):
-        spec = json.loads(base64.b64decode(self.intent["job"]))
-        strange = set(spec) - JOB_FIELDS | {"sandbox"} & set(spec.get("requires", {}))
-        strange |= {"cred_request", "source_bundle"} & set(self.intent)
+        job = json.loads(base64.b64decode(self.intent["job"]))
+        strange = job.keys() - MINE | (job.get("requires", {}).keys() | self.intent.keys()) & FOREIGN
+        if strange:
+            return self.say(state="declined", message=f"not done here: {strange}"[:4096])
+        self.say(state="running")
+        if self.cancel.is_set():
+            return self.say(state="final", cause="cancelled")
         try:
-            if strange: return self.say("declined", message=f"not served here: {', '.join(strange)}"[:4096])
-            self.say("running")  # the claim is confirmed from here on; nothing may start before
-            with tempfile.TemporaryDirectory(prefix="pond-", ignore_cleanup_errors=True) as folder:
-                word = self.execute(spec, pathlib.Path(folder))
-            if self.stop_cause != "drop": self.say("final", **word)
-        except Refused as refusal: print(self.claim_id, refusal, file=sys.stderr)
-        finally: self.kill()
-    def execute(self, spec, folder):  # answers what the final word says
-        for name in ("work", "home", "tmp"): (folder / name).mkdir()
-        (folder / "stdin").write_bytes(spec.get("input", "").encode())
-        env = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
-        env |= {"HOME": f"{folder}/home", "TMPDIR": f"{folder}/tmp", **spec.get("env", {})}
-        env |= {"POND_RESULT": f"{folder}/result", "POND_EVENTS": f"{folder}/events"}
-        told = {"job_id", "attempt", "array_index"} & set(self.intent)
-        env |= {f"POND_{name.upper()}": str(self.intent[name]) for name in told}
-        with self.start_lock, open(folder / "stdin") as stdin:
-            if self.stop_cause: return {"cause": self.stop_cause}
-            try: self.process = subprocess.Popen(spec["command"], cwd=folder / "work", env=env, start_new_session=True,
-                                                 stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-            except (OSError, ValueError) as why: return {"cause": "setup_failed", "rc": 125, "message": str(why)[:4096]}
-            self.state = "running"
-        timeout = threading.Timer(spec.get("timeout_ms", 0) / 1000, self.stop, ["timeout"])
-        if "timeout_ms" in spec: timeout.start()
-        try: self.send_output()
-        finally: timeout.cancel()
-        code = self.process.returncode
-        cause, rc = ("exit", code) if code >= 0 else ("signal", 128 - code)
-        return {"cause": self.stop_cause or cause, "rc": rc, "streams": self.streams, **read_result(folder / "result")}
-    def send_output(self):  # until the process and its output ended, or 5 s after the process
-        pipes, deadline = {self.process.stdout: "stdout", self.process.stderr: "stderr"}, math.inf
-        while self.state == "running" or (pipes and time.monotonic() < deadline):
-            for pipe in select.select(list(pipes), [], [], 0.05)[0]:
-                data = os.read(pipe.fileno(), 65536)
-                self.send(pipes[pipe], data) if data else pipes.pop(pipe)
-            if self.state == "running" and self.process.poll() is not None:
-                self.kill()  # what the process left behind
-                self.state, deadline = "ended", time.monotonic() + 5  # time for a last read of all that a pipe holds
-    def send(self, name, data):  # returns when pond has it; while pond is away, what follows waits in the pipe
-        stream = self.streams.setdefault(name, {"bytes": 0, "produced": 0})
-        rest = data[:self.intent["limits"]["stream_bytes"] - stream["bytes"]]
-        self.digests[name].update(rest)
-        while rest and self.stop_cause != "drop":
-            query = f"offset={stream['bytes']}&at={int(time.time() * 1000)}&order={next(self.order)}"
-            path = f"{self.path}/chunk?claim={quote(self.claim_id)}&stream={name}&{query}"
-            committed = post(self.pond, path, rest, self.headers)["committed"]
-            rest, stream["bytes"] = rest[committed - stream["bytes"]:], committed
-        stream |= {"produced": stream["produced"] + len(data), "sha256": self.digests[name].hexdigest()}
-        stream["end"] = "complete" if stream["produced"] == stream["bytes"] else "capped"
+            folder = tempfile.TemporaryDirectory(prefix="pond-", ignore_cleanup_errors=True)
+            home = pathlib.Path(folder.name)
+            (home / "work").mkdir()
+            (home / "input").write_text(job.get("input", ""), "utf-8")
+            env = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
+            env |= {"HOME": str(home), "TMPDIR": str(home)} | job.get("env", {})
+            env |= {"POND_" + name.upper(): str(self.intent[name]) for name in self.intent.keys() & PLACE}
+            env |= {"POND_RESULT": f"{home}/result", "POND_EVENTS": f"{home}/events"}
+            process = subprocess.Popen(job["command"], stdin=open(home / "input"), stdout=subprocess.PIPE, env=env,
+                                       stderr=subprocess.PIPE, cwd=home / "work", start_new_session=True)
+        except (OSError, ValueError) as fault:
+            return self.say(state="final", cause="setup_failed", rc=125, message=str(fault)[:4096])
+        self.row["state"], cause, kill_at = "running", None, math.inf
+        deadline = time.monotonic() + job.get("timeout_ms", math.inf) / 1000
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            pumps = {name: pool.submit(self.pump, name, getattr(process, name)) for name in ("stdout", "stderr")}
+            while not os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+                now = time.monotonic()
+                if not cause and (self.cancel.is_set() or now > deadline):
+                    cause, kill_at = "cancelled" if self.cancel.is_set() else "timeout", now + 10
+                    os.killpg(process.pid, signal.SIGTERM)
+                if STOP.is_set() or self.dead.is_set() or now > kill_at:
+                    os.killpg(process.pid, signal.SIGKILL)
+                time.sleep(0.05)
+            os.killpg(process.pid, signal.SIGKILL)  # what is left of the group
+            self.row["state"], self.until, rc = "ended", time.monotonic() + 5, process.wait()
+        end = {"cause": cause or ("exit" if rc >= 0 else "signal"), "rc": rc if rc >= 0 else 128 - rc}
+        if (home / "result").is_file():
+            text = (home / "result").read_bytes() if (home / "result").stat().st_size <= MIB else b"too long"
+            try:
+                json.loads(text.decode(), parse_constant=int)  # int refuses NaN and Infinity
+                end["result"] = text.decode()
+            except (ValueError, RecursionError):
+                end["message"] = "the result is no JSON within 1 MiB and was left out"
+        folder.cleanup()
+        self.say(state="final", streams={name: pump.result() for name, pump in pumps.items()}, **end)
+    def pump(self, name, pipe):
+        """Send a stream, each piece until it is committed; gives its entry in the final word."""
+        data, late, sent, produced, digest = None, False, 0, 0, hashlib.sha256()
+        limit, claim_id = self.intent["limits"]["stream_bytes"], urllib.parse.quote(self.row["claim_id"])
+        while data != b"" and not late:
+            late = time.monotonic() > self.until
+            data = os.read(pipe.fileno(), 262144) if select.select([pipe], [], [], 0.5)[0] else None
+            produced, at, order = produced + len(data or b""), time.time_ns() // 1000000, next(self.order)
+            rest = (data or b"")[:limit - sent]
+            while rest and sent < limit:
+                url = f"{self.url}chunk?claim={claim_id}&stream={name}&offset={sent}&at={at}&order={order}"
+                committed = call(url, rest, self.headers, self.dead)["committed"]
+                limit = limit if committed > sent else committed  # it is full, or those bytes are gone here
+                digest.update(rest[:committed - sent])
+                rest, sent = rest[committed - sent:], committed
+        end = "complete" if sent == produced else "capped"
+        return {"bytes": sent, "sha256": digest.hexdigest(), "produced": produced, "end": end}
+
+def run(path):
+    state, session, seq, turn, claims = json.loads(path.read_text()), secrets.token_hex(8), itertools.count(1), 0, {}
+    signal.signal(signal.SIGTERM, lambda *_: DRAINING.set() if claims else sys.exit())
+    while claims or not DRAINING.is_set():
+        began, have = time.monotonic(), [claim.row for claim in claims.values()]
+        free = {"slots": 0 if DRAINING.is_set() else SLOTS - len(have)}
+        body = {"protocol": 1, "session": session, "seq": seq, "claim_key": f"{session}-{turn}", "have": have,
+                "wait_ms": 2000 if have else 50000, "workers": [{"worker_id": state["worker_id"], "free": free}]}
+        reply = call(state["url"] + "/orch/poll", body, state["headers"], STOP, body["wait_ms"] / 1000 + 15)
+        pause = 0 if reply["intents"] else began + 1 - time.monotonic()
+        for directive in reply["directives"]:
+            claim = claims.get(directive.get("claim_id"))
+            flags = {"drain": DRAINING} | ({"cancel": claim.cancel, "drop": claim.dead} if claim else {})
+            if directive["type"] in flags:
+                flags[directive["type"]].set()
+            elif directive["type"] == "slow_down":
+                pause = directive["wait_ms"] / 1000
+        for intent in reply["intents"]:
+            claims[intent["claim_id"]] = claims.get(intent["claim_id"]) or Claim(state, intent)
+        turn += bool(reply["intents"])
+        time.sleep(max(0, pause))
+        claims = {name: claim for name, claim in claims.items() if claim.is_alive()}
 
 def pair(printed, path):
-    url, code_id, secret, pond_hash = re.fullmatch(r"(.*)#(.*)\.(.*)\.(.*)", printed).groups()
-    kinds = {"binding_key": "ed25519", "sealing_key": "x25519", "signing_key": "ed25519"}
-    state = {name: openssl("genpkey", "-algorithm", kind).decode() for name, kind in kinds.items()} | {"url": url}
+    url, code_id, secret, pin = re.fullmatch(r"(.*)#(.*)\.(.*)\.(.*)", printed).groups()
+    if not url.startswith("https://") and urllib.parse.urlsplit(url).hostname not in ("localhost", "127.0.0.1", "::1"):
+        sys.exit("http:// is for loopback only")
+    keys = {}
     os.umask(0o077)
-    pathlib.Path(path).write_text(json.dumps(state))  # before the call: pond pins these keys
-    public = {key: to_base64url(openssl("pkey", "-pubout", "-outform", "DER", key=state[key])[-32:]) for key in kinds}
-    body = {"code": f"cod_{code_id}", "name": "python-worker", "protocol": 1, "binding_key": public.pop("binding_key"),
-            "worker": {**public, "labels": {}, "resources": {"slots": 1}}}
+    for name, kind in ("binding_key", "ed25519"), ("sealing_key", "x25519"), ("signing_key", "ed25519"):
+        file = f"{path}.{name}"
+        if not os.path.exists(file):
+            subprocess.run(["openssl", "genpkey", "-algorithm", kind, "-out", file], check=True)
+        public = subprocess.check_output(["openssl", "pkey", "-in", file, "-pubout", "-outform", "DER"])[-32:]
+        keys[name] = base64.urlsafe_b64encode(public).decode().rstrip("=")
+    body = {"code": "cod_" + code_id, "name": "stranger", "protocol": 1, "binding_key": keys.pop("binding_key"),
+            "worker": {**keys, "labels": {}, "resources": {"slots": SLOTS}}}
     canonical = json.dumps(body, sort_keys=True, separators=(",", ":")).encode()
-    body["mac"] = hmac.digest(from_base64url(secret), canonical, "sha256").hex()
-    reply = post(state, "/orch/pair", lambda: body)
-    seen_hash = to_base64url(hashlib.sha256(from_base64url(reply["pond_key"])).digest()[:16])
-    if seen_hash != pond_hash: sys.exit("this is not the pond that printed the code")
-    pathlib.Path(path).write_text(json.dumps({**state, **reply}))
+    body["mac"] = hmac.new(base64.urlsafe_b64decode(secret + "=="), canonical, "sha256").hexdigest()
+    reply = call(url + "/orch/pair", body, {})
+    digest = hashlib.sha256(base64.urlsafe_b64decode(reply["pond_key"] + "=")).digest()
+    if digest[:16] != base64.urlsafe_b64decode(pin + "=="):
+        sys.exit("this is not the pond that printed the code")
+    path.write_text(json.dumps(reply | {"url": url, "headers": {"Authorization": "Bearer " + reply["token"]}}))
 
-def run(path, _option="--jobs", most_jobs="inf"):
-    pond, session, seq = json.loads(pathlib.Path(path).read_text()), secrets.token_hex(8), itertools.count(1)
-    claims, job, leaving = set(), None, threading.Event()
-    def make_poll():  # short while there is a job, as only the next poll can tell that it ended
-        return dict(protocol=1, session=session, seq=next(seq), claim_key=f"{session}-{len(claims)}",
-            workers=[{"worker_id": pond["worker_id"], "free": {"slots": 0 if job or leaving.is_set() else 1}}],
-            have=[{"claim_id": job.claim_id, "state": job.state}] if job else [], wait_ms=2000 if job else 50000)
-    signal.signal(signal.SIGTERM, lambda *_: leaving.set() if job else sys.exit())
-    print("polling", flush=True)
-    try:
-        while job or not leaving.is_set():
-            sent_at, reply = time.monotonic(), post(pond, "/orch/poll", make_poll)
-            for directive in reply["directives"]:
-                kind, is_mine = directive["type"], job and directive.get("claim_id") == job.claim_id
-                if kind in ("cancel", "drop") and is_mine: job.stop("cancelled" if kind == "cancel" else "drop")
-                if kind == "drain": leaving.set()
-                if kind == "slow_down": time.sleep(directive["wait_ms"] / 1000)
-            for intent in reply["intents"]:
-                if intent["claim_id"] not in claims: job, claims = Job(pond, intent), claims | {intent["claim_id"]}
-            if len(claims) >= float(most_jobs): leaving.set()
-            if not reply["intents"]: time.sleep(max(0, sent_at + 1 - time.monotonic()))
-            if job and (job.stop_cause == "drop" or not job.is_alive()): job = None
-    finally:
-        if job: job.stop("drop")  # the binding was revoked
-
-if __name__ == "__main__": {"pair": pair, "run": run}[sys.argv[1]](*sys.argv[2:])
+{"pair": pair, "run": run}[sys.argv[1]](*sys.argv[2:-1], pathlib.Path(sys.argv[-1]))

@@ -11,6 +11,14 @@ export interface ChunkMark {
   readonly order: number
 }
 
+/** A chunk on its way into a stream. */
+export interface NewChunk extends Omit<ChunkMark, 'length'> {
+  readonly bytes: Uint8Array
+}
+
+/** What one append takes at the most, all chunks together: four of the longest on the wire, or many short ones. */
+export const appendMost = { bytes: 2 ** 20, chunks: 64 } as const
+
 export interface StreamKey {
   readonly claimId: string
   /** `stdout`, `stderr`, `stdout.tail`, …; at most 255 bytes once what is not in [a-z0-9._-] is percent-encoded. */
@@ -23,7 +31,7 @@ export interface StreamStat {
   readonly chunks: number
 }
 
-/** Thrown by `append` when the device or the reserve has no room; nothing of the chunk stays. */
+/** Thrown by `append` when the device or the reserve has no room; nothing of the chunks stays. */
 export class NoRoomError extends Error {
   override readonly name = 'NoRoomError'
 }
@@ -38,10 +46,11 @@ export class BlobBrokenError extends Error {
 
 export interface Blobs {
   /**
-   * Appends 1 byte to 1 MiB at exactly `committed` and resolves after fsync; a wrong offset is a programmer's error.
-   * Calls for one stream must not overlap; calls for different streams may. A failure leaves the stream as it was.
+   * Appends chunks of at least 1 byte behind each other, the first at exactly `committed`, and resolves after one fsync for all; a
+   * wrong offset is a programmer's error. Calls for one stream must not overlap; calls for different streams may. A failure leaves the
+   * stream as it was.
    */
-  append(key: StreamKey, mark: Omit<ChunkMark, 'length'>, bytes: Uint8Array): Promise<StreamStat>
+  append(key: StreamKey, chunks: readonly NewChunk[]): Promise<StreamStat>
   stat(key: StreamKey): Promise<StreamStat>
   /** Up to `length` bytes from `offset`, fewer only at the end. */
   read(key: StreamKey, offset: number, length: number): Promise<Buffer>

@@ -65,12 +65,12 @@ class DiskBlobs implements Blobs {
     this.#pool = new FilePool(device, options.openFiles ?? OPEN_FILES)
   }
 
-  append: Blobs['append'] = (key, mark, bytes) =>
+  append: Blobs['append'] = (key, chunks) =>
     this.#use(key, async (stream) => {
-      const needed = HEADER_BYTES + bytes.length
+      const needed = chunks.reduce((sum, { bytes }) => sum + HEADER_BYTES + bytes.length, 0)
       if ((await this.roomBytes()) < needed) throw new NoRoomError(`no room for ${needed} bytes above the reserve`)
       this.#room.bytes -= needed
-      return stream.append(mark, bytes)
+      return stream.append(chunks)
     })
 
   stat: Blobs['stat'] = (key) => this.#use(key, (stream) => stream.stat())

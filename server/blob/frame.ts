@@ -1,7 +1,7 @@
 // The frame: one chunk as it lies in a stream's file. Bytes in, bytes out; no file is touched here.
 import assert from 'node:assert/strict'
 import { crc32 } from 'node:zlib'
-import type { ChunkMark } from './contract.ts'
+import { appendMost, type ChunkMark, type NewChunk } from './contract.ts'
 
 /**
  * Little-endian: magic u32 · CRC-32 of the rest of the header u32 · CRC-32 of the data u32 · length u32 · offset u64 · at u64 ·
@@ -9,8 +9,8 @@ import type { ChunkMark } from './contract.ts'
  */
 export const HEADER_BYTES = 40
 
-/** Four times the longest chunk on the wire. It bounds what one torn append can leave behind. */
-export const CHUNK_BYTES_MAX = 2 ** 20
+/** It bounds what one torn append can leave behind. */
+export const APPEND_FILE_BYTES_MOST = appendMost.bytes + appendMost.chunks * HEADER_BYTES
 
 export interface Frame extends ChunkMark {
   /** CRC-32 of the data. */
@@ -20,16 +20,16 @@ export interface Frame extends ChunkMark {
 /** "PBF1": pond blob frame, layout 1. */
 const MAGIC = 0x31464250
 
-/** The header that goes before `bytes`; they are not copied, because copying 256 KiB takes as long as checking them. */
-export function encodeHeader(mark: Omit<ChunkMark, 'length'>, bytes: Uint8Array): Buffer {
-  assert(bytes.length > 0 && bytes.length <= CHUNK_BYTES_MAX, `a chunk of ${bytes.length} bytes`)
+/** The header that goes before the bytes of a chunk; they are not copied, because copying 256 KiB takes as long as checking them. */
+export function encodeHeader({ offset, at, order, bytes }: NewChunk): Buffer {
+  assert(bytes.length > 0 && bytes.length <= appendMost.bytes, `a chunk of ${bytes.length} bytes`)
   const header = Buffer.alloc(HEADER_BYTES)
   header.writeUInt32LE(MAGIC, 0)
   header.writeUInt32LE(crc32(bytes), 8)
   header.writeUInt32LE(bytes.length, 12)
-  header.writeBigUInt64LE(BigInt(mark.offset), 16)
-  header.writeBigUInt64LE(BigInt(mark.at), 24)
-  header.writeBigUInt64LE(BigInt(mark.order), 32)
+  header.writeBigUInt64LE(BigInt(offset), 16)
+  header.writeBigUInt64LE(BigInt(at), 24)
+  header.writeBigUInt64LE(BigInt(order), 32)
   header.writeUInt32LE(crc32(header.subarray(8)), 4)
   return header
 }

@@ -1,15 +1,15 @@
 // One stream in one file: append, recover, read, hash. The only place that knows how frames lie in a file; which streams are held and
 // for how long is disk.ts.
 //
-// What makes an acknowledgement true: a chunk is written as one frame behind the last and fdatasynced, and only then counted; the next
-// append starts after that. So of everything in the file only the last frame can be unacknowledged, and only it can be torn.
+// What makes an acknowledgement true: chunks are written as frames behind the last and fdatasynced, and only then counted; the next
+// append starts after that. So of everything in the file only the last append can be unacknowledged, and only it can be torn.
 import assert from 'node:assert/strict'
 import { createHash, type Hash } from 'node:crypto'
 import { crc32 } from 'node:zlib'
-import { BlobBrokenError, type ChunkMark, NoRoomError, type StreamStat } from './contract.ts'
+import { appendMost, BlobBrokenError, type ChunkMark, type NewChunk, NoRoomError, type StreamStat } from './contract.ts'
 import { type DeviceFile, hasCode, readFully, settle, settleAll, writeFully } from './device.ts'
 import type { FilePool } from './file-pool.ts'
-import { CHUNK_BYTES_MAX, decodeHeader, encodeHeader, type Frame, HEADER_BYTES } from './frame.ts'
+import { APPEND_FILE_BYTES_MOST, decodeHeader, encodeHeader, type Frame, HEADER_BYTES } from './frame.ts'
 
 /**
  * The index keeps the place of one frame in so many bytes of file and walks the headers from there: 16 bytes of memory for 64 KiB of
@@ -74,14 +74,13 @@ export class StreamFile {
     }
   }
 
-  async append(mark: Omit<ChunkMark, 'length'>, bytes: Uint8Array): Promise<StreamStat> {
+  async append(chunks: readonly NewChunk[]): Promise<StreamStat> {
     assert(!this.#appending, 'appends to one stream overlap')
     if (this.#broken) throw new BlobBrokenError(this.#broken.message, { cause: this.#broken })
-    assert.equal(mark.offset, this.#committed, 'an append must start at the committed end')
-    const header = encodeHeader(mark, bytes)
+    this.#check(chunks)
     this.#appending = true
     try {
-      await this.#options.pool.use(this.#options.path, (file) => this.#write(file, header, bytes), this.#chunks === 0)
+      await this.#options.pool.use(this.#options.path, (file) => this.#write(file, chunks), this.#chunks === 0)
     } catch (error) {
       this.#noteBroken(error)
       throw hasCode(error, ...FULL) ? new NoRoomError('the device is full', { cause: error }) : error
@@ -89,6 +88,17 @@ export class StreamFile {
       this.#appending = false
     }
     return this.stat()
+  }
+
+  #check(chunks: readonly NewChunk[]): void {
+    let end = this.#committed
+    for (const { offset, bytes } of chunks) {
+      assert.equal(offset, end, 'an append must start at the committed end')
+      assert(bytes.length > 0, 'an empty chunk')
+      end += bytes.length
+    }
+    assert(chunks.length > 0 && chunks.length <= appendMost.chunks, `${chunks.length} chunks at once`)
+    assert(end - this.#committed <= appendMost.bytes, `${end - this.#committed} bytes at once`)
   }
 
   async read(offset: number, length: number): Promise<Buffer> {
@@ -126,20 +136,24 @@ export class StreamFile {
     return this.#committed + this.#chunks * HEADER_BYTES
   }
 
-  async #write(file: DeviceFile, header: Buffer, bytes: Uint8Array): Promise<void> {
+  async #write(file: DeviceFile, chunks: readonly NewChunk[]): Promise<void> {
     const end = this.#end
     let hash: Hash | undefined
     try {
-      await writeFully(file, [header, bytes], end)
+      const pieces = chunks.flatMap((chunk) => [encodeHeader(chunk), chunk.bytes])
+      await writeFully(file, pieces, end)
       const settled = this.#settle(file)
       // The processor hashes while the device syncs; a copy, because the digest must never run ahead of what is committed.
-      if (this.#hashedBytes === this.#committed) hash = this.#hash.copy().update(bytes)
+      if (this.#hashedBytes === this.#committed) {
+        hash = this.#hash.copy()
+        for (const { bytes } of chunks) hash.update(bytes)
+      }
       await settled
     } catch (error) {
       if (!(error instanceof BlobBrokenError)) await this.#cut(file, end, error)
       throw error
     }
-    this.#count(bytes.length)
+    for (const { bytes } of chunks) this.#count(bytes.length)
     if (hash) {
       this.#hash = hash
       this.#hashedBytes = this.#committed
@@ -165,9 +179,10 @@ export class StreamFile {
   }
 
   /**
-   * Early frames are taken by their headers alone: each was synced before the next was begun. The one at the very end is taken only if
-   * its data is whole. It may have been written and not acknowledged, by a process that died, and so must be synced before it is told
-   * to anyone. A rest longer than one append can leave is damage, not a torn write: cutting it would drop acknowledged bytes.
+   * Early frames are taken by their headers alone: each was synced before a later append was begun. One that may be of the last append
+   * is taken only if its data is whole. It may have been written and not acknowledged, by a process that died, and so must be synced
+   * before it is told to anyone. A rest longer than one append can leave is damage, not a torn write: cutting it would drop
+   * acknowledged bytes.
    */
   async #recover(file: DeviceFile): Promise<void> {
     const { size } = await file.stat()
@@ -175,13 +190,12 @@ export class StreamFile {
     for (;;) {
       const position = this.#end
       const frame = await reader.frame(position)
-      if (frame?.offset !== this.#committed) break
-      const next = position + HEADER_BYTES + frame.length
-      if (next > size || (next === size && !(await reader.isWhole(frame, position)))) break
+      if (frame?.offset !== this.#committed || position + HEADER_BYTES + frame.length > size) break
+      if (position >= size - APPEND_FILE_BYTES_MOST && !(await reader.isWhole(frame, position))) break
       this.#count(frame.length)
     }
     const rest = size - this.#end
-    if (rest > HEADER_BYTES + CHUNK_BYTES_MAX) throw this.#damage(this.#end)
+    if (rest > APPEND_FILE_BYTES_MOST) throw this.#damage(this.#end)
     if (rest > 0) await this.#cut(file, this.#end)
     await this.#settle(file)
   }
@@ -262,7 +276,7 @@ class FrameReader {
   }
 
   async isWhole(frame: Frame, position: number): Promise<boolean> {
-    if (frame.length > CHUNK_BYTES_MAX) return false
+    if (frame.length > appendMost.bytes) return false
     const data = Buffer.allocUnsafe(frame.length)
     await this.fill(data, position + HEADER_BYTES)
     return crc32(data) === frame.crc

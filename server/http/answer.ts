@@ -29,7 +29,7 @@ async function route(services: Services, request: PondRequest): Promise<PondRepl
   authorise(row.caller, identity)
   const handler = handlers[found.name] as AnyHandler | undefined
   if (row.reserved || !handler) throw new Refusal('unsupported', `${request.path} is not served by this pond`)
-  const parsed = parseRequest(found.name, { ...request, params: found.params })
+  const parsed = parseRequest(found.name, request, found.params)
   return await handler(services, { ...parsed, identity, request })
 }
 

@@ -36,17 +36,17 @@ export const handlers: { readonly [N in RouteName]?: Handler<N> } = {
   pair: async ({ core, access }, { body }) => jsonReply(200, await pairing.pair({ core, access }, body)),
   poll: async ({ polls }, asked) =>
     jsonReply(200, await polls.poll(bindingOf(asked.identity), asked.body, asked.request.signal)),
-  async sendWords({ core }, { body, identity }) {
+  async sendWords({ core, polls }, { body, identity }) {
     const words = body.words.map(({ job_id, claim_token, ...word }) => ({
       jobId: job_id,
       token: claim_token,
       body: word,
     }))
-    return jsonReply(200, { outcomes: await hearWords(core, bindingOf(identity).bindingId, words) })
+    return jsonReply(200, { outcomes: await hearWords({ core, polls }, bindingOf(identity), words) })
   },
-  async sendWord({ core }, { params, body, identity, request }) {
+  async sendWord({ core, polls }, { params, body, identity, request }) {
     const word = { jobId: params.id, token: claimTokenOf(request), body }
-    const [outcome] = await hearWords(core, bindingOf(identity).bindingId, [word])
+    const [outcome] = await hearWords({ core, polls }, bindingOf(identity), [word])
     if (!outcome) throw new Error('a word has an outcome')
     return wordReply(outcome)
   },
@@ -68,18 +68,21 @@ export const handlers: { readonly [N in RouteName]?: Handler<N> } = {
   orchWhoami: async ({ core, polls }, { identity }) =>
     jsonReply(200, await binding.describeBinding(core, polls, bindingOf(identity).bindingId)),
 
-  async submitJob({ core }, { body, raw, identity, request }) {
+  async submitJob({ core, polls }, { body, raw, identity, request }) {
     const batch = 'jobs' in body
     const specs = batch ? body.jobs : [body]
     const raws = batch ? (raw as { jobs: readonly unknown[] }).jobs : [raw]
     const idempotencyKey = idempotencyKeyOf(request)
-    const rows = await submitJobs(core, {
-      projectId: projectOf(core, identity, request),
-      by: byOf(identity),
-      jobs: specs.map((spec, index) => ({ spec, raw: raws[index] })),
-      batch,
-      ...(idempotencyKey === undefined ? {} : { idempotencyKey }),
-    })
+    const rows = await submitJobs(
+      { core, polls },
+      {
+        projectId: projectOf(core, identity, request),
+        by: byOf(identity),
+        jobs: specs.map((spec, index) => ({ spec, raw: raws[index] })),
+        batch,
+        ...(idempotencyKey === undefined ? {} : { idempotencyKey }),
+      },
+    )
     const [first] = rows
     if (batch || !first) return jsonReply(201, { items: rows.map((row) => viewJob(core, row)) })
     return jsonReply(201, viewJob(core, first), { location: `/v1/jobs/${first.id}` })

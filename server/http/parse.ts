@@ -6,6 +6,7 @@ import { jobSpec } from '../../src/protocol/job.ts'
 import { limit } from '../../src/protocol/limit.ts'
 import { type RouteName, routes } from '../../src/protocol/route.ts'
 import type { Route } from '../../src/protocol/shape.ts'
+import type { PondRequest } from './message.ts'
 
 export interface Parsed {
   readonly params: Readonly<Record<string, unknown>>
@@ -18,17 +19,13 @@ export interface Parsed {
 
 export function parseRequest(
   name: RouteName,
-  request: {
-    readonly params: Readonly<Record<string, string>>
-    readonly query: Readonly<Record<string, string>>
-    readonly headers: Readonly<Record<string, string | undefined>>
-    readonly body?: Uint8Array
-  },
+  request: Pick<PondRequest, 'query' | 'headers' | 'body'>,
+  rawParams: Readonly<Record<string, string>>,
 ): Parsed {
   const route: Route = routes[name]
   refuseEncoding(request.headers['content-encoding'])
   const params = Object.fromEntries(
-    Object.entries(route.params ?? {}).map(([key, schema]) => [key, parseParam(schema, key, request.params[key])]),
+    Object.entries(route.params ?? {}).map(([key, schema]) => [key, parseParam(schema, key, rawParams[key])]),
   )
   const query = parse(route.query ?? none, request.query, '')
   if (route.body === 'bytes') return { params, query, body: request.body ?? new Uint8Array(), raw: undefined }
@@ -63,9 +60,11 @@ function readJson(body: Uint8Array | undefined): unknown {
   return value
 }
 
+const utf8 = new TextDecoder('utf-8', { fatal: true })
+
 function decode(bytes: Uint8Array): { text: string; value: unknown } {
   try {
-    const text = new TextDecoder('utf-8', { fatal: true }).decode(bytes)
+    const text = utf8.decode(bytes)
     return { text, value: JSON.parse(text) }
   } catch (error) {
     throw new Refusal('malformed', `the body is no JSON: ${error instanceof Error ? error.message : String(error)}`)

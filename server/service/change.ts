@@ -5,7 +5,7 @@ import type { Refused } from '../../src/state/table.ts'
 import { stepWorker, type WorkerEvent } from '../../src/state/worker.ts'
 import type { ClaimRow, JobRow, TransitionRow, WorkerRow, WriteTx } from '../store/contract.ts'
 import type { Core } from './core.ts'
-import type { Waiting } from './queue.ts'
+import { waitingOf } from './queue.ts'
 
 /** Who caused a change, and what a person would want to know of it. */
 export interface Who {
@@ -88,12 +88,7 @@ export function mirrorJob(core: Core, before: Job | undefined, row: JobRow): voi
 }
 
 function enqueue(core: Core, row: JobRow): void {
-  const waiting: Waiting = {
-    id: row.id,
-    projectId: row.projectId,
-    priority: row.priority,
-    passedOver: row.law.passedOver,
-  }
+  const waiting = waitingOf(row)
   // Also when it comes back from a claim: while it was claimed its time may have passed unheard.
   if (row.expiresAt !== undefined) core.expiring.add(row.expiresAt, row.id)
   const { notBefore } = row.law

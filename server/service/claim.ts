@@ -1,38 +1,74 @@
-// Claiming: jobs that were taken out of the queue become claims, many in one write.
-import type { BindingId, ClaimId } from '../../src/protocol/id.ts'
-import type { ClaimRow, WorkerRow } from '../store/contract.ts'
+// Claiming: jobs for which a parked poll has room become claims, in a write of their own or in the one that made that possible.
+import type { ClaimId } from '../../src/protocol/id.ts'
+import type { ClaimRow, JobRow, WorkerRow } from '../store/contract.ts'
 import { changeJob, type Write } from './change.ts'
 import type { Core } from './core.ts'
 import type { Waiting } from './queue.ts'
 
-/** A job, taken out of the queue, and the worker with room for it. */
+/** A job that the same write inserts. */
+export interface FreshJob {
+  readonly row: JobRow
+  readonly bytes: Buffer
+}
+
+/** A job, taken out of the queue or fresh, and the worker with room for it. From here on that room counts as filled. */
 export interface Opening {
   readonly job: Waiting
+  readonly fresh?: FreshJob
   readonly worker: WorkerRow
   readonly claimKey: string
 }
 
-/** Claims what the law allows, and answers which bindings have something to hear. A failed write puts the jobs back into the queue. */
-export async function claimJobs(core: Core, openings: readonly Opening[]): Promise<ReadonlySet<BindingId>> {
-  const bindings = new Set<BindingId>()
+/** Claims the openings, as far as the law allows. */
+export type Claim = (openings: readonly Opening[]) => Promise<void>
+
+/**
+ * A write that also claims. Openings are looked for inside it, so that no other write comes between that look and the commit, after which the bindings hear
+ * of their claims at once: a poll that is offered a job is the one that is answered with it.
+ */
+export async function writeClaims<T>(core: Core, work: (write: Write, claim: Claim) => Promise<T>): Promise<T> {
+  const openings: Opening[] = []
   try {
-    await core.store.write(async (tx) => {
-      for (const opening of openings) {
-        if (await claimOne({ core, tx }, opening)) bindings.add(opening.worker.bindingId)
-      }
+    return await core.store.write(async (tx) => {
+      const write = { core, tx }
+      const answer = await work(write, async (found) => {
+        openings.push(...found)
+        for (const opening of found) await claimOne(write, opening)
+      })
+      tx.afterCommit(() => {
+        release(core, openings)
+        tellLater(core, openings)
+      })
+      return answer
     })
   } catch (error) {
-    for (const { job } of openings) core.queue.add(job)
-    core.log.warn('claim.failed', { error: String(error), jobs: openings.length })
+    release(core, openings)
+    for (const { job, fresh } of openings) if (!fresh) core.queue.add(job)
+    // Others may have found neither room nor job meanwhile. A look at once would be one without end while the store fails.
+    const again = core.clock.now() + core.settings.sweepMs
+    for (const projectId of new Set(openings.map(({ job }) => job.projectId))) core.pauses.add(again, projectId)
+    throw error
   }
-  return bindings
 }
 
-async function claimOne(write: Write, opening: Opening): Promise<boolean> {
+/** The room of what is claimed is counted by its rows, the room of what is not is free again. */
+function release(core: Core, openings: readonly Opening[]): void {
+  for (const { worker } of openings) core.live.arrived(worker.id)
+}
+
+/** In this turn of the loop, behind the reply to whoever asked for the write: that one is first in line. */
+function tellLater(core: Core, openings: readonly Opening[]): void {
+  if (openings.length === 0) return
+  process.nextTick(() => {
+    for (const bindingId of new Set(openings.map(({ worker }) => worker.bindingId))) core.tell.send(bindingId)
+  })
+}
+
+async function claimOne(write: Write, opening: Opening): Promise<void> {
   const { core, tx } = write
-  const { worker } = opening
-  const row = await tx.getJob(opening.job.id)
-  if (!row) return false
+  const { job, fresh, worker } = opening
+  const row = fresh?.row ?? (await tx.getJob(job.id))
+  if (!row) return
   const id = `clm_${core.newId()}` as ClaimId
   const who = { by: `worker:${worker.id}`, claimId: id }
   const next = await changeJob(write, {
@@ -44,8 +80,8 @@ async function claimOne(write: Write, opening: Opening): Promise<boolean> {
   if ('refused' in next) {
     const { notBefore } = row.law
     // The wall clock was set back since the job came due.
-    if (next.refused === 'not_due' && notBefore !== undefined) core.later.add(notBefore, opening.job)
-    return false
+    if (next.refused === 'not_due' && notBefore !== undefined) core.later.add(notBefore, job)
+    return
   }
   const claim: ClaimRow = {
     id,
@@ -62,7 +98,6 @@ async function claimOne(write: Write, opening: Opening): Promise<boolean> {
     orphan: false,
   }
   await tx.insertClaim(claim)
-  const spec = await tx.getSpec(row.id)
+  const spec = fresh?.bytes ?? (await tx.getSpec(row.id))
   tx.afterCommit(() => core.live.add(claim, core.listening.now(), spec))
-  return true
 }

@@ -21,7 +21,7 @@ export interface Core extends World {
   readonly later: DueList<Waiting>
   /** Jobs with a time to live. */
   readonly expiring: DueList<Waiting['id']>
-  /** Projects in which a worker's pause, or its being passed over for a job, is over then. */
+  /** Projects in which a worker's pause, or its being passed over for a job, is over then, or a claim that failed is tried again. */
   readonly pauses: DueList<ProjectId>
   /** Jobs of the project may be claimed now. */
   readonly wake: Signal<ProjectId>

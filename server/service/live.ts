@@ -34,6 +34,8 @@ export class LiveClaims {
   readonly #byJob = new Map<JobId, LiveClaim>()
   /** Claims that ended for pond while their worker may still be busy with them. */
   readonly #lingering = new Map<WorkerId, Map<ClaimId, Fate>>()
+  /** Claims of writes under way, by worker: they fill its slots before they are rows. */
+  readonly #coming = new Map<WorkerId, number>()
 
   get size(): number {
     return this.#claims.size
@@ -108,9 +110,24 @@ export class LiveClaims {
     if (set.size === 0) this.#lingering.delete(workerId)
   }
 
+  /** Counts one more claim of a write under way; `arrived` takes it off when that write was settled, whatever came of it. */
+  expect(workerId: WorkerId): void {
+    this.#coming.set(workerId, this.coming(workerId) + 1)
+  }
+
+  arrived(workerId: WorkerId): void {
+    const left = this.coming(workerId) - 1
+    if (left > 0) this.#coming.set(workerId, left)
+    else this.#coming.delete(workerId)
+  }
+
+  coming(workerId: WorkerId): number {
+    return this.#coming.get(workerId) ?? 0
+  }
+
   /** Claims that the ledger counts for a worker. */
   held(bindingId: BindingId, workerId: WorkerId): number {
-    let count = this.#lingering.get(workerId)?.size ?? 0
+    let count = this.coming(workerId) + (this.#lingering.get(workerId)?.size ?? 0)
     for (const claim of this.ofBinding(bindingId)) if (claim.workerId === workerId) count++
     return count
   }

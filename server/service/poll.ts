@@ -1,18 +1,19 @@
 // Polls: parked until there is something to say, answered from facts, one per binding. What is said is computed anew for each reply, so a lost one loses nothing.
 
 import { Refusal } from '../../src/protocol/error.ts'
-import type { BindingId, ClaimId, ProjectId, WorkerId } from '../../src/protocol/id.ts'
+import type { BindingId, ClaimId, ProjectId } from '../../src/protocol/id.ts'
 import { limit } from '../../src/protocol/limit.ts'
 import type { Directive, Intent, Limits, PollBody, PollReply } from '../../src/protocol/orch.ts'
 import { OLDEST_PROTOCOL, PROTOCOL } from '../../src/protocol/version.ts'
 import { claimToken } from '../../src/seal/token.ts'
-import { grants } from '../../src/state/match.ts'
 import type { Cancel } from '../../src/system/clock.ts'
 import { recordAudit } from './audit.ts'
-import { claimJobs, type Opening } from './claim.ts'
+import { type FreshJob, type Opening, writeClaims } from './claim.ts'
 import type { Core } from './core.ts'
 import { recallDead, renewClaims } from './lease.ts'
 import type { LiveClaim } from './live.ts'
+import { waitingOf } from './queue.ts'
+import { isOver, roomOf, type Told, tell } from './room.ts'
 
 /** A directive that was told is repeated only after this, so that a worker busy obeying it does not spin. */
 const REPEAT_MS = 5000
@@ -22,10 +23,8 @@ export interface PollCaller {
   readonly projectId: ProjectId
 }
 
-interface Parked {
+interface Parked extends Told {
   readonly caller: PollCaller
-  readonly body: PollBody
-  readonly have: ReadonlySet<ClaimId>
   readonly answer: (reply: PollReply) => void
   cancelTimer: Cancel
 }
@@ -83,14 +82,14 @@ export class Polls {
     if (body.seq < session.seq) return this.#reply([], [])
     session.seq = body.seq
     this.#release(session, [], [])
-    const have = new Set(body.have.map((claim) => claim.claim_id))
+    const told = tell(this.#core, body)
     await renewClaims(this.#core, caller.bindingId, body.have)
-    for (const { worker_id } of body.workers) this.#core.live.reconcile(worker_id, have)
+    for (const { worker_id } of body.workers) this.#core.live.reconcile(worker_id, told.have)
     await recallDead(this.#core, caller.bindingId, body.have)
     // Meanwhile a newer poll, another session or the end of the binding may have taken its place.
     const current = this.#sessions.get(caller.bindingId) === session && body.seq === session.seq
     if (!current || signal.aborted) return this.#reply([], [])
-    return this.#park({ caller, body, have, session, signal })
+    return this.#park({ caller, told, session, signal })
   }
 
   /** Answers every parked poll empty; pond is stopping. */
@@ -135,14 +134,8 @@ export class Polls {
     }
   }
 
-  #park(poll: {
-    caller: PollCaller
-    body: PollBody
-    have: ReadonlySet<ClaimId>
-    session: Session
-    signal: AbortSignal
-  }): Promise<PollReply> {
-    const { caller, body, have, session, signal } = poll
+  #park(poll: { caller: PollCaller; told: Told; session: Session; signal: AbortSignal }): Promise<PollReply> {
+    const { caller, told, session, signal } = poll
     const { promise, resolve } = deferred<PollReply>()
     const over = () => {
       if (session.parked === parked) this.#release(session, [], [])
@@ -154,10 +147,9 @@ export class Polls {
       session.lastPollAt = lastPollAt
     }
     const parked: Parked = {
+      ...told,
       caller,
-      body,
-      have,
-      cancelTimer: this.#core.clock.after(this.#holdMs(body), over),
+      cancelTimer: this.#core.clock.after(this.#holdMs(told.body), over),
       answer: (reply) => {
         parked.cancelTimer()
         signal.removeEventListener('abort', gone)
@@ -247,7 +239,7 @@ export class Polls {
     for (const { claim_id, state } of parked.body.have) {
       const claim = this.#core.live.get(claim_id)
       const own = claim?.bindingId === parked.caller.bindingId
-      if (state === 'ended') continue
+      if (state === 'ended' || isOver(this.#core, parked, claim_id)) continue
       if (!own || !claim) {
         const left = parked.body.workers.some(
           ({ worker_id }) => this.#core.live.fateOf(worker_id, claim_id) === 'leave',
@@ -282,50 +274,74 @@ export class Polls {
   async #claimFor(projectId: ProjectId): Promise<void> {
     // A job that runs now would find no room for its output; the next poll looks again.
     if ((await this.#core.blobs.roomBytes()) <= 0) return
-    const openings: Opening[] = []
-    for (const session of this.#parked.get(projectId) ?? []) {
-      if (this.#core.queue.size(projectId) === 0) break
-      if (session.parked) openings.push(...this.#openings(session.parked))
+    if (!this.#hasRoom(projectId)) return
+    try {
+      await writeClaims(this.#core, (_, claim) => claim(this.offer(projectId)))
+    } catch (error) {
+      this.#core.log.warn('claim.failed', { error: String(error) })
     }
-    if (openings.length === 0) return
-    const bindings = await claimJobs(this.#core, openings)
-    for (const bindingId of bindings) this.#settle(bindingId)
   }
 
-  /** Takes jobs out of the queue for each worker of the poll that has room. */
-  #openings(parked: Parked): Opening[] {
-    const { live, queue, clock } = this.#core
-    const { bindingId, projectId } = parked.caller
-    const openings: Opening[] = []
-    for (const { worker_id, free } of parked.body.workers) {
-      const worker = this.#core.fleet.get(worker_id)
-      if (!worker) continue
-      const most = grants(
-        {
-          workerId: worker.id,
-          worker: worker.law,
-          slots: worker.resources.slots,
-          freeSlots: free.slots - this.#unheard(parked, worker.id),
-          held: live.held(bindingId, worker.id),
-        },
-        clock.now(),
+  /** False when there is nothing to write. */
+  #hasRoom(projectId: ProjectId): boolean {
+    if (this.#core.queue.size(projectId) === 0) return false
+    for (const { parked } of this.#parked.get(projectId) ?? []) {
+      if (
+        parked?.body.workers.some(
+          ({ worker_id }) => roomOf(this.#core, parked, { workerId: worker_id, ended: none }) > 0,
+        )
       )
-      for (const job of queue.take(projectId, { workerId: worker.id, most, now: clock.now() })) {
-        openings.push({ job, worker, claimKey: parked.body.claim_key })
-      }
+        return true
+    }
+    return false
+  }
+
+  /**
+   * Inside a write: what the parked polls of a project have room for, out of the queue. Slots of claims that the write ends are free already; jobs that it
+   * inserts may be handed out at once where nobody stands in the queue before them.
+   */
+  offer(projectId: ProjectId, { ended = none, fresh }: Offering = {}): Opening[] {
+    const { queue } = this.#core
+    if (fresh && queue.size(projectId) > 0) return []
+    const line = fresh && [...fresh].sort((one, other) => other.row.priority - one.row.priority)
+    const openings: Opening[] = []
+    for (const session of this.#parked.get(projectId) ?? []) {
+      if ((line?.length ?? queue.size(projectId)) === 0) break
+      if (session.parked) openings.push(...this.#openings(session.parked, ended, line))
     }
     return openings
   }
 
-  /** Claims granted to the worker that this poll could not know of: they fill its free slots already. */
-  #unheard(parked: Parked, workerId: WorkerId): number {
-    let count = 0
-    for (const claim of this.#core.live.ofBinding(parked.caller.bindingId)) {
-      if (claim.workerId === workerId && !parked.have.has(claim.id)) count++
+  /** Takes jobs for each worker of the poll that has room. */
+  #openings(parked: Parked, ended: ReadonlySet<ClaimId>, line: FreshJob[] | undefined): Opening[] {
+    const { clock, fleet, live, queue } = this.#core
+    const openings: Opening[] = []
+    for (const said of parked.body.workers) {
+      const worker = fleet.get(said.worker_id)
+      if (!worker) continue
+      const most = roomOf(this.#core, parked, { workerId: worker.id, ended })
+      const whose = { worker, claimKey: parked.body.claim_key }
+      const taken: Opening[] = line
+        ? line.splice(0, most).map((fresh) => ({ ...whose, job: waitingOf(fresh.row), fresh }))
+        : queue
+            .take(parked.caller.projectId, { workerId: worker.id, most, now: clock.now() })
+            .map((job) => ({ ...whose, job }))
+      for (const _ of taken) live.expect(worker.id)
+      openings.push(...taken)
     }
-    return count
+    return openings
   }
 }
+
+/** What a write under way changes about who waits and who has room. */
+export interface Offering {
+  /** Claims that it ends. */
+  readonly ended?: ReadonlySet<ClaimId>
+  /** Jobs that it inserts; none of the queue are offered then. */
+  readonly fresh?: readonly FreshJob[]
+}
+
+const none: ReadonlySet<ClaimId> = new Set()
 
 /** After the end of a poll a binding counts as online for this long. */
 const GRACE_MS = 10_000

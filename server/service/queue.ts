@@ -1,6 +1,7 @@
 // The queue in memory: ids of jobs that could be claimed now, per project and priority, first come first served. It mirrors committed rows; the row decides.
 import type { JobId, ProjectId, WorkerId } from '../../src/protocol/id.ts'
 import { isPassedOver } from '../../src/state/match.ts'
+import type { JobRow } from '../store/contract.ts'
 
 const PRIORITIES = 10
 
@@ -10,6 +11,13 @@ export interface Waiting {
   readonly priority: number
   readonly passedOver: Readonly<Record<string, number>>
 }
+
+export const waitingOf = ({ id, projectId, priority, law }: JobRow): Waiting => ({
+  id,
+  projectId,
+  priority,
+  passedOver: law.passedOver,
+})
 
 /** A Map keeps the order of insertion and forgets an id at once, wherever it stands. */
 type Line = Map<JobId, Waiting>
@@ -32,6 +40,7 @@ export class Queue {
     { workerId, most, now }: { readonly workerId: WorkerId; readonly most: number; readonly now: number },
   ): Waiting[] {
     const taken: Waiting[] = []
+    if (most <= 0) return taken
     const lines = this.#projects.get(projectId) ?? []
     for (let priority = PRIORITIES - 1; priority >= 0 && taken.length < most; priority--) {
       for (const job of lines[priority]?.values() ?? []) {

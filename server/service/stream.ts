@@ -7,7 +7,7 @@ import type { ChunkQuery, StreamEnd } from '../../src/protocol/word.ts'
 import { claimToken, sameText } from '../../src/seal/token.ts'
 import { isLive } from '../../src/state/lease.ts'
 import { openStream, stepStream } from '../../src/state/stream.ts'
-import { type ChunkMark, NoRoomError } from '../blob/contract.ts'
+import { appendMost, type NewChunk, NoRoomError } from '../blob/contract.ts'
 import type { ClaimRow } from '../store/contract.ts'
 import type { Core } from './core.ts'
 import { readJob, type Scope } from './job.ts'
@@ -33,7 +33,7 @@ export async function holdClaim(core: Core, caller: ClaimCaller): Promise<Holder
   if (!holder || holder.bindingId !== caller.bindingId || holder.jobId !== caller.jobId) {
     throw new Refusal('not_found', 'this binding has no such claim on this job')
   }
-  if (!sameText(caller.token, claimToken(core.keys.tokenKey, holder.id, holder.epoch))) {
+  if (!sameText(caller.token, tokenOf(core, holder))) {
     throw new Refusal('forbidden', 'this is not the token of the claim')
   }
   if (holder.lease === 'ended' || hasFinalWord) throw new Refusal('claim_ended', 'the claim has its final word')
@@ -44,10 +44,46 @@ export async function holdClaim(core: Core, caller: ClaimCaller): Promise<Holder
   return holder
 }
 
-/** One append at a time for each stream: the next waits for the one before. */
+/** To say it again takes as long as all else that is asked about a caller. */
+const tokens = new WeakMap<Holder, string>()
+
+function tokenOf(core: Core, holder: Holder): string {
+  const known = tokens.get(holder)
+  if (known !== undefined) return known
+  const token = claimToken(core.keys.tokenKey, holder.id, holder.epoch)
+  tokens.set(holder, token)
+  return token
+}
+
+/**
+ * A chunk may overtake the one before it on another connection; it waits so long for it before it is refused as a gap, and longer only
+ * delays the answer to who really lost his place.
+ */
+const AHEAD_MS = 2000
+/** Nothing that far ahead was sent side by side with what is missing. */
+const AHEAD_BYTES = 8 * limit.chunkBytes
+/** Chunks of all streams that wait so; each is in memory meanwhile. */
+const AHEAD_MOST = 256
+
+interface Offer {
+  readonly query: ChunkQuery
+  readonly bytes: Uint8Array
+  readonly cap: number
+  readonly answer: (taken: Taken) => void
+  readonly fail: (error: unknown) => void
+}
+
+/** How much is stored for good, and whether the chunk, or what of it fits under the cap, is part of it. */
+interface Taken {
+  readonly committed: number
+  readonly how: 'whole' | 'cut' | 'ahead'
+}
+
+/** One append at a time for each stream: what comes meanwhile waits for it, and then goes together. */
 export class Streams {
   readonly #core: Core
-  readonly #tails = new Map<string, Promise<unknown>>()
+  readonly #waiting = new Map<string, Offer[]>()
+  #ahead = 0
 
   constructor(core: Core) {
     this.#core = core
@@ -59,48 +95,79 @@ export class Streams {
       const details = { most: limit.chunkBytes, got: bytes.length }
       throw new Refusal('body_too_large', `a chunk must not be longer than ${limit.chunkBytes} bytes`, details)
     }
-    const holder = await holdClaim(this.#core, caller)
-    return await this.#inTurn(`${holder.id} ${query.stream}`, () => this.#take(holder, query, bytes))
-  }
-
-  async #inTurn<T>(key: string, run: () => Promise<T>): Promise<T> {
-    const before = this.#tails.get(key) ?? Promise.resolve()
-    const mine = before.then(run, run)
-    const tail = mine.catch(() => {})
-    this.#tails.set(key, tail)
-    try {
-      return await mine
-    } finally {
-      if (this.#tails.get(key) === tail) this.#tails.delete(key)
+    const due = this.#core.clock.monotonic() + AHEAD_MS
+    for (;;) {
+      const { id, streamBytes } = await holdClaim(this.#core, caller)
+      const key = { claimId: id, name: query.stream }
+      const cap = query.stream.endsWith('.tail') ? limit.tailBytes : streamBytes
+      const { committed, how } = await this.#offer(key, { query, bytes, cap })
+      if (how === 'whole') return { committed }
+      if (how === 'cut') throw new Refusal('stream_full', `the stream ends at its cap of ${cap}`, { committed, cap })
+      const waitMs = due - this.#core.clock.monotonic()
+      const hopeless = query.offset > committed + AHEAD_BYTES || this.#ahead >= AHEAD_MOST
+      if (waitMs <= 0 || hopeless) throw gap(query, committed)
+      await this.#reached(key, query.offset, waitMs)
     }
   }
 
-  async #take(holder: Holder, query: ChunkQuery, bytes: Uint8Array): Promise<{ committed: number }> {
-    const key = { claimId: holder.id, name: query.stream }
-    const cap = query.stream.endsWith('.tail') ? limit.tailBytes : holder.streamBytes
-    const { committed } = await this.#core.blobs.stat(key)
-    const event = { type: 'chunk', offset: query.offset, length: bytes.length } as const
-    const step = stepStream(openStream(committed, cap), event, this.#core.clock.now())
-    if ('refused' in step) {
-      throw new Refusal('chunk_gap', `${committed} bytes are here, the chunk starts at ${query.offset}`, { committed })
-    }
-    const { skip, length } = step.append
-    const after =
-      length > 0
-        ? await this.#store(key, { ...query, offset: query.offset + skip }, bytes.subarray(skip, skip + length))
-        : committed
-    if (step.overflow)
-      throw new Refusal('stream_full', `the stream ends at its cap of ${cap}`, { committed: after, cap })
-    return { committed: after }
+  /** Resolves when the stream is as long as `offset`, or the time is over. */
+  async #reached(key: { claimId: ClaimId; name: string }, offset: number, waitMs: number): Promise<void> {
+    this.#ahead++
+    const { hub, blobs } = this.#core
+    await waitFor(this.#core, {
+      listen: (nudge) => hub.claim.listen(key.claimId, nudge),
+      look: () => blobs.stat(key),
+      done: ({ committed }) => committed >= offset,
+      waitMs,
+      signal: never,
+    }).finally(() => this.#ahead--)
   }
 
-  async #store(
-    key: { claimId: ClaimId; name: string },
-    { offset, at, order }: Omit<ChunkMark, 'length'>,
-    bytes: Uint8Array,
-  ): Promise<number> {
+  #offer(key: { claimId: ClaimId; name: string }, chunk: Pick<Offer, 'query' | 'bytes' | 'cap'>): Promise<Taken> {
+    return new Promise((answer, fail) => {
+      const path = `${key.claimId} ${key.name}`
+      const waiting = this.#waiting.get(path)
+      const offer = { ...chunk, answer, fail }
+      if (waiting) return void waiting.push(offer)
+      this.#waiting.set(path, [offer])
+      void this.#work(key, path)
+    })
+  }
+
+  async #work(key: { claimId: ClaimId; name: string }, path: string): Promise<void> {
+    const waiting = this.#waiting.get(path) ?? []
+    while (waiting.length > 0) {
+      const { offers, later } = split(waiting.splice(0))
+      waiting.push(...later)
+      try {
+        await this.#take(key, offers)
+      } catch (error) {
+        for (const { fail } of offers) fail(error)
+      }
+    }
+    this.#waiting.delete(path)
+  }
+
+  async #take(key: { claimId: ClaimId; name: string }, offers: readonly Offer[]): Promise<void> {
+    const before = await this.#core.blobs.stat(key)
+    const now = this.#core.clock.now()
+    let end = before.committed
+    const chunks: NewChunk[] = []
+    const ways = offers.map(({ query: { offset, at, order }, bytes, cap }): Taken['how'] => {
+      const step = stepStream(openStream(end, cap), { type: 'chunk', offset, length: bytes.length }, now)
+      if ('refused' in step) return 'ahead'
+      const { skip, length } = step.append
+      if (length > 0) chunks.push({ offset: end, at, order, bytes: bytes.subarray(skip, skip + length) })
+      end += length
+      return step.overflow ? 'cut' : 'whole'
+    })
+    const committed = chunks.length > 0 ? await this.#store(key, chunks) : end
+    for (const [index, { answer }] of offers.entries()) answer({ committed, how: ways[index] ?? 'ahead' })
+  }
+
+  async #store(key: { claimId: ClaimId; name: string }, chunks: readonly NewChunk[]): Promise<number> {
     try {
-      const { committed } = await this.#core.blobs.append(key, { offset, at, order }, bytes)
+      const { committed } = await this.#core.blobs.append(key, chunks)
       this.#core.hub.claim.tell(key.claimId, undefined)
       return committed
     } catch (error) {
@@ -109,6 +176,24 @@ export class Streams {
     }
   }
 }
+
+/** In the order of the stream, and no more than one append takes. */
+function split(waiting: readonly Offer[]): { readonly offers: readonly Offer[]; readonly later: readonly Offer[] } {
+  const sorted = [...waiting].sort((one, other) => one.query.offset - other.query.offset)
+  let room: number = appendMost.bytes
+  const over = sorted.findIndex(({ bytes }, index) => {
+    room -= bytes.length
+    return room < 0 || index === appendMost.chunks
+  })
+  return over < 0 ? { offers: sorted, later: [] } : { offers: sorted.slice(0, over), later: sorted.slice(over) }
+}
+
+function gap({ offset }: ChunkQuery, committed: number): Refusal {
+  return new Refusal('chunk_gap', `${committed} bytes are here, the chunk starts at ${offset}`, { committed })
+}
+
+/** Whoever waits here is answered within AHEAD_MS, so nobody needs to call it off. */
+const never = new AbortController().signal
 
 /** Where a reader stands in a stream. */
 export interface StreamView {

@@ -9,7 +9,9 @@ import { newJob } from '../../src/state/job.ts'
 import { policyOf } from '../../src/state/retry.ts'
 import type { IdempotencyRow, JobRow, WriteTx } from '../store/contract.ts'
 import { mirrorJob, transition } from './change.ts'
+import { type FreshJob, writeClaims } from './claim.ts'
 import type { Core } from './core.ts'
+import type { Polls } from './poll.ts'
 
 export interface Submission {
   readonly projectId: ProjectId
@@ -21,25 +23,26 @@ export interface Submission {
   readonly idempotencyKey?: string
 }
 
-interface Prepared {
-  readonly row: JobRow
-  readonly bytes: Buffer
-}
-
-/** Stores the jobs and answers their rows; a repeat of the same key and body answers the rows it made then, as they are now. */
-export async function submitJobs(core: Core, submission: Submission): Promise<readonly JobRow[]> {
-  const { jobs, batch, idempotencyKey } = submission
+/**
+ * Stores the jobs and answers their rows; a repeat of the same key and body answers the rows it made then, as they are now. What a parked poll has room for
+ * is claimed in the same commit, so that a job for a waiting pool costs one.
+ */
+export async function submitJobs(
+  { core, polls }: { readonly core: Core; readonly polls: Polls },
+  submission: Submission,
+): Promise<readonly JobRow[]> {
+  const { projectId, jobs, batch, idempotencyKey } = submission
   for (const [index, { spec }] of jobs.entries()) refuseReserved(core, spec, batch ? `jobs.${index}.` : '')
   if ((await core.blobs.roomBytes()) <= 0) throw new Refusal('disk_full', 'pond has no room for new jobs')
-  const prepared = jobs.map((job) => prepare(core, submission.projectId, job))
+  const prepared = jobs.map((job) => prepare(core, projectId, job))
   const digest = sha256(prepared.map(({ row }) => row.digest).join('\n'))
-  return await core.store.write(async (tx) => {
+  return await writeClaims(core, async ({ tx }, claim) => {
     const repeated = await findRepeat(tx, submission, digest)
     if (repeated) return repeated
     for (const { row, bytes } of prepared) await insert(core, tx, { row, bytes, by: submission.by })
     if (idempotencyKey !== undefined) {
       await tx.insertIdempotency({
-        projectId: submission.projectId,
+        projectId,
         key: idempotencyKey,
         digest,
         jobIds: prepared.map(({ row }) => row.id),
@@ -47,6 +50,7 @@ export async function submitJobs(core: Core, submission: Submission): Promise<re
         createdAt: core.clock.now(),
       })
     }
+    await claim(polls.offer(projectId, { fresh: prepared }))
     return prepared.map(({ row }) => row)
   })
 }
@@ -64,7 +68,7 @@ function refuseReserved(core: Core, spec: JobSpec, prefix: string): void {
   }
 }
 
-function prepare(core: Core, projectId: ProjectId, { spec, raw }: Submission['jobs'][number]): Prepared {
+function prepare(core: Core, projectId: ProjectId, { spec, raw }: Submission['jobs'][number]): FreshJob {
   const text = canonicalize(raw)
   if (text === undefined) throw new Refusal('malformed', 'the job has no canonical JSON form')
   const bytes = Buffer.from(text)
@@ -104,7 +108,7 @@ async function findRepeat(tx: WriteTx, submission: Submission, digest: string): 
   return rows
 }
 
-async function insert(core: Core, tx: WriteTx, made: Prepared & { readonly by: string }): Promise<void> {
+async function insert(core: Core, tx: WriteTx, made: FreshJob & { readonly by: string }): Promise<void> {
   const { row, bytes, by } = made
   await tx.insertJob(row, bytes)
   await tx.insertTransition(transition(row, row.createdAt, { who: { by } }))

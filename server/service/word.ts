@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto'
 import canonicalize from 'canonicalize'
 import { type ErrorCode, type ErrorDetails, errorTable } from '../../src/protocol/error.ts'
-import type { BindingId, JobId } from '../../src/protocol/id.ts'
+import type { BindingId, ClaimId, JobId } from '../../src/protocol/id.ts'
 import { limit } from '../../src/protocol/limit.ts'
 import type { OutcomeReply, StreamReport, WordBody } from '../../src/protocol/word.ts'
 import { claimToken, sameText } from '../../src/seal/token.ts'
@@ -10,7 +10,9 @@ import { type LeaseEvent, type LeaseStep, stepLease } from '../../src/state/leas
 import { judgeEnd } from '../../src/state/stream.ts'
 import type { ClaimRow, JobRow } from '../store/contract.ts'
 import { changeClaim, changeJob, changeWorker, type Write } from './change.ts'
+import { writeClaims } from './claim.ts'
 import type { Core } from './core.ts'
+import type { PollCaller, Polls } from './poll.ts'
 
 /** One word with the job and the token that came with it. */
 export interface Word {
@@ -19,19 +21,22 @@ export interface Word {
   readonly body: WordBody
 }
 
-/** Hears a batch of words of one binding and answers an outcome for each, in order. */
+/** Hears a batch of words of one binding and answers an outcome for each, in order. The slots that they free are filled in the same commit. */
 export async function hearWords(
-  core: Core,
-  bindingId: BindingId,
+  { core, polls }: { readonly core: Core; readonly polls: Polls },
+  { bindingId, projectId }: PollCaller,
   words: readonly Word[],
 ): Promise<readonly OutcomeReply[]> {
   const lacks = await Promise.all(words.map((word) => lacking(core, word)))
-  const outcomes = await core.store.write(async (tx) => {
+  const hasRoom = (await core.blobs.roomBytes()) > 0
+  const outcomes = await writeClaims(core, async (write, claim) => {
     const outcomes: OutcomeReply[] = []
     for (const [index, word] of words.entries()) {
       const missing = lacks[index]
-      outcomes.push(await hearWord({ core, tx }, { bindingId, word, ...(missing ? { missing } : {}) }))
+      outcomes.push(await hearWord(write, { bindingId, word, ...(missing ? { missing } : {}) }))
     }
+    const ended = endedBy(words, outcomes)
+    if (hasRoom && ended.size > 0) await claim(polls.offer(projectId, { ended }))
     return outcomes
   })
   for (const [index, { body }] of words.entries()) {
@@ -40,6 +45,14 @@ export async function hearWords(
     if (live && (heard === 'accepted' || heard === 'idempotent')) live.heardAt = core.listening.now()
   }
   return outcomes
+}
+
+/** Claims that came to a good end. After a mishap the worker's new standing decides, and that is known only after the commit. */
+function endedBy(words: readonly Word[], outcomes: readonly OutcomeReply[]): ReadonlySet<ClaimId> {
+  const heard = words.filter((_, index) => outcomes[index]?.outcome === 'accepted').map(({ body }) => body)
+  const ended = heard.filter(({ state }) => state === 'final')
+  const mishap = heard.some(({ state, cause }) => state === 'declined' || cause === 'setup_failed')
+  return new Set(mishap ? [] : ended.map(({ claim_id }) => claim_id))
 }
 
 interface Hearing {

@@ -11,7 +11,7 @@ import { isNoRoom } from '../system/disk.ts'
 import { admit, refuse } from './admission.ts'
 import type { ClaimParts, Have, HeldClaim, StopCause } from './claim.ts'
 import type { ClaimFacts, Ending } from './journal-entry.ts'
-import { sayLastWord } from './last-word.ts'
+import { type LastWordEnd, sayLastWord } from './last-word.ts'
 import { createOutput, type Output } from './output.ts'
 import { createTelemetry, type Telemetry } from './telemetry.ts'
 import type { Said } from './words.ts'
@@ -34,7 +34,7 @@ type State =
 
 export interface Attempt extends HeldClaim {
   /** Resolves when nothing is owed any more, or swarm ends. `freeSlot` is called as soon as nothing of it runs. */
-  run(freeSlot: () => void): Promise<void>
+  run(freeSlot: () => void): Promise<LastWordEnd>
 }
 
 /** `refusal`: why it is declined unseen. */
@@ -88,13 +88,14 @@ class ClaimAttempt implements Attempt {
     }
   }
 
-  async run(freeSlot: () => void): Promise<void> {
+  async run(freeSlot: () => void): Promise<LastWordEnd> {
     const ending = await this.#live()
     this.#cancelConfirm?.()
     this.#state = { at: 'ended', startedAt: ending?.started_at }
     freeSlot()
-    if (ending && !this.#dropped) await this.#conclude(ending)
+    const end = ending && !this.#dropped ? await this.#conclude(ending) : 'refused'
     if (!this.#abandoned || this.#dropped) await this.#forget()
+    return end
   }
 
   /** What to say at the end; `undefined` when there is nothing more to say. */
@@ -226,11 +227,12 @@ class ClaimAttempt implements Attempt {
     }
   }
 
-  async #conclude(ending: Ending): Promise<void> {
+  async #conclude(ending: Ending): Promise<LastWordEnd> {
     const { words, journal, log } = this.#parts
     await this.#telemetry?.close()
     const end = await sayLastWord({ words, journal, log, claim: this.#claim, output: this.#output }, ending)
     if (end === 'unsaid') this.#abandoned = true
+    return end
   }
 
   async #forget(): Promise<void> {

@@ -15,8 +15,8 @@ export interface LastWordParts {
   readonly output: Output | undefined
 }
 
-/** `judged`: nothing is owed any more. `unsaid`: swarm ends first; the journal has what the next run needs. */
-export type LastWordEnd = 'judged' | 'unsaid'
+/** `accepted`, `refused`: nothing is owed any more. `unsaid`: swarm ends first; the journal has what the next run needs. */
+export type LastWordEnd = 'accepted' | 'refused' | 'unsaid'
 
 /** Times that pond may miss bytes which it acknowledged before; then the streams are told as lost. */
 const REWINDS_MOST = 5
@@ -39,8 +39,7 @@ export async function say(parts: LastWordParts, decided: BatchWord): Promise<Las
     const said = await words.say(word)
     if (said.outcome === 'unsaid') return 'unsaid'
     if (said.error?.code !== 'streams_incomplete' || !word.streams || rewinds > REWINDS_MOST) {
-      logOutcome(log, claim, said)
-      return 'judged'
+      return logOutcome(log, claim, said)
     }
     output?.rewind(committedIn(said))
     const streams = await output?.deliver()
@@ -65,8 +64,9 @@ function committedIn({ error }: OutcomeReply): Readonly<Record<string, unknown>>
   return typeof streams === 'object' && streams !== null ? { ...streams } : {}
 }
 
-function logOutcome(log: Log, { claim_id, job_id }: ClaimFacts, { outcome, kept, error }: OutcomeReply): void {
-  const fields = { claim_id, job_id, outcome, kept, code: error?.code }
-  if (outcome === 'accepted' || outcome === 'idempotent') log.info('claim_done', fields)
-  else log.warn('claim_done', fields)
+function logOutcome(log: Log, { claim_id, job_id }: ClaimFacts, said: OutcomeReply): 'accepted' | 'refused' {
+  const { outcome, kept, error } = said
+  const end = outcome === 'accepted' || outcome === 'idempotent' ? 'accepted' : 'refused'
+  log[end === 'accepted' ? 'info' : 'warn']('claim_done', { claim_id, job_id, outcome, kept, code: error?.code })
+  return end
 }

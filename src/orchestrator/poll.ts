@@ -30,6 +30,8 @@ export interface PollFacts {
   readonly have: readonly Have[]
   /** False: pond answers at once. */
   readonly hold: boolean
+  /** Slots that come free may be filled without another poll. */
+  readonly refill: boolean
 }
 
 export type PollEnd = { readonly reason: 'unauthenticated' | 'upgrade_required'; readonly message: string } | undefined
@@ -134,14 +136,17 @@ class PollLoop implements Poll {
     const claim_key = this.#claimKey
     this.#dirty = false
     this.#underWay.add(seq)
-    const { freeSlots, have, hold } = facts()
+    const { freeSlots, have, hold, refill } = facts()
     const wait_ms = hold ? Math.min(this.#holdMs, have.length > 0 ? limit.pollHoldBusyMs : limit.pollHoldMs) : 0
     const sentAt = clock.monotonic()
     const workers = [{ worker_id: workerId, free: { slots: freeSlots } }]
     const answer = await client.call('poll', {
       deadlineMs: wait_ms + POLL_GRACE_MS,
       signal,
-      body: { protocol: PROTOCOL, session, seq, claim_key, wait_ms, workers, have: have.slice(0, limit.havePerPoll) },
+      body: {
+        ...{ protocol: PROTOCOL, session, seq, claim_key, wait_ms, workers, have: have.slice(0, limit.havePerPoll) },
+        ...(refill && { refill }),
+      },
     })
     if (answer.ok) {
       this.#settle(answer.reply, claim_key)
@@ -163,8 +168,8 @@ class PollLoop implements Poll {
       if (claimKey === this.#claimKey) this.#claimKey = newKey(random)
     }
     take(reply)
-    // With no slot free pond has nothing to hand out: then the next poll may wait until one is, or until the rest is over.
-    if (reply.intents.length > 0 && facts().freeSlots > 0) this.#dirty = true
+    // Where no slot is free and none may be filled later, the next poll may wait until that changes, or until the rest is over.
+    if (reply.intents.length > 0 && mayGetMore(facts())) this.#dirty = true
     for (const { type, wait_ms = retryWait.baseMs } of reply.directives)
       if (type === 'slow_down') this.#waitAtLeast(wait_ms)
   }
@@ -185,5 +190,7 @@ class PollLoop implements Poll {
     this.#notBefore = Math.max(this.#notBefore, this.#parts.clock.monotonic() + waitMs)
   }
 }
+
+const mayGetMore = ({ freeSlots, refill }: PollFacts) => freeSlots > 0 || refill
 
 const newKey = (random: Random) => random.bytes(16).toString('base64url')

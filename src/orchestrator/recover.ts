@@ -23,7 +23,7 @@ export async function sweep(parts: ClaimParts): Promise<void> {
 
 export interface Recovered extends HeldClaim {
   /** Resolves when nothing is owed any more, or swarm ends. */
-  run(): Promise<void>
+  run(): Promise<LastWordEnd>
 }
 
 export function createRecovered(parts: ClaimParts, left: Left): Recovered {
@@ -33,11 +33,12 @@ export function createRecovered(parts: ClaimParts, left: Left): Recovered {
   const abort = new AbortController()
   let dropped = false
 
-  async function run(): Promise<void> {
-    const end = (await settle()) === 'judged' || dropped
-    if (!end) return
+  async function run(): Promise<LastWordEnd> {
+    const end = await settle()
+    if (end === 'unsaid' && !dropped) return end
     void journal.write({ step: 'gone', claim_id })
     await disk.remove(folder).catch((error) => log.warn('folder_left', { folder, error: String(error) }))
+    return end
   }
 
   async function settle(): Promise<LastWordEnd> {
@@ -45,7 +46,7 @@ export function createRecovered(parts: ClaimParts, left: Left): Recovered {
       const said = await words.say(unstarted())
       if (said.outcome === 'unsaid') return 'unsaid'
       // Pond knows better when it had accepted the job's start: then nobody can tell whether it ran.
-      if (said.outcome !== 'refused') return 'judged'
+      if (said.outcome !== 'refused') return 'refused'
     }
     const output = await resumeOutput(
       { ...parts, claim: left.claim, folder, ready: () => disk.makeFolder(folder), signal: abort.signal, failed() {} },

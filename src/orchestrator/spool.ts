@@ -69,6 +69,8 @@ class FileSpool implements Spool {
   #hashed = 0
   #tail: Buffer = Buffer.alloc(0)
   #marks: (Mark & { readonly offset: number })[] = []
+  /** The last piece that went to the file: who prints little is read from here. */
+  #last: { readonly offset: number; readonly bytes: Buffer } | undefined
   #pending: Buffer[] = []
   #pendingBytes = 0
   #pumping: Promise<void> | undefined
@@ -108,7 +110,10 @@ class FileSpool implements Spool {
         const pieces = this.#pending
         const bytes = this.#pendingBytes
         this.#pending = []
+        const offset = file.size()
         await file.append(...pieces)
+        const [only] = pieces
+        this.#last = pieces.length === 1 && only ? { offset, bytes: only } : undefined
         // A piece counts until it is in the file: it is in memory as long.
         this.#pendingBytes -= bytes
         for (const piece of pieces) this.#hash.update(piece)
@@ -138,21 +143,29 @@ class FileSpool implements Spool {
   }
 
   async read(offset: number, target: Uint8Array): Promise<number> {
+    const { offset: from = 0, bytes } = this.#last ?? {}
+    if (bytes && offset >= from && offset + target.length <= from + bytes.length) {
+      return bytes.copy(target, 0, offset - from, offset - from + target.length)
+    }
     return (await this.#file?.read(offset, target)) ?? 0
   }
 
   mark(offset: number): Mark {
     const { clock, nextOrder } = this.#parts
-    const { at, order } = this.#marks.findLast((mark) => mark.offset <= offset) ?? {
-      at: clock.now(),
-      order: nextOrder(),
-    }
+    const { at, order } = this.#marks[this.#markBefore(offset)] ?? { at: clock.now(), order: nextOrder() }
     return { at, order }
   }
 
   forget(offset: number): void {
-    const index = this.#marks.findLastIndex((mark) => mark.offset <= offset)
+    const index = this.#markBefore(offset)
     if (index > 0) this.#marks = this.#marks.slice(index)
+    if (this.#last && offset >= this.#last.offset + this.#last.bytes.length) this.#last = undefined
+  }
+
+  /** Looked for from the front: what is sent next is among the oldest. */
+  #markBefore(offset: number): number {
+    const behind = this.#marks.findIndex((mark) => mark.offset > offset)
+    return (behind < 0 ? this.#marks.length : behind) - 1
   }
 
   async sha256(length: number): Promise<string> {

@@ -12,8 +12,10 @@ import { createAttempt } from './attempt.ts'
 import { createBell } from './bell.ts'
 import type { ClaimParts, HeldClaim } from './claim.ts'
 import { createDrain, type Drain, type DrainOptions, type DrainReason } from './drain.ts'
+import { createFreed, type Freed } from './freed.ts'
 import type { Binding, Home } from './home.ts'
 import { type Journal, openJournal } from './journal.ts'
+import type { LastWordEnd } from './last-word.ts'
 import { createPoll, POLL_GRACE_MS, type Poll, type PollFacts } from './poll.ts'
 import { createRecovered, type Recovered, sweep } from './recover.ts'
 import { createSnapshot, type Snapshot } from './snapshot.ts'
@@ -123,6 +125,7 @@ class OneSwarm implements Swarm {
   readonly #runs = new Set<Promise<void>>()
   /** Claims that are over, with the latest poll at that time: an older reply may bring their intents once more. */
   readonly #over = new Map<string, number>()
+  readonly #freed: Freed
   readonly #drain: Drain
   readonly #poll: Poll
   readonly #snapshot: Snapshot
@@ -145,8 +148,8 @@ class OneSwarm implements Swarm {
     })
     this.#slots = new PQueue({ concurrency: options.slots })
     const changed = () => this.#changed()
-    // A slot is free before the last word is said: the poll that tells it is parked by the time pond hears that word.
-    this.#slots.on('next', changed)
+    this.#freed = createFreed({ clock, tell: changed })
+    this.#slots.on('next', () => (this.#mayRefill() ? this.#freed.slot() : changed()))
     this.#drain = createDrain({ clock, log, options, changed, stopAll: () => this.#stopAll() })
     this.#snapshot = createSnapshot({ client, clock, log, session: this.#session, look: () => this.#look() })
     this.#poll = createPoll({
@@ -207,28 +210,39 @@ class OneSwarm implements Swarm {
     }
   }
 
-  #hold(claim: HeldClaim, run: Promise<void>): void {
+  #hold(claim: HeldClaim, run: Promise<LastWordEnd>): void {
     this.#claims.set(claim.claimId, claim)
     const settled = run
       .catch((error: unknown) =>
         this.#parts.log.error('claim_failed', { claim_id: claim.claimId, error: String(error) }),
       )
-      .then(() => {
+      .then((end) => {
         this.#runs.delete(settled)
         this.#claims.delete(claim.claimId)
         this.#over.set(claim.claimId, this.#poll.latestSeq())
-        this.#changed()
+        this.#freed.heard()
+        if (end !== 'accepted') this.#poll.changed()
+        this.#noticed()
       })
     this.#runs.add(settled)
   }
 
   #facts(): PollFacts {
     const have = [...this.#claims.values()].map((claim) => claim.have())
-    return { freeSlots: this.#freeSlots(), have, hold: !(this.#drain.reason() && have.length === 0) }
+    const hold = !(this.#drain.reason() && have.length === 0)
+    return { freeSlots: this.#freeSlots(), have, hold, refill: this.#mayRefill() }
+  }
+
+  #takesJobs(): boolean {
+    return this.#state === 'ready' && !this.#paused && !this.#drain.reason()
+  }
+
+  #mayRefill(): boolean {
+    return this.#takesJobs() && !this.#parts.options.once && !this.#lowOnRoom
   }
 
   #freeSlots(): number {
-    if (this.#state !== 'ready' || this.#paused || this.#drain.reason()) return 0
+    if (!this.#takesJobs()) return 0
     const { slots, once } = this.#parts.options
     const free = Math.max(0, slots - this.#slots.pending - this.#slots.size)
     return Math.min(free, once ? 1 : free, limit.havePerPoll - this.#claims.size)
@@ -244,7 +258,7 @@ class OneSwarm implements Swarm {
   #accept(intent: Intent): void {
     if (!this.#claimParts || this.#claims.has(intent.claim_id) || this.#over.has(intent.claim_id)) return
     const attempt = createAttempt(this.#claimParts, intent, this.#refusal())
-    const run = new Promise<void>((resolve, reject) => {
+    const run = new Promise<LastWordEnd>((resolve, reject) => {
       void this.#slots.add(
         () => new Promise<void>((freeSlot) => attempt.run(freeSlot).finally(freeSlot).then(resolve, reject)),
       )
@@ -305,8 +319,13 @@ class OneSwarm implements Swarm {
   }
 
   #changed(): void {
-    this.#drain.holding(this.#claims.size)
     this.#poll.changed()
+    this.#noticed()
+  }
+
+  /** What pond hears of without a poll. */
+  #noticed(): void {
+    this.#drain.holding(this.#claims.size)
     this.#snapshot.changed()
     this.#bell.ring()
   }

@@ -74,6 +74,8 @@ export const pollBody = z.strictObject({
   claim_key: token.min(8),
   wait_ms: z.int().min(0).max(limit.pollHoldMs),
   workers: z.array(z.strictObject({ worker_id: workerId, free })).max(limit.workersPerBinding),
+  /** The slot of a job that is running here may be filled as soon as its final word is accepted, in the reply to this poll. */
+  refill: z.boolean().optional(),
   have: z
     .array(z.strictObject({ claim_id: claimId, state: z.enum(haveStates), started_at: wallMs.optional() }))
     .max(limit.havePerPoll),

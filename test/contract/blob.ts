@@ -3,7 +3,14 @@ import { createHash } from 'node:crypto'
 import { isDeepStrictEqual } from 'node:util'
 import fc from 'fast-check'
 import type { Test } from 'tap'
-import { type Blobs, type ChunkMark, NoRoomError, type StreamKey } from '../../server/blob/contract.ts'
+import {
+  appendMost,
+  type Blobs,
+  type ChunkMark,
+  type NewChunk,
+  NoRoomError,
+  type StreamKey,
+} from '../../server/blob/contract.ts'
 
 /** One store; opening it again, after a close, is a restart. */
 export interface BlobPlace {
@@ -24,13 +31,20 @@ const key: StreamKey = { claimId: 'clm_01', name: 'stdout' }
 
 export const digest = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex')
 
+export const chunkAt = (offset: number, text: string): NewChunk => ({
+  offset,
+  at: 1,
+  order: 1,
+  bytes: Buffer.from(text),
+})
+
 /** Appends the pieces one after another behind what is there. */
 export async function appendAll(blobs: Blobs, key: StreamKey, pieces: readonly Uint8Array[]): Promise<ChunkMark[]> {
   const marks: ChunkMark[] = []
   let { committed, chunks } = await blobs.stat(key)
   for (const piece of pieces) {
     const mark = { offset: committed, at: 1_700_000_000_000 + chunks, order: chunks * 2 }
-    const stat = await blobs.append(key, mark, piece)
+    const stat = await blobs.append(key, [{ ...mark, bytes: piece }])
     marks.push({ ...mark, length: piece.length })
     ;({ committed, chunks } = stat)
   }
@@ -139,13 +153,43 @@ const cases: Readonly<Record<string, (t: Test, place: BlobPlace) => Promise<void
   'a wrong offset or an overlap is refused and changes nothing': async (t, place) => {
     const blobs = await place.open()
     await appendAll(blobs, key, [Buffer.from('abc')])
-    for (const offset of [0, 2, 4]) await t.rejects(blobs.append(key, { offset, at: 1, order: 1 }, Buffer.from('x')))
-    await t.rejects(blobs.append(key, { offset: 3, at: 1, order: 1 }, Buffer.alloc(0)), 'an empty chunk')
-    const twice = [1, 2].map((order) => blobs.append(key, { offset: 3, at: 1, order }, Buffer.from('def')))
+    for (const offset of [0, 2, 4]) await t.rejects(blobs.append(key, [chunkAt(offset, 'x')]))
+    await t.rejects(blobs.append(key, [chunkAt(3, '')]), 'an empty chunk')
+    await t.rejects(blobs.append(key, [chunkAt(3, 'x'), chunkAt(5, 'y')]), 'a gap inside')
+    const twice = [1, 2].map((order) => blobs.append(key, [{ ...chunkAt(3, 'def'), order }]))
     const ends = await Promise.allSettled(twice)
     t.same(ends.map((end) => end.status).sort(), ['fulfilled', 'rejected'])
     t.same(await blobs.stat(key), { committed: 6, chunks: 2 })
     t.equal(String(await blobs.read(key, 0, 10)), 'abcdef')
+    await blobs.close()
+  },
+
+  'several chunks in one append: each keeps its mark, and all are there or none': async (t, place) => {
+    let blobs = await place.open()
+    const texts = ['a', 'bcd', 'ef']
+    const chunks = texts.map((text, order) => ({ ...chunkAt(texts.slice(0, order).join('').length, text), order }))
+    t.same(await blobs.append(key, chunks), { committed: 6, chunks: 3 })
+    const tooMany = Array.from({ length: appendMost.chunks + 1 }, (_, index) => chunkAt(6 + index, 'x'))
+    await t.rejects(blobs.append(key, tooMany))
+    await t.rejects(blobs.append(key, [chunkAt(6, 'x'.repeat(appendMost.bytes)), chunkAt(6 + appendMost.bytes, 'y')]))
+    t.same(
+      await blobs.append(
+        key,
+        tooMany.slice(1).map((chunk, index) => ({ ...chunk, offset: 6 + index })),
+      ),
+      {
+        committed: 6 + appendMost.chunks,
+        chunks: 3 + appendMost.chunks,
+      },
+    )
+    for (const turn of ['before', 'after']) {
+      t.equal(String(await blobs.read(key, 0, 8)), 'abcdefxx', turn)
+      const marks = chunks.map(({ bytes, ...mark }) => ({ ...mark, length: bytes.length }))
+      t.same(await blobs.marks(key, 0, 6), marks, turn)
+      t.equal(await blobs.sha256(key), digest(Buffer.from(`abcdef${'x'.repeat(appendMost.chunks)}`)), turn)
+      await blobs.close()
+      blobs = await place.open()
+    }
     await blobs.close()
   },
 
@@ -218,11 +262,8 @@ const cases: Readonly<Record<string, (t: Test, place: BlobPlace) => Promise<void
     await blobs.close()
     blobs = await place.openFull()
     t.equal(await blobs.roomBytes(), 0)
-    await t.rejects(blobs.append(key, { offset: 3, at: 1, order: 1 }, Buffer.from('d')), NoRoomError)
-    await t.rejects(
-      blobs.append({ ...key, name: 'new' }, { offset: 0, at: 1, order: 1 }, Buffer.from('d')),
-      NoRoomError,
-    )
+    await t.rejects(blobs.append(key, [chunkAt(3, 'd')]), NoRoomError)
+    await t.rejects(blobs.append({ ...key, name: 'new' }, [chunkAt(0, 'd')]), NoRoomError)
     t.same(await blobs.list(key.claimId), ['stdout'])
     t.equal(String(await blobs.read(key, 0, 9)), 'abc')
     await blobs.close()
@@ -230,7 +271,7 @@ const cases: Readonly<Record<string, (t: Test, place: BlobPlace) => Promise<void
 
   'close waits for what was begun, and nothing begins after it': async (t, place) => {
     const blobs = await place.open()
-    const append = blobs.append(key, { offset: 0, at: 1, order: 1 }, Buffer.from('abc'))
+    const append = blobs.append(key, [chunkAt(0, 'abc')])
     let ended = false
     void append.then(() => {
       ended = true

@@ -197,10 +197,11 @@ export class FakePond {
     held.answer(intents)
   }
 
-  #intentsFor({ claim_key, workers }: PollBody): Intent[] {
+  #intentsFor({ claim_key, workers, have, refill }: PollBody): Intent[] {
     const claims = [...this.#claims.values()]
     const again = claims.filter((claim) => claim.key === claim_key && claim.state === 'claimed')
-    const room = (workers[0]?.free.slots ?? 0) - again.length
+    const over = have.filter((it) => it.state !== 'ended' && this.#claims.get(it.claim_id)?.state === 'ended')
+    const room = (workers[0]?.free.slots ?? 0) + (refill ? over.length : 0) - again.length
     const fresh = claims.filter((claim) => claim.state === 'queued').slice(0, Math.max(0, room))
     for (const claim of fresh) Object.assign(claim, { key: claim_key, state: 'claimed' })
     return [...again, ...fresh].map((claim) => claim.intent)
@@ -223,6 +224,7 @@ export class FakePond {
     if (missing) return { outcome: 'refused', error: refusal('streams_incomplete', { streams: missing }) }
     claim.state = 'ended'
     claim.final = word
+    this.#wake()
     return { outcome: 'accepted' }
   }
 

@@ -1,7 +1,14 @@
 // Streams in memory that outlive the pond that uses them: what was acknowledged stays, and a test decides what becomes of the rest.
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
-import { type Blobs, type ChunkMark, NoRoomError, type StreamKey } from '../../server/blob/contract.ts'
+import {
+  appendMost,
+  type Blobs,
+  type ChunkMark,
+  type NewChunk,
+  NoRoomError,
+  type StreamKey,
+} from '../../server/blob/contract.ts'
 
 interface Kept {
   readonly claimId: string
@@ -47,24 +54,35 @@ class MemoryBlobs implements Blobs {
     this.#device = device
   }
 
-  async append(key: StreamKey, mark: Omit<ChunkMark, 'length'>, bytes: Uint8Array) {
+  async append(key: StreamKey, chunks: readonly NewChunk[]) {
     const path = pathOf(key)
     assert(!this.#closed, 'the blobs are closed')
     assert(!this.#appending.has(path), 'calls for one stream do not overlap')
     const kept = this.#device.streams.get(path) ?? { ...key, pieces: [], marks: [], committed: 0 }
-    assert(bytes.length > 0 && mark.offset === kept.committed, 'a chunk goes exactly behind what is there')
-    if (bytes.length > this.#device.roomBytes) throw new NoRoomError('the device is full')
-    const appending = this.#keep(kept, mark, Buffer.from(bytes)).finally(() => this.#appending.delete(path))
+    let end = kept.committed
+    for (const { bytes, offset } of chunks) {
+      assert(bytes.length > 0 && offset === end, 'a chunk goes exactly behind what is there')
+      end += bytes.length
+    }
+    assert(
+      chunks.length <= appendMost.chunks && end - kept.committed <= appendMost.bytes,
+      'no more than one append takes',
+    )
+    if (end - kept.committed > this.#device.roomBytes) throw new NoRoomError('the device is full')
+    const copies = chunks.map((chunk) => ({ ...chunk, bytes: Buffer.from(chunk.bytes) }))
+    const appending = this.#keep(kept, copies).finally(() => this.#appending.delete(path))
     this.#appending.set(path, appending)
     return await appending
   }
 
-  async #keep(kept: Kept, mark: Omit<ChunkMark, 'length'>, bytes: Buffer) {
+  async #keep(kept: Kept, chunks: readonly (NewChunk & { readonly bytes: Buffer })[]) {
     await this.#device.gate()
-    kept.pieces.push(bytes)
-    kept.marks.push({ ...mark, length: bytes.length })
-    kept.committed += bytes.length
-    this.#device.roomBytes -= bytes.length
+    for (const { bytes, ...mark } of chunks) {
+      kept.pieces.push(bytes)
+      kept.marks.push({ ...mark, length: bytes.length })
+      kept.committed += bytes.length
+      this.#device.roomBytes -= bytes.length
+    }
     this.#device.streams.set(pathOf(kept), kept)
     return { committed: kept.committed, chunks: kept.marks.length }
   }

@@ -50,20 +50,57 @@ t.test('a reply that comes late repeats intents whose job is long over: it does 
   t.equal(executor.processes.length, 1)
 })
 
-t.test('a slot that comes free is told at once by a newer poll beside the held one', async (t) => {
+t.test(
+  'the last word of a job tells that its slot is free: pond fills it in its reply to the poll it holds',
+  async (t) => {
+    const { clock, pond, executor, start } = await createSwarmRig({ slots: 1 })
+    await start()
+    pond.give()
+    await clock.advance(1000)
+    const held = pond.polls.length
+    t.match(pond.polls.at(-1), { workers: [{ free: { slots: 0 } }], have: [{}], refill: true })
+    executor.processes[0]?.exit()
+    await clock.advance(1000)
+    t.equal(pond.polls.length, held)
+    const { claim_id } = pond.give()
+    await clock.settle()
+    t.equal(executor.processes[1]?.plan.claimId, claim_id)
+    t.equal(pond.polls.length, held + 1, 'and the next poll waits for what comes')
+  },
+)
+
+t.test(
+  'a slot whose last word takes its time, or is not taken, is told by a newer poll beside the held one',
+  async (t) => {
+    for (const fault of [() => new Promise<undefined>(() => {}), () => refusal('stale')]) {
+      const { clock, pond, executor, start } = await createSwarmRig({ slots: 1 })
+      await start()
+      pond.give()
+      await clock.advance(1000)
+      const held = pond.polls.length
+      pond.fault = (name) => (name === 'sendWords' ? fault() : undefined)
+      executor.processes[0]?.exit()
+      await clock.advance(25)
+      t.match(pond.polls.at(-1), { workers: [{ free: { slots: 1 } }] })
+      t.equal(pond.polls.length, held + 1)
+    }
+  },
+)
+
+t.test('a swarm that takes no more says so before the word that frees a slot', async (t) => {
   const { clock, pond, executor, start } = await createSwarmRig({ slots: 1 })
-  await start()
+  const { swarm } = await start()
   pond.give()
   await clock.advance(1000)
-  const held = pond.polls.length
-  t.match(pond.polls.at(-1), { workers: [{ free: { slots: 0 } }], have: [{}] })
+  swarm.pause()
+  await clock.settle()
+  t.notOk(pond.polls.at(-1)?.refill)
   executor.processes[0]?.exit()
   await clock.settle()
-  t.match(pond.polls.at(-1), { workers: [{ free: { slots: 1 } }], have: [] })
-  t.ok(pond.polls.length > held)
-  const { claim_id } = pond.give()
-  await clock.settle()
-  t.equal(executor.processes[1]?.plan.claimId, claim_id)
+  t.match(pond.polls.at(-1), { workers: [{ free: { slots: 0 } }], have: [] })
+  pond.give()
+  await clock.advance(1000)
+  t.equal(executor.processes.length, 1)
 })
 
 t.test('never more than two polls are under way, however fast jobs come and go', async (t) => {
@@ -82,7 +119,7 @@ t.test('never more than two polls are under way, however fast jobs come and go',
   for (let count = 0; count < 100; count++) pond.give({ idempotent: true })
   await clock.advance(1000)
   t.equal(executor.processes.length, 100)
-  t.equal(most, 2)
+  t.ok(most <= 2)
   t.ok(pond.polls.length < 100)
 })
 

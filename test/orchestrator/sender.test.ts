@@ -4,8 +4,9 @@ import type { CallError } from '../../src/client/contract.ts'
 import { createSender } from '../../src/orchestrator/sender.ts'
 import { createSpool } from '../../src/orchestrator/spool.ts'
 import { limit } from '../../src/protocol/limit.ts'
+import { sleep } from '../../src/system/clock.ts'
 import { silentLog } from '../../src/system/log.ts'
-import { createFakePond, refusal } from '../harness/fake-pond-client.ts'
+import { createFakePond, type FakePond, refusal } from '../harness/fake-pond-client.ts'
 import { createMemoryDisk } from '../harness/memory-disk.ts'
 import { createSeededRandom } from '../harness/seeded-random.ts'
 import { createVirtualClock } from '../harness/virtual-clock.ts'
@@ -97,7 +98,7 @@ t.test('a chunk gap: pond lost what it had, and gets it again from there', async
   t.equal(stream().toString(), '0123456789abc')
 })
 
-t.test('a chunk gap while the next chunk is already read: that one is not sent in its place', async (t) => {
+t.test('a chunk gap while others are under way: what follows goes one by one', async (t) => {
   const { clock, pond, claim, spool, start, stream } = await setUp()
   const bytes = random(4 * limit.chunkBytes)
   await spool.write(bytes)
@@ -105,7 +106,7 @@ t.test('a chunk gap while the next chunk is already read: that one is not sent i
   const tried: unknown[] = []
   pond.fault = (_, { query }) => {
     tried.push(query?.offset)
-    if (tried.length === 2) pond.forgetStream(claim.claim_id, 'stdout', 100)
+    if (tried.length === 3) pond.forgetStream(claim.claim_id, 'stdout', 100)
     return undefined
   }
   const sent = start().finish()
@@ -113,7 +114,100 @@ t.test('a chunk gap while the next chunk is already read: that one is not sent i
   t.same(await sent, { end: 'sent', committed: bytes.length })
   t.ok(stream().equals(bytes))
   const chunk = limit.chunkBytes
-  t.same(tried, [0, chunk, 100, 100 + chunk, 100 + 2 * chunk, 100 + 3 * chunk])
+  const [one, two, three] = [chunk, 2 * chunk, 3 * chunk]
+  t.same(tried.slice(0, 4), [0, one, two, three], 'the first alone, then together')
+  t.same(tried.slice(4), [one, 100, 100 + one, 100 + two, 100 + three], 'the furthest answer first, then the exact one')
+})
+
+/** Holds back the first try of a chunk that starts there, until called. */
+function holdBack(pond: Pick<FakePond, 'fault'>, offset: number): () => void {
+  let release = () => {}
+  const held = new Promise<void>((resolve) => {
+    release = resolve
+  })
+  let met = false
+  pond.fault = async (_, { query }) => {
+    if (met || query?.offset !== offset) return undefined
+    met = true
+    await held
+    return undefined
+  }
+  return release
+}
+
+const offsets = (pond: FakePond) => pond.chunks.map(({ offset }) => offset / limit.chunkBytes)
+
+t.test('several chunks are under way at once, no more than four', async (t) => {
+  const { clock, pond, spool, start, stream } = await setUp()
+  const bytes = random(9 * limit.chunkBytes)
+  await spool.write(bytes)
+  await spool.settled()
+  let now = 0
+  let most = 0
+  pond.fault = async (name) => {
+    if (name !== 'sendChunk') return undefined
+    most = Math.max(most, ++now)
+    await sleep(clock, 50)
+    now--
+    return undefined
+  }
+  const sent = start().finish()
+  await clock.advance(120)
+  t.equal(pond.chunks.length, 5, 'one, then four in the time of one')
+  await clock.advance(1000)
+  t.same(await sent, { end: 'sent', committed: bytes.length })
+  t.equal(most, 4)
+  t.ok(stream().equals(bytes))
+})
+
+t.test('a chunk that comes after the one behind it: no byte is lost, none twice', async (t) => {
+  const { clock, pond, spool, start, stream } = await setUp()
+  const bytes = random(6 * limit.chunkBytes)
+  await spool.write(bytes)
+  await spool.settled()
+  const release = holdBack(pond, limit.chunkBytes)
+  const sent = start().finish()
+  await clock.advance(100)
+  t.same(offsets(pond), [0], 'the others were ahead')
+  release()
+  await clock.advance(1000)
+  t.same(await sent, { end: 'sent', committed: bytes.length })
+  t.ok(stream().equals(bytes))
+  t.same(offsets(pond), [0, 1, 2, 3, 4, 5])
+})
+
+t.test('the reply to one of several chunks is lost: only that one is said again', async (t) => {
+  const { clock, pond, spool, start, stream } = await setUp()
+  const bytes = random(5 * limit.chunkBytes)
+  await spool.write(bytes)
+  await spool.settled()
+  const tried: number[] = []
+  pond.fault = (_, { query }) => {
+    const place = Number(query?.offset) / limit.chunkBytes
+    tried.push(place)
+    return place === 1 && tried.filter((it) => it === 1).length === 1 ? 'lost' : undefined
+  }
+  const sent = start().finish()
+  await clock.advance(60_000)
+  t.same(await sent, { end: 'sent', committed: bytes.length })
+  t.ok(stream().equals(bytes))
+  t.same([...tried].sort(), [0, 1, 1, 2, 3, 4])
+  t.same(offsets(pond), [0, 1, 2, 3, 4], 'the repeat is no second copy')
+})
+
+t.test('pond falls back to an older state under several chunks: they are sent again from exactly there', async (t) => {
+  const { clock, pond, claim, spool, start, stream } = await setUp()
+  const bytes = random(8 * limit.chunkBytes)
+  await spool.write(bytes)
+  await spool.settled()
+  let count = 0
+  pond.deliver = () => {
+    if (++count === 4) pond.forgetStream(claim.claim_id, 'stdout', limit.chunkBytes + 7)
+  }
+  const sent = start().finish()
+  await clock.advance(60_000)
+  t.same(await sent, { end: 'sent', committed: bytes.length })
+  t.ok(stream().equals(bytes))
 })
 
 t.test('a lost reply: the repeat is no second copy', async (t) => {

@@ -61,8 +61,8 @@ const twiceBlobs = (): Plant => ({
   pond: {
     blobs: (blobs: Blobs, device): Blobs => ({
       ...bound(blobs),
-      async append(key, mark, bytes) {
-        const stat = await blobs.append(key, mark, bytes)
+      async append(key, chunks) {
+        const stat = await blobs.append(key, chunks)
         const kept = device.streams.get(`${key.claimId} ${key.name}`)
         const first = kept?.pieces[0]
         if (kept && first && kept.pieces.length === 2) kept.pieces[1] = Buffer.alloc(kept.pieces[1]?.length ?? 0, first)

@@ -64,21 +64,21 @@ export function createMachine(parts: MachineParts): Machine {
   const fake = createFakeExecutor()
   const living = new Set<Living>()
   const runs: Run[] = []
-  let starting: { readonly program: Program; readonly run: Run } | undefined
+  let starting: Run | undefined
 
   function end(it: Living, exit: NonNullable<Run['exit']>): void {
     if (!living.delete(it)) return
-    it.run.exit = exit
     const { result } = it.run.program
+    it.run.exit = exit
     note('ended', { claim: it.run.plan.claimId, ...exit })
     it.process.exit({ ...exit, ...(exit.cause === 'exit' && result && { result: Buffer.from(result) }) })
   }
 
   fake.onStart = (process) => {
     if (!starting) return
-    const it = { run: starting.run, process }
+    const it = { run: starting, process }
     living.add(it)
-    runs.push(it.run)
+    runs.push(starting)
     void act(parts, it, (exit) => end(it, exit))
   }
   fake.onTerminate = (process) => {
@@ -94,7 +94,7 @@ export function createMachine(parts: MachineParts): Machine {
     if (program.broken) throw new SetupError('there is no such program')
     const run: Run = { plan, program, host, stdout: [], stderr: [], orphaned: false }
     parts.started(run)
-    starting = { program, run }
+    starting = run
     const execution = await fake.start(plan, watch)
     starting = undefined
     return {
@@ -113,20 +113,18 @@ export function createMachine(parts: MachineParts): Machine {
       start: (plan, watch) => start(plan, watch, alive),
       async sweep(traces) {
         const claims = new Set<string>(traces.map((trace) => trace.claimId))
-        const left = [...living].filter((it) => claims.has(it.run.plan.claimId))
+        const left = [...living].filter(({ run }) => claims.has(run.plan.claimId))
         for (const it of left) end(it, { cause: 'signal', rc: 137 })
         return left.length
       },
-      async close() {},
+      close: fake.close,
     }),
     orphan() {
       for (const { run } of living) run.orphaned = true
     },
     powerCut() {
-      for (const it of living) {
-        it.run.orphaned = true
-        end(it, { cause: 'signal', rc: 137 })
-      }
+      for (const { run } of living) run.orphaned = true
+      for (const it of living) end(it, { cause: 'signal', rc: 137 })
     },
   }
 }

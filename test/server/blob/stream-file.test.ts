@@ -5,9 +5,9 @@ import fc from 'fast-check'
 import t, { type Test } from 'tap'
 import { BlobBrokenError, type Blobs, NoRoomError } from '../../../server/blob/contract.ts'
 import { openDiskBlobs } from '../../../server/blob/disk.ts'
-import { CHUNK_BYTES_MAX, encodeHeader, HEADER_BYTES } from '../../../server/blob/frame.ts'
+import { APPEND_FILE_BYTES_MOST, encodeHeader, HEADER_BYTES } from '../../../server/blob/frame.ts'
 import { systemClock } from '../../../src/system/clock.ts'
-import { appendAll, digest } from '../../contract/blob.ts'
+import { appendAll, chunkAt, digest } from '../../contract/blob.ts'
 import { FaultyDevice, MemoryDevice } from './fake-device.ts'
 
 const key = { claimId: 'clm_01', name: 'stdout' }
@@ -68,20 +68,33 @@ t.test('any bit flipped in the last frame leaves the one before', async (t) => {
   }
 })
 
+t.test('one append of several chunks, cut or spoilt anywhere: whole chunks before that place stay', async (t) => {
+  const { folder, path, bytes } = await written(t)
+  const ends = [0, HEADER_BYTES + 5, lastAt, fileBytes]
+  const expect = (place: number) => {
+    const chunks = ends.findLastIndex((end) => end <= place)
+    return { bytes: Buffer.concat(pieces.slice(0, chunks)), chunks }
+  }
+  for (let place = 0; place < fileBytes; place += 5) {
+    await writeFile(path, bytes.subarray(0, place))
+    await expectCommitted(t, folder, { ...expect(place), why: `cut at ${place}` })
+    const spoilt = Buffer.from(bytes)
+    spoilt.writeUInt8(spoilt.readUInt8(place) ^ 16, place)
+    await writeFile(path, spoilt)
+    await expectCommitted(t, folder, { ...expect(place), why: `spoilt at ${place}` })
+  }
+})
+
 t.test('garbage behind the last frame is cut off', async (t) => {
   const { folder, path, bytes } = await written(t)
   const more = HEADER_BYTES + 4
   const rests = [
-    Buffer.concat([
-      Buffer.alloc(more),
-      encodeHeader({ offset: 23, at: 1, order: 1 }, Buffer.from('old')),
-      Buffer.from('old'),
-    ]),
+    Buffer.concat([Buffer.alloc(more), encodeHeader(chunkAt(23, 'old')), Buffer.from('old')]),
     Buffer.from('x'),
     Buffer.alloc(5000),
     bytes.subarray(lastAt),
     bytes.subarray(0, 60),
-    Buffer.alloc(CHUNK_BYTES_MAX, 7),
+    Buffer.alloc(APPEND_FILE_BYTES_MOST, 7),
   ]
   for (const [at, rest] of rests.entries()) {
     await writeFile(path, Buffer.concat([bytes, rest]))
@@ -96,11 +109,11 @@ t.test('garbage behind the last frame is cut off', async (t) => {
 
 t.test('damage that no torn write explains is told, and nothing is cut', async (t) => {
   const { folder, path, bytes } = await written(t)
-  const damaged = Buffer.concat([bytes, Buffer.alloc(HEADER_BYTES + CHUNK_BYTES_MAX + 1)])
+  const damaged = Buffer.concat([bytes, Buffer.alloc(APPEND_FILE_BYTES_MOST + 1)])
   await writeFile(path, damaged)
   const blobs = await openIn(folder)
   await t.rejects(blobs.stat(key), BlobBrokenError)
-  await t.rejects(blobs.append(key, { offset: 19, at: 1, order: 1 }, Buffer.from('x')), BlobBrokenError)
+  await t.rejects(blobs.append(key, [chunkAt(19, 'x')]), BlobBrokenError)
   t.same(await blobs.list(key.claimId), ['stdout'])
   t.ok((await readFile(path)).equals(damaged))
   await blobs.remove(key.claimId)
@@ -244,14 +257,22 @@ t.test('a power cut at any call takes nothing that was acknowledged', async (t) 
     for (const { calls, sizes } of lives) {
       device.callsLeft = calls
       let attempted = acknowledged
+      let wholes = [acknowledged.length]
       try {
         const blobs = await openDiskBlobs({ folder: '/data/blobs', reserveBytes: 0, clock: systemClock, device })
         const { committed } = await blobs.stat(key)
         acknowledged = await blobs.read(key, 0, committed)
         for (const size of sizes) {
           const piece = Buffer.alloc(size, 1 + Math.floor(draw() * 255))
+          const cuts = [0, Math.floor(size / 3), size].filter((cut, index, all) => cut !== all[index - 1])
           attempted = Buffer.concat([acknowledged, piece])
-          await appendAll(blobs, key, [piece])
+          wholes = cuts.map((cut) => acknowledged.length + cut)
+          const start = acknowledged.length
+          const chunks = cuts.slice(1).map((cut, index) => ({
+            ...chunkAt(start + (cuts[index] ?? 0), ''),
+            bytes: piece.subarray(cuts[index], cut),
+          }))
+          await blobs.append(key, chunks)
           acknowledged = attempted
         }
       } catch {
@@ -260,7 +281,8 @@ t.test('a power cut at any call takes nothing that was acknowledged', async (t) 
       device.cutPower(draw)
       const blobs = await openDiskBlobs({ folder: '/data/blobs', reserveBytes: 0, clock: systemClock, device })
       const found = await blobs.read(key, 0, 10_000)
-      if (!found.equals(acknowledged) && !found.equals(attempted)) return false
+      const whole = wholes.includes(found.length) && found.equals(attempted.subarray(0, found.length))
+      if (!whole && !found.equals(acknowledged)) return false
       if (!found.equals(attempted)) lost++
       if ((await blobs.sha256(key)) !== digest(found)) return false
       acknowledged = found

@@ -1,5 +1,6 @@
 // Streams in and out, live events, telemetry.
 import t from 'tap'
+import { NoRoomError } from '../../../server/blob/contract.ts'
 import { limit } from '../../../src/protocol/limit.ts'
 import { finalWord, jobOf, pairMachine, submit } from '../../harness/machine.ts'
 import { type Asking, createPondRig, type PondRig } from '../../harness/pond.ts'
@@ -18,6 +19,11 @@ const read = async (rig: PondRig, id: string, more: Asking = {}) => {
   }
 }
 
+async function marksOf(rig: PondRig, id: string): Promise<number[][]> {
+  const { items } = (await rig.call('listChunks', { params: { id, name: 'stdout' } })).reply
+  return items.map(({ offset, length }) => [offset, length])
+}
+
 t.test('a chunk is taken once: repeats, overlaps, gaps', async (t) => {
   const rig = await createPondRig(t)
   const box = await pairMachine(rig)
@@ -31,21 +37,106 @@ t.test('a chunk is taken once: repeats, overlaps, gaps', async (t) => {
   t.equal(await send(0, 'abcd'), 4, 'a repeat')
   t.equal(await send(2, 'cdef'), 6, 'an overlap brings what is new')
   t.equal(await send(0, 'XXXX'), 6, 'an accepted prefix never changes')
-  t.strictSame(await send(7, 'x'), { chunk_gap: 6 })
+  t.strictSame(await send(10_000_000, 'x'), { chunk_gap: 6 })
   t.equal(await send(6, ''), 6)
   const both = await Promise.all([send(6, 'gh'), send(6, 'gh'), send(8, 'ij')])
   t.equal(both.at(-1), 10, 'calls at once take their turn')
   t.equal((await read(rig, id)).text, 'abcdefghij')
-  const { items } = (await rig.call('listChunks', { params: { id, name: 'stdout' } })).reply
+  t.strictSame(await marksOf(rig, id), [
+    [0, 4],
+    [4, 2],
+    [6, 2],
+    [8, 2],
+  ])
+})
+
+t.test('chunks that overtake each other wait for the one that is missing', async (t) => {
+  const rig = await createPondRig(t)
+  const box = await pairMachine(rig)
+  const { id } = await submit(rig)
+  const intent = await box.start()
+  const send = (offset: number, bytes: string) => box.send(intent, { offset, bytes })
+  const late = [send(6, 'gh'), send(4, 'ef'), send(2, 'cd')]
+  await rig.clock.settle()
+  t.equal((await read(rig, id)).text, '', 'nothing is stored with a hole before it')
+  t.equal((await send(0, 'ab')).reply.committed, 2)
+  await rig.clock.settle()
+  for (const answered of await Promise.all(late)) t.ok(answered.reply.committed >= 4, 'each is stored')
+  t.equal((await read(rig, id)).text, 'abcdefgh')
+  t.strictSame(await marksOf(rig, id), [
+    [0, 2],
+    [2, 2],
+    [4, 2],
+    [6, 2],
+  ])
+})
+
+t.test('a chunk whose predecessor never comes is a gap after two seconds, exact at that moment', async (t) => {
+  const rig = await createPondRig(t)
+  const box = await pairMachine(rig)
+  await submit(rig)
+  const intent = await box.start()
+  const ahead = box.send(intent, { offset: 6, bytes: 'gh' })
+  const ended = box.send(intent, { stream: 'stderr', offset: 6, bytes: 'gh' })
+  await rig.clock.advance(1000)
+  await box.send(intent, { offset: 0, bytes: 'abcd' })
+  await rig.clock.advance(1000)
+  t.match(await ahead, { status: 409, code: 'chunk_gap', error: { details: { committed: 4 } } })
+  t.match(await ended, { status: 409, code: 'chunk_gap', error: { details: { committed: 0 } } })
+  const behind = box.send(intent, { offset: 6, bytes: 'gh' })
+  await rig.clock.settle()
+  await box.say(intent, finalWord)
+  await rig.clock.advance(2000)
+  t.equal((await behind).code, 'claim_ended', 'the final word comes first: nothing is stored behind it')
+  t.equal((await rig.blobs.stat({ claimId: intent.claim_id, name: 'stdout' })).committed, 4)
+})
+
+t.test('what waits while the device syncs goes together, and one failure is told to each', async (t) => {
+  const rig = await createPondRig(t)
+  const box = await pairMachine(rig)
+  const { id } = await submit(rig, { limits: { stream_bytes: 9 } })
+  const intent = await box.start()
+  const appends: number[] = []
+  const { blobs } = rig
+  const { append } = blobs
+  let full = false
+  blobs.append = async (key, chunks) => {
+    if (full) throw new NoRoomError('full')
+    appends.push(chunks.length)
+    return await append(key, chunks)
+  }
+  const send = (offset: number, bytes: string) => box.send(intent, { offset, bytes })
+  const sent = await Promise.all([send(0, 'ab'), send(6, 'gh'), send(2, 'cd'), send(2, 'cd'), send(4, 'ef')])
   t.strictSame(
-    items.map(({ offset, length }) => [offset, length]),
-    [
-      [0, 4],
-      [4, 2],
-      [6, 2],
-      [8, 2],
-    ],
+    sent.map(({ reply }) => reply.committed),
+    [2, 8, 8, 8, 8],
   )
+  t.strictSame(appends, [1, 3], 'the repeat is not stored again')
+  full = true
+  const refused = await Promise.all([send(8, 'i'), send(8, 'i')])
+  t.ok(refused.every(({ code }) => code === 'disk_full'))
+  full = false
+  const over = await Promise.all([send(8, 'ijk'), send(8, 'i')])
+  t.match(over, [{ code: 'stream_full', error: { details: { committed: 9, cap: 9 } } }, { reply: { committed: 9 } }])
+  t.equal((await read(rig, id)).text, 'abcdefghi')
+})
+
+t.test('pond dies between two chunks under way: the next life has a prefix, and tells how much', async (t) => {
+  const rig = await createPondRig(t)
+  const box = await pairMachine(rig)
+  const { id } = await submit(rig)
+  const intent = await box.start()
+  const send = (offset: number, bytes: string) => box.send(intent, { offset, bytes })
+  t.equal((await send(0, 'ab')).reply.committed, 2)
+  void send(4, 'ef')
+  await rig.clock.settle()
+  await rig.restart()
+  t.equal((await read(rig, id)).text, 'ab', 'the one that was ahead is not there')
+  const again = send(4, 'ef')
+  await rig.clock.settle()
+  t.equal((await send(2, 'cd')).reply.committed, 4)
+  t.equal((await again).reply.committed, 6)
+  t.equal((await read(rig, id)).text, 'abcdef')
 })
 
 t.test('past its cap a stream is full, its tail goes on', async (t) => {
