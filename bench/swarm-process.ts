@@ -62,12 +62,12 @@ function noopExecutor(): Executor {
   return {
     name: 'noop',
     rung: 'process-group',
-    folderless: true,
     start: async ({ claimId, jobId, attempt }) => ({
       trace: { claimId, jobId, attempt, pid: 0, startTime: '', cgroups: [] },
       exited,
       terminate() {},
       async kill() {},
+      async release() {},
     }),
     sweep: async () => 0,
     close: async () => {},

@@ -14,8 +14,8 @@ export interface Plan {
   readonly env: Readonly<Record<string, string>>
   /** Bytes for stdin; without it stdin is empty. */
   readonly input?: Uint8Array
-  /** An existing private folder (0700) of this attempt; the executor makes `work`, `home`, `tmp`, the process `result`, `events`. */
-  readonly folder: string
+  /** Fills the folder that the process starts in, which is empty without it. */
+  readonly prepare?: (work: string) => void | Promise<void>
 }
 
 export interface Watch {
@@ -70,6 +70,8 @@ export interface Execution {
   terminate(): void
   /** SIGKILL to the whole tree, repeated until nothing of it lives. Resolves then. */
   kill(): Promise<void>
+  /** Once after `exited`: its folders are looked at no more. */
+  release(): Promise<void>
 }
 
 /** A plan that could not become a process: missing executable, no permission, folder not writable. Ends a job as `setup_failed`, 125. */
@@ -80,8 +82,6 @@ export class SetupError extends Error {
 export interface Executor {
   readonly name: string
   readonly rung: TreeRung
-  /** True where `plan.folder` is not used, so that none is made. */
-  readonly folderless?: boolean
   /** Rejects with SetupError when nothing was started. */
   start(plan: Plan, watch: Watch): Promise<Execution>
   /** Before the first start: kills what a former swarm of this home left running, these trees and any of unknown trace; resolves with how many processes were killed. */

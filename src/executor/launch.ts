@@ -1,6 +1,7 @@
 // What a plan becomes before it is spawned: folders, environment, the executable's path, the way into its cgroups. Spawns nothing.
-import { accessSync, closeSync, constants, mkdirSync, openSync, readSync, statSync, writeFileSync } from 'node:fs'
+import { accessSync, closeSync, constants, openSync, readSync, statSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
+import type { Box } from './box.ts'
 import { type Plan, SetupError } from './contract.ts'
 
 export interface Places {
@@ -30,26 +31,15 @@ export interface Launcher {
 export const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 export const DEFAULT_LANG = 'C.UTF-8'
 
-/** `work` may be there already, with the bundle unpacked in it; the process itself makes `result` and `events`. */
-export function preparePlaces({ folder, input }: Plan): Places {
-  const [work, home, tmp] = [join(folder, 'work'), join(folder, 'home'), join(folder, 'tmp')]
-  const inputFile = join(folder, 'input')
+/** The process itself makes `result` and `events`. */
+export function preparePlaces({ folder, work, home, tmp }: Box, { input }: Plan): Places {
+  const file = input === undefined ? '/dev/null' : join(folder, 'input')
   try {
-    for (const path of [work, home, tmp]) makeFolder(path)
-    if (input !== undefined) writeFileSync(inputFile, input, { mode: 0o600 })
+    if (input !== undefined) writeFileSync(file, input, { mode: 0o600 })
   } catch (error) {
-    throw new SetupError(`cannot make the job's folders: ${reasonOf(error)}`, { cause: error })
+    throw new SetupError(`cannot write the job's input: ${reasonOf(error)}`, { cause: error })
   }
-  const [result, events] = [join(folder, 'result'), join(folder, 'events')]
-  return { work, home, tmp, input: input === undefined ? '/dev/null' : inputFile, result, events }
-}
-
-function makeFolder(path: string): void {
-  try {
-    mkdirSync(path, 0o700)
-  } catch (error) {
-    if (codeOf(error) !== 'EEXIST') throw error
-  }
+  return { work, home, tmp, input: file, result: join(folder, 'result'), events: join(folder, 'events') }
 }
 
 /** All that a process gets. A job may choose any name but POND_…, which are pond's word to the process. */

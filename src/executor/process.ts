@@ -1,9 +1,11 @@
 // The plain executor: a plan becomes a process of swarm's own user, in its own group, reachable as a whole by the kill ladder.
 // It is no sandbox: the process can read what swarm's user can read, and one that means to can leave its cgroup.
+import { join } from 'node:path'
 import type { Clock } from '../system/clock.ts'
 import type { Log } from '../system/log.ts'
 import type { LauncherProcess } from './berth.ts'
 import { openBerths } from './berth-pool.ts'
+import { type Box, Boxes } from './box.ts'
 import { CGROUP_ROOT, namingOf, removeAll } from './cgroup.ts'
 import type { Execution, Executor, Exit, Plan, Trace, Watch } from './contract.ts'
 import { type ProcessRung, wipeOut } from './kill.ts'
@@ -53,6 +55,7 @@ interface House {
   readonly sampled: boolean
   readonly bootId: string
   readonly starter: Starter
+  readonly boxes: Boxes
 }
 
 export async function createProcessExecutor(parts: ProcessExecutorParts): Promise<Executor> {
@@ -77,13 +80,21 @@ export async function createProcessExecutor(parts: ProcessExecutorParts): Promis
         })
       : undefined) ??
     createSpawner({ ...ladder, ...cgroups, execa, remove: (empty) => removeAll(empty, { clock, log }) })
-  const house: House = { parts, rung, sampled, bootId, starter }
+  const boxes = new Boxes({ root: join(home, 'boxes'), naming, clock, log })
+  const house: House = { parts, rung, sampled, bootId, starter, boxes }
+  const sweep = createSweep({ clock, log, naming, cgroupRoot, bootId })
   return {
     name: 'process',
     rung,
     start: (plan, watch) => start(house, plan, watch),
-    sweep: createSweep({ clock, log, naming, cgroupRoot, bootId }),
-    close: () => starter.close(),
+    async sweep(traces) {
+      const killed = await sweep(traces)
+      await boxes.sweep()
+      return killed
+    },
+    async close() {
+      await Promise.all([starter.close(), boxes.close()])
+    },
   }
 }
 
@@ -99,17 +110,25 @@ function spawnLauncher(execa: Execa, { file, args, env }: Argv): LauncherProcess
 async function start(house: House, plan: Plan, watch: Watch): Promise<Execution> {
   const { path = DEFAULT_PATH, lang = DEFAULT_LANG } = house.parts
   const { jobId, attempt } = plan
-  const places = preparePlaces(plan)
-  const env = environmentOf(plan, places, { path, lang })
-  const [name, ...args] = plan.command
-  const file = findProgram(name, places.work, env.PATH ?? '')
-  const order = { file, args, env, cwd: places.work, input: places.input, jobId, attempt }
-  return follow(house, { plan, watch, places, started: await house.starter.start(order) })
+  const box = house.boxes.take()
+  try {
+    const places = preparePlaces(box, plan)
+    await plan.prepare?.(box.work)
+    const env = environmentOf(plan, places, { path, lang })
+    const [name, ...args] = plan.command
+    const file = findProgram(name, places.work, env.PATH ?? '')
+    const order = { file, args, env, cwd: places.work, input: places.input, jobId, attempt }
+    return follow(house, { plan, watch, box, places, started: await house.starter.start(order) })
+  } catch (error) {
+    await house.boxes.giveBack(box)
+    throw error
+  }
 }
 
 interface Running {
   readonly plan: Plan
   readonly watch: Watch
+  readonly box: Box
   readonly places: Places
   readonly started: Started
 }
@@ -135,6 +154,7 @@ function follow(house: House, running: Running): Execution {
     async kill() {
       if (!over) await wipe()
     },
+    release: () => house.boxes.giveBack(running.box),
   }
 }
 

@@ -56,6 +56,7 @@ class ClaimAttempt implements Attempt {
   #killed = false
   #dropped = false
   #abandoned = false
+  #execution: Execution | undefined
   #output: Output | undefined
   #telemetry: Telemetry | undefined
   #madeFolder: Promise<void> | undefined
@@ -105,8 +106,7 @@ class ClaimAttempt implements Attempt {
     if (!admission.ok) return this.#decline(admission.message)
     const { job } = admission
     const careful = job.idempotent !== true
-    // Together, because each takes a trip: to the disk, to the folder that the job will have, and to pond.
-    if (this.#parts.executor.folderless !== true) this.#makeFolder().catch(() => {})
+    // Together, because each takes a trip: to the disk, and to pond.
     const recorded = journal.write({ step: 'claim', ...this.#claim }, careful)
     if (careful && !(await this.#confirmLately())) return undefined
     if (!(await recorded)) return this.#unrecorded(careful)
@@ -163,7 +163,6 @@ class ClaimAttempt implements Attempt {
     const startedAt = clock.now()
     let execution: Execution
     try {
-      if (executor.folderless !== true) await this.#makeFolder()
       execution = await executor.start(this.#plan(job), {
         output: (channel, bytes) => this.#write(channel, bytes),
         event: (value) => this.#event(value),
@@ -171,6 +170,7 @@ class ClaimAttempt implements Attempt {
     } catch (error) {
       return this.#notStarted(error)
     }
+    this.#execution = execution
     this.#state = { at: 'running', startedAt, execution }
     // Not waited for: a tree without this line is found by its claim.
     void journal.write({ step: 'started', claim_id: this.claimId, trace: execution.trace, at: startedAt })
@@ -198,12 +198,11 @@ class ClaimAttempt implements Attempt {
       command: job.command,
       env: job.env ?? {},
       ...(job.input !== undefined && { input: Buffer.from(job.input) }),
-      folder: join(this.#folder, BOX),
     }
   }
 
   #makeFolder(): Promise<void> {
-    this.#madeFolder ??= this.#parts.disk.makeFolder(join(this.#folder, BOX))
+    this.#madeFolder ??= this.#parts.disk.makeFolder(this.#folder)
     return this.#madeFolder
   }
 
@@ -239,6 +238,7 @@ class ClaimAttempt implements Attempt {
     const { disk, journal, log } = this.#parts
     void journal.write({ step: 'gone', claim_id: this.claimId })
     try {
+      await this.#execution?.release()
       await this.#output?.close()
       if (this.#madeFolder) await disk.remove(this.#folder)
     } catch (error) {
@@ -309,8 +309,6 @@ class ClaimAttempt implements Attempt {
  * Far below the second in which a reader expects to see something, and pond's time to confirm.
  */
 const CONFIRM_AFTER_MS = 50
-/** The folder that the executor gets; the spools lie beside it. */
-const BOX = 'box'
 /** What a job that has no code of its own ends with. */
 const NO_CODE = 125
 /** The limit of a word's message. */

@@ -1,5 +1,4 @@
 // The disk as an interface: private folders and files, durable where it says so; the real one stands on node:fs.
-import { readdirSync, rmdirSync } from 'node:fs'
 import { type FileHandle, link, mkdir, open, readdir, readFile, rename, rm, statfs, unlink } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 
@@ -78,29 +77,13 @@ export const systemDisk: Disk = {
     return absentAs([], readdir(path))
   },
   async remove(path) {
-    if (!removeEmpty(path)) await rm(path, { recursive: true, force: true, maxRetries: 3 })
+    await rm(path, { recursive: true, force: true, maxRetries: 3 })
   },
   async freeBytes(path) {
     const { bavail, bsize } = await statfs(path)
     return bavail * bsize
   },
   lock,
-}
-
-/**
- * Removes a folder that holds nothing but folders, as most jobs leave it: a few quick calls at once, where the general way takes a trip
- * through the thread pool for each. False when there is more, and then nothing but empty folders may be gone.
- */
-function removeEmpty(path: string): boolean {
-  try {
-    for (const entry of readdirSync(path, { withFileTypes: true })) {
-      if (!entry.isDirectory() || !removeEmpty(join(path, entry.name))) return false
-    }
-    rmdirSync(path)
-    return true
-  } catch {
-    return false
-  }
 }
 
 async function openFile(path: string): Promise<DiskFile> {

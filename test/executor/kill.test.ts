@@ -64,7 +64,7 @@ function checkSurvivors(t: Tap, rung: string, pids: Record<string, number>): voi
 onEachRung('what the first process left behind dies with its end', async (t, executor, folder) => {
   const pids = join(folder, 'pids')
   mkdirSync(pids)
-  const { exit, execution } = await run(executor, makePlan(folder, [fixture('leave-behind.sh'), pids, 'exit']))
+  const { exit, execution } = await run(executor, makePlan([fixture('leave-behind.sh'), pids, 'exit']))
   t.match(exit, { cause: 'exit', rc: 3 })
   checkSurvivors(t, executor.rung, pidsIn(pids))
   for (const cgroup of execution.trace.cgroups) t.same(strangersIn(cgroup), [], 'nobody of it stands in its cgroup')
@@ -73,7 +73,7 @@ onEachRung('what the first process left behind dies with its end', async (t, exe
 onEachRung('kill() resolves when the whole tree is dead, deaf to SIGTERM or not', async (t, executor, folder) => {
   const pids = join(folder, 'pids')
   mkdirSync(pids)
-  const { execution, says } = await watch(executor, makePlan(folder, [fixture('leave-behind.sh'), pids, 'stay']))
+  const { execution, says } = await watch(executor, makePlan([fixture('leave-behind.sh'), pids, 'stay']))
   await says('ready')
   await Promise.all([execution.kill(), execution.kill()])
   t.notOk(lives(execution.trace.pid))
@@ -83,20 +83,20 @@ onEachRung('kill() resolves when the whole tree is dead, deaf to SIGTERM or not'
   execution.terminate()
 })
 
-onEachRung('a kill or a SIGTERM at the very start finds the process', async (t, executor, folder) => {
+onEachRung('a kill or a SIGTERM at the very start finds the process', async (t, executor) => {
   for (let tries = 0; tries < 5; tries += 1) {
-    const { execution } = await watch(executor, makePlan(folder, ['sleep', '1000']))
+    const { execution } = await watch(executor, makePlan(['sleep', '1000']))
     await execution.kill()
     t.notOk(lives(execution.trace.pid))
     t.match(await execution.exited, { signal: 'SIGKILL' })
-    const polite = await watch(executor, makePlan(folder, ['sleep', '1000']))
+    const polite = await watch(executor, makePlan(['sleep', '1000']))
     polite.execution.terminate()
     t.match(await polite.execution.exited, { signal: 'SIGTERM' })
   }
 })
 
-onEachRung('terminate() is heard, and need not be obeyed', async (t, executor, folder) => {
-  const { execution, says } = await watch(executor, makePlan(folder, [fixture('stubborn.sh')]))
+onEachRung('terminate() is heard, and need not be obeyed', async (t, executor) => {
+  const { execution, says } = await watch(executor, makePlan([fixture('stubborn.sh')]))
   await says('ready')
   execution.terminate()
   await says('no')
@@ -105,8 +105,8 @@ onEachRung('terminate() is heard, and need not be obeyed', async (t, executor, f
   t.match(await execution.exited, { cause: 'signal', signal: 'SIGKILL' })
 })
 
-onEachRung('terminate() ends a stopped process that obeys', async (t, executor, folder) => {
-  const { execution, says } = await watch(executor, makePlan(folder, ['sh', '-c', 'echo ready; kill -STOP $$']))
+onEachRung('terminate() ends a stopped process that obeys', async (t, executor) => {
+  const { execution, says } = await watch(executor, makePlan(['sh', '-c', 'echo ready; kill -STOP $$']))
   await says('ready')
   execution.terminate()
   t.match(await execution.exited, { cause: 'signal', rc: 143, signal: 'SIGTERM' })
@@ -114,7 +114,7 @@ onEachRung('terminate() ends a stopped process that obeys', async (t, executor, 
 
 onEachRung('a storm of forks ends', async (t, executor, folder) => {
   const list = join(folder, 'pids')
-  const plan = makePlan(folder, [fixture('storm.sh'), list, '200'])
+  const plan = makePlan([fixture('storm.sh'), list, '200'])
   const { execution, says } = await watch(executor, plan)
   const whole = executor.rung !== 'process-group'
   await says(whole ? 'half' : 'ready')
@@ -125,16 +125,16 @@ onEachRung('a storm of forks ends', async (t, executor, folder) => {
   t.same(readPids(list).filter(lives), [])
 })
 
-onEachRung('a grandchild that holds the pipes open does not hold the exit', async (t, executor, folder) => {
-  const { exit, stdout } = await run(executor, makePlan(folder, [fixture('hold-pipe.sh')]))
+onEachRung('a grandchild that holds the pipes open does not hold the exit', async (t, executor) => {
+  const { exit, stdout } = await run(executor, makePlan([fixture('hold-pipe.sh')]))
   t.match(exit, { cause: 'exit', rc: 0 })
   t.equal(stdout().toString(), 'over\n')
 })
 
-onEachRung('usage is counted where a cgroup counts and sampled elsewhere', async (t, executor, folder) => {
+onEachRung('usage is counted where a cgroup counts and sampled elsewhere', async (t, executor) => {
   const burn = 'while (process.cpuUsage().user < 3e5) for (let i = 0; i < 1e7; i += 1);'
   const spin = `const hold = Buffer.alloc(5e7, 1); ${burn} hold.length`
-  const { exit } = await run(executor, makePlan(folder, [process.execPath, '-e', spin]))
+  const { exit } = await run(executor, makePlan([process.execPath, '-e', spin]))
   t.ok(exit.usage.max_rss_bytes > 5e7, `memory ${exit.usage.max_rss_bytes}`)
   t.ok(exit.usage.cpu_ms > 0 && exit.usage.wall_ms > 0, `cpu ${exit.usage.cpu_ms} ms`)
   if (!exit.usage.sampled) t.ok(exit.usage.cpu_ms >= 300, 'a counted figure misses nothing')
@@ -144,7 +144,7 @@ onEachRung('usage is counted where a cgroup counts and sampled elsewhere', async
 onEachRung('a restarted swarm kills the tree of the former one by its trace', async (t, executor, folder) => {
   const pids = join(folder, 'pids')
   mkdirSync(pids)
-  const plan = makePlan(folder, [fixture('leave-behind.sh'), pids, 'stay'])
+  const plan = makePlan([fixture('leave-behind.sh'), pids, 'stay'])
   const trace = await startAndDie(plan, executor)
   t.ok(lives(trace.pid), 'the tree outlives a swarm that was killed')
   const other = { ...trace, startTime: trace.startTime.replace(/\d+$/, '1'), jobId: 'job_other' }
@@ -163,7 +163,7 @@ onEachRung('a restarted swarm kills the tree of the former one by its trace', as
 onEachRung('a tree whose start nobody wrote down is found by its claim', async (t, executor, folder) => {
   const pids = join(folder, 'pids')
   mkdirSync(pids)
-  const trace = await startAndDie(makePlan(folder, [fixture('leave-behind.sh'), pids, 'stay']), executor)
+  const trace = await startAndDie(makePlan([fixture('leave-behind.sh'), pids, 'stay']), executor)
   const unwritten = { ...trace, pid: 0, startTime: '', cgroups: [] }
   const another = { ...unwritten, claimId: 'clm_other', jobId: 'job_other' }
   t.equal(await stranger.sweep([another]), 0, 'another claim of another home finds nothing')
@@ -176,7 +176,7 @@ onEachRung('a tree whose start nobody wrote down is found by its claim', async (
 
 t.test('a sweep leaves alone what runs now, and what is not of its home', async (t) => {
   const executor = await makeExecutor()
-  const { execution } = await watch(executor, makePlan(makeFolder(t), ['sleep', '1000']))
+  const { execution } = await watch(executor, makePlan(['sleep', '1000']))
   const [boot] = execution.trace.startTime.split(':')
   const forged: Trace = { ...execution.trace, jobId: 'job_other', pid: 1, startTime: `${boot}:999999999999` }
   t.equal(await executor.sweep([forged]), 0)

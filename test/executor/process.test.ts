@@ -1,19 +1,18 @@
 // The plain executor with real processes: what a process gets, what comes back from it, and what is refused.
-import { chmodSync, existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { type Plan, SetupError } from '../../src/executor/contract.ts'
 import { throughDoors } from '../../src/executor/launch.ts'
 import { parseStat, readStat } from '../../src/executor/proc.ts'
 import { silentLog } from '../../src/system/log.ts'
-import { fixture, makeExecutor, makeFolder, makePlan, onRung, run, WAYS, watch } from './workshop.ts'
+import { fixture, folderOf, makeExecutor, makeFolder, makePlan, onRung, run, WAYS, watch } from './workshop.ts'
 
 const executor = await makeExecutor()
 /** The test runner reaches into Node and gives these to whatever is spawned. */
 const OF_THE_RUNNER = /^(_TAPJS_|NODE_OPTIONS=.*tapjs)/
 
 t.test('a process gets exactly the environment that the design names, on every rung', async (t) => {
-  const folder = makeFolder(t)
   // Each is a name that some shell would set, change, obey or drop on the way.
   const hard = {
     PWD: '/elsewhere',
@@ -46,7 +45,7 @@ t.test('a process gets exactly the environment that the design names, on every r
     if (executor instanceof SetupError) continue
     for (const [env, arrayIndex] of cases) {
       const more = { env, attempt: 3, ...(arrayIndex === undefined ? {} : { arrayIndex }) }
-      const plan = makePlan(folder, ['env', '-0'], more)
+      const plan = makePlan(['env', '-0'], more)
       const { stdout, stderr, exit } = await run(executor, plan)
       const pairs = stdout().toString().split('\0').slice(0, -1)
       const seen = pairs.filter((pair) => !OF_THE_RUNNER.test(pair)).sort()
@@ -54,14 +53,14 @@ t.test('a process gets exactly the environment that the design names, on every r
       const expected = {
         PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
         LANG: 'C.UTF-8',
-        HOME: join(plan.folder, 'home'),
-        TMPDIR: join(plan.folder, 'tmp'),
+        HOME: join(folderOf(plan), 'home'),
+        TMPDIR: join(folderOf(plan), 'tmp'),
         ...kept,
         POND_JOB_ID: plan.jobId,
         POND_ATTEMPT: '3',
         ...(arrayIndex === undefined ? {} : { POND_ARRAY_INDEX: String(arrayIndex) }),
-        POND_RESULT: join(plan.folder, 'result'),
-        POND_EVENTS: join(plan.folder, 'events'),
+        POND_RESULT: join(folderOf(plan), 'result'),
+        POND_EVENTS: join(folderOf(plan), 'events'),
       }
       t.strictSame(
         seen,
@@ -80,24 +79,25 @@ t.test('arguments arrive as they are, in the working folder, on every rung', asy
   for (const { rung, berths } of WAYS) {
     const executor = await onRung(rung, { berths })
     if (executor instanceof SetupError) continue
-    const plan = makePlan(makeFolder(t), ['sh', '-c', 'pwd; printf "<%s>" "$@"', 'x', 'a b', '', '--', '$HOME\n', 'ü'])
+    const plan = makePlan(['sh', '-c', 'pwd; printf "<%s>" "$@"', 'x', 'a b', '', '--', '$HOME\n', 'ü'])
     const { stdout } = await run(executor, plan)
-    t.equal(stdout().toString(), `${join(plan.folder, 'work')}\n<a b><><--><$HOME\n><ü>`)
+    t.equal(stdout().toString(), `${join(folderOf(plan), 'work')}\n<a b><><--><$HOME\n><ü>`)
   }
 })
 
-t.test('its folders are private, and what was unpacked in work stays there', async (t) => {
-  const plan = makePlan(makeFolder(t), ['cat', 'input.txt'])
-  mkdirSync(join(plan.folder, 'work'), { mode: 0o700 })
-  writeFileSync(join(plan.folder, 'work/input.txt'), 'unpacked')
-  const { stdout } = await run(executor, plan)
+t.test('its folders are private, and what was put into work is there', async (t) => {
+  const plan = makePlan(['cat', 'input.txt'], { prepare: (work) => writeFileSync(join(work, 'input.txt'), 'unpacked') })
+  const { execution, stdout } = await watch(executor, plan)
+  await execution.exited
   t.equal(stdout().toString(), 'unpacked')
-  t.same(readdirSync(plan.folder).sort(), ['home', 'tmp', 'work'])
-  for (const name of ['home', 'tmp', 'work']) t.equal(statSync(join(plan.folder, name)).mode & 0o777, 0o700)
+  t.same(readdirSync(folderOf(plan)).sort(), ['home', 'tmp', 'work'])
+  for (const name of ['', 'home', 'tmp', 'work']) t.equal(statSync(join(folderOf(plan), name)).mode & 0o777, 0o700)
+  await execution.release()
+  t.notOk(existsSync(folderOf(plan)))
 })
 
 t.test('the trace names the process so that no other can pass for it', async (t) => {
-  const plan = makePlan(makeFolder(t), ['sleep', '1000'], { attempt: 2 })
+  const plan = makePlan(['sleep', '1000'], { attempt: 2 })
   const { execution } = await watch(executor, plan)
   const { trace } = execution
   t.match(trace, { claimId: plan.claimId, jobId: plan.jobId, attempt: 2 })
@@ -108,31 +108,29 @@ t.test('the trace names the process so that no other can pass for it', async (t)
 })
 
 t.test('input goes to stdin, which is empty without one, and need not be read', async (t) => {
-  const folder = makeFolder(t)
   const input = Buffer.from([0, 255, 10, 13, 128])
-  const echoed = await run(executor, makePlan(folder, ['cat'], { input }))
+  const echoed = await run(executor, makePlan(['cat'], { input }))
   t.same(echoed.stdout(), input)
-  t.equal((await run(executor, makePlan(folder, ['cat']))).stdout().length, 0)
-  const ignored = await run(executor, makePlan(folder, ['true'], { input: Buffer.alloc(1 << 20) }))
+  t.equal((await run(executor, makePlan(['cat']))).stdout().length, 0)
+  const ignored = await run(executor, makePlan(['true'], { input: Buffer.alloc(1 << 20) }))
   t.match(ignored.exit, { cause: 'exit', rc: 0 })
 })
 
 t.test('both streams arrive byte for byte', async (t) => {
   const script =
     'process.stdout.write(Buffer.from([...Array(256).keys()])); process.stderr.write(Buffer.from([254, 0, 255]))'
-  const { stdout, stderr } = await run(executor, makePlan(makeFolder(t), [process.execPath, '-e', script]))
+  const { stdout, stderr } = await run(executor, makePlan([process.execPath, '-e', script]))
   t.same(stdout(), Buffer.from([...Array(256).keys()]))
   t.same(stderr(), Buffer.from([254, 0, 255]))
 })
 
 t.test('exit codes and signals', async (t) => {
-  const folder = makeFolder(t)
   for (const rc of [0, 1, 42, 127, 255]) {
-    const { exit } = await run(executor, makePlan(folder, ['sh', '-c', `exit ${rc}`]))
+    const { exit } = await run(executor, makePlan(['sh', '-c', `exit ${rc}`]))
     t.match(exit, { cause: 'exit', rc, signal: undefined, eventsSkipped: 0 })
   }
   for (const [name, rc] of Object.entries({ HUP: 129, KILL: 137, SEGV: 139, TERM: 143 })) {
-    const { exit } = await run(executor, makePlan(folder, ['sh', '-c', `kill -${name} $$`]))
+    const { exit } = await run(executor, makePlan(['sh', '-c', `kill -${name} $$`]))
     t.match(exit, { cause: 'signal', rc, signal: `SIG${name}` })
   }
 })
@@ -153,31 +151,30 @@ t.test('a command that cannot run is refused in plain words, and nothing is left
     ['true', /cannot start .*true: .*null byte/i, { BAD: 'a\0b' }],
   ]
   for (const [command, message, env = {}] of cases) {
-    const plan = makePlan(folder, [command], { env: { PATH: '/usr/bin:/bin', ...env } })
+    const plan = makePlan([command], { env: { PATH: '/usr/bin:/bin', ...env } })
     await t.rejects(executor.start(plan, { output() {}, event() {} }), { name: 'SetupError', message })
   }
-  await t.rejects(
-    executor.start({ ...makePlan(folder, ['true']), folder: join(folder, 'plain') }, { output() {}, event() {} }),
-    SetupError,
-  )
-  const again = makePlan(folder, ['true'])
+  const prepare = () => Promise.reject(new SetupError('the bundle is damaged'))
+  await t.rejects(executor.start(makePlan(['true'], { prepare }), { output() {}, event() {} }), { name: 'SetupError' })
+  const again = makePlan(['true'])
   t.equal((await run(executor, again)).exit.rc, 0)
   t.equal((await run(executor, again)).exit.rc, 0, 'the claim’s cgroup can be made again')
 })
 
 t.test('a program is looked up in the job’s PATH, seen from its working folder', async (t) => {
-  const plan = makePlan(makeFolder(t), ['tool'], { env: { PATH: 'bin' } })
-  mkdirSync(join(plan.folder, 'work/bin'), { recursive: true, mode: 0o700 })
-  const tool = join(plan.folder, 'work/bin/tool')
-  writeFileSync(tool, '#!/bin/sh\necho "$0"\n')
-  chmodSync(tool, 0o700)
-  t.equal((await run(executor, plan)).stdout().toString(), `${tool}\n`)
-  t.equal((await run(executor, { ...plan, command: ['bin/tool'] })).stdout().toString(), `${tool}\n`)
+  const prepare = (work: string) => {
+    mkdirSync(join(work, 'bin'))
+    writeFileSync(join(work, 'bin/tool'), '#!/bin/sh\necho "$0"\n', { mode: 0o700 })
+  }
+  for (const command of ['tool', 'bin/tool']) {
+    const plan = makePlan([command], { env: { PATH: 'bin' }, prepare })
+    t.equal((await run(executor, plan)).stdout().toString(), `${join(folderOf(plan), 'work/bin/tool')}\n`)
+  }
 })
 
 t.test('a slow reader slows a fast writer and fills no memory', async (t) => {
   const sizeBytes = 200e6
-  const plan = makePlan(makeFolder(t), [process.execPath, fixture('flood.mjs'), String(sizeBytes)])
+  const plan = makePlan([process.execPath, fixture('flood.mjs'), String(sizeBytes)])
   const before = process.memoryUsage().rss
   let [received, most, waiting, early] = [0, before, 0, 0]
   const execution = await executor.start(plan, {
@@ -207,10 +204,10 @@ t.test('a watcher that fails does not hang the process', async (t) => {
       throw new Error('broken')
     },
   ]) {
-    const execution = await executor.start(makePlan(makeFolder(t), ['seq', '100000']), { output, event() {} })
+    const execution = await executor.start(makePlan(['seq', '100000']), { output, event() {} })
     t.equal((await execution.exited).rc, 0)
   }
-  const plan = makePlan(makeFolder(t), ['sh', '-c', "echo '{}' >$POND_EVENTS"])
+  const plan = makePlan(['sh', '-c', "echo '{}' >$POND_EVENTS"])
   const event = () => {
     throw new Error('broken')
   }
@@ -220,8 +217,7 @@ t.test('a watcher that fails does not hang the process', async (t) => {
 })
 
 t.test('the result is taken when it is JSON of at most 1 MiB in a file of its own', async (t) => {
-  const folder = makeFolder(t)
-  const write = (script: string) => run(executor, makePlan(folder, ['sh', '-c', script]))
+  const write = (script: string) => run(executor, makePlan(['sh', '-c', script]))
   const good = await write(`printf '{"a": [1, "ü"]}' >$POND_RESULT; exit 7`)
   t.same([good.exit.rc, good.exit.result?.toString(), good.exit.resultProblem], [7, '{"a": [1, "ü"]}', undefined])
   const most = await write(`{ printf '"'; head -c 1048574 /dev/zero | tr '\\0' x; printf '"'; } >$POND_RESULT`)
@@ -249,18 +245,13 @@ t.test('the result is taken when it is JSON of at most 1 MiB in a file of its ow
 })
 
 t.test('events arrive while the process runs; what is no event is counted', async (t) => {
-  const folder = makeFolder(t)
   const arrived: unknown[] = []
-  const plan = makePlan(folder, [
-    'sh',
-    '-c',
-    `echo '{"step":1}' >$POND_EVENTS; while [ ! -e seen ]; do sleep 0.01; done`,
-  ])
+  const plan = makePlan(['sh', '-c', `echo '{"step":1}' >$POND_EVENTS; while [ ! -e seen ]; do sleep 0.01; done`])
   const live = await executor.start(plan, {
     output() {},
     event(value) {
       arrived.push(value)
-      writeFileSync(join(plan.folder, 'work/seen'), '')
+      writeFileSync(join(folderOf(plan), 'work/seen'), '')
     },
   })
   await live.exited
@@ -281,7 +272,7 @@ t.test('events arrive while the process runs; what is no event is counted', asyn
   ]
   const { events, exit } = await run(
     executor,
-    makePlan(folder, ['sh', '-c', 'cat >>$POND_EVENTS'], { input: Buffer.from(lines.join('\n')) }),
+    makePlan(['sh', '-c', 'cat >>$POND_EVENTS'], { input: Buffer.from(lines.join('\n')) }),
   )
   t.same(
     events.map((one) => Object.keys(one)[0]),
@@ -289,10 +280,10 @@ t.test('events arrive while the process runs; what is no event is counted', asyn
   )
   t.equal(exit.eventsSkipped, 5)
 
-  const many = await run(executor, makePlan(folder, ['sh', '-c', `seq 100000 | sed 's/.*/{"n":&}/' >$POND_EVENTS`]))
+  const many = await run(executor, makePlan(['sh', '-c', `seq 100000 | sed 's/.*/{"n":&}/' >$POND_EVENTS`]))
   t.same([many.events.length, many.events.at(-1)], [100_000, { n: 100_000 }])
   for (const script of ['mkfifo $POND_EVENTS', `echo '{"a":1}' >real; ln -s "$PWD/real" $POND_EVENTS`]) {
-    const { events, exit } = await run(executor, makePlan(folder, ['sh', '-c', script]))
+    const { events, exit } = await run(executor, makePlan(['sh', '-c', script]))
     t.match({ events, rc: exit.rc }, { events: [], rc: 0 })
   }
 })

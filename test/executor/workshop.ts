@@ -1,7 +1,7 @@
 // What the tests of this folder share: a plan with a private folder, an execution with its output, and looks at processes.
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import type { Execution, Executor, Exit, Plan } from '../../src/executor/contract.ts'
@@ -31,12 +31,29 @@ export function makeFolder(t: { teardown(run: () => void): void }): string {
   return folder
 }
 
-export function makePlan(folder: string, command: Plan['command'], more: Partial<Plan> = {}): Plan {
+const folders = new WeakMap<Plan, string>()
+
+export function makePlan(command: Plan['command'], more: Partial<Plan> = {}): Plan {
   counter += 1
-  const own = join(folder, `attempt-${counter}`)
-  mkdirSync(own, { mode: 0o700 })
   const id = `${process.pid}x${counter}`
-  return { claimId: `clm_${id}`, jobId: `job_${id}`, attempt: 1, command, env: {}, folder: own, ...more }
+  const plan: Plan = {
+    claimId: `clm_${id}`,
+    jobId: `job_${id}`,
+    attempt: 1,
+    command,
+    env: {},
+    ...more,
+    async prepare(work) {
+      folders.set(plan, dirname(work))
+      await more.prepare?.(work)
+    },
+  }
+  return plan
+}
+
+/** The folder in which a plan was started. */
+export function folderOf(plan: Plan): string {
+  return folders.get(plan) ?? 'the plan was not started'
 }
 
 export interface Seen {
@@ -75,11 +92,13 @@ export async function watch(executor: Executor, plan: Plan): Promise<Seen> {
 
 export async function run(executor: Executor, plan: Plan): Promise<Seen & { exit: Exit }> {
   const seen = await watch(executor, plan)
-  return { ...seen, exit: await seen.execution.exited }
+  const exit = await seen.execution.exited
+  await seen.execution.release()
+  return { ...seen, exit }
 }
 
 /** Each file of tests is a swarm with a home of its own. */
-export const HOME = `tests of ${process.pid}`
+export const HOME = makeFolder(t)
 
 const executors: Executor[] = []
 /** Closed when the file ends. */

@@ -84,6 +84,7 @@ export function createFakeExecutor(): FakeExecutor {
           signals.push('KILL')
           process.exit({ cause: 'signal', rc: 137, signal: 'SIGKILL' })
         },
+        async release() {},
       }
     },
     async sweep(traces) {

@@ -23,7 +23,6 @@ t.test('a job runs, its output arrives while it runs, and pond gets its code', a
     command: ['greet'],
     env: { A: '1' },
     attempt: 1,
-    folder: `/home/swarm/jobs/${intent.claim_id}/box`,
   })
   t.equal(Buffer.from(process.plan.input ?? '').toString(), 'in')
   process.write('stdout', 'one\n')
