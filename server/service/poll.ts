@@ -1,7 +1,7 @@
 // Polls: parked until there is something to say, answered from facts, one per binding. What is said is computed anew for each reply, so a lost one loses nothing.
 
 import { Refusal } from '../../src/protocol/error.ts'
-import type { BindingId, ClaimId, ProjectId } from '../../src/protocol/id.ts'
+import type { BindingId, ClaimId, ProjectId, WorkerId } from '../../src/protocol/id.ts'
 import { limit } from '../../src/protocol/limit.ts'
 import type { Directive, Intent, Limits, PollBody, PollReply } from '../../src/protocol/orch.ts'
 import { OLDEST_PROTOCOL, PROTOCOL } from '../../src/protocol/version.ts'
@@ -23,8 +23,12 @@ export interface PollCaller {
   readonly projectId: ProjectId
 }
 
-interface Parked extends Told {
+/** A poll and who asked it. */
+interface Asked extends Told {
   readonly caller: PollCaller
+}
+
+interface Parked extends Asked {
   readonly answer: (reply: PollReply) => void
   cancelTimer: Cancel
 }
@@ -34,6 +38,8 @@ interface Session {
   session: string
   seq: number
   parked?: Parked
+  /** Its latest poll. */
+  latest?: Asked
   lastPollAt: number
   /** When each directive was last told, by its type and claim. */
   readonly told: Map<string, number>
@@ -160,6 +166,7 @@ export class Polls {
     // The same poll once more, when the first was still being heard: only one can be answered with what comes.
     this.#release(session, [], [])
     session.parked = parked
+    session.latest = parked
     const set = this.#parked.get(caller.projectId) ?? new Set()
     this.#parked.set(caller.projectId, set.add(session))
     this.#settle(caller.bindingId)
@@ -210,8 +217,9 @@ export class Polls {
   #intents(parked: Parked): Intent[] {
     const intents: Intent[] = []
     for (const claim of this.#core.live.ofBinding(parked.caller.bindingId)) {
-      if (claim.lease !== 'granted' || claim.claimKey !== parked.body.claim_key) continue
-      if (parked.have.has(claim.id) || !claim.spec) continue
+      if (claim.lease !== 'granted' || parked.have.has(claim.id) || !claim.spec) continue
+      if (claim.claimKey === AHEAD && names(parked, claim.workerId)) claim.claimKey = parked.body.claim_key
+      if (claim.claimKey !== parked.body.claim_key) continue
       intents.push(this.#intent(claim, claim.spec))
     }
     return intents
@@ -300,31 +308,40 @@ export class Polls {
    * Inside a write: what the parked polls of a project have room for, out of the queue. Slots of claims that the write ends are free already; jobs that it
    * inserts may be handed out at once where nobody stands in the queue before them.
    */
-  offer(projectId: ProjectId, { ended = none, fresh }: Offering = {}): Opening[] {
+  offer(projectId: ProjectId, { ended = none, fresh, bindingId }: Offering = {}): Opening[] {
     const { queue } = this.#core
     if (fresh && queue.size(projectId) > 0) return []
     const line = fresh && [...fresh].sort((one, other) => other.row.priority - one.row.priority)
     const openings: Opening[] = []
     for (const session of this.#parked.get(projectId) ?? []) {
       if ((line?.length ?? queue.size(projectId)) === 0) break
-      if (session.parked) openings.push(...this.#openings(session.parked, ended, line))
+      if (session.parked) openings.push(...this.#openings(session.parked, { ended, line }))
     }
+    const next = bindingId && this.#nextPoll(bindingId)
+    if (next) openings.push(...this.#openings(next, { ended, line, claimKey: AHEAD }))
     return openings
   }
 
+  /** A binding between two polls that let its slots be filled: what becomes free now is filled for the one that comes. */
+  #nextPoll(bindingId: BindingId): Asked | undefined {
+    const session = this.#sessions.get(bindingId)
+    if (!session?.latest?.body.refill || session.parked) return undefined
+    return this.#core.clock.now() - session.lastPollAt < BETWEEN_POLLS_MS ? session.latest : undefined
+  }
+
   /** Takes jobs for each worker of the poll that has room. */
-  #openings(parked: Parked, ended: ReadonlySet<ClaimId>, line: FreshJob[] | undefined): Opening[] {
+  #openings(asked: Asked, { ended, line, claimKey = asked.body.claim_key }: Taking): Opening[] {
     const { clock, fleet, live, queue } = this.#core
     const openings: Opening[] = []
-    for (const said of parked.body.workers) {
+    for (const said of asked.body.workers) {
       const worker = fleet.get(said.worker_id)
       if (!worker) continue
-      const most = roomOf(this.#core, parked, { workerId: worker.id, ended })
-      const whose = { worker, claimKey: parked.body.claim_key }
+      const most = roomOf(this.#core, asked, { workerId: worker.id, ended })
+      const whose = { worker, claimKey }
       const taken: Opening[] = line
         ? line.splice(0, most).map((fresh) => ({ ...whose, job: waitingOf(fresh.row), fresh }))
         : queue
-            .take(parked.caller.projectId, { workerId: worker.id, most, now: clock.now() })
+            .take(asked.caller.projectId, { workerId: worker.id, most, now: clock.now() })
             .map((job) => ({ ...whose, job }))
       for (const _ of taken) live.expect(worker.id)
       openings.push(...taken)
@@ -333,18 +350,33 @@ export class Polls {
   }
 }
 
+interface Taking {
+  readonly ended: ReadonlySet<ClaimId>
+  /** Instead of the queue. */
+  readonly line?: FreshJob[] | undefined
+  readonly claimKey?: string
+}
+
 /** What a write under way changes about who waits and who has room. */
 export interface Offering {
-  /** Claims that it ends. */
+  /** Claims that it ends, and whose they are. */
   readonly ended?: ReadonlySet<ClaimId>
+  readonly bindingId?: BindingId
   /** Jobs that it inserts; none of the queue are offered then. */
   readonly fresh?: readonly FreshJob[]
 }
+
+/** The claim key of what is claimed for a poll that is still to come. */
+const AHEAD = ''
+/** A swarm polls again at once. One that does not is left alone: a claim that nobody takes keeps its job from others for the time to confirm. */
+const BETWEEN_POLLS_MS = 1000
 
 const none: ReadonlySet<ClaimId> = new Set()
 
 /** After the end of a poll a binding counts as online for this long. */
 const GRACE_MS = 10_000
+
+const names = ({ body }: Told, workerId: WorkerId) => body.workers.some((it) => it.worker_id === workerId)
 
 function keyOf(directive: Directive): string {
   return `${directive.type} ${directive.claim_id ?? ''}`

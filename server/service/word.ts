@@ -36,7 +36,7 @@ export async function hearWords(
       outcomes.push(await hearWord(write, { bindingId, word, ...(missing ? { missing } : {}) }))
     }
     const ended = endedBy(words, outcomes)
-    if (hasRoom && ended.size > 0) await claim(polls.offer(projectId, { ended }))
+    if (hasRoom && ended.size > 0) await claim(polls.offer(projectId, { ended, bindingId }))
     return outcomes
   })
   for (const [index, { body }] of words.entries()) {

@@ -116,7 +116,7 @@ export interface ClaimRow {
   readonly workerId: WorkerId
   readonly epoch: number
   readonly attempt: number
-  /** The key of the poll that got it; the same key gets it again while it is live. */
+  /** The key of the poll that got it; the same key gets it again while it is live. Empty where it was made ahead of the poll. */
   readonly claimKey: string
   readonly lease: Lease
   readonly streamBytes: number

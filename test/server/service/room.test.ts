@@ -85,3 +85,39 @@ t.test('a slot that came free while nothing waited is filled by the next submit'
   t.match(reply.intents, [{ job_id: job.id }])
   t.equal(reply.intents.length, 1)
 })
+
+t.test(
+  'between two polls a slot is filled ahead: the next poll brings the job, under whatever key, again if its reply was lost',
+  async (t) => {
+    const rig = await createPondRig(t)
+    const box = await pairMachine(rig, { slots: 2 })
+    const { one, other, replies } = await full(rig, box, { refill: true })
+    await box.say(one, finalWord)
+    await rig.clock.settle()
+    await box.say(other, finalWord)
+    await rig.clock.settle()
+    t.equal(replies.flat().length, 1, 'the held poll had gone with the first')
+    t.equal(rig.pond.services.core.live.held(box.bindingId, box.workerId), 2, 'the second slot is filled too')
+    const have = box.have(replies.flat())
+    const next = async (claim_key: string) => {
+      const poll = box.poll({ claim_key, wait_ms: 1000, slots: 0, have, refill: true })
+      await rig.clock.advance(1000)
+      return (await poll).reply.intents
+    }
+    const [brought] = await next('the next key')
+    t.ok(brought)
+    t.match(await next('the next key'), [{ claim_id: brought?.claim_id }], 'again under the same key')
+    t.strictSame(await next('one more key'), [], 'and under no other')
+  },
+)
+
+t.test('a binding that does not poll again is left alone after a second', async (t) => {
+  const rig = await createPondRig(t)
+  const box = await pairMachine(rig, { slots: 2 })
+  const { one, other } = await full(rig, box, { refill: true })
+  await box.say(one, finalWord)
+  await rig.clock.advance(1000)
+  await box.say(other, finalWord)
+  await rig.clock.settle()
+  t.equal(rig.pond.services.core.live.held(box.bindingId, box.workerId), 1)
+})
