@@ -9,7 +9,7 @@ import { type Rig, until } from './process-rig.ts'
 
 /** One start of a job's process, as it wrote it down itself. */
 export interface Effect {
-  readonly claimId: string
+  readonly pid: number
   readonly jobId: string
   readonly attempt: number
 }
@@ -46,11 +46,10 @@ const BATCH = 10
 
 /**
  * `$DATA` holds the bytes, `$1 $2` are the slice for stdout, `$3 $4` for stderr, `$5` the exit code, `$6` how long it takes.
- * Its folder is named after the claim. It leaves a child of another session behind, which must not outlive it.
+ * It leaves a child of another session behind, which must not outlive it.
  */
 const program = `
-claim=\${PWD%/box/work}
-echo "\${claim##*/} $POND_JOB_ID $POND_ATTEMPT" >>"$EFFECTS"
+echo "$$ $POND_JOB_ID $POND_ATTEMPT" >>"$EFFECTS"
 setsid sleep 100 >/dev/null 2>&1 </dev/null &
 tail -c "+$1" "$DATA" | head -c "$2"
 tail -c "+$3" "$DATA" | head -c "$4" >&2
@@ -125,8 +124,8 @@ async function submitAll(rig: Rig, { plans, acknowledged, starts }: Submitting):
 function readEffects(path: string): readonly Effect[] {
   const lines = readFileSync(path, 'utf8').split('\n').slice(0, -1)
   return lines.map((line) => {
-    const [claimId = '', jobId = '', attempt = ''] = line.split(' ')
-    return { claimId, jobId, attempt: Number(attempt) }
+    const [pid = '', jobId = '', attempt = ''] = line.split(' ')
+    return { pid: Number(pid), jobId, attempt: Number(attempt) }
   })
 }
 
@@ -154,9 +153,21 @@ export async function judge(rig: Rig, workload: Workload, { mayLose }: { mayLose
   }
   await Promise.all(Array.from({ length: 8 }, judgeOn))
   const effects = workload.effects()
-  faults.push(...twice(effects.map(({ claimId }) => claimId)).map((claimId) => `${claimId} ran twice`))
+  faults.push(...startFaults(rig, effects, mayLose))
   faults.push(...(await countJobs(rig, workload)))
   return { faults, ends, starts: effects.length }
+}
+
+/** A claim is started once, and nothing runs that no swarm started. A swarm that is killed may leave a start behind that it did not log. */
+function startFaults(rig: Rig, effects: readonly Effect[], killed: boolean): readonly string[] {
+  const logged = rig.logged('job_started')
+  const again = twice(logged.map(({ claim_id }) => String(claim_id))).map((claim) => `${claim} was started twice`)
+  if (killed) return again
+  const starts = new Map<string, number>()
+  for (const { job_id } of logged) starts.set(String(job_id), (starts.get(String(job_id)) ?? 0) + 1)
+  for (const { jobId } of effects) starts.set(jobId, (starts.get(jobId) ?? 0) - 1)
+  const odd = [...starts].filter(([, left]) => left !== 0)
+  return [...again, ...odd.map(([job, left]) => `${job} was started ${left} times more often than it ran`)]
 }
 
 interface Judged {
@@ -191,7 +202,8 @@ async function streamFaults(rig: Rig, { plan, job, workload }: Ran): Promise<rea
     ? listed.reply.items.findLast((one) => one.cause === 'exit')
     : undefined
   if (!last) return ['no attempt of it exited']
-  if (!workload.effects().some(({ claimId }) => claimId === last.claim_id)) return [`${last.claim_id} never ran`]
+  if (!rig.logged('job_started').some(({ claim_id }) => claim_id === last.claim_id))
+    return [`${last.claim_id} never ran`]
   const faults: string[] = []
   for (const name of ['stdout', 'stderr'] as const) {
     const wanted = sha256(workload.written(plan[name]))

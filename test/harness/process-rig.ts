@@ -174,6 +174,8 @@ export interface Rig {
   pair(home: string, flags?: readonly string[]): Promise<string>
   /** Resolves once its former life is swept and it polls. */
   startSwarm(home: string, flags?: readonly string[], options?: ProgramOptions): Promise<Program>
+  /** What every swarm of this rig logged under an event, in its own words, also those that were killed. */
+  logged(event: string): readonly Readonly<Record<string, unknown>>[]
   submit(job: JobSpec): Promise<string>
   /** The job once it ended, or as soon as `done` holds. */
   ended(id: string, done?: (job: JobView) => boolean): Promise<JobView>
@@ -197,6 +199,7 @@ class ProcessRig implements Rig {
   readonly data: string
   readonly #network = createNetwork({ clock: systemClock })
   readonly #running = new Set<Program>()
+  readonly #swarms: Program[] = []
   #client: Client | undefined
   #pond: Program | undefined
   #url = ''
@@ -269,8 +272,16 @@ class ProcessRig implements Rig {
 
   async startSwarm(home: string, flags: readonly string[] = [], options: ProgramOptions = {}): Promise<Program> {
     const swarm = this.#keep(startProgram('swarm', ['run', '--home', home, ...flags], options))
+    this.#swarms.push(swarm)
     await swarm.says(/"event":"ready"/)
     return swarm
+  }
+
+  logged(event: string): readonly Readonly<Record<string, unknown>>[] {
+    const lines = this.#swarms.flatMap((swarm) => swarm.stderr().split('\n'))
+    return lines
+      .filter((line) => line.endsWith('}') && line.includes(`"event":"${event}"`))
+      .map((line) => JSON.parse(line))
   }
 
   async submit(job: JobSpec): Promise<string> {
