@@ -1,4 +1,5 @@
 // The berths of one executor: taken for a job, prepared again behind it, and one always ahead of the next.
+import type { Clock } from '../system/clock.ts'
 import { Berth, type LauncherProcess } from './berth.ts'
 import { type Cgroup, type Hierarchy, makeCgroup, type Naming, nextName } from './cgroup.ts'
 import { SetupError } from './contract.ts'
@@ -9,6 +10,7 @@ import type { Order, Started, Starter } from './starter.ts'
 export interface BerthParts {
   readonly hierarchies: readonly Hierarchy[]
   readonly naming: Naming
+  readonly clock: Clock
   readonly spawn: (argv: Argv) => LauncherProcess
   /** Kills what stands in them, then removes them. */
   readonly clear: (cgroups: readonly Cgroup[]) => Promise<void>
@@ -72,7 +74,7 @@ class BerthPool implements Starter {
   }
 
   async #make(): Promise<Berth> {
-    const { hierarchies, naming, clear, spawn } = this.#parts
+    const { clock, hierarchies, naming, clear, spawn } = this.#parts
     const name = nextName(naming)
     const cgroups: Cgroup[] = []
     try {
@@ -84,10 +86,8 @@ class BerthPool implements Starter {
     const [killing, ...counting] = cgroups
     if (killing === undefined) throw new SetupError('there is no cgroup to stand in')
     const doors = cgroups.map((cgroup) => `${cgroup.folder}/cgroup.procs`)
-    const berth = new Berth(spawn({ file: this.#perl, args: ['-f', '-e', LAUNCHER, ...doors], env: {} }), [
-      killing,
-      ...counting,
-    ])
+    const launcher = spawn({ file: this.#perl, args: ['-f', '-e', LAUNCHER, ...doors], env: {} })
+    const berth = new Berth(launcher, [killing, ...counting], clock)
     if (await berth.prepare()) return berth
     await this.#drop(berth)
     throw new SetupError('the launcher of jobs does not start')
@@ -108,7 +108,6 @@ class BerthPool implements Starter {
   }
 
   async #drop(berth: Berth): Promise<void> {
-    await berth.end()
-    await this.#parts.clear(berth.cgroups)
+    await this.#parts.clear(await berth.end())
   }
 }

@@ -4,12 +4,14 @@
 // remove one costs as much again, and to fork from here 0.5 ms of swarm's own thread. In a berth that is paid once for many
 // jobs: each is born inside, 0.2 ms after its order.
 import { closeSync, constants, openSync } from 'node:fs'
-import { Socket } from 'node:net'
+import type { Socket } from 'node:net'
 import { constants as numbers } from 'node:os'
 import type { Readable, Writable } from 'node:stream'
-import { type Cgroup, type CgroupCounters, closePeak, lowerPeak, openPeak, readCounters } from './cgroup.ts'
+import type { Clock } from '../system/clock.ts'
+import { type Cgroup, type CgroupCounters, closeFiles, lowerPeak, openFiles, readCounters } from './cgroup.ts'
 import { cgroupTree, type Tree } from './kill.ts'
 import { type LauncherLine, parseLine } from './launcher.ts'
+import { pipeOutlet } from './outlet.ts'
 import { readStat } from './proc.ts'
 import type { Ended, Started } from './starter.ts'
 
@@ -31,20 +33,22 @@ const KEPT_MOST_BYTES = 16 * 1024 * 1024
 const KILLED: Ended = { rc: 128 + numbers.signals.SIGKILL, signal: 'SIGKILL' }
 
 export class Berth {
-  readonly cgroups: readonly Cgroup[]
   /** Resolves when the launcher has ended. */
   readonly gone: Promise<void>
+  readonly #cgroups: readonly Cgroup[]
   readonly #launcher: LauncherProcess
+  readonly #clock: Clock
   readonly #tree: Tree
   readonly #lines = new Lines()
   /** Descriptors of the read ends of the next job's stdout and stderr. */
   readonly #pipes: number[] = []
   #before: CgroupCounters = { oomKills: 0 }
 
-  constructor(launcher: LauncherProcess, cgroups: readonly [Cgroup, ...Cgroup[]]) {
+  constructor(launcher: LauncherProcess, cgroups: readonly [Cgroup, ...Cgroup[]], clock: Clock) {
+    this.#clock = clock
     this.#launcher = launcher
-    this.cgroups = cgroups.map(openPeak)
-    this.#tree = cgroupTree(cgroups[0], { besides: launcher.pid ?? 0 })
+    this.#cgroups = cgroups.map(openFiles)
+    this.#tree = cgroupTree(this.#cgroups[0] ?? cgroups[0], { besides: launcher.pid ?? 0 })
     launcher.stdin.on('error', () => {})
     launcher.stdout.on('data', (bytes: Buffer) => this.#lines.push(bytes))
     this.gone = new Promise<void>((resolve) => void launcher.once('close', () => resolve())).then(() => {
@@ -67,8 +71,8 @@ export class Berth {
       return false
     }
     this.#hold(false)
-    if (this.#tree.members().length > 0 || !this.cgroups.every(lowerPeak)) return false
-    this.#before = readCounters(this.cgroups)
+    if (this.#tree.members().length > 0 || !this.#cgroups.every(lowerPeak)) return false
+    this.#before = readCounters(this.#cgroups)
     return (this.#before.maxMemoryBytes ?? 0) <= KEPT_MOST_BYTES
   }
 
@@ -88,11 +92,11 @@ export class Berth {
     return {
       pid: line.pid,
       stat: readStat(line.pid),
-      stdout: readPipe(stdout),
-      stderr: readPipe(stderr),
+      stdout: pipeOutlet(stdout, this.#clock),
+      stderr: pipeOutlet(stderr, this.#clock),
       ended: this.#lines.next().then((line) => (line?.says === 'ended' ? endedBy(line.status) : KILLED)),
       tree: this.#tree,
-      cgroups: this.cgroups,
+      cgroups: this.#cgroups,
       before: this.#before,
       release,
     }
@@ -111,19 +115,18 @@ export class Berth {
     for (const fd of this.#pipes.splice(0)) closeSync(fd)
   }
 
-  /** Ends the launcher and lets go of its cgroups, which whoever made them removes. What it started is dead by then. */
-  async end(): Promise<void> {
+  /** Ends the launcher and answers its cgroups, for whoever made them to remove. */
+  async end(): Promise<readonly Cgroup[]> {
     this.#hold(true)
     this.#launcher.kill('SIGKILL')
     await this.gone
-    for (const cgroup of this.cgroups) closePeak(cgroup)
+    for (const cgroup of this.#cgroups) closeFiles(cgroup)
+    return this.#cgroups.map(({ duty, folder }) => ({ duty, folder }))
   }
 }
 
 /** A pipe of another process by its descriptor there. Each opening has flags of its own, so the writer's end stays as it is. */
 const openPipe = (path: string) => openSync(path, constants.O_RDONLY | constants.O_NONBLOCK)
-
-const readPipe = (fd: number) => new Socket({ fd, readable: true, writable: false })
 
 /** A status as wait(2) gives it. */
 function endedBy(status: number): Ended {

@@ -33,8 +33,8 @@ export interface Hierarchy {
 export interface Cgroup {
   readonly duty: CgroupDuty
   readonly folder: string
-  /** Its peak of memory, open where it can be lowered. */
-  readonly peak?: number
+  /** Files that are open, by name; undefined for what this kernel does not offer. */
+  readonly files?: ReadonlyMap<string, number | undefined>
 }
 
 export interface CgroupCounters {
@@ -128,35 +128,55 @@ function dutyOf(folder: string): CgroupDuty {
   return existsSync(join(folder, 'cpuacct.usage')) ? 'cpuacct' : 'memory'
 }
 
-/** The same with its peak of memory at hand, for a folder that serves one job after the other. */
-export function openPeak(cgroup: Cgroup): Cgroup {
-  const file = peakFile(cgroup)
-  return file !== undefined && existsSync(file) ? { ...cgroup, peak: openSync(file, 'r+') } : cgroup
+/** What is read for each job, and written where a peak is lowered. Version 1 remembers its list of processes for a second after it was read, for who holds it open: there it is opened anew. */
+const OFTEN: Readonly<Record<CgroupDuty, readonly string[]>> = {
+  v2: ['cgroup.procs', 'cpu.stat', 'memory.peak', 'memory.events'],
+  freezer: [],
+  cpuacct: ['cpuacct.usage'],
+  memory: ['memory.max_usage_in_bytes', 'memory.oom_control'],
 }
 
-/** Lowers the peak to what is in use now; false where the kernel does not. Version 2 does since Linux 6.12, for who asks through the same descriptor. */
-export function lowerPeak({ peak }: Cgroup): boolean {
+/** The same with its files at hand, for a folder that serves one job after the other: to open one costs as much as to read it. */
+export function openFiles(cgroup: Cgroup): Cgroup {
+  const { duty, folder } = cgroup
+  const open = (name: string) =>
+    // Which may be there to be read and not to be lowered.
+    (name === PEAK[duty] ? openThere(join(folder, name), 'r+') : undefined) ?? openThere(join(folder, name), 'r')
+  return { ...cgroup, files: new Map(OFTEN[duty].map((name) => [name, open(name)])) }
+}
+
+function openThere(path: string, flags: 'r' | 'r+'): number | undefined {
   try {
-    if (peak !== undefined) writeSync(peak, '0', 0)
+    return openSync(path, flags)
+  } catch {
+    return undefined
+  }
+}
+
+export function closeFiles({ files = new Map() }: Cgroup): void {
+  for (const fd of files.values()) if (fd !== undefined) closeSync(fd)
+}
+
+const PEAK: Readonly<Partial<Record<CgroupDuty, string>>> = { v2: 'memory.peak', memory: 'memory.max_usage_in_bytes' }
+
+/** Lowers the peak to what is in use now; false where the kernel does not. Version 2 does since Linux 6.12, for who asks through the same descriptor. */
+export function lowerPeak({ duty, files }: Cgroup): boolean {
+  const fd = files?.get(PEAK[duty] ?? '')
+  try {
+    if (fd !== undefined) writeSync(fd, '0', 0)
     return true
   } catch {
     return false
   }
 }
 
-export function closePeak({ peak }: Cgroup): void {
-  if (peak !== undefined) closeSync(peak)
-}
-
-function peakFile({ duty, folder }: Cgroup): string | undefined {
-  if (duty === 'memory') return join(folder, 'memory.max_usage_in_bytes')
-  return duty === 'v2' ? join(folder, 'memory.peak') : undefined
-}
-
 /** A process may make folders below its own: they count as one with it. A pid of 0 stands in another pid namespace. */
-export function cgroupMembers({ folder }: Cgroup): number[] {
-  return (hasFolders(folder) ? foldersOf(folder) : [folder])
-    .flatMap((folder) => linesOf(join(folder, 'cgroup.procs')).map(Number))
+export function cgroupMembers(cgroup: Cgroup): number[] {
+  const inner = hasFolders(cgroup.folder) ? foldersIn(cgroup.folder).flatMap(foldersOf) : []
+  const lines = [linesIn(cgroup, 'cgroup.procs'), ...inner.map((folder) => linesOf(join(folder, 'cgroup.procs')))]
+  return lines
+    .flat()
+    .map(Number)
     .filter((pid) => pid > 0)
 }
 
@@ -214,31 +234,22 @@ export function readCounters(cgroups: readonly Cgroup[]): CgroupCounters {
 }
 
 function readCounter(cgroup: Cgroup): Partial<CgroupCounters> {
-  const { duty, folder } = cgroup
+  const { duty } = cgroup
   if (duty === 'freezer') return {}
   if (duty === 'cpuacct') {
-    const nanoseconds = numberIn(join(folder, 'cpuacct.usage'))
+    const nanoseconds = numberIn(cgroup, 'cpuacct.usage')
     return nanoseconds === undefined ? {} : { cpuMs: nanoseconds / 1e6 }
   }
-  if (duty === 'memory') {
-    const most = readPeak(cgroup)
-    const oomKills = namedNumber(join(folder, 'memory.oom_control'), 'oom_kill') ?? 0
-    return most === undefined ? { oomKills } : { maxMemoryBytes: most, oomKills }
-  }
-  const microseconds = namedNumber(join(folder, 'cpu.stat'), 'usage_usec')
-  const most = readPeak(cgroup)
-  const oomKills = namedNumber(join(folder, 'memory.events'), 'oom_kill')
+  const most = numberIn(cgroup, PEAK[duty] ?? '')
+  const memory = most === undefined ? {} : { maxMemoryBytes: most }
+  if (duty === 'memory') return { ...memory, oomKills: namedNumber(cgroup, 'memory.oom_control', 'oom_kill') ?? 0 }
+  const microseconds = namedNumber(cgroup, 'cpu.stat', 'usage_usec')
+  const oomKills = namedNumber(cgroup, 'memory.events', 'oom_kill')
   return {
+    ...memory,
     ...(microseconds === undefined ? {} : { cpuMs: microseconds / 1000 }),
-    ...(most === undefined ? {} : { maxMemoryBytes: most }),
     ...(oomKills === undefined ? {} : { oomKills }),
   }
-}
-
-function readPeak(cgroup: Cgroup): number | undefined {
-  if (cgroup.peak === undefined) return numberIn(peakFile(cgroup) ?? '')
-  const digits = Buffer.alloc(32)
-  return Number(digits.toString('latin1', 0, readSync(cgroup.peak, digits, 0, digits.length, 0)))
 }
 
 /** The folder itself and all below it, parents first. */
@@ -262,15 +273,32 @@ function foldersIn(folder: string): string[] {
   }
 }
 
-function numberIn(file: string): number | undefined {
-  const [line] = linesOf(file)
+function numberIn(cgroup: Cgroup, name: string): number | undefined {
+  const [line] = linesIn(cgroup, name)
   return line === undefined ? undefined : Number(line)
 }
 
-function namedNumber(file: string, name: string): number | undefined {
-  const line = linesOf(file).find((one) => one.startsWith(`${name} `))
+function namedNumber(cgroup: Cgroup, file: string, name: string): number | undefined {
+  const line = linesIn(cgroup, file).find((one) => one.startsWith(`${name} `))
   return line === undefined ? undefined : Number(line.slice(name.length + 1))
 }
+
+/** Of a file of its own: through its descriptor where it is open. */
+function linesIn({ folder, files }: Cgroup, name: string): string[] {
+  if (!files?.has(name)) return linesOf(join(folder, name))
+  const fd = files.get(name)
+  if (fd === undefined) return []
+  const length = readSync(fd, page, 0, page.length, 0)
+  // The kernel gives whole lines. A list that may go on is read the long way.
+  return length < page.length - LONGEST_LINE_BYTES
+    ? splitLines(page.toString('latin1', 0, length))
+    : linesOf(join(folder, name))
+}
+
+const page = Buffer.alloc(4096)
+const LONGEST_LINE_BYTES = 256
+
+const splitLines = (text: string) => text.split('\n').filter((line) => line !== '')
 
 function readWords(file: string): string[] {
   return linesOf(file).flatMap((line) => line.split(' '))
@@ -279,9 +307,7 @@ function readWords(file: string): string[] {
 /** A file that is not there has no lines: kernels differ in what they offer. */
 function linesOf(file: string): string[] {
   try {
-    return readFileSync(file, 'utf8')
-      .split('\n')
-      .filter((line) => line !== '')
+    return splitLines(readFileSync(file, 'utf8'))
   } catch {
     return []
   }

@@ -21,7 +21,6 @@ import {
   reasonOf,
 } from './launch.ts'
 import { followEvents, readResult } from './message.ts'
-import { drainPipe } from './pipe.ts'
 import { readBootId, readStat, startTimeOf } from './proc.ts'
 import { createSpawner, type Execa, SPAWN } from './spawner.ts'
 import type { Started, Starter } from './starter.ts'
@@ -75,6 +74,7 @@ export async function createProcessExecutor(parts: ProcessExecutorParts): Promis
     (parts.berths !== false && hierarchies.length > 0
       ? await openBerths({
           ...cgroups,
+          clock,
           spawn: (argv) => spawnLauncher(execa, argv),
           clear: (left) => clearAll(left, { clock, log }),
         })
@@ -182,10 +182,12 @@ async function finish(house: House, running: Running, wipe: () => Promise<number
   const { rc, signal } = await started.ended
   const deadline = clock.monotonic() + DRAIN_MS
   if (!(await settlesWithin(wipe(), clock, DRAIN_MS))) log.warn('executor.left_behind', { job })
+  started.stdout.finish()
+  started.stderr.finish()
   if (!(await settlesWithin(pipes, clock, Math.max(0, deadline - clock.monotonic())))) {
     // Somebody still holds them, or takes too long to take their bytes.
-    started.stdout.destroy()
-    started.stderr.destroy()
+    started.stdout.cut()
+    started.stderr.cut()
     log.warn('executor.pipe_cut', { job })
   }
   const [eventsSkipped, result] = await Promise.all([events.finish(), readResult(places.result)])
@@ -199,8 +201,7 @@ async function finish(house: House, running: Running, wipe: () => Promise<number
 /** Resolves once every byte of both was taken. */
 function drainBoth({ parts: { log } }: House, { plan, watch, started }: Running): Promise<unknown> {
   const drain = (stream: 'stdout' | 'stderr') =>
-    drainPipe({
-      readable: started[stream],
+    started[stream].drain({
       output: (bytes) => watch.output(stream, bytes),
       failed: (error) => log.error('executor.watch_failed', { job: plan.jobId, stream, reason: reasonOf(error) }),
     })

@@ -6,6 +6,7 @@ import { type Cgroup, type Hierarchy, makeCgroup, type Naming, nextName } from '
 import { SetupError } from './contract.ts'
 import { cgroupTree, groupTree, type ProcessRung, scannedTree, type Tree } from './kill.ts'
 import { type Launcher, reasonOf, throughDoors } from './launch.ts'
+import { streamOutlet } from './outlet.ts'
 import { type ProcessStat, readStat } from './proc.ts'
 import type { Ended, Order, Started, Starter } from './starter.ts'
 import { rootMarks } from './tree.ts'
@@ -66,8 +67,8 @@ async function spawn(parts: SpawnerParts, order: Order, cgroups: readonly Cgroup
   return {
     pid,
     stat,
-    stdout: child.stdout as Readable,
-    stderr: child.stderr as Readable,
+    stdout: streamOutlet(child.stdout as Readable),
+    stderr: streamOutlet(child.stderr as Readable),
     ended: new Promise((resolve) => child.on('exit', (code, signal) => resolve(endedBy(code, signal)))),
     tree: treeOf(parts.rung, { cgroups, order, pid, stat }),
     cgroups,

@@ -1,8 +1,8 @@
 // The contract of starters: how an order becomes a first process whose tree can be followed. Spawned for itself, or born in a berth.
-import type { Readable } from 'node:stream'
 import type { Cgroup, CgroupCounters } from './cgroup.ts'
 import type { Tree } from './kill.ts'
 import type { Argv } from './launch.ts'
+import type { Outlet } from './outlet.ts'
 import type { ProcessStat } from './proc.ts'
 
 export interface Order extends Argv {
@@ -24,8 +24,8 @@ export interface Started {
   readonly pid: number
   /** Undefined when it has ended and was waited for by now. */
   readonly stat: ProcessStat | undefined
-  readonly stdout: Readable
-  readonly stderr: Readable
+  readonly stdout: Outlet
+  readonly stderr: Outlet
   readonly ended: Promise<Ended>
   readonly tree: Tree
   readonly cgroups: readonly Cgroup[]
