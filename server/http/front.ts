@@ -9,6 +9,7 @@ import { Refusal } from '../../src/protocol/error.ts'
 import { limit } from '../../src/protocol/limit.ts'
 import { routes } from '../../src/protocol/route.ts'
 import type { Route } from '../../src/protocol/shape.ts'
+import { Bodies } from './body.ts'
 import type { Answerer, PondReply } from './message.ts'
 
 export interface FrontOptions {
@@ -71,7 +72,13 @@ export async function openFront(pond: Answerer, options: FrontOptions): Promise<
   }
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body))
-  const handle = (request: FastifyRequest, reply: FastifyReply) => serve(pond, request, reply)
+  const bodies = new Bodies()
+  app.addContentTypeParser('application/octet-stream', (request, payload, done) => bodies.read(request, payload, done))
+  const handle = async (request: FastifyRequest, reply: FastifyReply) => {
+    await serve(pond, request, reply)
+    if (reply.statusCode < 300) bodies.giveBack(request)
+    return reply
+  }
   for (const route of Object.values(routes) as readonly Route[]) {
     const url = route.path.replace(/\{(\w+)\}/g, ':$1')
     // No browser calls the routes of orchestrators, and what helmet says is a tenth of a poll's price.

@@ -1,0 +1,85 @@
+// The bodies of chunks, read into slabs that are used again: a fresh buffer for each made V8 collect its whole heap every few chunks, which cost as much as the chunk itself.
+import type { IncomingMessage } from 'node:http'
+import { Refusal } from '../../src/protocol/error.ts'
+import { limit } from '../../src/protocol/limit.ts'
+
+type Done = (error: Error | null, body?: Buffer) => void
+
+/** Slabs kept for the next chunks, each as long as the longest chunk. */
+const SLABS_MOST = 16
+
+export class Bodies {
+  readonly #free: Buffer[] = []
+  readonly #lent = new WeakMap<object, Buffer>()
+
+  /** Reads a body of bytes; `request` is who may give its slab back. */
+  read(request: { readonly headers: IncomingMessage['headers'] }, payload: IncomingMessage, done: Done): void {
+    const length = Number(request.headers['content-length'] ?? Number.NaN)
+    const slab = length <= limit.chunkBytes ? (this.#free.pop() ?? Buffer.allocUnsafeSlow(limit.chunkBytes)) : undefined
+    if (slab) this.#lent.set(request, slab)
+    if (length > limit.bodyBytes) done(tooLarge())
+    else collect(payload, slab ? new Filled(slab) : new Gathered(), done)
+  }
+
+  /** Nobody holds on to the body of a call that was answered with success: what it brought is stored. */
+  giveBack(request: object): void {
+    const slab = this.#lent.get(request)
+    this.#lent.delete(request)
+    if (slab && this.#free.length < SLABS_MOST) this.#free.push(slab)
+  }
+}
+
+interface Collector {
+  length: number
+  add(part: Buffer): void
+  whole(): Buffer
+}
+
+class Filled implements Collector {
+  length = 0
+  readonly #slab: Buffer
+
+  constructor(slab: Buffer) {
+    this.#slab = slab
+  }
+
+  add(part: Buffer): void {
+    this.#slab.set(part, this.length)
+    this.length += part.length
+  }
+
+  whole(): Buffer {
+    return this.#slab.subarray(0, this.length)
+  }
+}
+
+/** For who does not tell its length beforehand. */
+class Gathered implements Collector {
+  length = 0
+  readonly #parts: Buffer[] = []
+
+  add(part: Buffer): void {
+    this.#parts.push(part)
+    this.length += part.length
+  }
+
+  whole(): Buffer {
+    return Buffer.concat(this.#parts, this.length)
+  }
+}
+
+function collect(payload: IncomingMessage, collector: Collector, done: Done): void {
+  const finish: Done = (error, body) => {
+    payload.off('data', add).off('end', end).off('error', failed)
+    done(error, body)
+  }
+  const add = (part: Buffer) => {
+    if (collector.length + part.length > limit.bodyBytes) finish(tooLarge())
+    else collector.add(part)
+  }
+  const end = () => finish(null, collector.whole())
+  const failed = (error: Error) => finish(Object.assign(error, { statusCode: 400 }))
+  payload.on('data', add).once('end', end).once('error', failed)
+}
+
+const tooLarge = () => new Refusal('body_too_large', 'the body is too large', { most: limit.bodyBytes })
