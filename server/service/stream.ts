@@ -119,7 +119,6 @@ export class Streams {
       look: () => blobs.stat(key),
       done: ({ committed }) => committed >= offset,
       waitMs,
-      signal: never,
     }).finally(() => this.#ahead--)
   }
 
@@ -191,9 +190,6 @@ function split(waiting: readonly Offer[]): { readonly offers: readonly Offer[]; 
 function gap({ offset }: ChunkQuery, committed: number): Refusal {
   return new Refusal('chunk_gap', `${committed} bytes are here, the chunk starts at ${offset}`, { committed })
 }
-
-/** Whoever waits here is answered within AHEAD_MS, so nobody needs to call it off. */
-const never = new AbortController().signal
 
 /** Where a reader stands in a stream. */
 export interface StreamView {

@@ -6,12 +6,13 @@ export interface Waiting<T> {
   readonly look: () => Promise<T>
   readonly done: (fact: T) => boolean
   readonly waitMs: number
-  readonly signal: AbortSignal
+  /** Of a caller who may leave. */
+  readonly signal?: AbortSignal
 }
 
 /** The first fact that is done, or the latest one when the time is over or the caller left. */
 export async function waitFor<T>(core: Core, waiting: Waiting<T>): Promise<T> {
-  let over = waiting.waitMs <= 0 || waiting.signal.aborted
+  let over = waiting.waitMs <= 0 || waiting.signal?.aborted === true
   let nudged = false
   let ring: () => void = () => {}
   const nudge = () => {
@@ -24,7 +25,7 @@ export async function waitFor<T>(core: Core, waiting: Waiting<T>): Promise<T> {
   }
   const unlisten = waiting.listen(nudge)
   const cancelTimer = core.clock.after(waiting.waitMs, stop)
-  waiting.signal.addEventListener('abort', stop, { once: true })
+  waiting.signal?.addEventListener('abort', stop, { once: true })
   try {
     for (;;) {
       nudged = false
@@ -38,6 +39,6 @@ export async function waitFor<T>(core: Core, waiting: Waiting<T>): Promise<T> {
   } finally {
     unlisten()
     cancelTimer()
-    waiting.signal.removeEventListener('abort', stop)
+    waiting.signal?.removeEventListener('abort', stop)
   }
 }

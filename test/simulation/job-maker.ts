@@ -48,7 +48,7 @@ function makeProgram(random: Random, name: string): Program {
   const dice: Dice = (chance) => random.number() < chance
   const upTo = (most: number) => Math.floor(random.number() * (most + 1))
   const long = dice(0.15) ? 30_000 : 1500
-  const size = () => (dice(0.02) ? 200_000 + upTo(400_000) : dice(0.3) ? upTo(9000) : upTo(300))
+  const size = () => (dice(0.02) ? 200_000 + upTo(1_800_000) : dice(0.3) ? upTo(9000) : upTo(300))
   const writes = Array.from({ length: dice(0.8) ? upTo(6) : 0 }, () => ({
     afterMs: upTo(long / 3),
     to: dice(0.7) ? ('stdout' as const) : ('stderr' as const),
