@@ -11,7 +11,7 @@ export interface LeastServer {
 }
 
 export async function startLeastServer(): Promise<LeastServer> {
-  const child = startChild('bench/least-server.ts')
+  const child = startChild('bench/least-server.js')
   const { url } = await child.hear<{ url: string }>('ready')
   const agent = new Agent()
   return {
@@ -30,7 +30,7 @@ export async function startLeastServer(): Promise<LeastServer> {
 }
 
 export async function startLeastWorker(server: LeastServer, order: SwarmOrder): Promise<Child> {
-  const child = startChild('bench/least-worker.ts', { argv: [JSON.stringify({ ...order, url: server.url })] })
+  const child = startChild('bench/least-worker.js', { argv: [JSON.stringify({ ...order, url: server.url })] })
   await child.hear('ready')
   return child
 }

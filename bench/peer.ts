@@ -4,12 +4,12 @@ import { existsSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { connect, createServer } from 'node:net'
 import { fileURLToPath } from 'node:url'
-import { makeFolder, ownChild, removeFolder, startChild } from './child.ts'
+import { makeFolder, ownChild, removeFolder, source, startChild } from './child.ts'
 import { note } from './figure.ts'
 import type { SwarmOrder } from './pond-rig.ts'
 import type { Sides } from './throughput.ts'
 
-const folder = fileURLToPath(new URL('./peers/', import.meta.url))
+const folder = fileURLToPath(new URL('bench/peers/', source))
 
 /** The part of BullMQ that fills a queue; its package is not there when this is compiled. */
 interface Bullmq {
@@ -44,7 +44,7 @@ export async function startPeer(order: SwarmOrder): Promise<Sides & { stop(): Pr
   // By require, since BullMQ finds its Redis client by require alone.
   const { Queue } = createRequire(folder)('bullmq') as Bullmq
   const queue = new Queue('bench', { connection: { host: '127.0.0.1', port } })
-  const worker = startChild('bench/peers/bullmq-worker.mjs', { argv: [JSON.stringify({ ...order, port })] })
+  const worker = startChild(`file://${folder}bullmq-worker.mjs`, { argv: [JSON.stringify({ ...order, port })] })
   await worker.hear('ready')
   const ended = new Promise((resolve) => redis.once('exit', resolve))
   return {

@@ -25,7 +25,7 @@ export interface PondRig {
 /** In `folder`, which stays; without it in one of its own, which does not. */
 export async function startPond(folder?: string): Promise<PondRig> {
   const data = folder ?? makeFolder()
-  const child = startChild('bin/pond.ts', { argv: ['serve', '--data', data, '--port', '0', '--json'] })
+  const child = startChild('bin/pond.js', { argv: ['serve', '--data', data, '--port', '0', '--json'] })
   const { url } = await child.hear<{ url: string }>('line')
   const token = readFileSync(join(data, 'admin-token'), 'utf8').trim()
   const network = createNetwork({ clock: systemClock })
@@ -75,7 +75,7 @@ export interface SwarmRig {
 export async function startSwarm(pond: PondRig, order: SwarmOrder): Promise<SwarmRig> {
   const home = makeFolder()
   const code = await pond.makeCode()
-  const child = startChild('bench/swarm-process.ts', {
+  const child = startChild('bench/swarm-process.js', {
     argv: [JSON.stringify({ ...order, url: pond.url, code, home })],
   })
   await child.hear('ready')

@@ -67,7 +67,7 @@ async function checkDigest(pond: PondRig, id: JobId, sha256: string): Promise<vo
 }
 
 async function throughFloor(source: { path: string }): Promise<Sample> {
-  const server = startChild('bench/append-server.ts')
+  const server = startChild('bench/append-server.js')
   const { url } = await server.hear<{ url: string }>('ready')
   const agent = new Agent()
   try {
