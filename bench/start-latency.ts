@@ -1,15 +1,15 @@
 // From the submit of a job to the start of its process, one job at a time, on a pool that waits for it. The same clock and the same words on both sides:
 // it begins when the submit is about to be written, and ends when the worker's call that makes the process has returned.
 import type { Child } from './child.ts'
-import { interleave, percentile, printFigure, type Sample } from './figure.ts'
+import { note, percentile, printFigure, type Sample } from './figure.ts'
 import { startLeastServer, startLeastWorker } from './least-rig.ts'
 import { startPond, startSwarm, submit } from './pond-rig.ts'
 import type { BenchOptions } from './run.ts'
 import { now, type Started } from './worker-report.ts'
 
 const JOBS = 200
-/** The first ones pay for compiling code and opening connections. */
-const WARM_JOBS = 20
+/** The first ones pay for compiling code and opening connections, on each side: a service does that once. */
+const WARM_JOBS = 600
 /** Between two jobs, so that each meets a pool at rest with its poll parked. */
 const REST_MS = 5
 /** Writes when it is there itself: after whatever a worker puts around a process. In nanoseconds of wall time. */
@@ -17,38 +17,48 @@ const COMMAND = ['/bin/date', '+%s%N'] as const
 
 const SLOTS = { slots: 4, executor: 'process' } as const
 
-async function measure(worker: Child, submitOne: () => Promise<unknown>): Promise<Sample> {
-  worker.say({ starts: true })
-  const stages = { created: [] as number[], acknowledged: [] as number[], got: [] as number[], alive: [] as number[] }
-  for (let job = 0; job < WARM_JOBS + JOBS; job++) {
-    worker.say({ expect: 1 })
-    const [began, wallBegan] = [now(), wallMs()]
-    const since = (at: bigint) => Number(at - began) / 1e6
-    await submitOne()
-    const acknowledged = since(now())
-    const { at, got } = await worker.hear<Started>('started')
-    const { text } = await worker.hear<{ text: string }>('wrote')
-    await worker.hear('done')
-    if (job >= WARM_JOBS) {
-      stages.created.push(since(BigInt(at)))
-      stages.acknowledged.push(acknowledged)
-      stages.got.push(since(BigInt(got)))
-      stages.alive.push(Number(text) / 1e6 - wallBegan)
-    }
-    await new Promise((resolve) => setTimeout(resolve, REST_MS))
+interface Side {
+  readonly name: string
+  readonly worker: Child
+  submit(): Promise<unknown>
+}
+
+/** Milliseconds from the submit to each stage of one job. */
+interface Stages {
+  readonly created: number
+  readonly acknowledged: number
+  readonly got: number
+  readonly alive: number
+}
+
+async function measureOne({ worker, submit }: Side): Promise<Stages> {
+  worker.say({ expect: 1 })
+  const [began, wallBegan] = [now(), wallMs()]
+  const since = (at: bigint) => Number(at - began) / 1e6
+  await submit()
+  const acknowledged = since(now())
+  const { at, got } = await worker.hear<Started>('started')
+  const { text } = await worker.hear<{ text: string }>('wrote')
+  await worker.hear('done')
+  await new Promise((resolve) => setTimeout(resolve, REST_MS))
+  return { created: since(BigInt(at)), acknowledged, got: since(BigInt(got)), alive: Number(text) / 1e6 - wallBegan }
+}
+
+/** A job of each side in turn, so that whatever else the machine does meets all of them. */
+async function measureAll(sides: readonly Side[], jobs: number): Promise<readonly Sample[]> {
+  const seen: readonly Stages[][] = sides.map(() => [])
+  for (let job = 0; job < jobs; job++) {
+    for (const [index, side] of sides.entries()) seen[index]?.push(await measureOne(side))
   }
-  const { created, acknowledged, got, alive } = stages
-  const p50 = (times: readonly number[]) => percentile(times, 50)
-  return {
-    value: p50(created),
-    extras: {
-      jobs: JOBS,
-      p99: percentile(created, 99),
-      acknowledged_p50: p50(acknowledged),
-      got_p50: p50(got),
-      alive_p50: p50(alive),
-    },
-  }
+  return seen.map((stages) => {
+    const of = (name: keyof Stages, percent = 50) =>
+      percentile(
+        stages.map((it) => it[name]),
+        percent,
+      )
+    const extras = { jobs, p99: of('created', 99), acknowledged_p50: of('acknowledged') }
+    return { value: of('created'), extras: { ...extras, got_p50: of('got'), alive_p50: of('alive') } }
+  })
 }
 
 const wallMs = () => performance.timeOrigin + performance.now()
@@ -58,17 +68,29 @@ export async function startLatency({ runs }: BenchOptions): Promise<void> {
   const swarm = await startSwarm(pond, SLOTS)
   const server = await startLeastServer()
   const worker = await startLeastWorker(server, SLOTS)
-  const ours = (idempotent: boolean) => () =>
-    measure(swarm.child, () => submit(pond, { command: [...COMMAND], idempotent }))
-  const samples = await interleave(runs, {
-    least: () => measure(worker, () => server.submit([COMMAND])),
-    idempotent: ours(true),
-    careful: ours(false),
-  })
+  const ours = (idempotent: boolean) => () => submit(pond, { command: [...COMMAND], idempotent })
+  const sides: readonly Side[] = [
+    { name: 'least', worker, submit: () => server.submit([COMMAND]) },
+    { name: 'idempotent', worker: swarm.child, submit: ours(true) },
+    { name: 'not idempotent: pond confirms first', worker: swarm.child, submit: ours(false) },
+  ]
+  for (const { worker } of sides) worker.say({ starts: true })
+  note('the first jobs, which do not count')
+  const first = await measureAll(sides, WARM_JOBS)
+  const samples: readonly Sample[][] = sides.map(() => [])
+  for (let run = 1; run <= runs; run++) {
+    for (const [index, sample] of (await measureAll(sides, JOBS)).entries()) {
+      const extras = { ...sample.extras, first_jobs: WARM_JOBS, first_p50: first[index]?.value ?? Number.NaN }
+      samples[index]?.push({ ...sample, extras })
+      note(`run ${run} of ${runs}: ${sides[index]?.name} ${JSON.stringify(sample)}`)
+    }
+  }
   await Promise.all([swarm.stop(), worker.stop()])
   await Promise.all([pond.stop(), server.stop()])
-  const against = { name: 'least server', samples: samples.least }
-  const figure = { bench: 'start-latency', unit: 'ms p50', against }
-  printFigure({ ...figure, own: samples.idempotent, facts: { job: 'idempotent' } })
-  printFigure({ ...figure, own: samples.careful, facts: { job: 'not idempotent: pond confirms first' } })
+  const [least = [], ...own] = samples
+  for (const [index, one] of own.entries()) {
+    const facts = { job: sides[index + 1]?.name ?? '' }
+    const against = { name: 'least server', samples: least }
+    printFigure({ bench: 'start-latency', unit: 'ms p50', own: one, against, facts })
+  }
 }

@@ -4,13 +4,16 @@ import { Berth, type LauncherProcess } from './berth.ts'
 import { type Cgroup, type Hierarchy, makeCgroup, type Naming, nextName } from './cgroup.ts'
 import { SetupError } from './contract.ts'
 import { type Argv, DEFAULT_PATH, findProgram, reasonOf } from './launch.ts'
-import { LAUNCHER, printOrder } from './launcher.ts'
+import { printOrder } from './launcher.ts'
+import { LAUNCHERS, type LauncherName } from './launcher-program.ts'
 import type { Order, Started, Starter } from './starter.ts'
 
 export interface BerthParts {
   readonly hierarchies: readonly Hierarchy[]
   readonly naming: Naming
   readonly clock: Clock
+  /** What to try, in this order. */
+  readonly launchers: readonly LauncherName[]
   readonly spawn: (argv: Argv) => LauncherProcess
   /** Kills what stands in them, then removes them. */
   readonly clear: (cgroups: readonly Cgroup[]) => Promise<void>
@@ -18,26 +21,28 @@ export interface BerthParts {
 
 /** Undefined on a machine where no berth comes up; then each job is spawned for itself. */
 export async function openBerths(parts: BerthParts): Promise<Starter | undefined> {
-  try {
-    const pool = new BerthPool(parts, findProgram('perl', '/', DEFAULT_PATH))
-    await pool.addSpare()
-    return pool
-  } catch (error) {
-    if (error instanceof SetupError) return undefined
-    throw error
+  for (const name of parts.launchers) {
+    try {
+      const pool = new BerthPool(parts, { file: findProgram(name, '/', DEFAULT_PATH), args: LAUNCHERS[name], env: {} })
+      await pool.addSpare()
+      return pool
+    } catch (error) {
+      if (!(error instanceof SetupError)) throw error
+    }
   }
+  return undefined
 }
 
 class BerthPool implements Starter {
   readonly #parts: BerthParts
-  readonly #perl: string
+  readonly #launcher: Argv
   #idle: Berth[] = []
   /** Being made or prepared, and not for a job that waits. */
   readonly #coming = new Set<Promise<void>>()
 
-  constructor(parts: BerthParts, perl: string) {
+  constructor(parts: BerthParts, launcher: Argv) {
     this.#parts = parts
-    this.#perl = perl
+    this.#launcher = launcher
   }
 
   async addSpare(): Promise<void> {
@@ -86,7 +91,7 @@ class BerthPool implements Starter {
     const [killing, ...counting] = cgroups
     if (killing === undefined) throw new SetupError('there is no cgroup to stand in')
     const doors = cgroups.map((cgroup) => `${cgroup.folder}/cgroup.procs`)
-    const launcher = spawn({ file: this.#perl, args: ['-f', '-e', LAUNCHER, ...doors], env: {} })
+    const launcher = spawn({ ...this.#launcher, args: [...this.#launcher.args, ...doors] })
     const berth = new Berth(launcher, [killing, ...counting], clock)
     if (await berth.prepare()) return berth
     await this.#drop(berth)

@@ -20,6 +20,7 @@ import {
   preparePlaces,
   reasonOf,
 } from './launch.ts'
+import { LAUNCHER_NAMES, type LauncherName } from './launcher-program.ts'
 import { followEvents, readResult } from './message.ts'
 import { readBootId, readStat, startTimeOf } from './proc.ts'
 import { createSpawner, type Execa, SPAWN } from './spawner.ts'
@@ -40,8 +41,8 @@ export interface ProcessExecutorParts {
   readonly lang?: string
   /** Where cgroups are mounted. */
   readonly cgroupRoot?: string
-  /** False spawns each job for itself, as on a machine that offers no berth. */
-  readonly berths?: boolean
+  /** The programs that may stand in berths, best first; with none of them each job is spawned for itself. */
+  readonly launchers?: readonly LauncherName[]
 }
 
 /** From the end of the first process to the end of its pipes; also the longest wait for what it left behind to die. */
@@ -71,10 +72,11 @@ export async function createProcessExecutor(parts: ProcessExecutorParts): Promis
   const bootId = readBootId()
   const cgroups = { hierarchies, naming }
   const starter =
-    (parts.berths !== false && hierarchies.length > 0
+    (hierarchies.length > 0
       ? await openBerths({
           ...cgroups,
           clock,
+          launchers: parts.launchers ?? LAUNCHER_NAMES,
           spawn: (argv) => spawnLauncher(execa, argv),
           clear: (left) => clearAll(left, { clock, log }),
         })

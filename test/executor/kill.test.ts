@@ -7,6 +7,7 @@ import t, { type Test as Tap } from 'tap'
 import type { Executor, Trace } from '../../src/executor/contract.ts'
 import { SetupError } from '../../src/executor/contract.ts'
 import type { ProcessRung } from '../../src/executor/kill.ts'
+import type { LauncherName } from '../../src/executor/launcher-program.ts'
 import {
   fixture,
   HOME,
@@ -33,21 +34,21 @@ const REACH: Readonly<Record<ProcessRung, readonly string[]>> = {
 const sweeper = await makeExecutor({ rung: 'process-group' })
 /** Of another home on the same machine. */
 const stranger = await makeExecutor({ home: `${HOME}, another`, rung: 'process-group' })
-const inBerths = new Map<Executor, boolean>()
+const launchersOf = new Map<Executor, readonly LauncherName[]>()
 
 /** Runs `body` on each rung; a machine without one must have said which. */
 function onEachRung(name: string, body: (t: Tap, executor: Executor, folder: string) => Promise<void>): void {
   t.test(name, async (t) => {
-    for (const { rung, berths } of WAYS) {
-      const executor = await onRung(rung, { berths })
+    for (const { rung, launchers } of WAYS) {
+      const executor = await onRung(rung, { launchers })
       if (executor instanceof SetupError) {
         t.match(executor.message, `does not offer the rung ${rung}`)
         t.not(rung, 'process-group', 'a group can always be signalled')
         continue
       }
       t.equal(executor.rung, rung)
-      inBerths.set(executor, berths)
-      await t.test(`${rung}${berths ? ' in berths' : ''}`, async (t) => await body(t, executor, makeFolder(t)))
+      launchersOf.set(executor, launchers)
+      await t.test([rung, ...launchers].join(' with '), async (t) => await body(t, executor, makeFolder(t)))
     }
   })
 }
@@ -195,7 +196,7 @@ t.test('without cgroups the best rung is the scan of /proc, where there is one',
 
 /** Starts `plan` in a swarm of its own, waits for the tree's first words and kills that swarm outright. */
 async function startAndDie(plan: object, executor: Executor): Promise<Trace> {
-  const parts = { home: HOME, rung: executor.rung, berths: inBerths.get(executor) }
+  const parts = { home: HOME, rung: executor.rung, launchers: launchersOf.get(executor) }
   const args = ['--import=tsx', fixture('former-swarm.ts'), JSON.stringify(plan), JSON.stringify(parts)]
   const swarm = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] })
   const died = new Promise((resolve) => swarm.on('exit', resolve))

@@ -40,8 +40,8 @@ t.test('a process gets exactly the environment that the design names, on every r
     ],
     [hard, undefined],
   ]
-  for (const { rung, berths } of WAYS) {
-    const executor = await onRung(rung, { berths })
+  for (const { rung, launchers } of WAYS) {
+    const executor = await onRung(rung, { launchers })
     if (executor instanceof SetupError) continue
     for (const [env, arrayIndex] of cases) {
       const more = { env, attempt: 3, ...(arrayIndex === undefined ? {} : { arrayIndex }) }
@@ -76,8 +76,8 @@ t.test('a process gets exactly the environment that the design names, on every r
 })
 
 t.test('arguments arrive as they are, in the working folder, on every rung', async (t) => {
-  for (const { rung, berths } of WAYS) {
-    const executor = await onRung(rung, { berths })
+  for (const { rung, launchers } of WAYS) {
+    const executor = await onRung(rung, { launchers })
     if (executor instanceof SetupError) continue
     const plan = makePlan(['sh', '-c', 'pwd; printf "<%s>" "$@"', 'x', 'a b', '', '--', '$HOME\n', 'ü'])
     const { stdout } = await run(executor, plan)

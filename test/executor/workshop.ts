@@ -7,6 +7,7 @@ import t from 'tap'
 import type { Execution, Executor, Exit, Plan } from '../../src/executor/contract.ts'
 import { SetupError } from '../../src/executor/contract.ts'
 import type { ProcessRung } from '../../src/executor/kill.ts'
+import { LAUNCHER_NAMES } from '../../src/executor/launcher-program.ts'
 import { isAlive, readStat } from '../../src/executor/proc.ts'
 import { createProcessExecutor, type ProcessExecutorParts } from '../../src/executor/process.ts'
 import { systemClock } from '../../src/system/clock.ts'
@@ -14,10 +15,11 @@ import { silentLog } from '../../src/system/log.ts'
 
 export const RUNGS: readonly ProcessRung[] = ['cgroup-v2', 'cgroup-v1', 'proc-scan', 'process-group']
 
-/** Each rung, and those of cgroups with and without berths. */
-export const WAYS = RUNGS.flatMap((rung) =>
-  (rung.startsWith('cgroup') ? [true, false] : [false]).map((berths) => ({ rung, berths })),
-)
+/** Each rung, and those of cgroups with each launcher and without one. */
+export const WAYS = RUNGS.flatMap((rung) => [
+  ...(rung.startsWith('cgroup') ? LAUNCHER_NAMES.map((name) => ({ rung, launchers: [name] })) : []),
+  { rung, launchers: [] },
+])
 
 export const fixture = (name: string) => fileURLToPath(new URL(`fixture/${name}`, import.meta.url))
 

@@ -1,0 +1,114 @@
+// The programs of a berth, in what machines have that starts a process in 0.1 ms, tells exactly how it ended, and needs no compiler.
+
+/**
+ * Arguments: the files that take it into its cgroups. On stdin orders, each behind its length in 4 bytes, big end first:
+ * cwd, input file, number of arguments, program, arguments…, NAME=value…, all parted by NUL, which none of them can hold.
+ * On stdout lines:
+ *   ready OUT ERR     two fresh pipes stand open under these descriptors; whoever may follow /proc/PID/fd can open their read ends
+ *   taken             the order was read; from now on there may be a process
+ *   started PID       the program runs, writing into them
+ *   failed TEXT       it could not be executed
+ *   ended STATUS      as wait(2) tells it; then `ready` again
+ * A job gets a process group of its own and no descriptor but 0, 1 and 2: what the launcher inherited it closes at its start, and what
+ * it opened is closed at exec. The end of stdin is its own end.
+ */
+export type LauncherName = 'python3' | 'perl'
+
+/** Starts a child without a copy of itself, which halves the price; since Python 3.8. */
+const PYTHON = `import os, signal, sys
+with open('/proc/self/comm', 'w') as name:
+    name.write('swarm launcher')
+for door in sys.argv[1:]:
+    with open(door, 'w') as file:
+        file.write('0')
+os.closerange(3, 65536)
+IGNORED = [signal.SIGPIPE, signal.SIGXFSZ]
+def take(count):
+    parts = b''
+    while len(parts) < count:
+        part = os.read(0, count - len(parts))
+        if not part:
+            sys.exit()
+        parts += part
+    return parts
+before = b''
+while True:
+    out, out_end = os.pipe()
+    err, err_end = os.pipe()
+    os.write(1, before + b'ready %d %d\\n' % (out, err))
+    order = take(int.from_bytes(take(4), 'big'))
+    os.write(1, b'taken\\n')
+    cwd, given, count, *rest = order.split(b'\\0')
+    files = [(os.POSIX_SPAWN_OPEN, 0, given, os.O_RDONLY, 0), (os.POSIX_SPAWN_DUP2, out_end, 1), (os.POSIX_SPAWN_DUP2, err_end, 2)]
+    pairs = dict(pair.split(b'=', 1) for pair in rest[int(count):])
+    before = b''
+    pid = 0
+    try:
+        os.chdir(cwd)
+        pid = os.posix_spawn(rest[0], rest[:int(count)], pairs, file_actions=files, setpgroup=0, setsigdef=IGNORED)
+    except OSError as error:
+        why = error.strerror
+    for end in out, out_end, err, err_end:
+        os.close(end)
+    os.write(1, b'started %d\\n' % pid if pid else b'failed ' + why.encode() + b'\\n')
+    if pid:
+        before = b'ended %d\\n' % os.waitpid(pid, 0)[1]
+`
+
+const PERL = `$0 = 'swarm launcher';
+opendir my $open, '/proc/self/fd' or exit 1;
+for my $number (grep { /^\\d+$/ and $_ > 2 and $_ != fileno $open } readdir $open) {
+  open my $inherited, '<&=', $number or exit 1;
+}
+closedir $open;
+for my $door (@ARGV) {
+  open my $file, '>', $door or exit 1;
+  syswrite $file, '0' or exit 1;
+}
+sub take {
+  my ($count, $bytes) = (shift, '');
+  while (length $bytes < $count) {
+    sysread STDIN, $bytes, $count - length $bytes, length $bytes or exit 0;
+  }
+  return $bytes;
+}
+sub tell_line { syswrite STDOUT, "@_\\n" or exit 0 }
+my $before = '';
+while (1) {
+  pipe my $out, my $out_end and pipe my $err, my $err_end or exit 1;
+  tell_line $before . 'ready', fileno $out, fileno $err;
+  $before = '';
+  my $order = take(unpack 'N', take(4));
+  tell_line 'taken';
+  my ($cwd, $input, $count, @rest) = split /\\0/, $order, -1;
+  my @command = splice @rest, 0, $count;
+  pipe my $heard, my $failed or exit 1;
+  my $pid = fork;
+  if (defined $pid and $pid == 0) {
+    setpgrp 0, 0;
+    if (chdir $cwd and open STDIN, '<', $input and open STDOUT, '>&', $out_end and open STDERR, '>&', $err_end) {
+      %ENV = map { split /=/, $_, 2 } @rest;
+      exec { $command[0] } @command;
+    }
+    syswrite $failed, "$!";
+    kill 9, $$;
+  }
+  my $why = defined $pid ? '' : "$!";
+  close $_ for $out, $out_end, $err, $err_end, $failed;
+  sysread $heard, $why, 4096 if $why eq '';
+  close $heard;
+  if ($why eq '') { tell_line 'started', $pid } else { tell_line 'failed', $why }
+  next unless defined $pid;
+  waitpid $pid, 0;
+  $before = "ended $?\\n" if $why eq '';
+}
+`
+
+/** The arguments in front of the cgroups' files. */
+export const LAUNCHERS: Readonly<Record<LauncherName, readonly string[]>> = {
+  python3: ['-I', '-S', '-c', PYTHON],
+  perl: ['-f', '-e', PERL],
+}
+
+/** Best first. */
+export const LAUNCHER_NAMES: readonly LauncherName[] = ['python3', 'perl']
