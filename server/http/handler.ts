@@ -4,6 +4,7 @@ import type { ProjectId } from '../../src/protocol/id.ts'
 import { openApi } from '../../src/protocol/openapi.ts'
 import type { BodyOf, ParamsOf, QueryOf, RouteName } from '../../src/protocol/route.ts'
 import { PROTOCOL } from '../../src/protocol/version.ts'
+import type { OutcomeReply } from '../../src/protocol/word.ts'
 import type { Identity } from '../service/access.ts'
 import { listAudit } from '../service/audit.ts'
 import * as binding from '../service/binding.ts'
@@ -42,11 +43,14 @@ export const handlers: { readonly [N in RouteName]?: Handler<N> } = {
       token: claim_token,
       body: word,
     }))
-    return jsonReply(200, { outcomes: await hearWords({ core, polls }, bindingOf(identity), words) })
+    const { outcomes, intents } = await hearWords({ core, polls }, bindingOf(identity), { words, refill: body.refill })
+    return jsonReply(200, { outcomes, ...(intents.length > 0 && { intents }) })
   },
   async sendWord({ core, polls }, { params, body, identity, request }) {
     const word = { jobId: params.id, token: claimTokenOf(request), body }
-    const [outcome] = await hearWords({ core, polls }, bindingOf(identity), [word])
+    const {
+      outcomes: [outcome],
+    } = await hearWords({ core, polls }, bindingOf(identity), { words: [word] })
     if (!outcome) throw new Error('a word has an outcome')
     return wordReply(outcome)
   },
@@ -172,7 +176,7 @@ export const handlers: { readonly [N in RouteName]?: Handler<N> } = {
 }
 
 /** The status of a single word follows its outcome. */
-function wordReply(outcome: Awaited<ReturnType<typeof hearWords>>[number]): PondReply {
+function wordReply(outcome: OutcomeReply): PondReply {
   switch (outcome.outcome) {
     case 'accepted':
     case 'idempotent':

@@ -19,8 +19,8 @@ export interface Opening {
   readonly claimKey: string
 }
 
-/** Claims the openings, as far as the law allows. */
-export type Claim = (openings: readonly Opening[]) => Promise<void>
+/** Claims the openings, as far as the law allows, and answers the claims. */
+export type Claim = (openings: readonly Opening[]) => Promise<readonly ClaimId[]>
 
 /**
  * A write that also claims. Openings are looked for inside it, so that no other write comes between that look and the commit, after which the bindings hear
@@ -33,7 +33,12 @@ export async function writeClaims<T>(core: Core, work: (write: Write, claim: Cla
       const write = { core, tx }
       const answer = await work(write, async (found) => {
         openings.push(...found)
-        for (const opening of found) await claimOne(write, opening)
+        const made: ClaimId[] = []
+        for (const opening of found) {
+          const id = await claimOne(write, opening)
+          if (id) made.push(id)
+        }
+        return made
       })
       tx.afterCommit(() => {
         release(core, openings)
@@ -64,11 +69,11 @@ function tellLater(core: Core, openings: readonly Opening[]): void {
   })
 }
 
-async function claimOne(write: Write, opening: Opening): Promise<void> {
+async function claimOne(write: Write, opening: Opening): Promise<ClaimId | undefined> {
   const { core, tx } = write
   const { job, fresh, worker } = opening
   const row = fresh?.row ?? (await tx.getJob(job.id))
-  if (!row) return
+  if (!row) return undefined
   const id = `clm_${core.newId()}` as ClaimId
   const who = { by: `worker:${worker.id}`, claimId: id }
   const next = await changeJob(write, {
@@ -81,7 +86,7 @@ async function claimOne(write: Write, opening: Opening): Promise<void> {
     const { notBefore } = row.law
     // The wall clock was set back since the job came due.
     if (next.refused === 'not_due' && notBefore !== undefined) core.later.add(notBefore, job)
-    return
+    return undefined
   }
   const claim: ClaimRow = {
     id,
@@ -100,4 +105,5 @@ async function claimOne(write: Write, opening: Opening): Promise<void> {
   await tx.insertClaim(claim)
   const spec = fresh?.bytes ?? (await tx.getSpec(row.id))
   tx.afterCommit(() => core.live.add(claim, core.listening.now(), spec))
+  return id
 }

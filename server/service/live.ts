@@ -11,7 +11,7 @@ export interface LiveClaim {
   readonly workerId: WorkerId
   readonly epoch: number
   readonly attempt: number
-  /** Empty until the claim is first told, where no poll waited for it. */
+  /** Of the poll that brings it. */
   claimKey: string
   readonly streamBytes: number
   /** Listening time of the grant: the time to confirm runs from here, whatever is said meanwhile. */

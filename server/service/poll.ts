@@ -1,15 +1,15 @@
 // Polls: parked until there is something to say, answered from facts, one per binding. What is said is computed anew for each reply, so a lost one loses nothing.
 
 import { Refusal } from '../../src/protocol/error.ts'
-import type { BindingId, ClaimId, ProjectId, WorkerId } from '../../src/protocol/id.ts'
+import type { BindingId, ClaimId, ProjectId } from '../../src/protocol/id.ts'
 import { limit } from '../../src/protocol/limit.ts'
 import type { Directive, Intent, Limits, PollBody, PollReply } from '../../src/protocol/orch.ts'
 import { OLDEST_PROTOCOL, PROTOCOL } from '../../src/protocol/version.ts'
-import { claimToken } from '../../src/seal/token.ts'
 import type { Cancel } from '../../src/system/clock.ts'
 import { recordAudit } from './audit.ts'
 import { type FreshJob, type Opening, writeClaims } from './claim.ts'
 import type { Core } from './core.ts'
+import { intentsFor, isForWords, keyForWords, retell } from './intent.ts'
 import { recallDead, renewClaims } from './lease.ts'
 import type { LiveClaim } from './live.ts'
 import { waitingOf } from './queue.ts'
@@ -91,6 +91,7 @@ export class Polls {
     const told = tell(this.#core, body)
     await renewClaims(this.#core, caller.bindingId, body.have)
     for (const { worker_id } of body.workers) this.#core.live.reconcile(worker_id, told.have)
+    retell(this.#core, caller.bindingId, told)
     await recallDead(this.#core, caller.bindingId, body.have)
     // Meanwhile a newer poll, another session or the end of the binding may have taken its place.
     const current = this.#sessions.get(caller.bindingId) === session && body.seq === session.seq
@@ -185,12 +186,15 @@ export class Polls {
     const session = this.#sessions.get(bindingId)
     const parked = session?.parked
     if (!session || !parked) return
-    const intents = this.#intents(parked)
+    const intents = intentsFor(this.#core, parked.caller.bindingId, parked)
     const directives = this.#directives(parked)
     const now = this.#core.clock.now()
     const due = directives.map((it) => (session.told.get(keyOf(it)) ?? Number.NEGATIVE_INFINITY) + REPEAT_MS)
     if (intents.length > 0 || due.some((at) => at <= now)) {
-      for (const it of directives) session.told.set(keyOf(it), now)
+      for (const it of directives) {
+        // The worker may not know of a claim that it has not named; its next poll is told at once.
+        if (it.claim_id && parked.have.has(it.claim_id)) session.told.set(keyOf(it), now)
+      }
       this.#release(session, intents, directives)
     } else if (directives.length > 0) {
       this.#core.clock.after(Math.min(...due) - now, () => {
@@ -213,34 +217,6 @@ export class Polls {
     return { protocol: PROTOCOL, intents: [...intents], directives: [...directives], limits: limitsOf(pollHoldMs) }
   }
 
-  /** Live, unconfirmed claims that were made for this poll or for one of the same key whose reply was lost. */
-  #intents(parked: Parked): Intent[] {
-    const intents: Intent[] = []
-    for (const claim of this.#core.live.ofBinding(parked.caller.bindingId)) {
-      if (claim.lease !== 'granted' || parked.have.has(claim.id) || !claim.spec) continue
-      if (claim.claimKey === AHEAD && names(parked, claim.workerId)) claim.claimKey = parked.body.claim_key
-      if (claim.claimKey !== parked.body.claim_key) continue
-      intents.push(this.#intent(claim, claim.spec))
-    }
-    return intents
-  }
-
-  #intent(claim: LiveClaim, spec: Buffer): Intent {
-    const { keys, settings } = this.#core
-    return {
-      claim_id: claim.id,
-      epoch: claim.epoch,
-      claim_token: claimToken(keys.tokenKey, claim.id, claim.epoch),
-      worker_id: claim.workerId,
-      lease_ms: settings.leaseMs,
-      confirm_ms: settings.confirmMs,
-      job_id: claim.jobId,
-      attempt: claim.attempt,
-      job: spec.toString('base64'),
-      limits: { stream_bytes: claim.streamBytes, artifact_bytes: limit.artifactBytes },
-    }
-  }
-
   /** What the worker must do about the claims it named: stop what was cancelled, drop what is not its own any more. */
   #directives(parked: Parked): Directive[] {
     const directives: Directive[] = []
@@ -254,8 +230,12 @@ export class Polls {
         )
         if (!left) directives.push({ type: 'drop', claim_id })
       } else if (claim.cancelBy !== undefined) {
-        directives.push({ type: 'cancel', claim_id, job_id: claim.jobId, note: claim.cancelBy })
+        directives.push(cancelOf(claim, claim.cancelBy))
       }
+    }
+    for (const claim of this.#core.live.ofBinding(parked.caller.bindingId)) {
+      if (isForWords(claim) && claim.cancelBy !== undefined && !parked.have.has(claim.id))
+        directives.push(cancelOf(claim, claim.cancelBy))
     }
     return directives
   }
@@ -308,25 +288,18 @@ export class Polls {
    * Inside a write: what the parked polls of a project have room for, out of the queue. Slots of claims that the write ends are free already; jobs that it
    * inserts may be handed out at once where nobody stands in the queue before them.
    */
-  offer(projectId: ProjectId, { ended = none, fresh, bindingId }: Offering = {}): Opening[] {
+  offer(projectId: ProjectId, { ended = none, fresh, refill }: Offering = {}): Opening[] {
     const { queue } = this.#core
     if (fresh && queue.size(projectId) > 0) return []
     const line = fresh && [...fresh].sort((one, other) => other.row.priority - one.row.priority)
     const openings: Opening[] = []
+    const asked = refill && this.#sessions.get(refill)?.latest
+    if (asked) openings.push(...this.#openings(asked, { ended, line, claimKey: keyForWords(asked.body.session) }))
     for (const session of this.#parked.get(projectId) ?? []) {
       if ((line?.length ?? queue.size(projectId)) === 0) break
       if (session.parked) openings.push(...this.#openings(session.parked, { ended, line }))
     }
-    const next = bindingId && this.#nextPoll(bindingId)
-    if (next) openings.push(...this.#openings(next, { ended, line, claimKey: AHEAD }))
     return openings
-  }
-
-  /** A binding between two polls that let its slots be filled: what becomes free now is filled for the one that comes. */
-  #nextPoll(bindingId: BindingId): Asked | undefined {
-    const session = this.#sessions.get(bindingId)
-    if (!session?.latest?.body.refill || session.parked) return undefined
-    return this.#core.clock.now() - session.lastPollAt < BETWEEN_POLLS_MS ? session.latest : undefined
   }
 
   /** Takes jobs for each worker of the poll that has room. */
@@ -359,24 +332,22 @@ interface Taking {
 
 /** What a write under way changes about who waits and who has room. */
 export interface Offering {
-  /** Claims that it ends, and whose they are. */
+  /** Claims that it ends. */
   readonly ended?: ReadonlySet<ClaimId>
-  readonly bindingId?: BindingId
+  /** Whose slots are filled in the reply to what it writes. */
+  readonly refill?: BindingId | undefined
   /** Jobs that it inserts; none of the queue are offered then. */
   readonly fresh?: readonly FreshJob[]
 }
-
-/** The claim key of what is claimed for a poll that is still to come. */
-const AHEAD = ''
-/** A swarm polls again at once. One that does not is left alone: a claim that nobody takes keeps its job from others for the time to confirm. */
-const BETWEEN_POLLS_MS = 1000
 
 const none: ReadonlySet<ClaimId> = new Set()
 
 /** After the end of a poll a binding counts as online for this long. */
 const GRACE_MS = 10_000
 
-const names = ({ body }: Told, workerId: WorkerId) => body.workers.some((it) => it.worker_id === workerId)
+function cancelOf({ id, jobId }: LiveClaim, note: string): Directive {
+  return { type: 'cancel', claim_id: id, job_id: jobId, note }
+}
 
 function keyOf(directive: Directive): string {
   return `${directive.type} ${directive.claim_id ?? ''}`

@@ -4,6 +4,7 @@ import canonicalize from 'canonicalize'
 import { type ErrorCode, type ErrorDetails, errorTable } from '../../src/protocol/error.ts'
 import type { BindingId, ClaimId, JobId } from '../../src/protocol/id.ts'
 import { limit } from '../../src/protocol/limit.ts'
+import type { Intent } from '../../src/protocol/orch.ts'
 import type { OutcomeReply, StreamReport, WordBody } from '../../src/protocol/word.ts'
 import { claimToken, sameText } from '../../src/seal/token.ts'
 import { type LeaseEvent, type LeaseStep, stepLease } from '../../src/state/lease.ts'
@@ -12,6 +13,7 @@ import type { ClaimRow, JobRow } from '../store/contract.ts'
 import { changeClaim, changeJob, changeWorker, type Write } from './change.ts'
 import { writeClaims } from './claim.ts'
 import type { Core } from './core.ts'
+import { intentsOf } from './intent.ts'
 import type { PollCaller, Polls } from './poll.ts'
 
 /** One word with the job and the token that came with it. */
@@ -21,30 +23,42 @@ export interface Word {
   readonly body: WordBody
 }
 
-/** Hears a batch of words of one binding and answers an outcome for each, in order. The slots that they free are filled in the same commit. */
+export interface Batch {
+  readonly words: readonly Word[]
+  /** Slots that they free may be filled in the reply. */
+  readonly refill?: boolean | undefined
+}
+
+export interface Heed {
+  /** One for each word, in order. */
+  readonly outcomes: readonly OutcomeReply[]
+  readonly intents: readonly Intent[]
+}
+
+/** Hears a batch of words of one binding. The slots that they free are filled in the same commit. */
 export async function hearWords(
   { core, polls }: { readonly core: Core; readonly polls: Polls },
   { bindingId, projectId }: PollCaller,
-  words: readonly Word[],
-): Promise<readonly OutcomeReply[]> {
+  { words, refill }: Batch,
+): Promise<Heed> {
   const lacks = await Promise.all(words.map((word) => lacking(core, word)))
   const hasRoom = (await core.blobs.roomBytes()) > 0
-  const outcomes = await writeClaims(core, async (write, claim) => {
+  const { outcomes, claimed } = await writeClaims(core, async (write, claim) => {
     const outcomes: OutcomeReply[] = []
     for (const [index, word] of words.entries()) {
       const missing = lacks[index]
       outcomes.push(await hearWord(write, { bindingId, word, ...(missing ? { missing } : {}) }))
     }
     const ended = endedBy(words, outcomes)
-    if (hasRoom && ended.size > 0) await claim(polls.offer(projectId, { ended, bindingId }))
-    return outcomes
+    if (!hasRoom || ended.size === 0) return { outcomes, claimed: [] }
+    return { outcomes, claimed: await claim(polls.offer(projectId, { ended, refill: refill ? bindingId : undefined })) }
   })
   for (const [index, { body }] of words.entries()) {
     const heard = outcomes[index]?.outcome
     const live = core.live.get(body.claim_id)
     if (live && (heard === 'accepted' || heard === 'idempotent')) live.heardAt = core.listening.now()
   }
-  return outcomes
+  return { outcomes, intents: intentsOf(core, bindingId, claimed) }
 }
 
 /** Claims that came to a good end. After a mishap the worker's new standing decides, and that is known only after the commit. */

@@ -19,6 +19,7 @@ import type { LastWordEnd } from './last-word.ts'
 import { createPoll, POLL_GRACE_MS, type Poll, type PollFacts } from './poll.ts'
 import { createRecovered, type Recovered, sweep } from './recover.ts'
 import { createSnapshot, type Snapshot } from './snapshot.ts'
+import type { SwarmState, SwarmStatus } from './status.ts'
 import { createWords } from './words.ts'
 
 export { serveControl } from './control.ts'
@@ -61,33 +62,6 @@ export interface RunEnd {
   readonly message?: string
 }
 
-export type SwarmState = 'starting' | 'ready' | 'paused' | 'draining' | 'ended'
-
-export interface SwarmStatus {
-  readonly state: SwarmState
-  readonly pond: string
-  readonly project: string
-  readonly name: string
-  readonly binding_id: string
-  readonly worker_id: string
-  readonly version: string
-  readonly executor: string
-  readonly rung: string
-  readonly slots: number
-  readonly free: number
-  readonly healthy: boolean
-  /** Milliseconds since pond last answered a poll; absent before the first. */
-  readonly since_poll_ms?: number
-  /** Pond's clock minus ours. */
-  readonly skew_ms: number
-  readonly claims: readonly {
-    readonly claim_id: string
-    readonly job_id: string
-    readonly state: string
-    readonly started_at?: number
-  }[]
-}
-
 export interface Swarm {
   /** Sweeps what a former life left, then polls until drained or refused. Call it once. */
   run(): Promise<RunEnd>
@@ -112,6 +86,8 @@ export function createSwarm(parts: SwarmParts): Swarm {
 const KILLED_MS = 5000
 /** The longest that an end waits for pond to hear of it. */
 const FAREWELL_MS = 5000
+/** Claims that are over and remembered; with replies to words, thousands may come and go under one held poll. */
+const OVER_MOST = 1000
 /** With less room on the disk jobs are declined: they could not even say that it is full. */
 const ROOM_BYTES_LEAST = 4 * 1024 * 1024
 
@@ -191,7 +167,12 @@ class OneSwarm implements Swarm {
   async #recover(): Promise<{ journal: Journal; held: readonly Recovered[] }> {
     const { client, clock, log, disk, executor, home } = this.#parts
     const journal = await openJournal({ disk, clock, log, path: home.journalPath })
-    const words = createWords({ client, signal: this.#ending.signal })
+    const words = createWords({
+      client,
+      signal: this.#ending.signal,
+      refill: () => this.#mayRefill(),
+      take: (intents) => this.#acceptAll(intents),
+    })
     const parts = { client, clock, log, disk, executor, journal, words, jobsPath: home.jobsPath }
     await sweep(parts)
     this.#claimParts = parts
@@ -220,6 +201,8 @@ class OneSwarm implements Swarm {
         this.#runs.delete(settled)
         this.#claims.delete(claim.claimId)
         this.#over.set(claim.claimId, this.#poll.latestSeq())
+        // A poll that is answered lets them go.
+        if (this.#over.size >= OVER_MOST) this.#poll.changed()
         this.#freed.heard()
         if (end !== 'accepted') this.#poll.changed()
         this.#noticed()
@@ -251,8 +234,12 @@ class OneSwarm implements Swarm {
   #take(reply: PollReply): void {
     const oldest = this.#poll.oldestSeq()
     for (const [claimId, seq] of this.#over) if (seq < oldest) this.#over.delete(claimId)
-    for (const intent of reply.intents) this.#accept(intent)
+    this.#acceptAll(reply.intents)
     for (const directive of reply.directives) this.#obey(directive)
+  }
+
+  #acceptAll(intents: readonly Intent[]): void {
+    for (const intent of intents) this.#accept(intent)
   }
 
   #accept(intent: Intent): void {

@@ -1,6 +1,7 @@
 // What swarm says about its claims. Words that come up while a call is under way go together in the next one; each has its own outcome.
 import type { CallError, Client } from '../client/contract.ts'
 import { limit } from '../protocol/limit.ts'
+import type { Intent } from '../protocol/orch.ts'
 import type { BatchWord, OutcomeReply } from '../protocol/word.ts'
 
 /** `unsaid`: swarm ends before pond answered; the next run says it. */
@@ -15,6 +16,9 @@ export interface WordsParts {
   readonly client: Client
   /** Aborts when swarm ends. */
   readonly signal: AbortSignal
+  /** Whether slots that words free may be filled in the reply. */
+  readonly refill: () => boolean
+  readonly take: (intents: readonly Intent[]) => void
 }
 
 interface Waiting {
@@ -26,7 +30,7 @@ interface Waiting {
 /** Room below the limit of a body for what JSON puts around the words. */
 const BATCH_BYTES = limit.bodyBytes - 256 * 1024
 
-export function createWords({ client, signal }: WordsParts): Words {
+export function createWords({ client, signal, refill, take }: WordsParts): Words {
   let queue: Waiting[] = []
   let calling = false
 
@@ -44,8 +48,11 @@ export function createWords({ client, signal }: WordsParts): Words {
   }
 
   async function callBatch(batch: readonly Waiting[]): Promise<void> {
-    const answer = await client.persist('sendWords', { body: { words: batch.map((it) => it.word) }, signal })
+    const body = { words: batch.map((it) => it.word), ...(refill() && { refill: true }) }
+    const answer = await client.persist('sendWords', { body, signal })
     if (answer.ok && answer.reply.outcomes.length === batch.length) {
+      // One call at a time: what it brings is known here before a later one can end it.
+      if (answer.reply.intents) take(answer.reply.intents)
       answer.reply.outcomes.forEach((outcome, index) => {
         batch[index]?.resolve(outcome)
       })

@@ -5,16 +5,7 @@ import { bytesCount, digest, name, publicKey, resources, wallMs, workerLabels } 
 import { bindingId, type ClaimId, claimId, codeId, type JobId, jobId, type WorkerId, workerId } from './id.ts'
 import { limit } from './limit.ts'
 import { defineRoutes, empty, nothing } from './shape.ts'
-import {
-  chunkQuery,
-  chunkReply,
-  outcomeReply,
-  stateBody,
-  statesBody,
-  statesReply,
-  telemetryBody,
-  telemetryReply,
-} from './word.ts'
+import { chunkQuery, chunkReply, outcomeReply, stateBody, statesBody, telemetryBody, telemetryReply } from './word.ts'
 
 export const limits = z.object({
   chunk_bytes: z.int(),
@@ -102,6 +93,12 @@ export const intent = z.object({
   limits: z.object({ stream_bytes: z.int(), artifact_bytes: z.int() }),
 })
 export type Intent = z.infer<typeof intent>
+
+export const statesReply = z.object({
+  outcomes: z.array(outcomeReply),
+  /** Where `refill` was asked for. */
+  intents: z.array(intent).optional(),
+})
 
 export const directive = z.object({
   type: z.enum(['cancel', 'drop', 'drain', 'rotate', 'slow_down']).or(z.string()),

@@ -80,6 +80,8 @@ export const stateBody = z
   .refine(finalHasCause.check, finalHasCause.says)
   .refine(exitHasCode.check, exitHasCode.says)
 export const statesBody = z.strictObject({
+  /** Slots that these words free may be filled in the reply. */
+  refill: z.boolean().optional(),
   words: z
     .array(
       z
@@ -106,8 +108,6 @@ export const outcomeReply = z.object({
     .optional(),
 })
 export type OutcomeReply = z.infer<typeof outcomeReply>
-export const statesReply = z.object({ outcomes: z.array(outcomeReply) })
-export type StatesReply = z.infer<typeof statesReply>
 
 export const chunkQuery = z.strictObject({
   claim: claimId,

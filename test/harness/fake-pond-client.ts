@@ -54,6 +54,8 @@ export class FakePond {
   deliver: (name: RouteName, call: AnyCall) => void | Promise<void> = () => {}
   /** Bytes that pond takes of one stream. */
   capBytes = Number.MAX_SAFE_INTEGER
+  /** Claims that the next reply to words brings, if that asks for some. */
+  readonly withWords: Intent[] = []
   readonly client: Client
   readonly calls: RouteName[] = []
   readonly polls: PollBody[] = []
@@ -77,6 +79,19 @@ export class FakePond {
 
   /** Queues a job for the next poll that has room. */
   give(job: Partial<JobSpec> = {}, more: Partial<Intent> = {}): Intent {
+    const intent = this.#add(job, more)
+    this.#wake()
+    return intent
+  }
+
+  /** Keeps a job for the next reply to words that asks for one. */
+  giveWithWords(job: Partial<JobSpec> = {}): Intent {
+    const intent = this.#add(job, {}, 'void')
+    this.withWords.push(intent)
+    return intent
+  }
+
+  #add(job: Partial<JobSpec>, more: Partial<Intent>, state: Claim['state'] = 'queued'): Intent {
     const id = String(this.#claims.size + 1).padStart(26, '0')
     const intent: Intent = {
       claim_id: `clm_${id}` as ClaimId,
@@ -91,8 +106,7 @@ export class FakePond {
       limits: { stream_bytes: job.limits?.stream_bytes ?? limit.streamBytes, artifact_bytes: 0 },
       ...more,
     }
-    this.#claims.set(intent.claim_id, { intent, key: undefined, state: 'queued', final: undefined })
-    this.#wake()
+    this.#claims.set(intent.claim_id, { intent, key: undefined, state, final: undefined })
     return intent
   }
 
@@ -157,7 +171,7 @@ export class FakePond {
       case 'poll':
         return this.#poll(body)
       case 'sendWords':
-        return { outcomes: (body as { words: BatchWord[] }).words.map((word) => this.#judge(word)) }
+        return this.#hear(body)
       case 'sendWord':
         return this.#judge({ ...(body as object), job_id: call.params?.id, claim_token: call.claimToken } as BatchWord)
       case 'sendChunk':
@@ -171,6 +185,13 @@ export class FakePond {
       default:
         return refusal('not_found')
     }
+  }
+
+  #hear({ words, refill }: { readonly words: BatchWord[]; readonly refill?: boolean }): unknown {
+    const outcomes = words.map((word) => this.#judge(word))
+    const intents = refill ? this.withWords.splice(0) : []
+    for (const { claim_id } of intents) Object.assign(this.#claims.get(claim_id) ?? {}, { state: 'claimed' })
+    return { outcomes, ...(intents.length > 0 && { intents }) }
   }
 
   #poll(body: PollBody): Promise<PollReply> {

@@ -24,6 +24,8 @@ export interface Machine {
   /** Takes the one job that is there and confirms it. */
   start(slots?: number): Promise<Intent>
   say(intent: Intent, word: Word): Promise<Answered<'sendWord'>>
+  /** A final word for each, and what the reply brought. */
+  end(intents: readonly Intent[], options?: { readonly refill?: boolean }): Promise<readonly Intent[]>
   send(
     intent: Intent,
     chunk: { readonly stream?: string; readonly offset: number; readonly bytes: Uint8Array | string },
@@ -74,16 +76,9 @@ export async function pairMachine(
     session: 'session-1',
     poll({ slots = 1, signal, ...body } = {}) {
       seq = body.seq ?? seq + 1
-      const said: PollBody = {
-        protocol: PROTOCOL,
-        session: machine.session,
-        seq,
-        claim_key: `claim-key-${turn}`,
-        wait_ms: 1000,
-        workers: [{ worker_id: reply.worker_id, free: { slots } }],
-        have: [],
-        ...body,
-      }
+      const workers = [{ worker_id: reply.worker_id, free: { slots } }]
+      const key = { session: machine.session, seq, claim_key: `claim-key-${turn}` }
+      const said: PollBody = { protocol: PROTOCOL, ...key, wait_ms: 1000, workers, have: [], ...body }
       return rig.call('poll', { token: reply.token, body: said, ...(signal ? { signal } : {}) })
     },
     async take(slots = 1) {
@@ -110,6 +105,10 @@ export async function pairMachine(
         headers: { 'x-claim-token': intent.claim_token },
         body: { claim_id: intent.claim_id, ...word },
       }),
+    async end(intents, options = {}) {
+      const body = { words: intents.map(finalWordOf), ...options }
+      return (await rig.call('sendWords', { token: reply.token, body })).reply.intents ?? []
+    },
     send: (intent, { stream = 'stdout', offset, bytes }) =>
       rig.call('sendChunk', {
         token: reply.token,
@@ -135,3 +134,5 @@ export async function jobOf(rig: PondRig, id: string) {
 }
 
 export const finalWord = { state: 'final', cause: 'exit', rc: 0 } as const
+
+const finalWordOf = ({ job_id, claim_id, claim_token }: Intent) => ({ job_id, claim_id, claim_token, ...finalWord })

@@ -1,5 +1,6 @@
 // The poll loop: heartbeat, lost replies, a second session, and facts that change while a poll is held.
 import t from 'tap'
+import { limit } from '../../src/protocol/limit.ts'
 import { refusal } from '../harness/fake-pond-client.ts'
 import { createSwarmRig } from '../harness/swarm-rig.ts'
 
@@ -68,6 +69,43 @@ t.test(
     t.equal(pond.polls.length, held + 1, 'and the next poll waits for what comes')
   },
 )
+
+t.test('the reply to a last word fills its slot beside the held poll', async (t) => {
+  const { clock, pond, executor, start } = await createSwarmRig({ slots: 1 })
+  await start()
+  pond.give()
+  await clock.advance(1000)
+  const held = pond.polls.length
+  const next = [pond.giveWithWords(), pond.giveWithWords()].map(({ claim_id }) => claim_id)
+  const [last] = pond.withWords.splice(1)
+  executor.processes[0]?.exit()
+  await clock.advance(1000)
+  if (last) pond.withWords.push(last)
+  executor.processes[1]?.exit()
+  await clock.advance(1000)
+  t.strictSame(
+    executor.processes.slice(1).map(({ plan }) => plan.claimId),
+    next,
+  )
+  t.equal(pond.polls.length, held)
+  await clock.advance(limit.pollHoldBusyMs)
+  t.match(pond.polls.at(-1), { have: [{ claim_id: next[1] }] }, 'the next one names it')
+})
+
+t.test('a thousand jobs under one held poll are not remembered without an end', async (t) => {
+  const { clock, pond, executor, start } = await createSwarmRig({ slots: 1 })
+  await start()
+  pond.give({ idempotent: true })
+  await clock.settle()
+  const held = pond.polls.length
+  for (let jobs = 0; jobs < 1500; jobs++) {
+    pond.giveWithWords({ idempotent: true })
+    executor.processes.at(-1)?.exit()
+    await clock.settle()
+  }
+  t.equal(executor.processes.length, 1501)
+  t.ok(pond.polls.length > held && pond.polls.length < held + 10, `${pond.polls.length - held} polls`)
+})
 
 t.test(
   'a slot whose last word takes its time, or is not taken, is told by a newer poll beside the held one',

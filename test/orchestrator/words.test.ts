@@ -1,22 +1,25 @@
 // Words: many in one call, each with its own outcome, and one bad word never silences its neighbours.
 import t from 'tap'
 import { createWords } from '../../src/orchestrator/words.ts'
+import type { Intent } from '../../src/protocol/orch.ts'
 import type { BatchWord } from '../../src/protocol/word.ts'
 import { createFakePond, refusal } from '../harness/fake-pond-client.ts'
 import { createSeededRandom } from '../harness/seeded-random.ts'
 import { createVirtualClock } from '../harness/virtual-clock.ts'
 
-function setUp() {
+function setUp(refill = false) {
   const clock = createVirtualClock()
   const pond = createFakePond({ clock, random: createSeededRandom(3) })
   const abort = new AbortController()
-  const words = createWords({ client: pond.client, signal: abort.signal })
+  const brought: Intent[] = []
+  const take = (intents: readonly Intent[]) => void brought.push(...intents)
+  const words = createWords({ client: pond.client, signal: abort.signal, refill: () => refill, take })
   const word = (state: BatchWord['state'] = 'running', more: Partial<BatchWord> = {}): BatchWord => {
     const { claim_id, job_id, claim_token } = pond.give()
     return { claim_id, job_id, claim_token, state, ...more }
   }
   const calls = (name: string) => pond.calls.filter((it) => it === name).length
-  return { clock, pond, abort, words, word, calls }
+  return { clock, pond, abort, words, word, calls, brought }
 }
 
 t.test('words of one tick go together, those that come meanwhile go in the next call', async (t) => {
@@ -93,4 +96,20 @@ t.test('an outage is waited for; the end of swarm leaves the word unsaid', async
   await clock.advance(5000)
   abort.abort()
   t.same(await second, { outcome: 'unsaid' })
+})
+
+t.test('a reply brings jobs where that was asked for, each once, before what was said is judged', async (t) => {
+  for (const refill of [true, false]) {
+    const { clock, pond, words, word, brought } = setUp(refill)
+    const intent = pond.giveWithWords()
+    pond.fault = () => (pond.calls.length === 1 ? 'lost' : undefined)
+    const said = words.say(word('final', { cause: 'exit', rc: 0 })).then(() => brought.length)
+    await clock.advance(60_000)
+    t.equal(await said, 0, 'a lost reply brings nothing: the next poll does')
+    pond.fault = () => undefined
+    if (refill) pond.withWords.push(intent)
+    const heard = words.say(word('final', { cause: 'exit', rc: 0 })).then(() => brought.length)
+    await clock.settle()
+    t.equal(await heard, refill ? 1 : 0)
+  }
 })

@@ -62,7 +62,7 @@ const schemas: Readonly<Record<string, z.ZodType>> = {
   pollReply: orch.pollReply.strict(),
   jobSpec,
   statesBody: word.statesBody,
-  statesReply: word.statesReply.strict(),
+  statesReply: orch.statesReply.strict(),
   chunkReply: word.chunkReply.strict(),
   finalBody: word.statesBody,
   telemetryBody: word.telemetryBody,

@@ -134,7 +134,7 @@ export const coverTable: readonly CoverRow[] = [
   },
   {
     test: 'test/server/service/poll.test.ts',
-    covers: ['fleet', 'hub', 'live', 'queue'].map((name) => `server/service/${name}.ts`),
+    covers: ['fleet', 'hub', 'intent', 'live', 'queue'].map((name) => `server/service/${name}.ts`),
     why: 'they are the memory behind a poll',
   },
   {

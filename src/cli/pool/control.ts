@@ -1,7 +1,7 @@
 // The verbs that talk to a running swarm over its control.sock: status, drain, pause, resume.
 import { join } from 'node:path'
 import { readAll } from '../../client/decode.ts'
-import type { SwarmStatus } from '../../orchestrator/swarm.ts'
+import type { SwarmStatus } from '../../orchestrator/status.ts'
 import { poolHome } from '../config.ts'
 import { formatAgo, formatDuration } from '../duration.ts'
 import { Failure } from '../failure.ts'

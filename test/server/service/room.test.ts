@@ -86,38 +86,78 @@ t.test('a slot that came free while nothing waited is filled by the next submit'
   t.equal(reply.intents.length, 1)
 })
 
-t.test(
-  'between two polls a slot is filled ahead: the next poll brings the job, under whatever key, again if its reply was lost',
-  async (t) => {
-    const rig = await createPondRig(t)
-    const box = await pairMachine(rig, { slots: 2 })
-    const { one, other, replies } = await full(rig, box, { refill: true })
-    await box.say(one, finalWord)
-    await rig.clock.settle()
-    await box.say(other, finalWord)
-    await rig.clock.settle()
-    t.equal(replies.flat().length, 1, 'the held poll had gone with the first')
-    t.equal(rig.pond.services.core.live.held(box.bindingId, box.workerId), 2, 'the second slot is filled too')
-    const have = box.have(replies.flat())
-    const next = async (claim_key: string) => {
-      const poll = box.poll({ claim_key, wait_ms: 1000, slots: 0, have, refill: true })
-      await rig.clock.advance(1000)
-      return (await poll).reply.intents
-    }
-    const [brought] = await next('the next key')
-    t.ok(brought)
-    t.match(await next('the next key'), [{ claim_id: brought?.claim_id }], 'again under the same key')
-    t.strictSame(await next('one more key'), [], 'and under no other')
-  },
-)
+t.test('words that ask for it bring the next jobs themselves, and the held poll stays held', async (t) => {
+  const rig = await createPondRig(t)
+  const box = await pairMachine(rig, { slots: 2 })
+  const { one, other, replies } = await full(rig, box, { refill: true })
+  const [third, ...none] = await box.end([one], { refill: true })
+  if (!third) throw new Error('one slot, one job')
+  t.strictSame(none, [])
+  t.equal((await box.end([other, third], { refill: true })).length, 2, 'also the slot of a job that no poll has named')
+  t.strictSame(replies, [])
+  t.equal(rig.pond.services.core.live.held(box.bindingId, box.workerId), 2)
+  t.strictSame(await box.end([third], { refill: true }), [], 'nothing for a word that was heard before')
+})
 
-t.test('a binding that does not poll again is left alone after a second', async (t) => {
+t.test('what a lost reply to words brought is brought by the next poll, and not to who names it', async (t) => {
   const rig = await createPondRig(t)
   const box = await pairMachine(rig, { slots: 2 })
   const { one, other } = await full(rig, box, { refill: true })
-  await box.say(one, finalWord)
+  const brought = await box.end([one, other], { refill: true })
+  const [known, lost] = brought
+  if (!known || !lost) throw new Error('two slots, two jobs')
+  const poll = async (intents: readonly Intent[]) => {
+    const polled = box.poll({ claim_key: 'the next key', wait_ms: 1000, slots: 0, have: box.have(intents) })
+    await rig.clock.advance(1000)
+    return (await polled).reply.intents.map(({ claim_id }) => claim_id)
+  }
+  t.strictSame(await poll([known]), [lost.claim_id])
+  t.strictSame(await poll([known]), [lost.claim_id], 'again under the same key')
+  t.strictSame(await poll(brought), [])
+})
+
+t.test('another life of a swarm is not brought what words brought: the former one may have started it', async (t) => {
+  const rig = await createPondRig(t)
+  const box = await pairMachine(rig, { slots: 2 })
+  const { one } = await full(rig, box, { refill: true })
+  const brought = await box.end([one], { refill: true })
+  t.equal(brought.length, 1)
+  const latest = box.poll({ slots: 0, wait_ms: 0, have: box.have(brought) })
+  await rig.clock.advance(1)
+  await latest
+  box.session = 'session-2'
+  const polled = box.poll({ slots: 0, wait_ms: 1000 })
   await rig.clock.advance(1000)
-  await box.say(other, finalWord)
+  t.strictSame((await polled).reply.intents, [])
+})
+
+t.test('a cancel reaches a job that only words have brought', async (t) => {
+  const rig = await createPondRig(t)
+  const box = await pairMachine(rig, { slots: 1 })
+  await submit(rig)
+  await submit(rig)
+  const first = await box.start()
+  const poll = (have: readonly Intent[]) =>
+    box.poll({ claim_key: 'the next key', wait_ms: 20_000, slots: 0, have: box.have(have), refill: true })
+  const held = poll([first])
   await rig.clock.settle()
-  t.equal(rig.pond.services.core.live.held(box.bindingId, box.workerId), 1)
+  const [intent] = await box.end([first], { refill: true })
+  if (!intent) throw new Error('there was a job to bring')
+  await rig.call('cancelJob', { params: { id: intent.job_id } })
+  const directive = { type: 'cancel', claim_id: intent.claim_id }
+  t.match((await held).reply.directives, [directive])
+  // It may have been on its way before the job was known there.
+  const next = poll([intent])
+  await rig.clock.settle()
+  t.match((await next).reply.directives, [directive])
+})
+
+t.test('no words bring a job to a binding that has not polled, or not allowed it', async (t) => {
+  const rig = await createPondRig(t)
+  const box = await pairMachine(rig, { slots: 2 })
+  const { one, other, replies } = await full(rig, box, { refill: false })
+  t.strictSame(await box.end([one], { refill: true }), [])
+  rig.pond.services.polls.forget(box.bindingId)
+  t.strictSame(await box.end([other], { refill: true }), [])
+  t.strictSame(replies.flat(), [])
 })

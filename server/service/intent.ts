@@ -1,0 +1,59 @@
+// Intents: how a claim is told to its worker, in the reply to a poll or to words, and told again when that reply may be lost.
+import type { BindingId, ClaimId } from '../../src/protocol/id.ts'
+import { limit } from '../../src/protocol/limit.ts'
+import type { Intent } from '../../src/protocol/orch.ts'
+import { claimToken } from '../../src/seal/token.ts'
+import type { Core } from './core.ts'
+import type { LiveClaim } from './live.ts'
+import type { Told } from './room.ts'
+
+const FOR_WORDS = 'words '
+
+/** The claim key of what the reply to words brings to a session. */
+export const keyForWords = (session: string) => FOR_WORDS + session
+
+export const isForWords = ({ claimKey }: LiveClaim) => claimKey.startsWith(FOR_WORDS)
+
+/** Live, unconfirmed claims that were made for this poll or for one of the same key whose reply was lost. */
+export function intentsFor(core: Core, bindingId: BindingId, { body, have }: Told): Intent[] {
+  return [...core.live.ofBinding(bindingId)].flatMap((claim) =>
+    claim.claimKey === body.claim_key && claim.lease === 'granted' && !have.has(claim.id) ? intentOf(core, claim) : [],
+  )
+}
+
+/** Of claims that were made for words, in the reply to them. */
+export function intentsOf(core: Core, bindingId: BindingId, ids: readonly ClaimId[]): Intent[] {
+  return ids.flatMap((id) => {
+    const claim = core.live.get(id)
+    return claim?.bindingId === bindingId && isForWords(claim) ? intentOf(core, claim) : []
+  })
+}
+
+/**
+ * What the reply to words brought is brought by this poll too if the worker does not name it: that reply may be lost. Another session
+ * is not asked, as for a poll's own claims: its former life may have started them.
+ */
+export function retell(core: Core, bindingId: BindingId, { body, have }: Told): void {
+  for (const claim of core.live.ofBinding(bindingId)) {
+    if (claim.claimKey !== keyForWords(body.session) || have.has(claim.id)) continue
+    if (body.workers.some(({ worker_id }) => worker_id === claim.workerId)) claim.claimKey = body.claim_key
+  }
+}
+
+function intentOf({ keys, settings }: Core, claim: LiveClaim): Intent[] {
+  if (!claim.spec) return []
+  return [
+    {
+      claim_id: claim.id,
+      epoch: claim.epoch,
+      claim_token: claimToken(keys.tokenKey, claim.id, claim.epoch),
+      worker_id: claim.workerId,
+      lease_ms: settings.leaseMs,
+      confirm_ms: settings.confirmMs,
+      job_id: claim.jobId,
+      attempt: claim.attempt,
+      job: claim.spec.toString('base64'),
+      limits: { stream_bytes: claim.streamBytes, artifact_bytes: limit.artifactBytes },
+    },
+  ]
+}

@@ -1,0 +1,28 @@
+// What a swarm tells of itself, on its socket and to `swarm status`.
+
+export type SwarmState = 'starting' | 'ready' | 'paused' | 'draining' | 'ended'
+
+export interface SwarmStatus {
+  readonly state: SwarmState
+  readonly pond: string
+  readonly project: string
+  readonly name: string
+  readonly binding_id: string
+  readonly worker_id: string
+  readonly version: string
+  readonly executor: string
+  readonly rung: string
+  readonly slots: number
+  readonly free: number
+  readonly healthy: boolean
+  /** Milliseconds since pond last answered a poll; absent before the first. */
+  readonly since_poll_ms?: number
+  /** Pond's clock minus ours. */
+  readonly skew_ms: number
+  readonly claims: readonly {
+    readonly claim_id: string
+    readonly job_id: string
+    readonly state: string
+    readonly started_at?: number
+  }[]
+}
