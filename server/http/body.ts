@@ -5,6 +5,8 @@ import { limit } from '../../src/protocol/limit.ts'
 
 type Done = (error: Error | null, body?: Buffer) => void
 
+/** A shorter body costs less than a slab, and whoever is refused keeps his. */
+const WORTH_BYTES = 16 * 1024
 /** Slabs kept for the next chunks, each as long as the longest chunk. */
 const SLABS_MOST = 16
 
@@ -15,7 +17,10 @@ export class Bodies {
   /** Reads a body of bytes; `request` is who may give its slab back. */
   read(request: { readonly headers: IncomingMessage['headers'] }, payload: IncomingMessage, done: Done): void {
     const length = Number(request.headers['content-length'] ?? Number.NaN)
-    const slab = length <= limit.chunkBytes ? (this.#free.pop() ?? Buffer.allocUnsafeSlow(limit.chunkBytes)) : undefined
+    const slab =
+      length >= WORTH_BYTES && length <= limit.chunkBytes
+        ? (this.#free.pop() ?? Buffer.allocUnsafeSlow(limit.chunkBytes))
+        : undefined
     if (slab) this.#lent.set(request, slab)
     if (length > limit.bodyBytes) done(tooLarge())
     else collect(payload, slab ? new Filled(slab) : new Gathered(), done)

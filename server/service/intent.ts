@@ -1,7 +1,7 @@
 // Intents: how a claim is told to its worker, in the reply to a poll or to words, and told again when that reply may be lost.
 import type { BindingId, ClaimId } from '../../src/protocol/id.ts'
 import { limit } from '../../src/protocol/limit.ts'
-import type { Intent } from '../../src/protocol/orch.ts'
+import type { Intent, PollBody } from '../../src/protocol/orch.ts'
 import { claimToken } from '../../src/seal/token.ts'
 import type { Core } from './core.ts'
 import type { LiveClaim } from './live.ts'
@@ -11,8 +11,6 @@ const FOR_WORDS = 'words '
 
 /** The claim key of what the reply to words brings to a session. */
 export const keyForWords = (session: string) => FOR_WORDS + session
-
-export const isForWords = ({ claimKey }: LiveClaim) => claimKey.startsWith(FOR_WORDS)
 
 /** Live, unconfirmed claims that were made for this poll or for one of the same key whose reply was lost. */
 export function intentsFor(core: Core, bindingId: BindingId, { body, have }: Told): Intent[] {
@@ -25,20 +23,23 @@ export function intentsFor(core: Core, bindingId: BindingId, { body, have }: Tol
 export function intentsOf(core: Core, bindingId: BindingId, ids: readonly ClaimId[]): Intent[] {
   return ids.flatMap((id) => {
     const claim = core.live.get(id)
-    return claim?.bindingId === bindingId && isForWords(claim) ? intentOf(core, claim) : []
+    return claim?.bindingId === bindingId && claim.claimKey.startsWith(FOR_WORDS) ? intentOf(core, claim) : []
   })
 }
 
 /**
- * What the reply to words brought is brought by this poll too if the worker does not name it: that reply may be lost. Another session
- * is not asked, as for a poll's own claims: its former life may have started them.
+ * What the reply to words brought is brought by this poll too if the worker has neither named nor confirmed it: that reply may be lost.
+ * Another session is not asked, as for a poll's own claims: its former life may have started them.
  */
 export function retell(core: Core, bindingId: BindingId, { body, have }: Told): void {
   for (const claim of core.live.ofBinding(bindingId)) {
-    if (claim.claimKey !== keyForWords(body.session) || have.has(claim.id)) continue
+    if (!wasForWords(claim, body) || claim.lease !== 'granted' || have.has(claim.id)) continue
     if (body.workers.some(({ worker_id }) => worker_id === claim.workerId)) claim.claimKey = body.claim_key
   }
 }
+
+/** Only words may have told of it, in this session. */
+export const wasForWords = ({ claimKey }: LiveClaim, { session }: PollBody) => claimKey === keyForWords(session)
 
 function intentOf({ keys, settings }: Core, claim: LiveClaim): Intent[] {
   if (!claim.spec) return []

@@ -9,7 +9,7 @@ import type { Cancel } from '../../src/system/clock.ts'
 import { recordAudit } from './audit.ts'
 import { type FreshJob, type Opening, writeClaims } from './claim.ts'
 import type { Core } from './core.ts'
-import { intentsFor, isForWords, keyForWords, retell } from './intent.ts'
+import { intentsFor, keyForWords, retell, wasForWords } from './intent.ts'
 import { recallDead, renewClaims } from './lease.ts'
 import type { LiveClaim } from './live.ts'
 import { waitingOf } from './queue.ts'
@@ -192,8 +192,9 @@ export class Polls {
     const due = directives.map((it) => (session.told.get(keyOf(it)) ?? Number.NEGATIVE_INFINITY) + REPEAT_MS)
     if (intents.length > 0 || due.some((at) => at <= now)) {
       for (const it of directives) {
-        // The worker may not know of a claim that it has not named; its next poll is told at once.
-        if (it.claim_id && parked.have.has(it.claim_id)) session.told.set(keyOf(it), now)
+        // The worker may not know of a claim that it has neither named nor confirmed; its next poll is told at once.
+        if (it.claim_id && (parked.have.has(it.claim_id) || this.#core.live.get(it.claim_id)?.lease !== 'granted'))
+          session.told.set(keyOf(it), now)
       }
       this.#release(session, intents, directives)
     } else if (directives.length > 0) {
@@ -234,7 +235,7 @@ export class Polls {
       }
     }
     for (const claim of this.#core.live.ofBinding(parked.caller.bindingId)) {
-      if (isForWords(claim) && claim.cancelBy !== undefined && !parked.have.has(claim.id))
+      if (wasForWords(claim, parked.body) && claim.cancelBy !== undefined && !parked.have.has(claim.id))
         directives.push(cancelOf(claim, claim.cancelBy))
     }
     return directives

@@ -166,12 +166,12 @@ async function tellJob(write: Write, row: JobRow, { claim, step, body }: Heard):
     const patch = { startedAt: body.started_at ?? core.clock.now() }
     await changeJob(write, { row, event: { type: 'confirm', claimId: claim.id }, who, patch })
   } else if (step.job === 'giveBack') {
-    // A worker that was restarted before it started the job is not unwilling to run it.
-    const willing = body.cause === 'worker_lost'
+    // A worker that was restarted before it started the job, or takes no more jobs for now, is not unwilling to run it.
+    const willing = body.cause === 'worker_lost' || body.cause === 'drained'
     const passOver = { workerId: claim.workerId, until: core.clock.now() + limit.passOverMs }
     const event = { type: 'giveBack', claimId: claim.id, ...(willing ? {} : { passOver }) } as const
     await changeJob(write, { row, event, who })
-    await judgeWorker(write, claim, 'mishap')
+    if (body.cause !== 'drained') await judgeWorker(write, claim, 'mishap')
   } else if (step.job === 'finish' && body.cause) {
     const verdict = { cause: body.cause, ...(body.rc === undefined ? {} : { rc: body.rc }) }
     const patch: Partial<JobRow> = {

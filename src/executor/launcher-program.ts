@@ -15,7 +15,8 @@
 export type LauncherName = 'python3' | 'perl'
 
 /** Starts a child without a copy of itself, which halves the price; since Python 3.8. */
-const PYTHON = `import os, signal, sys
+const PYTHON = `import errno, os, signal, sys
+spawn, OPEN, DUP2 = os.posix_spawn, os.POSIX_SPAWN_OPEN, os.POSIX_SPAWN_DUP2
 with open('/proc/self/comm', 'w') as name:
     name.write('swarm launcher')
 for door in sys.argv[1:]:
@@ -33,19 +34,29 @@ def take(count):
     return parts
 before = b''
 while True:
-    out, out_end = os.pipe()
-    err, err_end = os.pipe()
+    try:
+        (out, out_end), (err, err_end) = os.pipe(), os.pipe()
+    except OSError:
+        os.write(1, before)
+        raise
     os.write(1, before + b'ready %d %d\\n' % (out, err))
     order = take(int.from_bytes(take(4), 'big'))
     os.write(1, b'taken\\n')
     cwd, given, count, *rest = order.split(b'\\0')
-    files = [(os.POSIX_SPAWN_OPEN, 0, given, os.O_RDONLY, 0), (os.POSIX_SPAWN_DUP2, out_end, 1), (os.POSIX_SPAWN_DUP2, err_end, 2)]
-    pairs = dict(pair.split(b'=', 1) for pair in rest[int(count):])
+    command, pairs = rest[:int(count)], dict(pair.split(b'=', 1) for pair in rest[int(count):])
+    files = [(OPEN, 0, given, os.O_RDONLY, 0), (DUP2, out_end, 1), (DUP2, err_end, 2)]
+    def start(*command):
+        return spawn(command[0], command, pairs, file_actions=files, setpgroup=0, setsigdef=IGNORED)
     before = b''
     pid = 0
     try:
         os.chdir(cwd)
-        pid = os.posix_spawn(rest[0], rest[:int(count)], pairs, file_actions=files, setpgroup=0, setsigdef=IGNORED)
+        try:
+            pid = start(*command)
+        except OSError as error:
+            if error.errno != errno.ENOEXEC:
+                raise
+            pid = start(b'/bin/sh', *command)
     except OSError as error:
         why = error.strerror
     for end in out, out_end, err, err_end:
@@ -75,7 +86,7 @@ sub take {
 sub tell_line { syswrite STDOUT, "@_\\n" or exit 0 }
 my $before = '';
 while (1) {
-  pipe my $out, my $out_end and pipe my $err, my $err_end or exit 1;
+  pipe my $out, my $out_end and pipe my $err, my $err_end or do { syswrite STDOUT, $before; exit 1 };
   tell_line $before . 'ready', fileno $out, fileno $err;
   $before = '';
   my $order = take(unpack 'N', take(4));

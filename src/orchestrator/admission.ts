@@ -2,12 +2,21 @@
 import { type JobSpec, jobSpec } from '../protocol/job.ts'
 import type { Intent } from '../protocol/orch.ts'
 
-export type Admission =
-  | { readonly ok: true; readonly job: JobSpec }
-  /** `message` is for people and travels with the word `declined`. */
-  | { readonly ok: false; readonly message: string }
+export type Admission = { readonly ok: true; readonly job: JobSpec } | Unwilling
 
-export const refuse = (message: string): Admission => ({ ok: false, message })
+export interface Unwilling {
+  readonly ok: false
+  /** For people; travels with the word `declined`. */
+  readonly message: string
+  /** This swarm takes no more jobs: it is not held against it. */
+  readonly cause?: 'drained'
+}
+
+export const refuse = (message: string, cause?: 'drained'): Unwilling => ({
+  ok: false,
+  message,
+  ...(cause && { cause }),
+})
 
 /** Fields that change what a job may do or read; running a job as if they were not there would break its promise. */
 const unserved = [

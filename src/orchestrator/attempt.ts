@@ -8,7 +8,7 @@ import type { Intent } from '../protocol/orch.ts'
 import type { BatchWord } from '../protocol/word.ts'
 import type { Cancel } from '../system/clock.ts'
 import { isNoRoom } from '../system/disk.ts'
-import { admit, refuse } from './admission.ts'
+import { admit, refuse, type Unwilling } from './admission.ts'
 import type { ClaimParts, Have, HeldClaim, StopCause } from './claim.ts'
 import type { ClaimFacts, Ending } from './journal-entry.ts'
 import { type LastWordEnd, sayLastWord } from './last-word.ts'
@@ -38,7 +38,7 @@ export interface Attempt extends HeldClaim {
 }
 
 /** `refusal`: why it is declined unseen. */
-export function createAttempt(parts: ClaimParts, intent: Intent, refusal?: string): Attempt {
+export function createAttempt(parts: ClaimParts, intent: Intent, refusal?: Unwilling): Attempt {
   return new ClaimAttempt(parts, intent, refusal)
 }
 
@@ -47,7 +47,7 @@ class ClaimAttempt implements Attempt {
   readonly jobId: JobId
   readonly #parts: ClaimParts
   readonly #intent: Intent
-  readonly #refusal: string | undefined
+  readonly #refusal: Unwilling | undefined
   readonly #claim: ClaimFacts
   readonly #folder: string
   readonly #abort = new AbortController()
@@ -63,7 +63,7 @@ class ClaimAttempt implements Attempt {
   #cancelConfirm: Cancel | undefined
   #cancelKill: Cancel | undefined
 
-  constructor(parts: ClaimParts, intent: Intent, refusal: string | undefined) {
+  constructor(parts: ClaimParts, intent: Intent, refusal: Unwilling | undefined) {
     const { claim_id, job_id, claim_token, attempt, limits } = intent
     this.claimId = claim_id
     this.jobId = job_id
@@ -102,8 +102,8 @@ class ClaimAttempt implements Attempt {
   /** What to say at the end; `undefined` when there is nothing more to say. */
   async #live(): Promise<Ending | undefined> {
     const { clock, journal } = this.#parts
-    const admission = this.#refusal === undefined ? admit(this.#intent) : refuse(this.#refusal)
-    if (!admission.ok) return this.#decline(admission.message)
+    const admission = this.#refusal ?? admit(this.#intent)
+    if (!admission.ok) return this.#decline(admission)
     const { job } = admission
     const careful = job.idempotent !== true
     // Together, because each takes a trip: to the disk, and to pond.
@@ -116,16 +116,16 @@ class ClaimAttempt implements Attempt {
     return this.#execute(job)
   }
 
-  async #decline(message: string): Promise<undefined> {
+  async #decline({ message, cause }: Unwilling): Promise<undefined> {
     this.#parts.log.info('claim_declined', { claim_id: this.claimId, job_id: this.jobId, message })
-    const said = await this.#say('declined', { message: message.slice(0, MESSAGE_CHARS) })
+    const said = await this.#say('declined', { message: message.slice(0, MESSAGE_CHARS), ...(cause && { cause }) })
     if (said.outcome === 'unsaid') this.#abandoned = true
   }
 
   /** What cannot be found again after a restart is not started. Once pond counts it as running, only a final word undoes that. */
   #unrecorded(confirmed: boolean): Promise<undefined> | Ending {
     const message = 'the journal of this swarm takes no lines'
-    if (!confirmed) return this.#decline(message)
+    if (!confirmed) return this.#decline(refuse(message))
     return { cause: 'disk_full', rc: NO_CODE, ended_at: this.#parts.clock.now(), message }
   }
 

@@ -8,6 +8,7 @@ import { type Clock, sleep } from '../system/clock.ts'
 import type { Disk } from '../system/disk.ts'
 import type { Log } from '../system/log.ts'
 import type { Random } from '../system/random.ts'
+import { refuse, type Unwilling } from './admission.ts'
 import { createAttempt } from './attempt.ts'
 import { createBell } from './bell.ts'
 import type { ClaimParts, HeldClaim } from './claim.ts'
@@ -16,6 +17,7 @@ import { createFreed, type Freed } from './freed.ts'
 import type { Binding, Home } from './home.ts'
 import { type Journal, openJournal } from './journal.ts'
 import type { LastWordEnd } from './last-word.ts'
+import { Over } from './over.ts'
 import { createPoll, POLL_GRACE_MS, type Poll, type PollFacts } from './poll.ts'
 import { createRecovered, type Recovered, sweep } from './recover.ts'
 import { createSnapshot, type Snapshot } from './snapshot.ts'
@@ -86,8 +88,6 @@ export function createSwarm(parts: SwarmParts): Swarm {
 const KILLED_MS = 5000
 /** The longest that an end waits for pond to hear of it. */
 const FAREWELL_MS = 5000
-/** Claims that are over and remembered; with replies to words, thousands may come and go under one held poll. */
-const OVER_MOST = 1000
 /** With less room on the disk jobs are declined: they could not even say that it is full. */
 const ROOM_BYTES_LEAST = 4 * 1024 * 1024
 
@@ -99,8 +99,7 @@ class OneSwarm implements Swarm {
   readonly #slots: PQueue
   readonly #claims = new Map<string, HeldClaim>()
   readonly #runs = new Set<Promise<void>>()
-  /** Claims that are over, with the latest poll at that time: an older reply may bring their intents once more. */
-  readonly #over = new Map<string, number>()
+  readonly #over = new Over()
   readonly #freed: Freed
   readonly #drain: Drain
   readonly #poll: Poll
@@ -170,7 +169,9 @@ class OneSwarm implements Swarm {
     const words = createWords({
       client,
       signal: this.#ending.signal,
-      refill: () => this.#mayRefill(),
+      // Before its first poll a life of swarm would be brought what the former one had room for.
+      refill: () => this.#mayRefill() && this.#poll.answeredAt() !== undefined,
+      missed: () => this.#poll.changed(),
       take: (intents) => this.#acceptAll(intents),
     })
     const parts = { client, clock, log, disk, executor, journal, words, jobsPath: home.jobsPath }
@@ -200,11 +201,10 @@ class OneSwarm implements Swarm {
       .then((end) => {
         this.#runs.delete(settled)
         this.#claims.delete(claim.claimId)
-        this.#over.set(claim.claimId, this.#poll.latestSeq())
-        // A poll that is answered lets them go.
-        if (this.#over.size >= OVER_MOST) this.#poll.changed()
+        const words = this.#claimParts?.words.latestCall() ?? 0
+        const many = this.#over.add(claim.claimId, { poll: this.#poll.latestSeq(), words })
         this.#freed.heard()
-        if (end !== 'accepted') this.#poll.changed()
+        if (many || end !== 'accepted') this.#poll.changed()
         this.#noticed()
       })
     this.#runs.add(settled)
@@ -232,8 +232,7 @@ class OneSwarm implements Swarm {
   }
 
   #take(reply: PollReply): void {
-    const oldest = this.#poll.oldestSeq()
-    for (const [claimId, seq] of this.#over) if (seq < oldest) this.#over.delete(claimId)
+    this.#over.forget({ poll: this.#poll.oldestSeq(), words: this.#claimParts?.words.oldestCall() ?? 1 })
     this.#acceptAll(reply.intents)
     for (const directive of reply.directives) this.#obey(directive)
   }
@@ -256,10 +255,10 @@ class OneSwarm implements Swarm {
     this.#snapshot.changed()
   }
 
-  #refusal(): string | undefined {
-    if (this.#drain.reason()) return 'this swarm is draining'
-    if (this.#paused) return 'this swarm is paused'
-    return this.#lowOnRoom ? "this swarm's disk is full" : undefined
+  #refusal(): Unwilling | undefined {
+    if (this.#drain.reason()) return refuse('this swarm is draining', 'drained')
+    if (this.#paused) return refuse('this swarm is paused', 'drained')
+    return this.#lowOnRoom ? refuse("this swarm's disk is full") : undefined
   }
 
   #obey({ type, claim_id, worker_id, note }: PollReply['directives'][number]): void {
@@ -288,7 +287,9 @@ class OneSwarm implements Swarm {
   async #look(): Promise<SnapshotBody['workers'][number]> {
     const { binding, disk, executor, home, host, options } = this.#parts
     const room = await disk.freeBytes(home.path).catch(() => Number.POSITIVE_INFINITY)
+    const wasLow = this.#lowOnRoom
     this.#lowOnRoom = room < ROOM_BYTES_LEAST
+    if (wasLow && !this.#lowOnRoom) this.#poll.changed()
     const state = this.#stateNow()
     return {
       worker_id: binding.worker_id,

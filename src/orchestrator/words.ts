@@ -10,6 +10,10 @@ export type Said = OutcomeReply | { readonly outcome: 'unsaid' }
 export interface Words {
   /** Says it until pond answers, through every outage. Never rejects. */
   say(word: BatchWord): Promise<Said>
+  /** The number of the latest call, from 1. */
+  latestCall(): number
+  /** No call below this number is under way. */
+  oldestCall(): number
 }
 
 export interface WordsParts {
@@ -19,6 +23,8 @@ export interface WordsParts {
   /** Whether slots that words free may be filled in the reply. */
   readonly refill: () => boolean
   readonly take: (intents: readonly Intent[]) => void
+  /** A reply was lost that may have brought some: the next poll brings them. */
+  readonly missed: () => void
 }
 
 interface Waiting {
@@ -30,9 +36,11 @@ interface Waiting {
 /** Room below the limit of a body for what JSON puts around the words. */
 const BATCH_BYTES = limit.bodyBytes - 256 * 1024
 
-export function createWords({ client, signal, refill, take }: WordsParts): Words {
+export function createWords({ client, signal, refill, take, missed }: WordsParts): Words {
   let queue: Waiting[] = []
   let calling = false
+  let began = 0
+  let ended = 0
 
   async function callAll(): Promise<void> {
     calling = true
@@ -49,9 +57,14 @@ export function createWords({ client, signal, refill, take }: WordsParts): Words
 
   async function callBatch(batch: readonly Waiting[]): Promise<void> {
     const body = { words: batch.map((it) => it.word), ...(refill() && { refill: true }) }
-    const answer = await client.persist('sendWords', { body, signal })
+    let lost = false
+    began++
+    const answer = await client.persist('sendWords', { body, signal }, () => {
+      lost = true
+    })
+    ended++
+    if (lost && body.refill) missed()
     if (answer.ok && answer.reply.outcomes.length === batch.length) {
-      // One call at a time: what it brings is known here before a later one can end it.
       if (answer.reply.intents) take(answer.reply.intents)
       answer.reply.outcomes.forEach((outcome, index) => {
         batch[index]?.resolve(outcome)
@@ -62,37 +75,39 @@ export function createWords({ client, signal, refill, take }: WordsParts): Words
     if (answer.ok || batch.length > 1) {
       // One word that pond cannot take refuses the whole call, so each is said alone and its neighbours are heard.
       for (const it of batch) it.resolve(await callAlone(it.word))
-    } else only?.resolve(fromError(answer.error))
+    } else only?.resolve(fromError(answer.error, signal))
   }
 
   async function callAlone(word: BatchWord): Promise<Said> {
     const { job_id: id, claim_token: claimToken, ...body } = word
     const answer = await client.persist('sendWord', { params: { id }, claimToken, body, signal })
-    return answer.ok ? answer.reply : fromError(answer.error)
-  }
-
-  function fromError(error: CallError): Said {
-    if (signal.aborted && error.retry === 'later') return { outcome: 'unsaid' }
-    const { code, message, details, help } = error
-    const refusal = { code, message, details, help }
-    switch (code) {
-      case 'stale':
-      case 'claim_ended':
-        return { outcome: 'stale', error: refusal, ...(details.kept === true && { kept: true }) }
-      case 'conflict':
-        return { outcome: 'conflict', error: refusal }
-      default:
-        return { outcome: 'refused', error: refusal }
-    }
+    return answer.ok ? answer.reply : fromError(answer.error, signal)
   }
 
   return {
+    latestCall: () => began,
+    oldestCall: () => ended + 1,
     say(word) {
       return new Promise((resolve) => {
         queue.push({ word, bytes: sizeOf(word), resolve })
         if (!calling) void callAll()
       })
     },
+  }
+}
+
+function fromError(error: CallError, signal: AbortSignal): Said {
+  if (signal.aborted && error.retry === 'later') return { outcome: 'unsaid' }
+  const { code, message, details, help } = error
+  const refusal = { code, message, details, help }
+  switch (code) {
+    case 'stale':
+    case 'claim_ended':
+      return { outcome: 'stale', error: refusal, ...(details.kept === true && { kept: true }) }
+    case 'conflict':
+      return { outcome: 'conflict', error: refusal }
+    default:
+      return { outcome: 'refused', error: refusal }
   }
 }
 

@@ -85,6 +85,17 @@ t.test('arguments arrive as they are, in the working folder, on every rung', asy
   }
 })
 
+t.test('a script without a first line is run by the shell, on every rung', async (t) => {
+  for (const { rung, launchers } of WAYS) {
+    const executor = await onRung(rung, { launchers })
+    if (executor instanceof SetupError) continue
+    const prepare = (work: string) => writeFileSync(join(work, 'script'), 'echo "<$1>"; exit 4\n', { mode: 0o700 })
+    const { stdout, exit } = await run(executor, makePlan(['./script', 'a b'], { prepare }))
+    t.equal(stdout().toString(), '<a b>\n')
+    t.match(exit, { cause: 'exit', rc: 4 })
+  }
+})
+
 t.test('its folders are private, and what was put into work is there', async (t) => {
   const plan = makePlan(['cat', 'input.txt'], { prepare: (work) => writeFileSync(join(work, 'input.txt'), 'unpacked') })
   const { execution, stdout } = await watch(executor, plan)

@@ -141,11 +141,13 @@ export class FakePond {
   connect(alive: () => boolean): Client {
     return {
       call: ((name, call = {}) => this.#try(name, call as AnyCall)) as Client['call'],
-      persist: (async (name, call = {}) => {
+      persist: (async (name, call = {}, onRetry) => {
         for (let tries = 0; ; tries++) {
           const answer = await this.#try(name, call as AnyCall)
           if (!alive() || answer.ok || answer.error.retry !== 'later' || call.signal?.aborted) return answer
-          await sleep(this.#clock, jitter(this.#random, tries, retryWait), call.signal)
+          const waitMs = jitter(this.#random, tries, retryWait)
+          onRetry?.(answer.error, waitMs)
+          await sleep(this.#clock, waitMs, call.signal)
           if (!alive() || call.signal?.aborted) return answer
         }
       }) as Client['persist'],

@@ -13,13 +13,15 @@ function setUp(refill = false) {
   const abort = new AbortController()
   const brought: Intent[] = []
   const take = (intents: readonly Intent[]) => void brought.push(...intents)
-  const words = createWords({ client: pond.client, signal: abort.signal, refill: () => refill, take })
+  let misses = 0
+  const missed = () => void misses++
+  const words = createWords({ client: pond.client, signal: abort.signal, refill: () => refill, take, missed })
   const word = (state: BatchWord['state'] = 'running', more: Partial<BatchWord> = {}): BatchWord => {
     const { claim_id, job_id, claim_token } = pond.give()
     return { claim_id, job_id, claim_token, state, ...more }
   }
   const calls = (name: string) => pond.calls.filter((it) => it === name).length
-  return { clock, pond, abort, words, word, calls, brought }
+  return { clock, pond, abort, words, word, calls, brought, misses: () => misses }
 }
 
 t.test('words of one tick go together, those that come meanwhile go in the next call', async (t) => {
@@ -100,12 +102,13 @@ t.test('an outage is waited for; the end of swarm leaves the word unsaid', async
 
 t.test('a reply brings jobs where that was asked for, each once, before what was said is judged', async (t) => {
   for (const refill of [true, false]) {
-    const { clock, pond, words, word, brought } = setUp(refill)
+    const { clock, pond, words, word, brought, misses } = setUp(refill)
     const intent = pond.giveWithWords()
     pond.fault = () => (pond.calls.length === 1 ? 'lost' : undefined)
     const said = words.say(word('final', { cause: 'exit', rc: 0 })).then(() => brought.length)
     await clock.advance(60_000)
     t.equal(await said, 0, 'a lost reply brings nothing: the next poll does')
+    t.equal(misses(), refill ? 1 : 0)
     pond.fault = () => undefined
     if (refill) pond.withWords.push(intent)
     const heard = words.say(word('final', { cause: 'exit', rc: 0 })).then(() => brought.length)

@@ -220,6 +220,18 @@ t.test('three mishaps in a row bring probation: one claim at a time, with a grow
   t.equal((await box.take(2)).length, 2, 'trusted again')
 })
 
+t.test('a worker that takes no more for now declines without a mishap, and is offered the job again', async (t) => {
+  const rig = await createPondRig(t)
+  const box = await pairMachine(rig)
+  const { id } = await submit(rig)
+  for (let count = 0; count < 4; count++) {
+    const [intent] = await box.take()
+    t.match(intent, { job_id: id })
+    if (intent) await box.say(intent, { state: 'declined', cause: 'drained', message: 'paused' })
+  }
+  t.match(await jobOf(rig, id), { state: 'queued', attempts: 0 })
+})
+
 t.test(
   'a snapshot never pins: another key quarantines, an unknown worker is refused, an older one is ignored',
   async (t) => {

@@ -152,6 +152,35 @@ t.test('a cancel reaches a job that only words have brought', async (t) => {
   t.match((await next).reply.directives, [directive])
 })
 
+t.test('a cancel reaches what was confirmed before any poll named it, and bothers no other session', async (t) => {
+  const rig = await createPondRig(t)
+  const box = await pairMachine(rig, { slots: 1 })
+  for (let jobs = 0; jobs < 2; jobs++) await submit(rig)
+  const first = await box.start()
+  const poll = (key: string, have: readonly Intent[]) =>
+    box.poll({ claim_key: key, wait_ms: 20_000, slots: 0, have: box.have(have), refill: true })
+  const held = poll('the next key', [first])
+  await rig.clock.settle()
+  const [intent] = await box.end([first], { refill: true })
+  if (!intent) throw new Error('there was a job to bring')
+  await box.say(intent, { state: 'running' })
+  const sentBefore = poll('the next key', [])
+  await rig.clock.settle()
+  t.strictSame((await held).reply.directives, [])
+  await rig.call('cancelJob', { params: { id: intent.job_id } })
+  t.match((await sentBefore).reply, { intents: [], directives: [{ type: 'cancel', claim_id: intent.claim_id }] })
+  box.session = 'session-2'
+  const job = await submit(rig)
+  const other = box.poll({ claim_key: 'of another life', wait_ms: 20_000, slots: 0 })
+  let answered = false
+  void other.finally(() => {
+    answered = true
+  })
+  await rig.clock.advance(1000)
+  t.notOk(answered, 'held')
+  t.match(await rig.call('getJob', { params: { id: job.id } }), { reply: { state: 'queued' } })
+})
+
 t.test('no words bring a job to a binding that has not polled, or not allowed it', async (t) => {
   const rig = await createPondRig(t)
   const box = await pairMachine(rig, { slots: 2 })
