@@ -73,6 +73,7 @@ export const handlers: { readonly [N in RouteName]?: Handler<N> } = {
     jsonReply(200, await binding.describeBinding(core, polls, bindingOf(identity).bindingId)),
 
   async submitJob({ core, polls }, { body, raw, identity, request }) {
+    if ('signed' in body) throw new Refusal('unsupported', 'signed jobs are not served here', { field: 'signed' })
     const batch = 'jobs' in body
     const specs = batch ? body.jobs : [body]
     const raws = batch ? (raw as { jobs: readonly unknown[] }).jobs : [raw]

@@ -1,6 +1,6 @@
 // From bytes and strings to what a route's schemas promise. The first thing that is wrong is refused, by the name of its field.
 import { z } from 'zod'
-import { submitBatch } from '../../src/protocol/consumer.ts'
+import { submitBatch, submitSigned } from '../../src/protocol/consumer.ts'
 import { Refusal } from '../../src/protocol/error.ts'
 import { jobSpec } from '../../src/protocol/job.ts'
 import { limit } from '../../src/protocol/limit.ts'
@@ -29,7 +29,7 @@ export function parseRequest(
   )
   const query = parse(route.query ?? none, request.query, '')
   if (route.body === 'bytes') return { params, query, body: request.body ?? new Uint8Array(), raw: undefined }
-  if (!route.body) return { params, query, body: undefined, raw: undefined }
+  if (!route.body || route.body === 'stream') return { params, query, body: undefined, raw: undefined }
   const raw = readJson(request.body)
   return { params, query, body: parse(schemaFor(name, route.body, raw), raw, ''), raw }
 }
@@ -38,8 +38,9 @@ const none = z.strictObject({})
 
 /** A union would answer with the faults of both branches; the caller's own words say which branch is meant. */
 function schemaFor(name: RouteName, schema: z.ZodType, raw: unknown): z.ZodType {
-  if (name !== 'submitJob') return schema
-  return typeof raw === 'object' && raw !== null && 'jobs' in raw ? submitBatch : jobSpec
+  if (name !== 'submitJob' || typeof raw !== 'object' || raw === null) return name === 'submitJob' ? jobSpec : schema
+  if ('jobs' in raw) return submitBatch
+  return 'signed' in raw ? submitSigned : jobSpec
 }
 
 /** Stored as they came, encoded bytes would be taken for the output itself. */

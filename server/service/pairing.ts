@@ -16,6 +16,9 @@ import type { Write } from './change.ts'
 import type { Core } from './core.ts'
 import { limitsOf } from './poll.ts'
 
+/** A binding token that is never rotated opens nothing after this. */
+const TOKEN_LIFE_MS = 90 * 24 * 60 * 60 * 1000
+
 /** Replies to the same pairing that were lost each left a token; more than this many are not kept. */
 const TOKENS_MOST = 5
 
@@ -180,6 +183,7 @@ function reply(
     binding_id: binding.id,
     worker_id: made.workerId,
     token: made.token,
+    token_expires_at: core.clock.now() + TOKEN_LIFE_MS,
     protocol: PROTOCOL,
     pond_key: core.keys.publicKey,
     project: core.projects.get(binding.projectId) ?? binding.projectId,

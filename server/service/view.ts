@@ -30,6 +30,8 @@ export function viewJob(core: Core, row: JobRow): JobView {
     message: row.message,
     usage: row.usage,
     has_result: row.resultClaimId !== undefined,
+    recipients: [],
+    attested: false,
   }
 }
 

@@ -128,7 +128,7 @@ export interface ClaimRow {
   readonly rc?: number
   readonly message?: string
   readonly usage?: UsageRow
-  readonly streams?: Readonly<Record<string, StreamReport>>
+  readonly streams?: Readonly<Partial<Record<string, StreamReport>>>
   /** Its final word came after the lease was lost. */
   readonly orphan: boolean
 }

@@ -56,7 +56,9 @@ function toWord(claim: ClaimFacts, ending: Ending, streams?: Reports): BatchWord
 const hasAny = (streams: Reports) => Object.keys(streams).length > 0
 
 function lost(streams: Reports): Reports {
-  return Object.fromEntries(Object.entries(streams).map(([name, it]) => [name, { ...it, end: 'lost' as const }]))
+  return Object.fromEntries(
+    Object.entries(streams).flatMap(([name, it]) => (it ? [[name, { ...it, end: 'lost' as const }]] : [])),
+  )
 }
 
 function committedIn({ error }: OutcomeReply): Readonly<Record<string, unknown>> {

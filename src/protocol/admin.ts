@@ -1,11 +1,12 @@
 // What an operator says and pond answers under /v1/admin.
 
 import { z } from 'zod'
-import { jobPage, jobQuery, workerList } from './consumer.ts'
+import { jobPage, jobQuery, workerList, workerView } from './consumer.ts'
 import { name, queryInt, workerLabels } from './field.ts'
-import { bindingId, codeId, keyId } from './id.ts'
+import { bindingId, codeId, keyId, workerId } from './id.ts'
 import { limit } from './limit.ts'
-import { defineRoutes, nothing } from './shape.ts'
+import { fingerprintText } from './sealed.ts'
+import { defineRoutes, empty, nothing } from './shape.ts'
 
 export const scopes = ['submit', 'read', 'credentials'] as const
 export type Scope = (typeof scopes)[number]
@@ -52,6 +53,8 @@ export const pairingBody = z.strictObject({
   expires_ms: z.int().min(1000).max(DAY).optional(),
   labels: workerLabels.optional(),
   ephemeral: z.boolean().optional(),
+  /** The only worker keys that may pair with it. */
+  fingerprint: fingerprintText.optional(),
 })
 export type PairingBody = z.infer<typeof pairingBody>
 export const pairingView = z.object({
@@ -61,6 +64,7 @@ export const pairingView = z.object({
   tries_left: z.int(),
   labels: z.record(z.string(), z.string()),
   ephemeral: z.boolean(),
+  fingerprint: z.string().optional(),
   created_at: z.int(),
   expires_at: z.int(),
 })
@@ -68,6 +72,30 @@ export type PairingView = z.infer<typeof pairingView>
 export const pairingList = z.object({ items: z.array(pairingView) })
 /** `code` is what a person types behind `swarm pair URL#`; it is shown this once. */
 export const pairingCreated = pairingView.extend({ code: z.string() })
+
+export const enrollmentBody = z.strictObject({
+  binding: bindingId,
+  expires_ms: z.int().min(1000).max(DAY).optional(),
+  labels: workerLabels.optional(),
+  /** The only keys that may enroll with it. */
+  fingerprint: fingerprintText.optional(),
+})
+export type EnrollmentBody = z.infer<typeof enrollmentBody>
+export const enrollmentView = z.object({
+  id: z.string(),
+  binding_id: z.string(),
+  tries_left: z.int(),
+  labels: z.record(z.string(), z.string()),
+  fingerprint: z.string().optional(),
+  created_at: z.int(),
+  expires_at: z.int(),
+})
+export type EnrollmentView = z.infer<typeof enrollmentView>
+export const enrollmentList = z.object({ items: z.array(enrollmentView) })
+/** `code` is what is typed behind `swarm worker add`; it is shown this once. */
+export const enrollmentCreated = enrollmentView.extend({ code: z.string() })
+
+export const pondKeyView = z.object({ signing_key: z.string(), sealing_key: z.string(), rotated_at: z.int() })
 
 export const bindingView = z.object({
   id: z.string(),
@@ -79,6 +107,8 @@ export const bindingView = z.object({
   claims: z.int(),
   created_at: z.int(),
   last_poll_at: z.int().optional(),
+  /** When its newest token ends, unless it is replaced before. */
+  token_expires_at: z.int().optional(),
   revoked_at: z.int().optional(),
 })
 export type BindingView = z.infer<typeof bindingView>
@@ -102,6 +132,7 @@ export const auditQuery = z.strictObject({
 export const keyParams = { id: keyId }
 export const bindingParams = { id: bindingId }
 export const codeParams = { id: codeId }
+export const workerParams = { id: workerId }
 
 export const adminRoutes = defineRoutes({
   createProject: {
@@ -212,9 +243,50 @@ export const adminRoutes = defineRoutes({
     method: 'POST',
     path: '/v1/admin/enrollment-codes',
     caller: 'admin',
-    says: 'Create a code for a further worker of a binding.',
-    reply: 'json',
-    reserved: true,
+    says: 'Create a code for a further worker of a binding; it is shown this once.',
+    body: enrollmentBody,
+    reply: enrollmentCreated,
+    status: 201,
+  },
+  listEnrollmentCodes: {
+    method: 'GET',
+    path: '/v1/admin/enrollment-codes',
+    caller: 'admin',
+    says: 'List enrollment codes that can still be used.',
+    reply: enrollmentList,
+  },
+  revokeEnrollmentCode: {
+    method: 'DELETE',
+    path: '/v1/admin/enrollment-codes/{id}',
+    caller: 'admin',
+    says: 'Take an enrollment code back.',
+    params: codeParams,
+    reply: nothing,
+  },
+  reinstateWorker: {
+    method: 'POST',
+    path: '/v1/admin/workers/{id}/reinstate',
+    caller: 'admin',
+    says: 'End the quarantine of a worker; its pinned keys stay.',
+    params: workerParams,
+    body: empty,
+    reply: workerView,
+  },
+  revokeWorker: {
+    method: 'DELETE',
+    path: '/v1/admin/workers/{id}',
+    caller: 'admin',
+    says: 'Shut a worker out at once; its claims are lost.',
+    params: workerParams,
+    reply: workerView,
+  },
+  rotatePondKey: {
+    method: 'POST',
+    path: '/v1/admin/pond-key',
+    caller: 'admin',
+    says: "Replace pond's own keys; the old one signs the new ones, and machines take them over by themselves.",
+    body: empty,
+    reply: pondKeyView,
   },
   getStats: {
     method: 'GET',

@@ -29,8 +29,16 @@ export const name = z
   )
 
 export const streamNames = ['stdout', 'stderr', 'stdout.tail', 'stderr.tail'] as const
-export type StreamName = (typeof streamNames)[number]
-export const streamName = z.enum(streamNames, `must be ${streamNames.join(', ')}`)
+/** Artifacts are numbered in the order in which they were collected; their paths stand in the final word. */
+export type StreamName = (typeof streamNames)[number] | `artifact/${number}`
+const looksLikeStream = /^(stdout|stderr)(\.tail)?$|^artifact\/(0|[1-9][0-9]{0,3})$/
+export const streamName = z
+  .custom<StreamName>((value) => typeof value === 'string' && looksLikeStream.test(value), {
+    message: `must be ${streamNames.join(', ')} or artifact/N`,
+  })
+  .meta({ type: 'string', pattern: looksLikeStream.source })
+
+export const isArtifact = (name: StreamName) => name.startsWith('artifact/')
 
 export const gpu = z.strictObject({
   uuid: z.string().max(128),

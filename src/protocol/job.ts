@@ -123,10 +123,17 @@ export const jobSpec = z
     labels: labels.optional(),
     requires: requires.optional(),
     sandbox: z.record(z.string(), z.unknown()).optional(),
-    credential: z.string().max(limit.nameChars).optional(),
-    bundle: z.string().max(128).optional(),
-    recipients: z.array(z.string().max(256)).max(64).optional(),
-    artifacts: z.array(z.string().min(1).max(1024)).max(256).optional(),
+    /** Name of a credential of the project. */
+    credential: z.string().min(1).max(limit.nameChars).optional(),
+    /** Digest of a bundle of the project: SHA-256 of its stored bytes. */
+    bundle: z
+      .string()
+      .regex(/^[0-9a-f]{64}$/, 'must be 64 lower-case hex digits')
+      .optional(),
+    /** `pond_recipient_…`: output is sealed to these and to nobody else. */
+    recipients: z.array(z.string().max(128)).min(1).max(limit.recipients).optional(),
+    /** Globs below the job's folder: `out/**`, `*.csv`. */
+    artifacts: z.array(word.min(1).max(1024)).min(1).max(256).optional(),
     priority: count(0, 9).optional(),
     ttl_ms: count(1, limit.ttlMostMs).optional(),
     timeout_ms: count(1, limit.timeoutMostMs).optional(),
@@ -165,10 +172,6 @@ export type JobSpec = z.infer<typeof jobSpec>
 export const reservedJobFields = [
   'requires',
   'sandbox',
-  'credential',
-  'bundle',
-  'recipients',
-  'artifacts',
   'after',
   'count',
   'max_parallel',

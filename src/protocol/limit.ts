@@ -30,6 +30,16 @@ export const limit = {
   wordBytes: 128 * KiB,
   envEntries: 1024,
   labels: 64,
+  /** Keys that one thing is sealed to; each costs a box of about 400 bytes in every segment. */
+  recipients: 64,
+  /** Credentials and results with what sealing puts around them, in base64. */
+  sealedInlineBytes: 2 * MiB,
+  /** Env values and files of a credential before sealing. */
+  credentialBytes: 256 * KiB,
+  /** An input archive, sealed. */
+  bundleBytes: 16_384 * MiB,
+  /** Files that the globs of a job bring. */
+  artifactsPerJob: 1000,
   labelKeyChars: 63,
   labelValueChars: 255,
   nameChars: 63,

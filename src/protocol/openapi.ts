@@ -142,8 +142,8 @@ function queryParameters(route: Route): readonly Json[] {
   }))
 }
 
-function bodyContent(body: z.ZodType | 'bytes'): Json {
-  return body === 'bytes' ? contentOf.bytes : { 'application/json': { schema: schemaOf(body, 'input') } }
+function bodyContent(body: z.ZodType | 'bytes' | 'stream'): Json {
+  return typeof body === 'string' ? contentOf.bytes : { 'application/json': { schema: schemaOf(body, 'input') } }
 }
 
 function replyContent(reply: Route['reply']): Json {

@@ -1,9 +1,10 @@
 // What swarm says and pond answers under /orch. Requests are strict; replies tolerate fields of a later version.
 
 import { z } from 'zod'
-import { bytesCount, digest, name, publicKey, resources, wallMs, workerLabels } from './field.ts'
+import { bytesCount, digest, name, publicKey, queryInt, resources, wallMs, workerLabels } from './field.ts'
 import { bindingId, type ClaimId, claimId, codeId, type JobId, jobId, type WorkerId, workerId } from './id.ts'
 import { limit } from './limit.ts'
+import { dsse } from './sealed.ts'
 import { defineRoutes, empty, nothing } from './shape.ts'
 import { chunkQuery, chunkReply, outcomeReply, stateBody, statesBody, telemetryBody, telemetryReply } from './word.ts'
 
@@ -35,6 +36,8 @@ export const pairReply = z.object({
   binding_id: bindingId,
   worker_id: workerId,
   token: z.string(),
+  /** Swarm asks for the next one when three quarters of its life are over. */
+  token_expires_at: wallMs,
   protocol: z.int(),
   pond_key: publicKey,
   project: z.string(),
@@ -87,7 +90,8 @@ export const intent = z.object({
   array_index: z.int().optional(),
   /** Base64 of the job's exact bytes. */
   job: z.string(),
-  job_signature: z.string().optional(),
+  /** With a signed job: the DSSE signature over these bytes. */
+  job_signature: z.object({ keyid: publicKey, sig: z.string() }).optional(),
   cred_request: z.object({ name: z.string(), project: z.string() }).optional(),
   source_bundle: z.object({ digest: z.string(), size: z.int(), token: z.string() }).optional(),
   limits: z.object({ stream_bytes: z.int(), artifact_bytes: z.int() }),
@@ -150,6 +154,68 @@ export const snapshotBody = z.strictObject({
     .max(limit.workersPerBinding),
 })
 export type SnapshotBody = z.infer<typeof snapshotBody>
+
+/** The job, its claim, and the worker that asks. */
+const forClaim = { job_id: jobId, claim_id: claimId, worker_id: workerId }
+export const sealBody = z.strictObject(forClaim)
+/** A grant: signed by pond, its box sealed to the worker. */
+export const sealReply = z.object({ sealed: dsse })
+
+export const bundleTokenReply = z.object({ token })
+export const redeemBody = z.strictObject({ ...forClaim, token })
+export const redeemReply = z.object({
+  /** A grant, as for a credential; the frames are at `href`. */
+  sealed: dsse,
+  digest,
+  size: bytesCount,
+  /** Ciphertext only. A path of pond's own, or a URL that is sent no token. */
+  href: z.string().max(2048),
+})
+export const fetchBundleQuery = z.strictObject({
+  job: jobId,
+  claim: claimId,
+  offset: queryInt(0, Number.MAX_SAFE_INTEGER).optional(),
+})
+
+/** Said by a further worker of a binding. Its MAC covers pond's and the binding's id too, so it is worth nothing elsewhere. */
+export const enrollBody = z.strictObject({
+  name,
+  worker: z.strictObject({ sealing_key: publicKey, signing_key: publicKey, labels: workerLabels, resources }),
+  /** HMAC-SHA-256 in hex, under the code's secret. */
+  mac: digest,
+})
+export type EnrollBody = z.infer<typeof enrollBody>
+export const enrollReply = z.object({
+  worker_id: workerId,
+  pond_key: publicKey,
+  /** Pond's own HMAC over worker id and pond key: whoever stands between cannot say them. */
+  mac: digest,
+})
+export type EnrollReply = z.infer<typeof enrollReply>
+
+/** What the payload of a rotation says; signed by the key that is replaced. */
+export const rotation = z.discriminatedUnion('kind', [
+  z.strictObject({ kind: z.literal('binding'), binding_id: bindingId, binding_key: publicKey }),
+  z.strictObject({ kind: z.literal('worker'), worker_id: workerId, sealing_key: publicKey, signing_key: publicKey }),
+  z.strictObject({ kind: z.literal('pond'), signing_key: publicKey, sealing_key: publicKey }),
+])
+export type Rotation = z.infer<typeof rotation>
+
+export const rotateBody = z.strictObject({
+  /** A rotation of the binding's key. */
+  binding: dsse.optional(),
+  /** Rotations of workers' keys. */
+  workers: z.array(dsse).max(limit.workersPerBinding).optional(),
+})
+export type RotateBody = z.infer<typeof rotateBody>
+export const rotateReply = z.object({
+  token: z.string(),
+  token_expires_at: wallMs,
+  pond_key: publicKey,
+  /** Where pond's key is not the one that this binding knows: each step from that one on, signed by the one before. */
+  pond_rotations: z.array(dsse),
+})
+export type RotateReply = z.infer<typeof rotateReply>
 
 export const orchWhoami = z.object({
   binding_id: bindingId,
@@ -242,41 +308,50 @@ export const orchRoutes = defineRoutes({
     method: 'POST',
     path: '/orch/rotate',
     caller: 'binding',
-    says: 'Replace keys and token, signed by the old key.',
-    reply: 'json',
-    reserved: true,
+    says: 'Replace the token, and keys signed by the ones they replace.',
+    body: rotateBody,
+    reply: rotateReply,
   },
   seal: {
     method: 'POST',
     path: '/orch/seal',
-    caller: 'binding',
-    says: "Get a credential sealed to the worker's pinned key.",
-    reply: 'json',
-    reserved: true,
+    caller: 'claim',
+    says: "Get the credential of a claim's job, sealed to the worker's pinned key.",
+    body: sealBody,
+    reply: sealReply,
   },
   bundleToken: {
     method: 'POST',
     path: '/orch/bundle/token',
-    caller: 'binding',
-    says: "Get a token for a live claim's bundle.",
-    reply: 'json',
-    reserved: true,
+    caller: 'claim',
+    says: "Get the token for a live claim's bundle once more.",
+    body: sealBody,
+    reply: bundleTokenReply,
   },
   bundleRedeem: {
     method: 'POST',
     path: '/orch/bundle/redeem',
-    caller: 'binding',
+    caller: 'claim',
     says: 'Turn a bundle token into a sealed key and a place to fetch from.',
-    reply: 'json',
-    reserved: true,
+    body: redeemBody,
+    reply: redeemReply,
+  },
+  fetchBundle: {
+    method: 'GET',
+    path: '/orch/bundles/{digest}',
+    caller: 'claim',
+    says: "A piece of the stored bytes of a live claim's bundle, from an offset.",
+    params: { digest },
+    query: fetchBundleQuery,
+    reply: 'bytes',
   },
   enroll: {
     method: 'POST',
     path: '/orch/enrollment/{code_id}/consumed',
     caller: 'binding',
-    says: 'Add a further worker to the binding.',
-    params: { code_id: z.string().max(64) },
-    reply: 'json',
-    reserved: true,
+    says: 'Add a further worker to the binding, with its own keys.',
+    params: { code_id: codeId },
+    body: enrollBody,
+    reply: enrollReply,
   },
 })

@@ -28,7 +28,9 @@ type Parsed<T> = T extends z.ZodType<infer Output> ? Output : undefined
 export type BodyOf<N extends RouteName> = Routes[N] extends { readonly body: infer B }
   ? B extends 'bytes'
     ? Uint8Array
-    : Parsed<B>
+    : B extends 'stream'
+      ? AsyncIterable<Uint8Array>
+      : Parsed<B>
   : undefined
 export type QueryOf<N extends RouteName> = Routes[N] extends { readonly query: infer Q } ? Parsed<Q> : undefined
 export type ParamsOf<N extends RouteName> = Routes[N] extends { readonly params: infer P }
@@ -54,7 +56,12 @@ export function matchRoute(
 
 const patterns: readonly (readonly [RouteName, RegExp])[] = routeNames.map((name) => [
   name,
-  new RegExp(`^${routes[name].path.replace(/[.]/g, '\\.').replace(/\{(\w+)\}/g, '(?<$1>[^/]+)')}$`),
+  new RegExp(
+    `^${routes[name].path
+      .replace(/\{(\w+)\.\.\.\}/g, '(?<$1>.+)')
+      .replace(/\{(\w+)\}/g, '(?<$1>[^/]+)')
+      .replace(/\.(?=json)/g, '\\.')}$`,
+  ),
 ])
 
 function decodeAll(groups: Record<string, string>): Record<string, string> {

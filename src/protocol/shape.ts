@@ -14,15 +14,15 @@ type Schema = z.ZodType
 
 export interface Route {
   readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE'
-  /** Parameters stand in braces: `/v1/jobs/{id}`. */
+  /** Parameters stand in braces: `/v1/jobs/{id}`; one with dots, at the end, holds slashes too: `{path...}`. */
   readonly path: string
   readonly caller: Caller
   /** One line for the manual. */
   readonly says: string
   readonly params?: Readonly<Record<string, Schema>>
   readonly query?: Schema
-  /** A schema for JSON; `bytes` for a raw body. */
-  readonly body?: Schema | 'bytes'
+  /** A schema for JSON; `bytes` for a raw body; `stream` for one that is too large to be held. */
+  readonly body?: Schema | 'bytes' | 'stream'
   readonly reply: Schema | ReplyKind
   readonly status?: number
   /** Its place on the wire is kept; pond answers `unsupported`. */

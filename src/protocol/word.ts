@@ -4,6 +4,7 @@ import { bytesCount, digest, queryInt, streamName, wallMs } from './field.ts'
 import { claimId, jobId } from './id.ts'
 import { workerCauses } from './job.ts'
 import { limit } from './limit.ts'
+import { dsse } from './sealed.ts'
 
 const token = z.string().max(128)
 
@@ -31,6 +32,19 @@ export const usage = z.strictObject({
 
 const message = z.string().max(4096)
 
+/** Why a file is not there: its glob found nothing, it is above its limit, it holds a secret, it is no plain file of the job, there are too many. */
+export const artifactProblems = ['missing', 'too_large', 'withheld', 'unreadable', 'too_many'] as const
+export type ArtifactProblem = (typeof artifactProblems)[number]
+
+export const artifactReport = z.strictObject({
+  /** Its bytes; absent with a problem. */
+  stream: streamName.optional(),
+  /** Below the job's folder, or the glob that found nothing. Absent in a confidential job: it stands in the sealed result. */
+  path: z.string().min(1).max(4096).optional(),
+  problem: z.enum(artifactProblems).optional(),
+})
+export type ArtifactReport = z.infer<typeof artifactReport>
+
 /** What the two ways of sending a word share; in a batch the token stands in the word, alone in X-Claim-Token. */
 const word = {
   claim_id: claimId,
@@ -41,16 +55,21 @@ const word = {
   /** For people: why it was declined, why it could not start. */
   message: message.optional(),
   usage: usage.optional(),
-  /** JSON text of `$POND_RESULT`. */
+  /** JSON text of `$POND_RESULT`; of a confidential job a sealed object that holds result, message and paths of artifacts. */
   result: z
     .string()
-    .refine((text) => new TextEncoder().encode(text).length <= limit.resultBytes, 'must not be longer than 1 MiB')
+    .refine(
+      (text) => new TextEncoder().encode(text).length <= limit.sealedInlineBytes,
+      `must not be longer than ${limit.sealedInlineBytes} bytes`,
+    )
     .refine(isJson, 'must be JSON text')
     .optional(),
   streams: z.partialRecord(streamName, streamReport).optional(),
-  /** Reserved for the signed statement of what did run; refused until pond checks it. */
-  attestation: z.unknown().optional(),
+  artifacts: z.array(artifactReport).max(limit.artifactsPerJob).optional(),
 }
+
+/** The worker's signed statement of what did run. Of a batch it may cover many words. */
+const attestation = dsse.optional()
 
 function isJson(text: string): boolean {
   try {
@@ -76,12 +95,13 @@ const finalHasCause = {
 }
 
 export const stateBody = z
-  .strictObject({ state: wordState, ...word })
+  .strictObject({ state: wordState, ...word, attestation })
   .refine(finalHasCause.check, finalHasCause.says)
   .refine(exitHasCode.check, exitHasCode.says)
 export const statesBody = z.strictObject({
   /** Slots that these words free may be filled in the reply. */
   refill: z.boolean().optional(),
+  attestation,
   words: z
     .array(
       z

@@ -253,8 +253,8 @@ export class FakePond {
 
   /** What is committed of the streams that a word calls complete and that are not. */
   #missing({ claim_id, streams = {} }: BatchWord): Record<string, number> | undefined {
-    const names = Object.entries(streams).flatMap(([name, { end, bytes }]) =>
-      end === 'complete' && this.stream(claim_id, name).length < bytes ? [name] : [],
+    const names = Object.entries(streams).flatMap(([name, report]) =>
+      report?.end === 'complete' && this.stream(claim_id, name).length < report.bytes ? [name] : [],
     )
     if (names.length === 0) return undefined
     return Object.fromEntries(names.map((name) => [name, this.stream(claim_id, name).length]))

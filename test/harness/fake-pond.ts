@@ -206,7 +206,7 @@ function refusalOf({ name, query, headers, body }: FakeCall): HttpReply | undefi
   if (headers.authorization !== `Bearer ${FAKE_TOKEN}`) return errorReply('unauthenticated', 'the token is not known')
   const wrong = [
     route.query ? route.query.safeParse(query) : undefined,
-    route.body && route.body !== 'bytes' ? route.body.safeParse(body) : undefined,
+    route.body && typeof route.body !== 'string' ? route.body.safeParse(body) : undefined,
   ].find((parsed) => parsed?.success === false)
   return wrong?.error && errorReply('invalid_field', wrong.error.message)
 }
@@ -230,5 +230,7 @@ function blankJob(id: string, now: number): JobView {
     attempts: 0,
     created_at: now,
     has_result: false,
+    recipients: [],
+    attested: false,
   }
 }

@@ -81,7 +81,7 @@ async function listen(request: IncomingMessage, base: string): Promise<Heard> {
 function faultOf(route: Route, query: Heard['query'], body: Buffer): string | undefined {
   const judged = route.query?.safeParse(query)
   if (judged?.success === false) return judged.error.message
-  if (!route.body || route.body === 'bytes') return undefined
+  if (!route.body || typeof route.body === 'string') return undefined
   const parsed = route.body.safeParse(JSON.parse(body.toString()))
   return parsed.success ? undefined : parsed.error.message
 }

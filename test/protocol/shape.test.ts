@@ -63,7 +63,10 @@ t.test('a field too many is refused and named, wherever it stands', async (t) =>
 
 function requestSchemas(name: RouteName): readonly (readonly ['body' | 'query', z.ZodType])[] {
   const { body, query } = table[name]
-  return [...(body && body !== 'bytes' ? [['body', body] as const] : []), ...(query ? [['query', query] as const] : [])]
+  return [
+    ...(body && typeof body !== 'string' ? [['body', body] as const] : []),
+    ...(query ? [['query', query] as const] : []),
+  ]
 }
 
 function* objects(node: unknown): Generator<Record<string, unknown>> {

@@ -133,7 +133,7 @@ export const packageMap: Readonly<Record<string, PackageRow>> = {
   ulid: { places: ['src/system'], why: 'ids that sort by time' },
   undici: { places: ['src/client'], why: 'the HTTP client; five times faster than the built-in fetch' },
   zod: {
-    places: ['src/protocol', 'src/client', 'src/orchestrator', 'src/cli', 'server'],
+    places: ['src/protocol', 'src/seal', 'src/client', 'src/orchestrator', 'src/cli', 'server'],
     why: 'schemas as data, parsed once at the edge',
   },
 }

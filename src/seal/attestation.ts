@@ -1,0 +1,105 @@
+// Attestations: what a worker signs about claims that ended, and what a reader may conclude from one. Batches share one signature.
+import { createHash } from 'node:crypto'
+import {
+  type ExecutionFacts,
+  predicateType,
+  type Statement,
+  statement,
+  statementType,
+} from '../protocol/attestation.ts'
+import type { ClaimId, JobId, WorkerId } from '../protocol/id.ts'
+import { type Dsse, payloadType } from '../protocol/sealed.ts'
+import type { BatchWord } from '../protocol/word.ts'
+import { canonicalBytes } from './canonical.ts'
+import { openDsse, signDsse } from './dsse.ts'
+import { SealError } from './refusal.ts'
+import type { Signer } from './signature.ts'
+
+/** What the worker knows of a claim besides its final word. */
+export interface ClaimOrigin {
+  readonly job_digest: string
+  readonly epoch: number
+  readonly bundle?: string | undefined
+}
+
+/** The final word of a claim, without what proves who says it. */
+export type FinalWord = Omit<BatchWord, 'claim_token' | 'state'>
+
+export interface Execution {
+  readonly facts: ExecutionFacts
+  /** Digests of stored bytes by stream. */
+  readonly digests: Readonly<Record<string, string>>
+}
+
+/** A final word in the words of an attestation. */
+export function describeExecution(word: FinalWord, origin: ClaimOrigin): Execution {
+  const streams = Object.entries(word.streams ?? {}).flatMap(([name, it]) => (it ? [[name, it] as const] : []))
+  const { started_at, ended_at, rc, usage } = word
+  if (word.cause === undefined) throw new Error('a final word has a cause')
+  const facts: ExecutionFacts = {
+    job: word.job_id,
+    job_digest: origin.job_digest,
+    claim: word.claim_id,
+    epoch: origin.epoch,
+    ...(origin.bundle === undefined ? {} : { bundle: origin.bundle }),
+    cause: word.cause as ExecutionFacts['cause'],
+    ...(rc === undefined ? {} : { rc }),
+    ...(started_at === undefined ? {} : { started_at }),
+    ...(ended_at === undefined ? {} : { ended_at }),
+    ...(usage ? { usage } : {}),
+    ...(word.result === undefined ? {} : { result: sha256(word.result) }),
+    streams: Object.fromEntries(streams.map(([name, { bytes, end }]) => [name, { bytes, end }])),
+  }
+  return { facts, digests: Object.fromEntries(streams.map(([name, it]) => [name, it.sha256])) }
+}
+
+export function attest(
+  signer: Signer,
+  { worker, version }: { readonly worker: WorkerId; readonly version: string },
+  executions: readonly Execution[],
+): Dsse {
+  const subject = executions.flatMap(({ facts, digests }) => {
+    const streams = Object.entries(digests)
+    // A statement has a subject: a claim without output is about no bytes.
+    const named = streams.length > 0 ? streams : [['stdout', sha256('')] as const]
+    return named.map(([name, digest]) => ({ name: `${facts.claim}/${name}`, digest: { sha256: digest } }))
+  })
+  const said: Statement = {
+    _type: statementType,
+    subject,
+    predicateType,
+    predicate: { worker, version, executions: executions.map(({ facts }) => facts) },
+  }
+  return signDsse(payloadType.statement, canonicalBytes(said), signer)
+}
+
+/** The statement, if this key signed it; else a SealError. */
+export function openAttestation(signed: Dsse, signingKey: string): Statement {
+  const bytes = openDsse(signed, payloadType.statement, signingKey)
+  try {
+    return statement.parse(JSON.parse(bytes.toString('utf8')))
+  } catch {
+    throw new SealError('damaged')
+  }
+}
+
+/** What a statement says of one claim; undefined when it says nothing of it. */
+export function findExecution(said: Statement, jobId: JobId, claimId: ClaimId): Execution | undefined {
+  const facts = said.predicate.executions.find((it) => it.job === jobId && it.claim === claimId)
+  if (!facts) return undefined
+  const prefix = `${claimId}/`
+  const mine = said.subject.filter(({ name }) => name.startsWith(prefix) && name.slice(prefix.length) in facts.streams)
+  return {
+    facts,
+    digests: Object.fromEntries(mine.map(({ name, digest }) => [name.slice(prefix.length), digest.sha256])),
+  }
+}
+
+/** Whether an attested execution says the same as a final word that came without the attestation's help. */
+export function isSameExecution(one: Execution, other: Execution): boolean {
+  return canonicalBytes(one).equals(canonicalBytes(other))
+}
+
+function sha256(text: string): string {
+  return createHash('sha256').update(text).digest('hex')
+}
