@@ -64,6 +64,7 @@ function noopExecutor(): Executor {
     rung: 'process-group',
     start: async ({ claimId, jobId, attempt }) => ({
       trace: { claimId, jobId, attempt, pid: 0, startTime: '', cgroups: [] },
+      work: '/',
       exited,
       terminate() {},
       async kill() {},

@@ -64,6 +64,8 @@ export interface Trace {
 
 export interface Execution {
   readonly trace: Trace
+  /** The folder that the process started in; there until `release`. */
+  readonly work: string
   /** Resolves once: the first process has ended, what it left behind was killed, and its pipes are drained (≤ 5 s). Never rejects. */
   readonly exited: Promise<Exit>
   /** SIGTERM to the whole tree; processes that left the group are reached by the rung. */

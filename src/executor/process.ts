@@ -147,6 +147,7 @@ function follow(house: House, running: Running): Execution {
   // Once it is over, its numbers may be given to others: then nothing is signalled any more.
   return {
     trace: traceOf(house, running),
+    work: running.places.work,
     exited,
     terminate() {
       if (over) return

@@ -1,8 +1,20 @@
 // Whether this swarm can run what an intent asks for. What it does not fully understand it declines: half a job is worse than none.
+import { createHash } from 'node:crypto'
 import { type JobSpec, jobSpec } from '../protocol/job.ts'
 import type { Intent } from '../protocol/orch.ts'
+import { parseKey } from '../seal/key-text.ts'
 
-export type Admission = { readonly ok: true; readonly job: JobSpec } | Unwilling
+/** A job that this swarm understands. */
+export interface Admitted {
+  readonly ok: true
+  readonly job: JobSpec
+  /** SHA-256 of its exact bytes. */
+  readonly digest: string
+  /** X25519 keys that its output is sealed to. */
+  readonly recipients?: readonly string[]
+}
+
+export type Admission = Admitted | Unwilling
 
 export interface Unwilling {
   readonly ok: false
@@ -19,29 +31,30 @@ export const refuse = (message: string, cause?: 'drained'): Unwilling => ({
 })
 
 /** Fields that change what a job may do or read; running a job as if they were not there would break its promise. */
-const unserved = [
-  'sandbox',
-  'credential',
-  'bundle',
-  'recipients',
-  'artifacts',
-] as const satisfies readonly (keyof JobSpec)[]
+const unserved = ['sandbox'] as const satisfies readonly (keyof JobSpec)[]
 
 export function admit(intent: Intent): Admission {
-  const job = read(intent.job)
+  const bytes = Buffer.from(intent.job, 'base64')
+  const job = read(bytes)
   if (typeof job === 'string') return refuse(job)
   const field = unserved.find((name) => job[name] !== undefined)
   if (field !== undefined) return refuse(`this swarm does not serve the field ${field}`)
   if (job.requires?.sandbox !== undefined) return refuse('this swarm does not serve the field requires.sandbox')
-  if (intent.cred_request !== undefined) return refuse('this swarm does not serve credentials')
-  if (intent.source_bundle !== undefined) return refuse('this swarm does not serve bundles')
-  return { ok: true, job }
+  const recipients = job.recipients?.map((text) => parseKey('recipient', text))
+  const slip = recipients?.indexOf(undefined) ?? -1
+  if (slip >= 0) return refuse(`recipients.${slip} is no recipient: its checksum is wrong`)
+  return {
+    ok: true,
+    job,
+    digest: createHash('sha256').update(bytes).digest('hex'),
+    ...(recipients && { recipients: recipients.filter((key) => key !== undefined) }),
+  }
 }
 
-function read(base64: string): JobSpec | string {
+function read(bytes: Buffer): JobSpec | string {
   let value: unknown
   try {
-    value = JSON.parse(Buffer.from(base64, 'base64').toString('utf8'))
+    value = JSON.parse(bytes.toString('utf8'))
   } catch {
     return "the job's bytes are no JSON"
   }

@@ -5,14 +5,17 @@ import type { ClaimId, JobId } from '../protocol/id.ts'
 import type { JobSpec } from '../protocol/job.ts'
 import { limit } from '../protocol/limit.ts'
 import type { Intent } from '../protocol/orch.ts'
-import type { BatchWord } from '../protocol/word.ts'
+import type { ArtifactReport, BatchWord } from '../protocol/word.ts'
 import type { Cancel } from '../system/clock.ts'
 import { isNoRoom } from '../system/disk.ts'
-import { admit, refuse, type Unwilling } from './admission.ts'
+import { type Admitted, admit, refuse, type Unwilling } from './admission.ts'
+import { collectArtifacts } from './artifact.ts'
 import type { ClaimParts, Have, HeldClaim, StopCause } from './claim.ts'
 import type { ClaimFacts, Ending } from './journal-entry.ts'
 import { type LastWordEnd, sayLastWord } from './last-word.ts'
 import { createOutput, type Output } from './output.ts'
+import { createPrivacy, type Privacy } from './privacy.ts'
+import { isRefused, type Supply } from './supply.ts'
 import { createTelemetry, type Telemetry } from './telemetry.ts'
 import type { Said } from './words.ts'
 
@@ -48,10 +51,12 @@ class ClaimAttempt implements Attempt {
   readonly #parts: ClaimParts
   readonly #intent: Intent
   readonly #refusal: Unwilling | undefined
-  readonly #claim: ClaimFacts
   readonly #folder: string
   readonly #abort = new AbortController()
   #state: State = { at: 'accepted' }
+  #admitted: Admitted | undefined
+  #supply: Supply | undefined
+  #privacy: Privacy | undefined
   #stopped: StopCause | undefined
   #killed = false
   #dropped = false
@@ -60,18 +65,28 @@ class ClaimAttempt implements Attempt {
   #output: Output | undefined
   #telemetry: Telemetry | undefined
   #madeFolder: Promise<void> | undefined
+  #released: Promise<void> | undefined
   #cancelConfirm: Cancel | undefined
   #cancelKill: Cancel | undefined
 
   constructor(parts: ClaimParts, intent: Intent, refusal: Unwilling | undefined) {
-    const { claim_id, job_id, claim_token, attempt, limits } = intent
-    this.claimId = claim_id
-    this.jobId = job_id
+    this.claimId = intent.claim_id
+    this.jobId = intent.job_id
     this.#parts = parts
     this.#intent = intent
     this.#refusal = refusal
-    this.#claim = { claim_id, job_id, claim_token, attempt, stream_bytes: limits.stream_bytes }
-    this.#folder = join(parts.jobsPath, claim_id)
+    this.#folder = join(parts.jobsPath, intent.claim_id)
+  }
+
+  /** What is known of the claim once its job was read. */
+  get #claim(): ClaimFacts {
+    const { claim_id, job_id, claim_token, worker_id, attempt, epoch, limits } = this.#intent
+    const { job, digest = '', recipients } = this.#admitted ?? {}
+    return {
+      ...{ claim_id, job_id, claim_token, worker_id, attempt, epoch, ...limits, job_digest: digest },
+      ...(job?.bundle !== undefined && { bundle: job.bundle }),
+      ...(recipients && { recipients }),
+    }
   }
 
   have(): Have {
@@ -94,7 +109,9 @@ class ClaimAttempt implements Attempt {
     this.#cancelConfirm?.()
     this.#state = { at: 'ended', startedAt: ending?.started_at }
     freeSlot()
-    const end = ending && !this.#dropped ? await this.#conclude(ending) : 'refused'
+    this.#released = this.#release()
+    const said = ending && (await this.#privacy?.ending(ending))
+    const end = ending && !this.#dropped ? await this.#conclude(said ?? ending) : 'refused'
     if (!this.#abandoned || this.#dropped) await this.#forget()
     return end
   }
@@ -104,6 +121,7 @@ class ClaimAttempt implements Attempt {
     const { clock, journal } = this.#parts
     const admission = this.#refusal ?? admit(this.#intent)
     if (!admission.ok) return this.#decline(admission)
+    this.#admitted = admission
     const { job } = admission
     const careful = job.idempotent !== true
     // Together, because each takes a trip: to the disk, and to pond.
@@ -118,7 +136,7 @@ class ClaimAttempt implements Attempt {
 
   async #decline({ message, cause }: Unwilling): Promise<undefined> {
     this.#parts.log.info('claim_declined', { claim_id: this.claimId, job_id: this.jobId, message })
-    const said = await this.#say('declined', { message: message.slice(0, MESSAGE_CHARS), ...(cause && { cause }) })
+    const said = await this.#say('declined', { message: message.slice(0, limit.messageChars), ...(cause && { cause }) })
     if (said.outcome === 'unsaid') this.#abandoned = true
   }
 
@@ -154,12 +172,32 @@ class ClaimAttempt implements Attempt {
   }
 
   #say(state: BatchWord['state'], more: Partial<BatchWord>): Promise<Said> {
-    const { job_id, claim_id, claim_token } = this.#claim
+    const { job_id, claim_id, claim_token } = this.#intent
     return this.#parts.words.say({ job_id, claim_id, claim_token, state, ...more })
   }
 
-  async #execute(job: JobSpec): Promise<Ending> {
+  /** What it is given, and what may leave it. Answers how the job ends when it cannot be had. */
+  async #equip(job: JobSpec): Promise<Ending | undefined> {
+    const { clock, random, fetchSupply, identityOf } = this.#parts
+    const intent = this.#intent
+    const supply = await fetchSupply({ intent, job, signal: this.#abort.signal })
+    if (supply === 'unsaid') {
+      this.#abandoned = true
+      return undefined
+    }
+    const refused = isRefused(supply) ? supply.refused : undefined
+    this.#supply = isRefused(supply) ? undefined : supply
+    const { signer } = identityOf(intent.worker_id)
+    const secrets = this.#supply?.secrets ?? []
+    this.#privacy = await createPrivacy({ random, signer, claim: this.#claim, secrets })
+    return refused && { ...refused, rc: NO_CODE, ended_at: clock.now() }
+  }
+
+  async #execute(job: JobSpec): Promise<Ending | undefined> {
     const { clock, executor, journal, log } = this.#parts
+    const refused = await this.#equip(job)
+    if (refused || this.#dropped || this.#abandoned) return refused
+    if (this.#stopped) return { cause: this.#stopped, ended_at: clock.now() }
     const startedAt = clock.now()
     let execution: Execution
     try {
@@ -183,9 +221,25 @@ class ClaimAttempt implements Attempt {
     this.#cancelKill?.()
     this.#state = { at: 'ended', startedAt }
     if (exit.eventsSkipped > 0) log.warn('events_skipped', { claim_id: this.claimId, count: exit.eventsSkipped })
+    const artifacts = job.artifacts && (await this.#collect(job.artifacts, execution.work))
     // A spool that breaks with the last bytes still decides the cause.
     await this.#output?.end()
-    return this.#toEnding(exit, startedAt)
+    return { ...this.#toEnding(exit, startedAt), ...(artifacts && { artifacts }) }
+  }
+
+  async #collect(globs: readonly string[], work: string): Promise<readonly ArtifactReport[] | undefined> {
+    const privacy = this.#privacy
+    if (!privacy || this.#dropped) return undefined
+    try {
+      return await collectArtifacts({
+        ...{ work, globs, privacy, mostBytes: this.#intent.limits.artifact_bytes, signal: this.#abort.signal },
+        add: (index, bytes) => this.#outputs(privacy).addArtifact(index, bytes),
+      })
+    } catch (error) {
+      // What a job left behind never masks how it ended.
+      this.#parts.log.error('artifacts_failed', { claim_id: this.claimId, error: String(error) })
+      return globs.slice(0, limit.artifactsPerJob).map((path) => ({ path, problem: 'unreadable' }))
+    }
   }
 
   #plan(job: JobSpec): Plan {
@@ -196,7 +250,8 @@ class ClaimAttempt implements Attempt {
       attempt,
       ...(array_index !== undefined && { arrayIndex: array_index }),
       command: job.command,
-      env: job.env ?? {},
+      env: { ...job.env, ...this.#supply?.env },
+      ...this.#supply?.plan,
       ...(job.input !== undefined && { input: Buffer.from(job.input) }),
     }
   }
@@ -207,7 +262,7 @@ class ClaimAttempt implements Attempt {
   }
 
   #notStarted(error: unknown): Ending {
-    const message = (error instanceof Error ? error.message : String(error)).slice(0, MESSAGE_CHARS)
+    const message = (error instanceof Error ? error.message : String(error)).slice(0, limit.messageChars)
     const cause = isNoRoom(error) ? 'disk_full' : 'setup_failed'
     if (!(error instanceof SetupError))
       this.#parts.log.error('executor_failed', { claim_id: this.claimId, error: message })
@@ -222,7 +277,7 @@ class ClaimAttempt implements Attempt {
       ended_at: this.#parts.clock.now(),
       usage,
       ...(result && { result: result.toString('utf8') }),
-      ...(resultProblem !== undefined && { message: resultProblem.slice(0, MESSAGE_CHARS) }),
+      ...(resultProblem !== undefined && { message: resultProblem.slice(0, limit.messageChars) }),
     }
   }
 
@@ -234,11 +289,21 @@ class ClaimAttempt implements Attempt {
     return end
   }
 
+  /** What it was given goes as soon as nothing of it runs, however long pond is away. */
+  async #release(): Promise<void> {
+    try {
+      await this.#execution?.release()
+      await this.#supply?.close()
+    } catch (error) {
+      this.#parts.log.warn('supply_left', { claim_id: this.claimId, error: String(error) })
+    }
+  }
+
   async #forget(): Promise<void> {
     const { disk, journal, log } = this.#parts
     void journal.write({ step: 'gone', claim_id: this.claimId })
     try {
-      await this.#execution?.release()
+      await this.#released
       await this.#output?.close()
       if (this.#madeFolder) await disk.remove(this.#folder)
     } catch (error) {
@@ -247,16 +312,21 @@ class ClaimAttempt implements Attempt {
   }
 
   #write(channel: 'stdout' | 'stderr', bytes: Buffer): void | Promise<void> {
-    if (this.#dropped) return undefined
+    if (this.#dropped || !this.#privacy) return undefined
+    return this.#outputs(this.#privacy).write(channel, bytes)
+  }
+
+  #outputs(privacy: Privacy): Output {
     this.#output ??= createOutput({
       ...this.#parts,
       claim: this.#claim,
+      privacy,
       folder: this.#folder,
       ready: () => this.#makeFolder(),
       signal: this.#abort.signal,
       failed: (error) => this.#spoolFailed(error),
     })
-    return this.#output.write(channel, bytes)
+    return this.#output
   }
 
   #spoolFailed(error: unknown): void {
@@ -267,7 +337,8 @@ class ClaimAttempt implements Attempt {
   }
 
   #event(value: Readonly<Record<string, unknown>>): void {
-    this.#telemetry ??= createTelemetry({ ...this.#parts, claim: this.#claim })
+    if (!this.#privacy) return
+    this.#telemetry ??= createTelemetry({ ...this.#parts, claim: this.#claim, privacy: this.#privacy })
     this.#telemetry.add(value)
   }
 
@@ -311,5 +382,3 @@ class ClaimAttempt implements Attempt {
 const CONFIRM_AFTER_MS = 50
 /** What a job that has no code of its own ends with. */
 const NO_CODE = 125
-/** The limit of a word's message. */
-const MESSAGE_CHARS = 4096

@@ -1,12 +1,16 @@
 // What the rest of swarm knows of a claim that it holds, whether its job runs here or a former life of swarm ran it.
 import type { Client } from '../client/contract.ts'
 import type { Executor } from '../executor/contract.ts'
-import type { ClaimId, JobId } from '../protocol/id.ts'
+import type { ClaimId, JobId, WorkerId } from '../protocol/id.ts'
 import type { HaveState } from '../protocol/orch.ts'
+import type { KeyPair } from '../seal/key.ts'
+import type { Signer } from '../seal/signature.ts'
 import type { Clock } from '../system/clock.ts'
 import type { Disk } from '../system/disk.ts'
 import type { Log } from '../system/log.ts'
+import type { Random } from '../system/random.ts'
 import type { Journal } from './journal.ts'
+import type { FetchSupply } from './supply.ts'
 import type { Words } from './words.ts'
 
 /** Why swarm ends a job that would go on by itself. */
@@ -32,6 +36,14 @@ export interface HeldClaim {
   abandon(): void
 }
 
+/** A worker of this swarm, with its keys at hand. */
+export interface WorkerIdentity {
+  readonly workerId: WorkerId
+  readonly signer: Signer
+  /** What was sealed to it opens with one of these; the newest first. */
+  readonly sealing: readonly KeyPair[]
+}
+
 /** What every claim is given of the world. */
 export interface ClaimParts {
   readonly client: Client
@@ -41,6 +53,9 @@ export interface ClaimParts {
   readonly executor: Executor
   readonly journal: Journal
   readonly words: Words
+  readonly random: Random
+  readonly identityOf: (workerId: WorkerId) => WorkerIdentity
+  readonly fetchSupply: FetchSupply
   /** Holds one folder a claim. */
   readonly jobsPath: string
 }

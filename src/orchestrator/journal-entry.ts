@@ -1,7 +1,7 @@
 // The lines of the journal as data, and what they add up to for a claim. No disk here.
 import { z } from 'zod'
-import { claimId, jobId } from '../protocol/id.ts'
-import { type BatchWord, statesBody } from '../protocol/word.ts'
+import { claimId, jobId, workerId } from '../protocol/id.ts'
+import { artifactReport, type BatchWord, statesBody } from '../protocol/word.ts'
 
 const word = statesBody.shape.words.element
 
@@ -9,9 +9,19 @@ const claimFacts = z.object({
   claim_id: claimId,
   job_id: jobId,
   claim_token: z.string(),
+  worker_id: workerId,
   attempt: z.number(),
+  epoch: z.number(),
+  /** SHA-256 of the job's exact bytes. */
+  job_digest: z.string(),
+  /** Digest of its bundle. */
+  bundle: z.string().optional(),
+  /** X25519 keys that all it says is sealed to. */
+  recipients: z.array(z.string()).readonly().optional(),
   /** The cap of stdout and of stderr, in bytes. */
   stream_bytes: z.number(),
+  /** The cap of each artifact. */
+  artifact_bytes: z.number(),
 })
 /** All that is needed to finish talking about a claim. */
 export type ClaimFacts = z.infer<typeof claimFacts>
@@ -25,8 +35,12 @@ const ending = z.object({
   usage: word.shape.usage,
   result: z.string().optional(),
   message: z.string().optional(),
+  artifacts: z.array(artifactReport).readonly().optional(),
 })
 export type Ending = z.infer<typeof ending>
+
+/** What each spool of a claim holds, by stream. */
+export type Spooled = Readonly<Record<string, { readonly kept: number; readonly left_out: number }>>
 
 /** The executor's Trace. */
 const trace = z.object({
@@ -43,7 +57,13 @@ const ofClaim = { claim_id: claimId }
 const entry = z.discriminatedUnion('step', [
   z.object({ step: z.literal('claim'), ...claimFacts.shape }),
   z.object({ step: z.literal('started'), ...ofClaim, trace, at: z.number() }),
-  z.object({ step: z.literal('ended'), ...ofClaim, ending, produced: z.record(z.string(), z.number()).readonly() }),
+  z.object({
+    step: z.literal('ended'),
+    ...ofClaim,
+    ending,
+    /** By stream: bytes in its spool, and those that the process wrote and that are not. */
+    spooled: z.record(z.string(), z.object({ kept: z.number(), left_out: z.number() })).readonly(),
+  }),
   z.object({ step: z.literal('final'), ...ofClaim, word: z.custom<BatchWord>((it) => word.safeParse(it).success) }),
   z.object({ step: z.literal('gone'), ...ofClaim }),
 ])

@@ -25,7 +25,7 @@ export async function sayLastWord(parts: LastWordParts, ending: Ending): Promise
   const { journal, claim, output } = parts
   if (!output) return say(parts, toWord(claim, ending))
   await output.end()
-  await journal.write({ step: 'ended', claim_id: claim.claim_id, ending, produced: output.produced() })
+  await journal.write({ step: 'ended', claim_id: claim.claim_id, ending, spooled: output.spooled() })
   const streams = await output.deliver()
   return streams ? say(parts, toWord(claim, ending, streams)) : 'unsaid'
 }
@@ -36,7 +36,7 @@ export async function say(parts: LastWordParts, decided: BatchWord): Promise<Las
   let word = decided
   for (let rewinds = 0; ; rewinds++) {
     await journal.write({ step: 'final', claim_id: claim.claim_id, word })
-    const said = await words.say(word)
+    const said = await words.say(word, claim)
     if (said.outcome === 'unsaid') return 'unsaid'
     if (said.error?.code !== 'streams_incomplete' || !word.streams || rewinds > REWINDS_MOST) {
       return logOutcome(log, claim, said)
@@ -50,7 +50,12 @@ export async function say(parts: LastWordParts, decided: BatchWord): Promise<Las
 
 function toWord(claim: ClaimFacts, ending: Ending, streams?: Reports): BatchWord {
   const { claim_id, job_id, claim_token } = claim
-  return { job_id, claim_id, claim_token, state: 'final', ...ending, ...(streams && hasAny(streams) && { streams }) }
+  const { artifacts, ...rest } = ending
+  return {
+    ...{ job_id, claim_id, claim_token, state: 'final', ...rest },
+    ...(artifacts && { artifacts: [...artifacts] }),
+    ...(streams && hasAny(streams) && { streams }),
+  }
 }
 
 const hasAny = (streams: Reports) => Object.keys(streams).length > 0

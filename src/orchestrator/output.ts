@@ -1,28 +1,31 @@
-// The streams of one claim together: spooled, sent, capped with a tail, and reported as the final word tells them.
+// The streams of one claim together: redacted, spooled, sent, capped with a tail, and reported as the final word tells them.
 import { join } from 'node:path'
 import type { Client } from '../client/contract.ts'
-import type { StreamName } from '../protocol/field.ts'
-import type { StreamReport } from '../protocol/word.ts'
+import { isArtifact, type StreamName, streamName, streamNames } from '../protocol/field.ts'
+import { limit } from '../protocol/limit.ts'
+import type { ArtifactProblem, StreamReport } from '../protocol/word.ts'
+import type { Interruption } from '../seal/segment.ts'
 import type { Clock } from '../system/clock.ts'
 import type { Disk, DiskFile } from '../system/disk.ts'
 import type { Log } from '../system/log.ts'
-import type { ClaimFacts } from './journal-entry.ts'
+import type { ClaimFacts, Spooled } from './journal-entry.ts'
+import type { Privacy } from './privacy.ts'
+import type { Redactor } from './redact.ts'
 import { createSender, type Sender, type Sent } from './sender.ts'
 import { createSpool, type Spool } from './spool.ts'
 
 type Channel = 'stdout' | 'stderr'
-
-const names = ['stdout', 'stderr', 'stdout.tail', 'stderr.tail'] as const satisfies readonly StreamName[]
 
 export type Reports = Partial<Record<StreamName, StreamReport>>
 
 export interface Output {
   /** As in the executor's Watch: a returned promise is back-pressure. */
   write(channel: Channel, bytes: Buffer): void | Promise<void>
+  /** Takes a whole file, at the end of the job; answers why it could not. */
+  addArtifact(index: number, bytes: AsyncIterable<Buffer>): Promise<ArtifactProblem | undefined>
   /** No more comes. Resolves when spools and tails are whole, so that a restarted swarm can go on from them. */
   end(): Promise<void>
-  /** Bytes that the process wrote, by stream. */
-  produced(): Readonly<Record<string, number>>
+  spooled(): Spooled
   /** Sends what is left and resolves when pond has it or never will. `undefined`: swarm ends first. */
   deliver(): Promise<Reports | undefined>
   /** Goes on from where pond says that it stands. */
@@ -36,6 +39,7 @@ export interface OutputParts {
   readonly disk: Disk
   readonly log: Log
   readonly claim: ClaimFacts
+  readonly privacy: Privacy
   /** Where the spools are. */
   readonly folder: string
   /** Resolves when that folder exists. */
@@ -47,51 +51,29 @@ export interface OutputParts {
 
 interface Line {
   readonly spool: Spool
+  readonly redactor: Redactor
   sender: Sender
   /** The spool may lack, or does lack, bytes that it should have kept. */
   readonly doubtful: boolean
 }
 
-export function createOutput(parts: OutputParts): Output {
+/** What a former life of swarm left of a stream. */
+interface LeftLine {
+  readonly file: DiskFile
+  readonly leftOut: number
+  readonly doubtful: boolean
+  /** Sealed and without an end: where the next segment begins. */
+  readonly after?: Interruption
+}
+
+export function createOutput(parts: OutputParts): ClaimOutput {
   return new ClaimOutput(parts, 0)
 }
 
-/** From the spools that a former life of swarm left. Without `produced` the process was lost with that swarm. */
-export async function resumeOutput(
-  parts: OutputParts,
-  produced: Readonly<Record<string, number>> | undefined,
-): Promise<Output> {
-  // Orders go on far above any count of pieces, so they still rise.
-  const output = new ClaimOutput(parts, parts.clock.now())
-  const there = new Set(await parts.disk.list(parts.folder))
-  for (const name of names) {
-    if (!there.has(name) && !produced?.[name]) continue
-    const file = await openLeft(parts, name)
-    output.addLine(name, { file, produced: produced && (produced[name] ?? file.size()) })
-  }
-  return output
-}
+/** Sealed streams end with a frame of their own, which may take as much as a segment's least. */
+const TAIL_CAP_BYTES = 2 * limit.tailBytes
 
-/** A power cut can take a whole spool whose bytes the journal counted; one that cannot be opened is as good as gone. */
-async function openLeft({ claim, disk, folder, log, ready }: OutputParts, name: StreamName): Promise<DiskFile> {
-  try {
-    await ready()
-    return await disk.open(join(folder, name))
-  } catch (error) {
-    log.warn('spool_gone', { claim_id: claim.claim_id, stream: name, error: String(error) })
-    return noFile
-  }
-}
-
-const noFile: DiskFile = {
-  size: () => 0,
-  append: async () => {},
-  read: async () => 0,
-  sync: async () => {},
-  close: async () => {},
-}
-
-class ClaimOutput implements Output {
+export class ClaimOutput implements Output {
   readonly #parts: OutputParts
   readonly #lines = new Map<StreamName, Line>()
   #order: number
@@ -101,25 +83,39 @@ class ClaimOutput implements Output {
     this.#order = firstOrder
   }
 
-  addLine(name: StreamName, left?: { readonly file: DiskFile; readonly produced: number | undefined }): Line {
-    const { clock, disk, claim, folder, ready, failed } = this.#parts
-    const capBytes = isChannel(name) ? claim.stream_bytes : Number.MAX_SAFE_INTEGER
+  addLine(name: StreamName, left?: LeftLine): Line {
+    const { claim, clock, disk, folder, log, ready, privacy } = this.#parts
+    // What a job leaves behind never decides how it ended.
+    const failed = isArtifact(name)
+      ? (error: unknown) => log.warn('artifact_lost', { claim_id: claim.claim_id, stream: name, error: String(error) })
+      : this.#parts.failed
     const spool = createSpool({
       clock,
-      capBytes,
+      encoder: privacy.encoder(name, this.#capOf(name), left?.after),
       async open() {
         await ready()
-        return disk.open(join(folder, name))
+        return disk.open(join(folder, fileOf(name)))
       },
       nextOrder: () => this.#order++,
       grew: () => this.#lines.get(name)?.sender.grew(),
       failed,
-      ...(left && { resume: { file: left.file, produced: left.produced ?? left.file.size() } }),
+      ...(left && { resume: { file: left.file, leftOut: left.leftOut } }),
     })
-    const doubtful = left !== undefined && lacks(left, capBytes)
-    const line = { spool, sender: this.#send(name, spool, 0), doubtful }
+    const line: Line = {
+      spool,
+      // What goes into a tail was redacted on its way, and an artifact is never rewritten.
+      redactor: isChannel(name) ? privacy.redactor() : asItIs,
+      sender: this.#send(name, spool, 0),
+      doubtful: left?.doubtful ?? false,
+    }
     this.#lines.set(name, line)
     return line
+  }
+
+  #capOf(name: StreamName): number {
+    const { stream_bytes, artifact_bytes } = this.#parts.claim
+    if (isArtifact(name)) return artifact_bytes
+    return isChannel(name) ? stream_bytes : TAIL_CAP_BYTES
   }
 
   #send(name: StreamName, spool: Spool, from: number): Sender {
@@ -128,40 +124,58 @@ class ClaimOutput implements Output {
   }
 
   write(channel: Channel, bytes: Buffer): void | Promise<void> {
-    return (this.#lines.get(channel) ?? this.addLine(channel)).spool.write(bytes)
+    const { redactor, spool } = this.#lines.get(channel) ?? this.addLine(channel)
+    return spool.write(redactor.push(bytes))
+  }
+
+  async addArtifact(index: number, bytes: AsyncIterable<Buffer>): Promise<ArtifactProblem | undefined> {
+    const { spool } = this.addLine(`artifact/${index}`)
+    for await (const part of bytes) await spool.write(part)
+    await spool.end()
+    if (spool.broken()) return 'no_room'
+    return spool.produced() > spool.size() ? 'too_large' : undefined
   }
 
   async end(): Promise<void> {
-    const { stream_bytes } = this.#parts.claim
     for (const channel of ['stdout', 'stderr'] as const) {
       const line = this.#lines.get(channel)
-      await line?.spool.settled()
-      if (line && line.spool.produced() > stream_bytes) await this.#addTail(channel, line, stream_bytes)
+      if (!line) continue
+      await line.spool.write(line.redactor.flush())
+      await line.spool.end()
+      const leftOut = line.spool.produced() - line.spool.size()
+      if (leftOut > 0) await this.#addTail(channel, line, leftOut)
     }
   }
 
-  async #addTail(channel: Channel, { spool }: Line, from: number): Promise<void> {
+  /** Of the last `most` bytes, which pond does not have. */
+  async #addTail(channel: Channel, { spool }: Line, most: number): Promise<void> {
     const name = `${channel}.tail` as const
-    if (this.#lines.has(name) || spool.broken()) return
-    const bytes = await spool.tail(from).catch(() => Buffer.alloc(0))
-    if (bytes.length === 0) return
+    const bytes = spool.tail(most)
+    if (this.#lines.has(name) || spool.broken() || bytes.length === 0) return
     const tail = this.addLine(name)
     await tail.spool.write(bytes)
-    await tail.spool.settled()
+    await tail.spool.end()
   }
 
-  produced(): Readonly<Record<string, number>> {
-    return Object.fromEntries([...this.#lines].map(([name, { spool }]) => [name, spool.produced()]))
+  spooled(): Spooled {
+    return Object.fromEntries(
+      [...this.#lines].map(([name, { spool }]) => {
+        const kept = spool.size()
+        return [name, { kept, left_out: spool.produced() - kept }]
+      }),
+    )
   }
 
   async deliver(): Promise<Reports | undefined> {
     const reports: Reports = {}
     for (const { sender } of this.#lines.values()) void sender.finish()
-    for (const name of names) {
+    for (const name of [...streamNames, ...[...this.#lines.keys()].filter(isArtifact)]) {
       const line = this.#lines.get(name)
       if (!line) continue
       const sent = await line.sender.finish()
-      if (sent.end === 'full' && isChannel(name)) await this.#addTail(name, line, sent.committed)
+      if (sent.end === 'full' && isChannel(name)) {
+        await this.#addTail(name, line, line.spool.produced() - sent.committed)
+      }
       reports[name] = await report(line, sent)
     }
     return this.#parts.signal.aborted ? undefined : reports
@@ -179,9 +193,14 @@ class ClaimOutput implements Output {
   }
 }
 
-/** After a restart: the process was lost with its swarm, or a power cut took bytes that were never synced. */
-const lacks = ({ file, produced }: { readonly file: DiskFile; readonly produced: number | undefined }, cap: number) =>
-  produced === undefined || file.size() < Math.min(produced, cap)
+/** The name of a spool's file, and back. */
+export const fileOf = (name: StreamName) => name.replace('/', '.')
+export function streamOf(file: string): StreamName | undefined {
+  const name = streamName.safeParse(file.replace(/^artifact\./, 'artifact/'))
+  return name.success ? name.data : undefined
+}
+
+const asItIs: Redactor = { push: (bytes) => bytes, held: () => 0, flush: () => Buffer.alloc(0), hits: () => 0 }
 
 const isChannel = (name: StreamName): name is Channel => name === 'stdout' || name === 'stderr'
 

@@ -4,7 +4,8 @@ import type { BatchWord } from '../protocol/word.ts'
 import type { ClaimParts, Have, HeldClaim } from './claim.ts'
 import type { Ending, Left } from './journal-entry.ts'
 import { type LastWordEnd, say, sayLastWord } from './last-word.ts'
-import { resumeOutput } from './output.ts'
+import { resumeOutput } from './left-output.ts'
+import { createPrivacy } from './privacy.ts'
 
 /** A job never outlives its swarm. Resolves when nothing of a former life runs any more. */
 export async function sweep(parts: ClaimParts): Promise<void> {
@@ -27,7 +28,7 @@ export interface Recovered extends HeldClaim {
 }
 
 export function createRecovered(parts: ClaimParts, left: Left): Recovered {
-  const { clock, disk, journal, log, words } = parts
+  const { clock, disk, identityOf, journal, log, random, words } = parts
   const { claim_id, job_id, claim_token } = left.claim
   const folder = join(parts.jobsPath, claim_id)
   const abort = new AbortController()
@@ -48,13 +49,18 @@ export function createRecovered(parts: ClaimParts, left: Left): Recovered {
       // Pond knows better when it had accepted the job's start: then nobody can tell whether it ran.
       if (said.outcome !== 'refused') return 'refused'
     }
+    const { signer } = identityOf(left.claim.worker_id)
+    // What may still be said was redacted before it was written down; only its ends are sealed now.
+    const privacy = await createPrivacy({ random, signer, claim: left.claim, secrets: [] })
+    const ready = () => disk.makeFolder(folder)
     const output = await resumeOutput(
-      { ...parts, claim: left.claim, folder, ready: () => disk.makeFolder(folder), signal: abort.signal, failed() {} },
-      left.ended?.produced,
+      { ...parts, claim: left.claim, privacy, folder, ready, signal: abort.signal, failed() {} },
+      left.ended?.spooled,
     )
     try {
       const owed = { words, journal, log, claim: left.claim, output }
-      return await (left.final ? say(owed, left.final) : sayLastWord(owed, left.ended?.ending ?? lostEnding()))
+      if (left.final) return await say(owed, left.final)
+      return await sayLastWord(owed, left.ended?.ending ?? (await privacy.ending(lostEnding())))
     } finally {
       await output.close()
     }

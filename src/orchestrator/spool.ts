@@ -1,23 +1,18 @@
-// One stream on its way: bytes come from the process as fast as it likes, go to the disk, and are read again at pond's pace.
+// One stream on its way: bytes come from the process as fast as it likes, go to the disk encoded, and are read again at pond's pace.
 import { createHash } from 'node:crypto'
 import { limit } from '../protocol/limit.ts'
 import type { Clock } from '../system/clock.ts'
 import type { DiskFile } from '../system/disk.ts'
-
-/** When bytes were read: wall clock of this machine, and their place among all that the claim's process wrote. */
-export interface Mark {
-  readonly at: number
-  readonly order: number
-}
+import type { Encoder, Mark, Piece, PlacedMark } from './encoder.ts'
 
 export interface Spool {
   /** Takes what the process wrote. A returned promise says: read no more from it until this resolves. */
   write(bytes: Buffer): void | Promise<void>
-  /** Resolves when all that was taken is in the file, or never will be. */
-  settled(): Promise<void>
+  /** No more comes. Resolves when all that was taken is in the file with its end, or never will be. */
+  end(): Promise<void>
   /** Bytes in the file, all of them to be sent. */
   size(): number
-  /** Bytes that the process wrote. */
+  /** Bytes in the file, and those that the process wrote and that are not. */
   produced(): number
   read(offset: number, target: Uint8Array): Promise<number>
   mark(offset: number): Mark
@@ -25,8 +20,8 @@ export interface Spool {
   forget(offset: number): void
   /** Of the first `length` bytes, lower-case hex. */
   sha256(length: number): Promise<string>
-  /** The last 64 KiB that the process wrote, as far as they lie behind `offset`. */
-  tail(offset: number): Promise<Buffer>
+  /** The last 64 KiB that the process wrote, as far as they are among its last `most` bytes. */
+  tail(most: number): Buffer
   /** True when the disk did not take all that should be in the file. */
   broken(): boolean
   close(): Promise<void>
@@ -34,17 +29,16 @@ export interface Spool {
 
 export interface SpoolParts {
   readonly clock: Clock
+  readonly encoder: Encoder
   /** Called once, when there is a first byte to keep. */
   readonly open: () => Promise<DiskFile>
-  /** Bytes kept from the beginning; behind them only the tail is. */
-  readonly capBytes: number
   readonly nextOrder: () => number
   /** More bytes can be read. */
   readonly grew: () => void
   /** The disk took no more. Later bytes are counted, not kept. */
   readonly failed: (error: unknown) => void
-  /** A former life of swarm left this file; nothing is written to it any more. */
-  readonly resume?: { readonly file: DiskFile; readonly produced: number }
+  /** A former life of swarm left this file. */
+  readonly resume?: { readonly file: DiskFile; readonly leftOut: number }
 }
 
 /** Above this much waiting for the disk the process is not read; the disk is then the slowest part. */
@@ -54,6 +48,8 @@ const PIECE_BYTES = 256
 /** Marks kept for what pond has not got; above it every second one is dropped and times get coarser. */
 const MARKS_MOST = 4096
 const READ_BYTES = 256 * 1024
+/** Pieces that are remembered one by one; who writes single bytes has them put together. */
+const RECENT_MOST = 256
 
 export function createSpool(parts: SpoolParts): Spool {
   return new FileSpool(parts)
@@ -62,16 +58,19 @@ export function createSpool(parts: SpoolParts): Spool {
 class FileSpool implements Spool {
   readonly #parts: SpoolParts
   #file: DiskFile | undefined
-  #produced: number
-  /** Bytes accepted for the file, written or not. */
-  #taken = 0
+  /** Bytes of the process that are not in the file. */
+  #leftOut: number
+  /** The cap is reached. */
+  #full = false
   #hash = createHash('sha256')
   #hashed = 0
-  #tail: Buffer = Buffer.alloc(0)
-  #marks: (Mark & { readonly offset: number })[] = []
+  /** The latest pieces, at least the last 64 KiB together where there were as many. */
+  #recent: Buffer[] = []
+  #recentBytes = 0
+  #marks: PlacedMark[] = []
   /** The last piece that went to the file: who prints little is read from here. */
   #last: { readonly offset: number; readonly bytes: Buffer } | undefined
-  #pending: Buffer[] = []
+  #pending: Piece[] = []
   #pendingBytes = 0
   #pumping: Promise<void> | undefined
   #broken = false
@@ -79,58 +78,101 @@ class FileSpool implements Spool {
   constructor(parts: SpoolParts) {
     this.#parts = parts
     this.#file = parts.resume?.file
-    this.#produced = parts.resume?.produced ?? 0
+    this.#leftOut = parts.resume?.leftOut ?? 0
   }
 
   write(bytes: Buffer): void | Promise<void> {
-    this.#produced += bytes.length
-    const room = this.#broken ? 0 : Math.max(0, this.#parts.capBytes - this.#taken)
-    if (room > 0) this.#keep(bytes.subarray(0, room))
-    const rest = bytes.subarray(room)
-    if (rest.length > 0) this.#tail = Buffer.concat([this.#tail, rest].map(lastOf)).subarray(-limit.tailBytes)
+    if (bytes.length === 0) return undefined
+    this.#remember(bytes)
+    if (this.#full || this.#broken) this.#leftOut += bytes.length
+    else this.#keep(bytes)
     return this.#pendingBytes > PENDING_BYTES_MOST ? this.#pumping : undefined
+  }
+
+  #remember(bytes: Buffer): void {
+    const last = bytes.subarray(-limit.tailBytes)
+    this.#recent.push(last)
+    this.#recentBytes += last.length
+    for (let first = this.#recent[0]; first; first = this.#recent[0]) {
+      if (this.#recentBytes - first.length < limit.tailBytes) break
+      this.#recent.shift()
+      this.#recentBytes -= first.length
+    }
+    if (this.#recent.length > RECENT_MOST) this.#recent = [Buffer.concat(this.#recent)]
   }
 
   #keep(bytes: Buffer): void {
     const { clock, nextOrder } = this.#parts
-    this.#marks.push({ offset: this.#taken, at: clock.now(), order: nextOrder() })
-    if (this.#marks.length > MARKS_MOST) this.#marks = this.#marks.filter((_, index) => index % 2 === 0)
-    this.#taken += bytes.length
-    this.#pending.push(bytes)
+    this.#pending.push({ bytes, at: clock.now(), order: nextOrder() })
     this.#pendingBytes += bytes.length + PIECE_BYTES
     this.#pumping ??= this.#pump()
   }
 
   async #pump(): Promise<void> {
-    const { open, grew, failed } = this.#parts
     try {
-      const file = this.#file ?? (await open())
-      this.#file = file
       while (this.#pending.length > 0) {
         const pieces = this.#pending
-        const bytes = this.#pendingBytes
+        const waiting = this.#pendingBytes
         this.#pending = []
-        const offset = file.size()
-        await file.append(...pieces)
-        const [only] = pieces
-        this.#last = pieces.length === 1 && only ? { offset, bytes: only } : undefined
+        await this.#encode(pieces)
         // A piece counts until it is in the file: it is in memory as long.
-        this.#pendingBytes -= bytes
-        for (const piece of pieces) this.#hash.update(piece)
-        this.#hashed = file.size()
-        grew()
+        this.#pendingBytes -= waiting
       }
     } catch (error) {
-      this.#broken = true
-      this.#pending = []
-      this.#pendingBytes = 0
-      failed(error)
-      grew()
+      this.#fail(error)
     }
     this.#pumping = undefined
   }
 
-  async settled(): Promise<void> {
+  async #encode(pieces: readonly Piece[]): Promise<void> {
+    const before = this.size()
+    const { stored, marks, taken } = this.#parts.encoder.encode(pieces, before)
+    const written = lengthOf(pieces)
+    // Counted as left out until they are in the file.
+    this.#leftOut += written
+    this.#full ||= taken < written
+    this.#marks.push(...marks)
+    if (this.#marks.length > MARKS_MOST) this.#marks = this.#marks.filter((_, index) => index % 2 === 0)
+    try {
+      await this.#append(stored)
+    } finally {
+      this.#leftOut -= Math.min(taken, this.size() - before)
+    }
+  }
+
+  async #append(stored: readonly Buffer[]): Promise<void> {
+    if (stored.length === 0) return
+    const file = this.#file ?? (await this.#parts.open())
+    this.#file = file
+    const offset = file.size()
+    await file.append(...stored)
+    const [only] = stored
+    this.#last = stored.length === 1 && only ? { offset, bytes: only } : undefined
+    for (const bytes of stored) this.#hash.update(bytes)
+    this.#hashed = file.size()
+    this.#parts.grew()
+  }
+
+  #fail(error: unknown): void {
+    this.#broken = true
+    this.#leftOut += lengthOf(this.#pending)
+    this.#pending = []
+    this.#pendingBytes = 0
+    this.#parts.failed(error)
+    this.#parts.grew()
+  }
+
+  async end(): Promise<void> {
+    await this.#settled()
+    if (this.#broken) return
+    try {
+      await this.#append(this.#parts.encoder.end())
+    } catch (error) {
+      this.#fail(error)
+    }
+  }
+
+  async #settled(): Promise<void> {
     while (this.#pumping) await this.#pumping
   }
 
@@ -139,7 +181,7 @@ class FileSpool implements Spool {
   }
 
   produced(): number {
-    return Math.max(this.#produced, this.size())
+    return this.size() + this.#leftOut
   }
 
   async read(offset: number, target: Uint8Array): Promise<number> {
@@ -181,12 +223,9 @@ class FileSpool implements Spool {
     return hash.digest('hex')
   }
 
-  async tail(offset: number): Promise<Buffer> {
-    const size = this.size()
-    const from = Math.max(offset, size + this.#tail.length - limit.tailBytes)
-    const kept = Buffer.alloc(Math.max(0, size - from))
-    await this.read(from, kept)
-    return Buffer.concat([kept, this.#tail.subarray(Math.max(0, from - size))])
+  tail(most: number): Buffer {
+    const recent = Buffer.concat(this.#recent).subarray(-limit.tailBytes)
+    return recent.subarray(Math.max(0, recent.length - most))
   }
 
   broken(): boolean {
@@ -194,9 +233,9 @@ class FileSpool implements Spool {
   }
 
   async close(): Promise<void> {
-    await this.settled()
+    await this.#settled()
     await this.#file?.close()
   }
 }
 
-const lastOf = (bytes: Buffer) => bytes.subarray(-limit.tailBytes)
+const lengthOf = (pieces: readonly Piece[]) => pieces.reduce((sum, { bytes }) => sum + bytes.length, 0)

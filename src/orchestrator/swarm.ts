@@ -4,6 +4,7 @@ import type { Client } from '../client/contract.ts'
 import type { Executor } from '../executor/contract.ts'
 import { limit } from '../protocol/limit.ts'
 import type { Intent, PollReply, SnapshotBody } from '../protocol/orch.ts'
+import { createSigner } from '../seal/signature.ts'
 import { type Clock, sleep } from '../system/clock.ts'
 import type { Disk } from '../system/disk.ts'
 import type { Log } from '../system/log.ts'
@@ -21,7 +22,9 @@ import { Over } from './over.ts'
 import { createPoll, POLL_GRACE_MS, type Poll, type PollFacts } from './poll.ts'
 import { createRecovered, type Recovered, sweep } from './recover.ts'
 import { createSnapshot, type Snapshot } from './snapshot.ts'
+import { attestWords } from './statement.ts'
 import type { SwarmState, SwarmStatus } from './status.ts'
+import { fetchNothing } from './supply.ts'
 import { createWords } from './words.ts'
 
 export { serveControl } from './control.ts'
@@ -164,7 +167,13 @@ class OneSwarm implements Swarm {
   }
 
   async #recover(): Promise<{ journal: Journal; held: readonly Recovered[] }> {
-    const { client, clock, log, disk, executor, home } = this.#parts
+    const { client, clock, log, disk, executor, home, random, binding, host } = this.#parts
+    const keys = await home.readKeys()
+    if (!keys)
+      throw new Error(`${home.path} has a binding and no keys; pair this machine anew (swarm unpair, then swarm pair)`)
+    const signer = createSigner(keys.signing)
+    const identityOf = () => identity
+    const identity = { workerId: binding.worker_id, signer, sealing: [keys.sealing] }
     const journal = await openJournal({ disk, clock, log, path: home.journalPath })
     const words = createWords({
       client,
@@ -173,8 +182,11 @@ class OneSwarm implements Swarm {
       refill: () => this.#mayRefill() && this.#poll.answeredAt() !== undefined,
       missed: () => this.#poll.changed(),
       take: (intents) => this.#acceptAll(intents),
+      attest: (words) => attestWords(words, { identityOf, version: host.version }),
     })
-    const parts = { client, clock, log, disk, executor, journal, words, jobsPath: home.jobsPath }
+    const jobsPath = home.jobsPath
+    const world = { client, clock, log, disk, executor, journal, words, jobsPath, random }
+    const parts = { ...world, identityOf, fetchSupply: fetchNothing }
     await sweep(parts)
     this.#claimParts = parts
     return { journal, held: journal.left.map((left) => createRecovered(parts, left)) }

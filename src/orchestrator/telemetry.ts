@@ -1,11 +1,11 @@
 // What a job says about itself in `$POND_EVENTS`: queued within bounds, sent in batches, and never a reason to wait for the job's end.
 import type { Client } from '../client/contract.ts'
 import { limit } from '../protocol/limit.ts'
-import type { TelemetryBody } from '../protocol/word.ts'
 import { type Clock, sleep } from '../system/clock.ts'
 import type { Log } from '../system/log.ts'
 import { createBell } from './bell.ts'
 import type { ClaimFacts } from './journal-entry.ts'
+import type { Event, Privacy } from './privacy.ts'
 
 export interface Telemetry {
   add(value: Readonly<Record<string, unknown>>): void
@@ -18,6 +18,7 @@ export interface TelemetryParts {
   readonly clock: Clock
   readonly log: Log
   readonly claim: ClaimFacts
+  readonly privacy: Privacy
 }
 
 /** Events kept while pond is away; later ones are dropped and counted. */
@@ -26,9 +27,7 @@ const QUEUE_MOST = 1024
 const GATHER_MS = 200
 const CLOSE_MS = 2000
 
-type Event = TelemetryBody['events'][number]
-
-export function createTelemetry({ client, clock, log, claim }: TelemetryParts): Telemetry {
+export function createTelemetry({ client, clock, log, claim, privacy }: TelemetryParts): Telemetry {
   const bell = createBell()
   const abort = new AbortController()
   let queue: Event[] = []
@@ -43,14 +42,17 @@ export function createTelemetry({ client, clock, log, claim }: TelemetryParts): 
         continue
       }
       if (!closing) await sleep(clock, GATHER_MS, abort.signal)
-      const events = queue.slice(0, fitting(queue))
+      const next = queue.slice(0, fitting(queue))
+      const events = (await Promise.all(next.map((event) => privacy.event(event)))).filter(fits)
+      dropped += next.length - events.length
+      queue = queue.slice(next.length)
+      if (events.length === 0) continue
       const answer = await client.persist('sendTelemetry', {
         params: { id: claim.job_id },
         claimToken: claim.claim_token,
         body: { claim_id: claim.claim_id, events },
         signal: abort.signal,
       })
-      queue = queue.slice(events.length)
       if (!answer.ok) dropped += events.length
     }
     dropped += queue.length
@@ -61,7 +63,7 @@ export function createTelemetry({ client, clock, log, claim }: TelemetryParts): 
   return {
     add(value) {
       const event = toEvent(value, `e${++count}`, clock.now())
-      if (closing || queue.length === QUEUE_MOST || sizeOf(event) > limit.eventBytes) dropped++
+      if (closing || queue.length === QUEUE_MOST || !fits(event)) dropped++
       else queue.push(event)
       bell.ring()
     },
@@ -82,7 +84,8 @@ function toEvent({ type, ...data }: Readonly<Record<string, unknown>>, id: strin
   return { id, type: 'progress', at, data: type === undefined ? data : { ...data, type } }
 }
 
-const sizeOf = (event: Event) => Buffer.byteLength(JSON.stringify(event))
+/** Asked again once it is redacted and sealed, which may lengthen it. */
+const fits = (event: Event) => Buffer.byteLength(JSON.stringify(event)) <= limit.eventBytes
 
 /** How many from the front fit into one call; one event is far smaller than a body. */
 function fitting(queue: readonly Event[]): number {

@@ -2,14 +2,16 @@
 import type { CallError, Client } from '../client/contract.ts'
 import { limit } from '../protocol/limit.ts'
 import type { Intent } from '../protocol/orch.ts'
+import type { Dsse } from '../protocol/sealed.ts'
 import type { BatchWord, OutcomeReply } from '../protocol/word.ts'
+import type { ClaimFacts } from './journal-entry.ts'
 
 /** `unsaid`: swarm ends before pond answered; the next run says it. */
 export type Said = OutcomeReply | { readonly outcome: 'unsaid' }
 
 export interface Words {
-  /** Says it until pond answers, through every outage. Never rejects. */
-  say(word: BatchWord): Promise<Said>
+  /** Says it until pond answers, through every outage. A final word is attested, with the claim's facts. Never rejects. */
+  say(word: BatchWord, claim?: ClaimFacts): Promise<Said>
   /** The number of the latest call, from 1. */
   latestCall(): number
   /** No call below this number is under way. */
@@ -23,12 +25,21 @@ export interface WordsParts {
   /** Whether slots that words free may be filled in the reply. */
   readonly refill: () => boolean
   readonly take: (intents: readonly Intent[]) => void
+  /** Signs what these final words of one worker say. */
+  readonly attest: (words: readonly FinalWord[]) => Dsse
   /** A reply was lost that may have brought some: the next poll brings them. */
   readonly missed: () => void
 }
 
+/** A final word, and what is known of its claim. */
+export interface FinalWord {
+  readonly word: BatchWord
+  readonly claim: ClaimFacts
+}
+
 interface Waiting {
   readonly word: BatchWord
+  readonly claim: ClaimFacts | undefined
   readonly bytes: number
   readonly resolve: (said: Said) => void
 }
@@ -36,7 +47,7 @@ interface Waiting {
 /** Room below the limit of a body for what JSON puts around the words. */
 const BATCH_BYTES = limit.bodyBytes - 256 * 1024
 
-export function createWords({ client, signal, refill, take, missed }: WordsParts): Words {
+export function createWords({ client, signal, refill, take, missed, attest }: WordsParts): Words {
   let queue: Waiting[] = []
   let calling = false
   let began = 0
@@ -56,7 +67,7 @@ export function createWords({ client, signal, refill, take, missed }: WordsParts
   }
 
   async function callBatch(batch: readonly Waiting[]): Promise<void> {
-    const body = { words: batch.map((it) => it.word), ...(refill() && { refill: true }) }
+    const body = { words: batch.map((it) => it.word), ...(refill() && { refill: true }), ...attested(batch) }
     let lost = false
     began++
     const answer = await client.persist('sendWords', { body, signal }, () => {
@@ -74,12 +85,18 @@ export function createWords({ client, signal, refill, take, missed }: WordsParts
     const [only] = batch
     if (answer.ok || batch.length > 1) {
       // One word that pond cannot take refuses the whole call, so each is said alone and its neighbours are heard.
-      for (const it of batch) it.resolve(await callAlone(it.word))
+      for (const it of batch) it.resolve(await callAlone(it))
     } else only?.resolve(fromError(answer.error, signal))
   }
 
-  async function callAlone(word: BatchWord): Promise<Said> {
-    const { job_id: id, claim_token: claimToken, ...body } = word
+  function attested(batch: readonly Waiting[]): { readonly attestation?: Dsse } {
+    const final = batch.flatMap(({ word, claim }) => (word.state === 'final' && claim ? [{ word, claim }] : []))
+    return final.length > 0 ? { attestation: attest(final) } : {}
+  }
+
+  async function callAlone(it: Waiting): Promise<Said> {
+    const { job_id: id, claim_token: claimToken, ...word } = it.word
+    const body = { ...word, ...attested([it]) }
     const answer = await client.persist('sendWord', { params: { id }, claimToken, body, signal })
     return answer.ok ? answer.reply : fromError(answer.error, signal)
   }
@@ -87,9 +104,9 @@ export function createWords({ client, signal, refill, take, missed }: WordsParts
   return {
     latestCall: () => began,
     oldestCall: () => ended + 1,
-    say(word) {
+    say(word, claim) {
       return new Promise((resolve) => {
-        queue.push({ word, bytes: sizeOf(word), resolve })
+        queue.push({ word, claim, bytes: sizeOf(word), resolve })
         if (!calling) void callAll()
       })
     },
@@ -111,22 +128,29 @@ function fromError(error: CallError, signal: AbortSignal): Said {
   }
 }
 
-/** How many words from the front go into one call; at least one. */
+/** How many words from the front go into one call; at least one. One worker signs what a call attests. */
 function fitting(queue: readonly Waiting[]): number {
   let bytes = 0
   let count = 0
+  let worker: string | undefined
   for (const it of queue) {
     bytes += it.bytes
-    if (count === limit.wordsPerCall || (count > 0 && bytes > BATCH_BYTES)) break
+    worker ??= it.claim?.worker_id
+    const foreign = it.claim !== undefined && it.claim.worker_id !== worker
+    if (count === limit.wordsPerCall || (count > 0 && (foreign || bytes > BATCH_BYTES))) break
     count++
   }
   return count
 }
 
 /** More than the word without its texts ever takes. */
-const WORD_BYTES = 2048
+const WORD_BYTES = 3072
+/** What a stream or an artifact takes in it, and in what is attested of it. */
+const FILE_BYTES = 512
 
 /** An upper bound: JSON text inside JSON at most doubles, for its quotes and line ends. */
-function sizeOf({ result = '', message = '' }: BatchWord): number {
-  return WORD_BYTES + 2 * Buffer.byteLength(result) + 6 * Buffer.byteLength(message)
+function sizeOf({ result = '', message = '', streams = {}, artifacts = [] }: BatchWord): number {
+  const files = FILE_BYTES * (Object.keys(streams).length + artifacts.length)
+  const paths = artifacts.reduce((sum, { path = '' }) => sum + 6 * Buffer.byteLength(path), 0)
+  return WORD_BYTES + files + paths + 2 * Buffer.byteLength(result) + 6 * Buffer.byteLength(message)
 }

@@ -15,6 +15,8 @@ export const limit = {
   inputBytes: 1 * MiB,
   /** What `$POND_RESULT` may hold. */
   resultBytes: 1 * MiB,
+  /** Error text for people. */
+  messageChars: 4096,
   /** Kept of stdout and of stderr unless the job asks for more. */
   streamBytes: 64 * MiB,
   /** The most that a job may ask for, unless the operator sets another. */
@@ -35,7 +37,7 @@ export const limit = {
   /** Credentials and results with what sealing puts around them, in base64. */
   sealedInlineBytes: 2 * MiB,
   /** Env values and files of a credential before sealing. */
-  credentialBytes: 256 * KiB,
+  credentialBytes: 64 * KiB,
   /** An input archive, sealed. */
   bundleBytes: 16_384 * MiB,
   /** Files that the globs of a job bring. */

@@ -30,10 +30,13 @@ export const usage = z.strictObject({
   sampled: z.boolean(),
 })
 
-const message = z.string().max(4096)
+const message = z.string().max(limit.messageChars)
 
-/** Why a file is not there: its glob found nothing, it is above its limit, it holds a secret, it is no plain file of the job, there are too many. */
-export const artifactProblems = ['missing', 'too_large', 'withheld', 'unreadable', 'too_many'] as const
+/**
+ * Why a file is not there: its glob found nothing, it is above its limit, it holds a secret, it is no plain file of the job's own, there
+ * are too many, the worker's disk is full.
+ */
+export const artifactProblems = ['missing', 'too_large', 'withheld', 'unreadable', 'too_many', 'no_room'] as const
 export type ArtifactProblem = (typeof artifactProblems)[number]
 
 export const artifactReport = z.strictObject({

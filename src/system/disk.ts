@@ -8,6 +8,8 @@ export interface DiskFile {
   size(): number
   /** Writes the pieces behind each other at the end. After a failure the size tells how much of them is there. */
   append(...pieces: readonly Uint8Array[]): Promise<void>
+  /** Cuts off what is behind `length` bytes. */
+  truncate(length: number): Promise<void>
   /** Reads from `offset` into `target`; resolves with the bytes read, fewer than asked only at the end. */
   read(offset: number, target: Uint8Array): Promise<number>
   /** Resolves when all that was appended survives a power cut. */
@@ -107,6 +109,10 @@ async function openFile(path: string): Promise<DiskFile> {
         done += bytesRead
       }
       return done
+    },
+    async truncate(length) {
+      await file.truncate(length)
+      size = length
     },
     sync: () => file.datasync(),
     close: () => file.close(),

@@ -75,6 +75,7 @@ export function createFakeExecutor(): FakeExecutor {
       executor.onStart(process)
       return {
         trace,
+        work: '/nowhere',
         exited,
         terminate() {
           signals.push('TERM')

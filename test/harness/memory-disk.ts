@@ -72,6 +72,10 @@ export class MemoryDisk implements Disk {
         target.set(part)
         return part.length
       },
+      async truncate(length) {
+        content.length = Math.min(content.length, length)
+        content.synced = Math.min(content.synced, length)
+      },
       sync: async () => {
         this.#meet('sync', path)
         content.synced = content.length

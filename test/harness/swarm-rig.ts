@@ -13,21 +13,27 @@ import { createFakeExecutor } from './fake-executor.ts'
 import { createFakePond, fakeWorkerId } from './fake-pond-client.ts'
 import { createMemoryDisk } from './memory-disk.ts'
 import { createSeededRandom } from './seeded-random.ts'
+import { bindingPair } from './signing-key.ts'
 import { createVirtualClock } from './virtual-clock.ts'
 
-const key = 'A'.repeat(43)
+const sealing = { publicKey: 'A'.repeat(43), privateKey: 'A'.repeat(43) }
+const keys = { binding: bindingPair('b'), sealing, signing: bindingPair('s') }
 
 export const fakeBinding = {
   pond: 'http://pond.example',
   binding_id: `bnd_${'0'.repeat(26)}`,
   worker_id: fakeWorkerId,
   token: 'pond_bind_fake',
-  pond_key: key,
+  pond_key: keys.binding.publicKey,
   project: 'default',
   name: 'box',
   labels: {},
   resources: { slots: 2 },
-  keys: { binding_key: key, sealing_key: key, signing_key: key },
+  keys: {
+    binding_key: keys.binding.publicKey,
+    sealing_key: sealing.publicKey,
+    signing_key: keys.signing.publicKey,
+  },
 } as Binding
 
 export interface Life {
@@ -45,6 +51,7 @@ export async function createSwarmRig(options: Partial<SwarmOptions> = {}) {
   const executor = createFakeExecutor()
   const pond = createFakePond({ clock, random })
   const home = await openHome(disk, '/home/swarm')
+  await home.writeKeys(keys)
   const lines: { readonly event: string; readonly fields: LogFields }[] = []
   const note = (event: string, fields: LogFields = {}) => void lines.push({ event, fields })
 

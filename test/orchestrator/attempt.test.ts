@@ -148,14 +148,10 @@ t.test('an idempotent job whose confirmation turns out stale is killed and forgo
 t.test('what this swarm does not serve or understand is declined and burns nothing', async (t) => {
   const cases = [
     { job: { sandbox: {} }, says: /sandbox/ },
-    { job: { credential: 'c' }, says: /credential/ },
     { job: { bundle: 'b' }, says: /bundle/ },
-    { job: { recipients: ['r'] }, says: /recipients/ },
-    { job: { artifacts: ['*'] }, says: /artifacts/ },
+    { job: { recipients: ['r'] }, says: /recipients.0/ },
     { job: { requires: { sandbox: 'strict' } }, says: /requires.sandbox/ },
     { job: { brandNew: 1 }, says: /brandNew/ },
-    { intent: { cred_request: { name: 'n', project: 'p' } }, says: /credentials/ },
-    { intent: { source_bundle: { digest: 'd', size: 1, token: 't' } }, says: /bundles/ },
     { intent: { job: 'bm8ganNvbg==' }, says: /no JSON/ },
   ]
   const rig = await createSwarmRig({ slots: cases.length })

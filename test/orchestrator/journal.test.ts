@@ -4,6 +4,7 @@ import { openJournal } from '../../src/orchestrator/journal.ts'
 import type { Entry } from '../../src/orchestrator/journal-entry.ts'
 import type { ClaimId, JobId } from '../../src/protocol/id.ts'
 import { silentLog } from '../../src/system/log.ts'
+import { fakeWorkerId } from '../harness/fake-pond-client.ts'
 import { createMemoryDisk } from '../harness/memory-disk.ts'
 import { createVirtualClock } from '../harness/virtual-clock.ts'
 
@@ -15,8 +16,12 @@ const claimLine = (number: number): Entry => ({
   claim_id: claimId(number),
   job_id: jobId(number),
   claim_token: 'pond_claim_x',
+  worker_id: fakeWorkerId,
   attempt: 1,
+  epoch: 1,
+  job_digest: '0'.repeat(64),
   stream_bytes: 100,
+  artifact_bytes: 100,
 })
 const trace = { claimId: claimId(1), jobId: jobId(1), attempt: 1, pid: 7, startTime: 'b 8', cgroups: ['/c'] }
 const ending = { cause: 'exit' as const, rc: 0, ended_at: 9 }
@@ -35,8 +40,8 @@ t.test('each step is read again after kill -9', async (t) => {
     [claimLine(1), { claim: { claim_id: claimId(1), attempt: 1 } }],
     [{ step: 'started', claim_id: claimId(1), trace, at: 5 }, { started: { trace, at: 5 } }],
     [
-      { step: 'ended', claim_id: claimId(1), ending, produced: { stdout: 3 } },
-      { ended: { ending, produced: { stdout: 3 } } },
+      { step: 'ended', claim_id: claimId(1), ending, spooled: { stdout: { kept: 3, left_out: 0 } } },
+      { ended: { ending, spooled: { stdout: { kept: 3, left_out: 0 } } } },
     ],
     [{ step: 'final', claim_id: claimId(1), word }, { final: word }],
     [{ step: 'gone', claim_id: claimId(1) }, undefined],

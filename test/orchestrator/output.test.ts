@@ -6,10 +6,12 @@ import t, { type Test } from 'tap'
 import type { Answer, Client } from '../../src/client/contract.ts'
 import { drainPipe } from '../../src/executor/pipe.ts'
 import { createOutput } from '../../src/orchestrator/output.ts'
+import { createPrivacy } from '../../src/orchestrator/privacy.ts'
 import { limit } from '../../src/protocol/limit.ts'
 import { sleep, systemClock } from '../../src/system/clock.ts'
 import { type Disk, systemDisk } from '../../src/system/disk.ts'
 import { silentLog } from '../../src/system/log.ts'
+import { factsOf, workerSigner } from '../harness/claim-facts.ts'
 import { createFakePond, refusal } from '../harness/fake-pond-client.ts'
 import { createSeededRandom } from '../harness/seeded-random.ts'
 
@@ -44,12 +46,16 @@ async function flood(t: Test, { disk, answer }: World): Promise<number> {
   }) as Client['persist']
   const folder = t.testdir()
   const before = heldBytes()
+  const claim = factsOf(pond.give({}, { limits: { stream_bytes: 2 * WRITTEN, artifact_bytes: MiB } }))
+  const random = createSeededRandom(2)
+  const privacy = await createPrivacy({ random, signer: workerSigner, claim, secrets: [] })
   const output = createOutput({
     client: { ...pond.client, persist },
     clock: systemClock,
     disk,
     log: silentLog,
-    claim: { ...pond.give(), stream_bytes: 2 * WRITTEN },
+    claim,
+    privacy,
     folder,
     ready: async () => {},
     signal: abort.signal,
@@ -71,7 +77,10 @@ async function flood(t: Test, { disk, answer }: World): Promise<number> {
   ])
   await output.end()
   most = Math.max(most, heldBytes() - before)
-  t.strictSame(output.produced(), { stdout: WRITTEN, stderr: WRITTEN })
+  t.strictSame(output.spooled(), {
+    stdout: { kept: WRITTEN, left_out: 0 },
+    stderr: { kept: WRITTEN, left_out: 0 },
+  })
   abort.abort()
   await output.deliver()
   await output.close()

@@ -1,6 +1,7 @@
 // One stream on its way to pond: chunks by offset, corrections, caps and outages. The spool below it is the real one.
 import t from 'tap'
 import type { CallError } from '../../src/client/contract.ts'
+import { plainEncoder } from '../../src/orchestrator/encoder.ts'
 import { createSender } from '../../src/orchestrator/sender.ts'
 import { createSpool } from '../../src/orchestrator/spool.ts'
 import { limit } from '../../src/protocol/limit.ts'
@@ -24,7 +25,7 @@ async function setUp(capBytes = 1e9) {
   let grew = () => {}
   const spool = createSpool({
     clock,
-    capBytes,
+    encoder: plainEncoder(capBytes),
     open: () => disk.open('/s/stdout'),
     nextOrder: () => order++,
     grew: () => grew(),
@@ -102,7 +103,7 @@ t.test('a chunk gap while others are under way: what follows goes one by one', a
   const { clock, pond, claim, spool, start, stream } = await setUp()
   const bytes = random(4 * limit.chunkBytes)
   await spool.write(bytes)
-  await spool.settled()
+  await spool.end()
   const tried: unknown[] = []
   pond.fault = (_, { query }) => {
     tried.push(query?.offset)
@@ -141,7 +142,7 @@ t.test('several chunks are under way at once, no more than four', async (t) => {
   const { clock, pond, spool, start, stream } = await setUp()
   const bytes = random(9 * limit.chunkBytes)
   await spool.write(bytes)
-  await spool.settled()
+  await spool.end()
   let now = 0
   let most = 0
   pond.fault = async (name) => {
@@ -164,7 +165,7 @@ t.test('a chunk that comes after the one behind it: no byte is lost, none twice'
   const { clock, pond, spool, start, stream } = await setUp()
   const bytes = random(6 * limit.chunkBytes)
   await spool.write(bytes)
-  await spool.settled()
+  await spool.end()
   const release = holdBack(pond, limit.chunkBytes)
   const sent = start().finish()
   await clock.advance(100)
@@ -180,7 +181,7 @@ t.test('the reply to one of several chunks is lost: only that one is said again'
   const { clock, pond, spool, start, stream } = await setUp()
   const bytes = random(5 * limit.chunkBytes)
   await spool.write(bytes)
-  await spool.settled()
+  await spool.end()
   const tried: number[] = []
   pond.fault = (_, { query }) => {
     const place = Number(query?.offset) / limit.chunkBytes
@@ -199,7 +200,7 @@ t.test('pond falls back to an older state under several chunks: they are sent ag
   const { clock, pond, claim, spool, start, stream } = await setUp()
   const bytes = random(8 * limit.chunkBytes)
   await spool.write(bytes)
-  await spool.settled()
+  await spool.end()
   let count = 0
   pond.deliver = () => {
     if (++count === 4) pond.forgetStream(claim.claim_id, 'stdout', limit.chunkBytes + 7)
@@ -272,7 +273,7 @@ t.test('a spool that cannot be read is lost, not retried forever', async (t) => 
   const { clock, disk, spool, start } = await setUp()
   const sender = start()
   spool.write(Buffer.from('text'))
-  await spool.settled()
+  await spool.end()
   spool.read = async () => {
     throw new Error('EIO')
   }

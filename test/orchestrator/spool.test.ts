@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto'
 import fc from 'fast-check'
 import t from 'tap'
+import { plainEncoder } from '../../src/orchestrator/encoder.ts'
 import { createSpool, type Spool } from '../../src/orchestrator/spool.ts'
 import { limit } from '../../src/protocol/limit.ts'
 import { createMemoryDisk } from '../harness/memory-disk.ts'
@@ -15,7 +16,7 @@ async function setUp(capBytes = 1e9) {
   let order = 0
   const spool = createSpool({
     clock,
-    capBytes,
+    encoder: plainEncoder(capBytes),
     open: () => disk.open('/s/stdout'),
     nextOrder: () => order++,
     grew() {},
@@ -40,7 +41,7 @@ t.test(
       fc.asyncProperty(pieces, fc.integer({ min: 1, max: 3000 }), async (parts, cap) => {
         const { spool } = await setUp(cap)
         for (const part of parts) await spool.write(Buffer.from(part))
-        await spool.settled()
+        await spool.end()
         const all = Buffer.concat(parts)
         const kept = all.subarray(0, cap)
         t.ok((await readAll(spool)).equals(kept))
@@ -48,8 +49,9 @@ t.test(
         t.equal(await spool.sha256(kept.length), sha256(kept))
         const half = kept.length >> 1
         t.equal(await spool.sha256(half), sha256(kept.subarray(0, half)))
-        t.ok((await spool.tail(kept.length)).equals(all.subarray(Math.max(kept.length, all.length - limit.tailBytes))))
-        t.ok((await spool.tail(half)).equals(all.subarray(Math.max(half, all.length - limit.tailBytes))))
+        const rest = all.length - kept.length
+        t.ok(spool.tail(rest).equals(all.subarray(all.length - Math.min(rest, limit.tailBytes))))
+        t.ok(spool.tail(rest + half).equals(all.subarray(all.length - Math.min(rest + half, limit.tailBytes))))
       }),
       { numRuns: 60 },
     )
@@ -92,9 +94,9 @@ t.test('a full disk is told once, later bytes are counted and not kept', async (
   const { disk, spool, failures } = await setUp()
   disk.roomBytes = 5
   await spool.write(Buffer.from('0123456789'))
-  await spool.settled()
+  await spool.end()
   spool.write(Buffer.from('more'))
-  await spool.settled()
+  await spool.end()
   t.match(failures, [{ code: 'ENOSPC' }])
   t.equal(failures.length, 1)
   t.ok(spool.broken())
@@ -107,7 +109,7 @@ t.test('marks stay few for a process that writes for days, and forget what was s
   const { clock, spool } = await setUp()
   for (let count = 0; count < 20_000; count++) {
     spool.write(Buffer.from('x'))
-    if (count % 1000 === 0) await spool.settled()
+    if (count % 1000 === 0) await spool.end()
   }
   t.match(spool.mark(0), { order: 0 })
   const late = spool.mark(19_999).order

@@ -1,9 +1,11 @@
 // Words: many in one call, each with its own outcome, and one bad word never silences its neighbours.
 import t from 'tap'
-import { createWords } from '../../src/orchestrator/words.ts'
+import { attestWords } from '../../src/orchestrator/statement.ts'
+import { createWords, type WordsParts } from '../../src/orchestrator/words.ts'
 import type { Intent } from '../../src/protocol/orch.ts'
 import type { BatchWord } from '../../src/protocol/word.ts'
-import { createFakePond, refusal } from '../harness/fake-pond-client.ts'
+import { workerSigner } from '../harness/claim-facts.ts'
+import { createFakePond, fakeWorkerId, refusal } from '../harness/fake-pond-client.ts'
 import { createSeededRandom } from '../harness/seeded-random.ts'
 import { createVirtualClock } from '../harness/virtual-clock.ts'
 
@@ -15,13 +17,19 @@ function setUp(refill = false) {
   const take = (intents: readonly Intent[]) => void brought.push(...intents)
   let misses = 0
   const missed = () => void misses++
-  const words = createWords({ client: pond.client, signal: abort.signal, refill: () => refill, take, missed })
+  const attested: string[][] = []
+  const attest: WordsParts['attest'] = (final) => {
+    attested.push(final.map(({ word }) => word.claim_id))
+    const identityOf = () => ({ workerId: fakeWorkerId, signer: workerSigner, sealing: [] })
+    return attestWords(final, { identityOf, version: '0' })
+  }
+  const words = createWords({ client: pond.client, signal: abort.signal, refill: () => refill, take, missed, attest })
   const word = (state: BatchWord['state'] = 'running', more: Partial<BatchWord> = {}): BatchWord => {
     const { claim_id, job_id, claim_token } = pond.give()
     return { claim_id, job_id, claim_token, state, ...more }
   }
   const calls = (name: string) => pond.calls.filter((it) => it === name).length
-  return { clock, pond, abort, words, word, calls, brought, misses: () => misses }
+  return { clock, pond, abort, words, word, calls, brought, attested, misses: () => misses }
 }
 
 t.test('words of one tick go together, those that come meanwhile go in the next call', async (t) => {

@@ -129,6 +129,7 @@ export const packageMap: Readonly<Record<string, PackageRow>> = {
   },
   'p-queue': { places: ['src/orchestrator'], why: 'the slots of a swarm' },
   picocolors: { places: ['src/cli'], why: 'colour, only on a terminal' },
+  picomatch: { places: ['src/orchestrator'], why: 'the globs of artifacts, in the dialect that people know' },
   pino: { places: ['src/cli', 'server/cli', 'server/http', 'bin'], why: 'logs as one JSON line each' },
   ulid: { places: ['src/system'], why: 'ids that sort by time' },
   undici: { places: ['src/client'], why: 'the HTTP client; five times faster than the built-in fetch' },
