@@ -2,9 +2,12 @@
 import type { Client } from '../client/contract.ts'
 import type { AttemptView, JobView } from '../protocol/consumer.ts'
 import { isFinal } from '../protocol/job.ts'
+import { limit } from '../protocol/limit.ts'
 import type { Clock } from '../system/clock.ts'
 import type { Random } from '../system/random.ts'
-import { readStream, type StreamRead } from './stream.ts'
+import type { StreamRead } from './stream.ts'
+import { readOpened } from './trust/opened-stream.ts'
+import type { Opening } from './trust/opening.ts'
 import type { JobWatch, Outage } from './watch.ts'
 
 export type StreamName = 'stdout' | 'stderr'
@@ -19,6 +22,8 @@ export interface FollowParts {
   readonly watch: JobWatch
   readonly sink: (stream: StreamName, attempt: number) => (bytes: Uint8Array, offset: number) => Promise<void>
   readonly note: (text: string) => Promise<void>
+  /** Absent for a plain job. */
+  readonly opening?: Opening | undefined
 }
 
 export interface FollowWish {
@@ -56,7 +61,7 @@ async function followAttempt(parts: FollowParts, { attempt, streams, from }: Att
   const leave = () => stop.abort()
   parts.signal.addEventListener('abort', leave, { once: true })
   const reads = streams.map((name) =>
-    readStream(
+    readOpened(
       { ...parts, signal: stop.signal },
       { name, attempt, from: from(name), over: over.signal, sink: parts.sink(name, attempt) },
     ).then((read) => ({ name, read })),
@@ -82,17 +87,19 @@ export async function closeStream(
   if (read.end !== 'capped' && read.end !== 'lost') return
   const streams = (await findAttempt(parts, attempt))?.streams ?? []
   const produced = streams.find((stream) => stream.name === name)?.produced
-  const tail = streams.find((stream) => stream.name === `${name}.tail`)?.bytes ?? 0
+  const hasTail = streams.some((stream) => stream.name === `${name}.tail` && stream.bytes > 0)
   const of = produced === undefined ? '' : ` of ${produced}`
   if (read.end === 'lost')
     return parts.note(`the end of ${name} was lost on its worker; ${read.offset}${of} bytes are here`)
-  const missing = produced === undefined ? 'some' : Math.max(0, produced - read.offset - tail)
+  const leftOut = Math.max(0, (produced ?? read.offset) - read.offset)
+  const tail = hasTail ? Math.min(limit.tailBytes, leftOut) : 0
+  const missing = produced === undefined ? 'some' : leftOut - tail
   await parts.note(
     `${name} reached its cap: ${read.offset}${of} bytes are kept, ${missing} left out here, then the last ${tail}`,
   )
-  if (tail === 0) return
+  if (!hasTail) return
   const over = AbortSignal.abort()
-  await readStream(parts, { name: `${name}.tail`, attempt, from: 0, over, sink: parts.sink(name, attempt) })
+  await readOpened(parts, { name: `${name}.tail`, attempt, from: 0, over, sink: parts.sink(name, attempt) })
 }
 
 async function describeAttempt(parts: FollowParts, attempt: number): Promise<string> {

@@ -1,5 +1,4 @@
 // What of a job may leave its worker, and how: secrets are taken out, and what it says is sealed where it names recipients.
-import { limit } from '../protocol/limit.ts'
 import type { ArtifactReport, TelemetryBody } from '../protocol/word.ts'
 import { sealInline } from '../seal/envelope.ts'
 import { createSegmentWriter, type Interruption } from '../seal/segment.ts'
@@ -94,8 +93,7 @@ function createSealing({ random, signer, claim }: PrivacyParts, { sodium, recipi
     /** Paths stay inside; which stream each is may be known. */
     async ending({ message, result, artifacts, ...rest }: Ending): Promise<Ending> {
       const open = artifacts?.map(({ path: _, ...report }) => report)
-      const value: unknown = result === undefined ? undefined : JSON.parse(result)
-      const inside = { message: message?.slice(0, limit.messageChars), result: value, artifacts }
+      const inside = { message, result, artifacts }
       const said = { ...rest, ...(open && { artifacts: open }) }
       if (Object.values(inside).every((it) => it === undefined)) return said
       return { ...said, result: JSON.stringify(await seal('end', inside)) }

@@ -238,6 +238,7 @@ export type CredentialView = z.infer<typeof credentialView>
 export const credentialList = z.object({ items: z.array(credentialView) })
 
 export const recipientList = z.strictObject({ recipients: z.array(z.string().max(128)).max(limit.recipients) })
+export const recipientView = z.object({ project: z.string(), recipients: z.array(z.string()) })
 
 const job = { id: jobId }
 
@@ -466,7 +467,7 @@ export const consumerRoutes = defineRoutes({
     path: '/v1/recipients',
     caller: 'read',
     says: "The project's recipients; a consumer pins them and is asked when they change.",
-    reply: recipientList,
+    reply: recipientView,
   },
   putRecipients: {
     method: 'PUT',
@@ -474,7 +475,7 @@ export const consumerRoutes = defineRoutes({
     caller: 'credentials',
     says: "Replace the project's recipients.",
     body: recipientList,
-    reply: recipientList,
+    reply: recipientView,
   },
   getUsage: {
     method: 'GET',

@@ -62,7 +62,7 @@ export function createFakeIo({ tty = false }: { readonly tty?: boolean } = {}): 
     answer: undefined,
     input: '',
     network: pond.network,
-    env: { POND_URL: FAKE_URL, POND_TOKEN: FAKE_TOKEN, HOME: home },
+    env: { POND_URL: FAKE_URL, POND_TOKEN: FAKE_TOKEN, POND_PLAIN: '1', HOME: home },
     version: '0.0.1',
     random: { bytes: (count) => Buffer.alloc(count, 7), number: () => 0.5 },
     stdin: { isTty: tty, readAll: async () => Buffer.from(io.input) },

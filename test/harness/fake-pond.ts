@@ -4,6 +4,7 @@ import type { AttemptView, JobView } from '../../src/protocol/consumer.ts'
 import { isFinal } from '../../src/protocol/job.ts'
 import { matchRoute, type RouteName, routes } from '../../src/protocol/route.ts'
 import type { Route } from '../../src/protocol/shape.ts'
+import { canonicalBytes } from '../../src/seal/canonical.ts'
 import type { HttpReply, HttpRequest, Network } from '../../src/system/network.ts'
 import { errorReply, jsonReply, reply } from './http-reply.ts'
 import type { VirtualClock } from './virtual-clock.ts'
@@ -32,6 +33,8 @@ export interface FakePond {
   readonly calls: FakeCall[]
   readonly jobs: Map<string, JobView>
   readonly attempts: Map<string, AttemptView[]>
+  /** What a submit does; its reply may be lost. */
+  submit(call: FakeCall): JobView
   /** Looked at before the pond itself: a reply instead of the real one, or a throw for a line that breaks. */
   intercept: Answering | undefined
   /** Replies for routes that need no state. */
@@ -61,6 +64,8 @@ class ScriptedPond implements FakePond {
   intercept: Answering | undefined
   readonly #streams = new Map<string, FakeStream>()
   readonly #waiting = new Set<() => void>()
+  /** Jobs by their Idempotency-Key. */
+  readonly #submitted = new Map<string, string>()
   readonly #clock: VirtualClock
 
   constructor(clock: VirtualClock) {
@@ -103,7 +108,7 @@ class ScriptedPond implements FakePond {
     const { name, query, params } = call
     if (name in this.answers) return jsonReply(this.answers[name])
     if (name === 'listJobs') return jsonReply({ items: listed([...this.jobs.values()], query), next: null })
-    if (name === 'submitJob') return jsonReply(this.#submit(call), 201)
+    if (name === 'submitJob') return jsonReply(this.submit(call), 201)
     const id = params.id ?? ''
     if (!this.jobs.has(id)) return errorReply('not_found', `there is no job ${id}`)
     if (name === 'getJob') return this.#getJob(call, id)
@@ -113,10 +118,14 @@ class ScriptedPond implements FakePond {
     return errorReply('unsupported', `the fake pond does not answer ${name}`)
   }
 
-  #submit({ headers, body }: FakeCall): JobView {
-    const digest = digestOf(headers['idempotency-key'] ?? String(this.jobs.size))
+  submit({ headers, body }: FakeCall): JobView {
+    const key = headers['idempotency-key'] ?? String(this.jobs.size)
+    const known = this.#submitted.get(key)
+    if (known !== undefined) return this.#job(known)
     const { command } = body as { command: string[] }
-    return [...this.jobs.values()].find((job) => job.digest === digest) ?? this.addJob({ command, digest })
+    const job = this.addJob({ command, digest: digestOf(canonicalBytes(body)) })
+    this.#submitted.set(key, job.id)
+    return job
   }
 
   #cancel(id: string): HttpReply {
@@ -197,8 +206,8 @@ function toCall(request: HttpRequest): FakeCall | undefined {
 }
 
 /** The fake keeps the digest of a job's Idempotency-Key in place of the job's own. */
-export function digestOf(key: string): string {
-  return createHash('sha256').update(key).digest('hex')
+function digestOf(bytes: Uint8Array): string {
+  return createHash('sha256').update(bytes).digest('hex')
 }
 
 function refusalOf({ name, query, headers, body }: FakeCall): HttpReply | undefined {

@@ -22,6 +22,10 @@ export interface JobFlags {
   readonly bundle?: string
   readonly artifact?: readonly string[]
   readonly gpus?: number
+  /** Output is not sealed. */
+  readonly plain?: boolean
+  /** Sealed to these too. */
+  readonly recipient?: readonly string[]
 }
 
 export interface SubmitFlags extends ConnectionFlags, JobFlags {
@@ -33,7 +37,7 @@ export interface SubmitFlags extends ConnectionFlags, JobFlags {
 
 export async function buildJob(
   io: Pick<Io, 'stdin'>,
-  flags: JobFlags & { readonly command: readonly string[] },
+  flags: JobFlags & { readonly command: readonly string[]; readonly recipients?: readonly string[] | undefined },
 ): Promise<JobSpec> {
   const retry = {
     ...(flags.retry === undefined ? {} : { attempts: flags.retry }),
@@ -54,6 +58,7 @@ export async function buildJob(
     limits: flags.streamLimit === undefined ? undefined : { stream_bytes: flags.streamLimit },
     credential: flags.credential,
     bundle: flags.bundle,
+    recipients: flags.recipients && [...flags.recipients],
     artifacts: flags.artifact && [...flags.artifact],
     requires: flags.gpus === undefined ? undefined : { gpus: { count: flags.gpus } },
   }

@@ -6,9 +6,10 @@ import { usageFailure } from '../failure.ts'
 import { closeStream, type FollowParts, followJob, type StreamName } from '../follow.ts'
 import type { Io } from '../io.ts'
 import { need, resolveJob, type Session, withSession } from '../session.ts'
-import { readStream } from '../stream.ts'
 import { findTail } from '../tail.ts'
 import { stampLines } from '../timestamp.ts'
+import { readOpened } from '../trust/opened-stream.ts'
+import { openingOf } from '../trust/opening.ts'
 import { createOutage, Left, watchJob } from '../watch.ts'
 import { explainEnd } from './run.ts'
 
@@ -31,7 +32,8 @@ export function logs(io: Io, flags: LogsFlags): Promise<number> {
     const job = need(`show ${id}`, await session.client.call('getJob', { params: { id } }))
     const attempt = flags.attempt ?? Math.max(1, job.attempts)
     const wish = { ...flags, attempt, single: flags.attempt !== undefined }
-    const parts = partsOf(session, flags, id)
+    const opening = await openingOf(session, job)
+    const parts = { ...partsOf(session, flags, id), opening }
     if (flags.follow) return follow(session, parts, wish)
     if (job.attempts < attempt) {
       await session.out.note(
@@ -93,7 +95,7 @@ async function follow(session: Session, parts: Parts, flags: Wish): Promise<numb
   try {
     const job = await followJob({ ...parts, signal: leave.signal, watch }, wish)
     const ended = isFinal(job.state) ? job : await watch.until(({ state }) => isFinal(state))
-    await explainEnd(session.out, ended)
+    await explainEnd(session, ended, parts.opening)
     return exitOfJob(ended)
   } catch (error) {
     if (error instanceof Left) return exitCode('interrupted')
@@ -110,7 +112,7 @@ async function printNow(parts: Parts, flags: Wish): Promise<void> {
   await Promise.all(
     streamsOf(flags).map(async (name) => {
       const sink = parts.sink(name, attempt)
-      const read = await readStream(parts, { name, attempt, from: from(name), over, sink })
+      const read = await readOpened(parts, { name, attempt, from: from(name), over, sink })
       await closeStream(parts, { name, attempt, read })
     }),
   )

@@ -4,10 +4,12 @@ import type { JobState } from '../../protocol/job.ts'
 import type { ConnectionFlags } from '../config.ts'
 import { asCount, asDuration, asList, asPairs, asSize, flag } from '../flag.ts'
 import type { Act } from '../main.ts'
+import type { GetFlags } from './artifacts.ts'
 import type { JobFlags, SubmitFlags } from './job-spec.ts'
 import type { LogsFlags } from './logs.ts'
 import type { PsFlags } from './ps.ts'
 import type { RunFlags } from './run.ts'
+import type { VerifyFlags } from './verify.ts'
 
 /** Long enough for a pond that restarts, short enough to notice a wrong URL. */
 const PATIENCE_MS = 10_000
@@ -31,6 +33,7 @@ export function addConsumerVerbs(program: Command, act: Act): void {
   addSubmit(program, act)
   addLogs(program, act)
   addLists(program, act)
+  addArtifacts(program, act)
   program.commandsGroup('This side:')
   addIdentity(program, act)
 }
@@ -74,7 +77,7 @@ Examples:
     )
   addJobFlags(command)
   flag(command, '-d, --detach', { says: 'print the id and leave', variable: 'POND_RUN_DETACH' })
-  flag(command, '--plain', { says: 'say nothing about waiting', variable: 'POND_RUN_PLAIN' })
+  flag(command, '-q, --quiet', { says: 'say nothing about waiting', variable: 'POND_RUN_QUIET' })
   addConnection(command).action((words: string[]) =>
     act(async (io) =>
       (await import('./run.ts')).run(io, { ...command.opts<Omit<RunFlags, 'command'>>(), command: words }),
@@ -165,6 +168,7 @@ function addJobFlags(command: Command): void {
     group,
   })
   addContentFlags(command)
+  addPrivacyFlags(command)
   flag(command, '--idempotency-key <key>', {
     says: 'submit at most once under this key',
     variable: jobVariable('idempotencyKey'),
@@ -175,6 +179,22 @@ function addJobFlags(command: Command): void {
     parse: asDuration,
     initial: PATIENCE_MS,
     initialSays: '10s',
+  })
+}
+
+/** Who may read what it says. */
+function addPrivacyFlags(command: Command): void {
+  const group = 'Who may read its output:'
+  flag(command, '--plain', {
+    says: 'pond too: output is not sealed',
+    variable: 'POND_PLAIN',
+    group,
+  })
+  flag(command, '--recipient <key>', {
+    says: 'this one too (pond_recipient_…), repeatable',
+    variable: jobVariable('recipient'),
+    parse: asList,
+    group,
   })
 }
 
@@ -270,6 +290,55 @@ function addLists(program: Command, act: Act): void {
   cancel.action((job?: string) => act(async (io) => (await import('./cancel.ts')).cancel(io, withJob(cancel, job))))
   const result = ofJob('result', 'print the JSON that a job wrote to $POND_RESULT')
   result.action((job?: string) => act(async (io) => (await import('./result.ts')).result(io, withJob(result, job))))
+}
+
+function addArtifacts(program: Command, act: Act): void {
+  const artifacts = program.command('artifacts').description('the files that a job left')
+  const attempt = { says: 'of this attempt', variable: 'POND_ARTIFACTS_ATTEMPT', parse: asCount(1) }
+  const ls = artifacts
+    .command('ls')
+    .description('list them')
+    .argument('[job]', 'id or its unique beginning; without it the latest job')
+  flag(ls, '--attempt <n>', attempt)
+  addConnection(ls).action((job?: string) =>
+    act(async (io) => (await import('./artifacts.ts')).listArtifacts(io, withJob(ls, job))),
+  )
+  const get = artifacts
+    .command('get')
+    .description('fetch them; what is there in part is completed')
+    .argument('[job]', 'id or its unique beginning; without it the latest job')
+    .argument('[path...]', 'only these')
+    .addHelpText('after', '\nExample:\n  $ pond artifacts get job_01j out/report.pdf --out .')
+  flag(get, '--attempt <n>', attempt)
+  flag(get, '--out <dir>', { says: 'folder to put them into', variable: 'POND_ARTIFACTS_OUT', initial: '.' })
+  addConnection(get).action((job: string | undefined, paths: string[]) =>
+    act(async (io) =>
+      (await import('./artifacts.ts')).getArtifacts(io, {
+        ...get.opts<Omit<GetFlags, 'paths'>>(),
+        paths,
+        ...(job === undefined ? {} : { job }),
+      }),
+    ),
+  )
+  const verify = program
+    .command('verify')
+    .description("what a worker's signed statement proves about a job")
+    .argument('[what]', 'a job, or a file that --save wrote; without it the latest job')
+    .addHelpText('after', '\nExamples:\n  $ pond verify job_01j --save statement.json\n  $ pond verify statement.json')
+  flag(verify, '--worker-key <key>', {
+    says: 'the key that must have signed (swarm keys)',
+    variable: 'POND_VERIFY_WORKER_KEY',
+  })
+  flag(verify, '--attempt <n>', { says: 'of this attempt', variable: 'POND_VERIFY_ATTEMPT', parse: asCount(1) })
+  flag(verify, '--save <file>', { says: 'keep the statement', variable: 'POND_VERIFY_SAVE' })
+  addConnection(verify).action((what?: string) =>
+    act(async (io) =>
+      (await import('./verify.ts')).verify(io, {
+        ...verify.opts<VerifyFlags>(),
+        ...(what === undefined ? {} : { what }),
+      }),
+    ),
+  )
 }
 
 function withJob(command: Command, job: string | undefined): ConnectionFlags & { readonly job?: string } {

@@ -4,8 +4,10 @@ import { causeTable } from '../../protocol/job.ts'
 import { exitOfJob } from '../exit-code.ts'
 import { followJob } from '../follow.ts'
 import type { Io } from '../io.ts'
-import { isClosedPipe, type Output } from '../output.ts'
+import { isClosedPipe } from '../output.ts'
 import { type Session, withSession } from '../session.ts'
+import { type Opening, openingOf } from '../trust/opening.ts'
+import { openPrivate } from '../trust/private.ts'
 import { showWaiting } from '../waiting.ts'
 import { createOutage, Left, watchJob } from '../watch.ts'
 import { listenForInterrupt } from './interrupt.ts'
@@ -15,7 +17,7 @@ import { submitJob } from './submit.ts'
 export interface RunFlags extends SubmitFlags {
   readonly detach?: boolean
   /** No line about waiting. */
-  readonly plain?: boolean
+  readonly quiet?: boolean
 }
 
 export function run(io: Io, flags: RunFlags): Promise<number> {
@@ -25,13 +27,14 @@ export function run(io: Io, flags: RunFlags): Promise<number> {
       await session.out.result(job, () => job.id)
       return 0
     }
-    return attend(session, job, flags.plain === true)
+    return attend(session, job, flags.quiet === true)
   })
 }
 
-async function attend(session: Session, submitted: JobView, plain: boolean): Promise<number> {
+async function attend(session: Session, submitted: JobView, quiet: boolean): Promise<number> {
   const { io, client, out } = session
   const { id } = submitted
+  const opening = await openingOf(session, submitted)
   const interrupt = listenForInterrupt({ io, client, out, id })
   const parts = {
     client,
@@ -42,7 +45,7 @@ async function attend(session: Session, submitted: JobView, plain: boolean): Pro
     outage: createOutage(out.note),
   }
   const watch = watchJob(parts)
-  const hide = plain ? () => {} : showWaiting({ io, client, out, watch })
+  const hide = quiet ? () => {} : showWaiting({ io, client, out, watch })
   const sink = (stream: 'stdout' | 'stderr') => async (bytes: Uint8Array) => {
     await interrupt.quiet()
     // With --json stdout holds the ended job and nothing else, so the job's own output all goes to stderr.
@@ -50,10 +53,10 @@ async function attend(session: Session, submitted: JobView, plain: boolean): Pro
   }
   try {
     const wish = { streams: ['stdout', 'stderr'], attempt: 1, from: () => 0 } as const
-    const job = await followJob({ ...parts, watch, sink, note: out.note }, wish)
+    const job = await followJob({ ...parts, watch, sink, note: out.note, opening }, wish)
     await interrupt.quiet()
     if (out.json) await out.result(job, () => '')
-    await explainEnd(out, job)
+    await explainEnd(session, job, opening)
     return interrupt.code() ?? exitOfJob(job)
   } catch (error) {
     if (error instanceof Left) return interrupt.code() ?? exitOfJob(watch.job() ?? submitted)
@@ -66,8 +69,10 @@ async function attend(session: Session, submitted: JobView, plain: boolean): Pro
 }
 
 /** Says why a job ended when its exit code alone does not. */
-export async function explainEnd(out: Output, job: JobView): Promise<void> {
+export async function explainEnd(session: Session, job: JobView, opening: Opening | undefined): Promise<void> {
   if (job.cause === undefined || job.cause === 'exit') return
-  const message = job.message ? ` (${job.message})` : ''
+  const { out } = session
+  const said = opening ? (await openPrivate(session, job, opening))?.message : job.message
+  const message = said ? ` (${said})` : ''
   await out.note(`${job.id} ${job.state}: ${job.cause}: ${causeTable[job.cause]}${message}`)
 }

@@ -1,7 +1,6 @@
 // pond run and pond submit against a scripted pond: output, exit codes, retries, interrupts.
 import t from 'tap'
 import { createFakeIo, drive, type FakeIo, pond, startPond, waitFor } from '../../harness/fake-io.ts'
-import { digestOf } from '../../harness/fake-pond.ts'
 import { errorReply } from '../../harness/http-reply.ts'
 
 const running = { state: 'running', attempts: 1 } as const
@@ -72,7 +71,7 @@ t.test('a lost reply to the submit submits nothing twice', async (t) => {
   let lost = 0
   io.pond.intercept = (call) => {
     if (call.name !== 'submitJob' || lost++ > 1) return undefined
-    if (lost === 1) io.pond.addJob({ digest: digestOf(call.headers['idempotency-key'] ?? '') })
+    if (lost === 1) io.pond.submit(call)
     throw new Error('socket hang up')
   }
   t.equal(await pond(io, 'run', '--detach', '--', 'true'), 0)

@@ -20,7 +20,16 @@ const worker = {
   inflight: 1,
 }
 
-const me = { kind: 'key', id: fakeId('key', 1), name: 'ci', project: 'web', scopes: ['read'], protocol: 1 }
+const pondKeys = { signing_key: 'k', sealing_key: 'k', proofs: [] }
+const me = {
+  kind: 'key',
+  id: fakeId('key', 1),
+  name: 'ci',
+  project: 'web',
+  scopes: ['read'],
+  protocol: 1,
+  pond: pondKeys,
+}
 
 t.test('ps lists what has not ended, --all the rest too', async (t) => {
   const io = createFakeIo()

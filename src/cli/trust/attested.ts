@@ -1,0 +1,30 @@
+// What a worker attested of a job's latest attempt, checked against the keys that are trusted here.
+import type { AttestationView, JobView } from '../../protocol/consumer.ts'
+import type { ClaimId, JobId } from '../../protocol/id.ts'
+import { type Execution, findExecution, openAttestation } from '../../seal/attestation.ts'
+import { SealError } from '../../seal/refusal.ts'
+import { callFailure } from '../failure.ts'
+import type { Session } from '../session.ts'
+import type { Opening } from './opening.ts'
+
+/** The execution that the attestation states, by a trusted worker and of this very job; else a SealError. */
+export async function attestedExecution(
+  { client }: Session,
+  { job, opening, attempt }: { readonly job: JobView; readonly opening: Opening; readonly attempt?: number },
+): Promise<Execution> {
+  const query = attempt === undefined ? {} : { attempt }
+  const answer = await client.call('getAttestation', { params: { id: job.id }, query })
+  if (!answer.ok) throw callFailure(`get the attestation of ${job.id}`, answer.error)
+  const execution = readExecution(answer.reply, job.id)
+  if (!opening.trusts(answer.reply.signing_key)) throw new SealError('untrusted')
+  if (execution.facts.job_digest !== opening.jobDigest) throw new SealError('wrong_place')
+  return execution
+}
+
+/** The execution that the view's own key signed; who that key belongs to is another question. */
+export function readExecution(view: AttestationView, jobId: string): Execution {
+  const said = openAttestation(view.attestation, view.signing_key)
+  const found = findExecution(said, jobId as JobId, view.claim_id as ClaimId)
+  if (!found) throw new SealError('wrong_place')
+  return found
+}

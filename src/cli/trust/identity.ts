@@ -1,0 +1,32 @@
+// This consumer's own identity: one file, made the first time it is needed.
+import { join } from 'node:path'
+import { type Identity, KeyFileError, makeIdentity, readIdentity, writeIdentity } from '../../seal/identity.ts'
+import { systemDisk } from '../../system/disk.ts'
+import { Failure } from '../failure.ts'
+
+export const identityFile = (home: string) => join(home, 'identity.json')
+
+/** Undefined before it was made; a Failure for one that others may read. */
+export async function findIdentity(home: string): Promise<Identity | undefined> {
+  try {
+    return await readIdentity(systemDisk, identityFile(home))
+  } catch (cause) {
+    if (!(cause instanceof KeyFileError)) throw cause
+    throw new Failure({
+      what: 'could not use the identity of this client',
+      why: cause.message,
+      next: `Type: chmod 600 ${identityFile(home)}`,
+      cause,
+    })
+  }
+}
+
+/** The identity, and whether it was made just now. */
+export async function needIdentity(home: string): Promise<{ readonly identity: Identity; readonly made: boolean }> {
+  const known = await findIdentity(home)
+  if (known) return { identity: known, made: false }
+  const identity = await makeIdentity()
+  await systemDisk.makeFolder(home)
+  await writeIdentity(systemDisk, identityFile(home), identity)
+  return { identity, made: true }
+}

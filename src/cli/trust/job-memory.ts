@@ -1,0 +1,51 @@
+// What this consumer knows of the jobs that it submitted itself, so that pond need not be believed about them: their bytes' digest, and who may read.
+import { readdir, rm, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import { z } from 'zod'
+import { jobId } from '../../protocol/id.ts'
+import type { Clock } from '../../system/clock.ts'
+import { systemDisk } from '../../system/disk.ts'
+
+const memory = z.object({
+  /** SHA-256 of the job's exact bytes. */
+  digest: z.string(),
+  /** As named in the job; empty for a plain one. */
+  recipients: z.array(z.string()),
+})
+export type JobMemory = z.infer<typeof memory>
+
+/** Longer than pond keeps a job by default. */
+const KEPT_MS = 90 * 24 * 60 * 60 * 1000
+/** Looking through the folder costs as much as some hundred jobs, so it is done for one in a hundred. */
+const SWEEP_EVERY = 100
+
+/** One file a job: several programs may submit at once. */
+const folderIn = (home: string) => join(home, 'jobs')
+const fileOf = (home: string, id: string) => join(folderIn(home), `${id}.json`)
+
+export async function rememberSubmitted(
+  { home, clock, sweep }: { readonly home: string; readonly clock: Clock; readonly sweep: number },
+  id: string,
+  known: JobMemory,
+): Promise<void> {
+  await systemDisk.makeFolder(folderIn(home))
+  await systemDisk.replace(fileOf(home, id), `${JSON.stringify(known)}\n`)
+  if (Math.floor(sweep * SWEEP_EVERY) === 0) await sweepOld(folderIn(home), clock.now() - KEPT_MS)
+}
+
+/** Undefined for a job that was submitted elsewhere. */
+export async function recallSubmitted(home: string, id: string): Promise<JobMemory | undefined> {
+  if (!jobId.safeParse(id).success) return undefined
+  const bytes = await systemDisk.read(fileOf(home, id))
+  if (!bytes) return undefined
+  const known = memory.safeParse(JSON.parse(bytes.toString('utf8')))
+  return known.success ? known.data : undefined
+}
+
+async function sweepOld(folder: string, before: number): Promise<void> {
+  for (const name of await readdir(folder)) {
+    const path = join(folder, name)
+    const { mtimeMs } = await stat(path).catch(() => ({ mtimeMs: Number.POSITIVE_INFINITY }))
+    if (mtimeMs < before) await rm(path, { force: true })
+  }
+}

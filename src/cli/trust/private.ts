@@ -1,0 +1,48 @@
+// The private end of a confidential job: its result, its error text and the paths of its artifacts, as its worker attested them.
+import { createHash } from 'node:crypto'
+import { z } from 'zod'
+import type { JobView } from '../../protocol/consumer.ts'
+import type { ClaimId, JobId } from '../../protocol/id.ts'
+import { sealedInline } from '../../protocol/sealed.ts'
+import { artifactReport } from '../../protocol/word.ts'
+import { openOwn } from '../../seal/open/envelope.ts'
+import { SealError } from '../../seal/refusal.ts'
+import { callFailure } from '../failure.ts'
+import type { Session } from '../session.ts'
+import { attestedExecution } from './attested.ts'
+import { type Opening, sealFailure } from './opening.ts'
+
+const privateEnd = z.object({
+  message: z.string().optional(),
+  /** JSON text, as the job wrote it. */
+  result: z.string().optional(),
+  artifacts: z.array(artifactReport).optional(),
+})
+export type PrivateEnd = z.infer<typeof privateEnd>
+
+/** Undefined when the job said nothing of the kind. A sealed box has no sender, so only what the worker attested is believed. */
+export async function openPrivate(session: Session, job: JobView, opening: Opening): Promise<PrivateEnd | undefined> {
+  if (!job.has_result) return undefined
+  const answer = await session.client.call('getResult', { params: { id: job.id } })
+  if (!answer.ok) throw callFailure(`get the result of ${job.id}`, answer.error)
+  try {
+    const bytes = answer.reply instanceof Uint8Array ? answer.reply : new Uint8Array()
+    const { facts } = await attestedExecution(session, { job, opening })
+    if (facts.result !== createHash('sha256').update(bytes).digest('hex')) throw new SealError('bad_signature')
+    const place = { kind: 'private', job: job.id as JobId, claim: facts.claim as ClaimId, part: 'end' } as const
+    const sealed = parse(sealedInline.parse, bytes)
+    const opened = await openOwn(opening.sodium, sealed, { pairs: [opening.identity.sealing], place })
+    await opening.settle()
+    return parse(privateEnd.parse, opened)
+  } catch (error) {
+    throw sealFailure(`could not open the result of ${job.id}`, error)
+  }
+}
+
+function parse<T>(read: (value: unknown) => T, bytes: Uint8Array): T {
+  try {
+    return read(JSON.parse(Buffer.from(bytes).toString('utf8')))
+  } catch {
+    throw new SealError('damaged')
+  }
+}
