@@ -87,17 +87,18 @@ export async function closeStream(
   if (read.end !== 'capped' && read.end !== 'lost') return
   const streams = (await findAttempt(parts, attempt))?.streams ?? []
   const produced = streams.find((stream) => stream.name === name)?.produced
-  const hasTail = streams.some((stream) => stream.name === `${name}.tail` && stream.bytes > 0)
+  const stored = streams.find((stream) => stream.name === `${name}.tail`)?.bytes ?? 0
   const of = produced === undefined ? '' : ` of ${produced}`
   if (read.end === 'lost')
     return parts.note(`the end of ${name} was lost on its worker; ${read.offset}${of} bytes are here`)
   const leftOut = Math.max(0, (produced ?? read.offset) - read.offset)
-  const tail = hasTail ? Math.min(limit.tailBytes, leftOut) : 0
-  const missing = produced === undefined ? 'some' : leftOut - tail
+  // What a sealed one opens to is known only by what is put into it.
+  const tail = parts.opening && stored > 0 ? Math.min(limit.tailBytes, leftOut) : stored
+  const missing = produced === undefined ? 'some' : Math.max(0, leftOut - tail)
   await parts.note(
     `${name} reached its cap: ${read.offset}${of} bytes are kept, ${missing} left out here, then the last ${tail}`,
   )
-  if (!hasTail) return
+  if (stored === 0) return
   const over = AbortSignal.abort()
   await readOpened(parts, { name: `${name}.tail`, attempt, from: 0, over, sink: parts.sink(name, attempt) })
 }

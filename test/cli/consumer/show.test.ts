@@ -208,7 +208,7 @@ t.test('every flag of a job arrives', async (t) => {
     '--retry-on',
     'exit',
   ]
-  const reserved = ['--credential', 'c', '--bundle', 'b', '--artifact', '*.o', '--artifact', '*.a', '--gpus', '1']
+  const reserved = ['--credential', 'c', '--bundle', 'b'.repeat(64), '--artifact', '*.o', '--artifact', '*.a', '--gpus', '1']
   t.equal(await pond(io, 'submit', ...flags, '--stream-limit', '200M', ...reserved, '--', 'x'), 0)
   t.same(io.pond.calls[0]?.body, {
     command: ['x'],
@@ -221,7 +221,7 @@ t.test('every flag of a job arrives', async (t) => {
     retry: { attempts: 4, on: ['exit'] },
     limits: { stream_bytes: 209_715_200 },
     credential: 'c',
-    bundle: 'b',
+    bundle: 'b'.repeat(64),
     artifacts: ['*.o', '*.a'],
     requires: { gpus: { count: 1 } },
   })
