@@ -26,6 +26,11 @@ export const folderMap: Readonly<Record<string, FolderRow>> = {
     why: 'the law is pure: without clock, I/O and randomness every cell can be tested and replayed',
   },
   'src/seal': { mayImport: both, builtins: true, why: 'crypto stands alone, so that one folder can be reviewed whole' },
+  'src/bundle': {
+    mayImport: [...both, 'src/seal'],
+    builtins: true,
+    why: 'an archive is packed and unpacked without a pond in sight, and hostile ones are refused in one folder',
+  },
   'src/client': {
     mayImport: [...both, 'src/seal'],
     builtins: true,
@@ -37,12 +42,12 @@ export const folderMap: Readonly<Record<string, FolderRow>> = {
     why: 'a plan becomes a process tree without a pond in sight, so that every executor passes one contract',
   },
   'src/orchestrator': {
-    mayImport: [...both, 'src/state', 'src/seal', 'src/client', 'src/executor'],
+    mayImport: [...both, 'src/state', 'src/seal', 'src/bundle', 'src/client', 'src/executor'],
     builtins: true,
     why: 'swarm uses the parts below it and never the command line above it',
   },
   'src/cli': {
-    mayImport: [...both, 'src/state', 'src/seal', 'src/client', 'src/executor', 'src/orchestrator'],
+    mayImport: [...both, 'src/state', 'src/seal', 'src/bundle', 'src/client', 'src/executor', 'src/orchestrator'],
     builtins: true,
     why: 'the command line stands on top; what only the server needs is not on a pool machine',
   },

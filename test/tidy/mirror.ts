@@ -43,6 +43,16 @@ const SQLITE = [
 /** Sources that a test file of another name holds. Few fat files beat many thin ones, but they must reach what they claim. */
 export const coverTable: readonly CoverRow[] = [
   {
+    test: 'test/bundle/unpack.test.ts',
+    covers: ['cursor', 'error', 'gzip', 'tree'].map((name) => `src/bundle/${name}.ts`),
+    why: 'what they refuse shows in archives that are refused whole',
+  },
+  {
+    test: 'test/bundle/reader.test.ts',
+    covers: ['src/bundle/block.ts'],
+    why: 'a block means something only in an archive that is read',
+  },
+  {
     test: 'test/orchestrator/attempt.test.ts',
     covers: ['admission', 'last-word', 'telemetry'].map((name) => `src/orchestrator/${name}.ts`),
     why: 'they are stages of one claim, and only a whole claim shows that they fit',
