@@ -53,6 +53,11 @@ export const coverTable: readonly CoverRow[] = [
     why: 'a block means something only in an archive that is read',
   },
   {
+    test: 'test/bundle/pack.test.ts',
+    covers: ['src/bundle/scan.ts'],
+    why: 'looking a folder over is the first half of packing it',
+  },
+  {
     test: 'test/orchestrator/attempt.test.ts',
     covers: ['admission', 'last-word', 'telemetry'].map((name) => `src/orchestrator/${name}.ts`),
     why: 'they are stages of one claim, and only a whole claim shows that they fit',
