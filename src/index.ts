@@ -43,6 +43,8 @@ export {
 } from './protocol/route.ts'
 export type { Caller, ReplyKind, Route } from './protocol/shape.ts'
 export { OLDEST_PROTOCOL, PROTOCOL } from './protocol/version.ts'
+export { hashPondKey } from './seal/pairing.ts'
+export { createCallSigner, type SignCall } from './seal/request-signature.ts'
 export { type Cancel, type Clock, systemClock } from './system/clock.ts'
 export { type Disk, type DiskFile, systemDisk } from './system/disk.ts'
 export { type Log, type LogFields, silentLog } from './system/log.ts'

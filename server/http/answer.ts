@@ -25,7 +25,7 @@ async function route(services: Services, request: PondRequest): Promise<PondRepl
   if (found === 'other method') throw new Refusal('method_not_allowed', `${request.path} is not for ${request.method}`)
   const row: Route = routes[found.name]
   const identity =
-    row.caller === 'open' || row.caller === 'pair' ? nobody : await services.access.identify(bearer(request))
+    row.caller === 'open' || row.caller === 'pair' ? nobody : await services.access.identify(bearer(request), request)
   authorise(row.caller, identity)
   const handler = handlers[found.name] as AnyHandler | undefined
   if (row.reserved || !handler) throw new Refusal('unsupported', `${request.path} is not served by this pond`)

@@ -101,7 +101,7 @@ async function serve(pond: Answerer, request: FastifyRequest, reply: FastifyRepl
   })
   const answer = await pond.answer({
     method: request.method,
-    path: pathOf(request.url),
+    ...splitTarget(request.url),
     query: request.query as Record<string, string>,
     headers: request.headers as Record<string, string | undefined>,
     ...(request.body instanceof Uint8Array ? { body: request.body } : {}),
@@ -135,9 +135,9 @@ function drain(request: IncomingMessage): Promise<void> {
   })
 }
 
-function pathOf(url: string): string {
+function splitTarget(url: string): { path: string; search: string } {
   const end = url.indexOf('?')
-  return end < 0 ? url : url.slice(0, end)
+  return end < 0 ? { path: url, search: '' } : { path: url.slice(0, end), search: url.slice(end) }
 }
 
 /** What Fastify itself refuses, in the words of the table. */

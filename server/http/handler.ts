@@ -34,7 +34,8 @@ export type Handler<N extends RouteName> = (services: Services, asked: Asked<N>)
 
 /** Routes that are served; the others hold their place. */
 export const handlers: { readonly [N in RouteName]?: Handler<N> } = {
-  pair: async ({ core, access }, { body }) => jsonReply(200, await pairing.pair({ core, access }, body)),
+  pair: async ({ core, access }, { body, request }) =>
+    jsonReply(200, await pairing.pair({ core, access }, body, request)),
   poll: async ({ polls }, asked) =>
     jsonReply(200, await polls.poll(bindingOf(asked.identity), asked.body, asked.request.signal)),
   async sendWords({ core, polls }, { body, identity }) {

@@ -5,6 +5,8 @@ export interface PondRequest {
   /** Below pond's base URL, without the query. */
   readonly path: string
   readonly query: Readonly<Record<string, string>>
+  /** The query as it was sent, with its question mark; empty for none. A signature covers these bytes. */
+  readonly search: string
   /** Lower-case names. */
   readonly headers: Readonly<Record<string, string | undefined>>
   readonly body?: Uint8Array

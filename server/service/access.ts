@@ -5,6 +5,8 @@ import { Refusal } from '../../src/protocol/error.ts'
 import type { BindingId, KeyId, ProjectId } from '../../src/protocol/id.ts'
 import { tokenPrefix } from '../../src/protocol/id.ts'
 import type { Caller as CallerKind } from '../../src/protocol/shape.ts'
+import { hashPondKey } from '../../src/seal/pairing.ts'
+import { createCallVerifier, type SignableCall, type VerifyCall } from '../../src/seal/request-signature.ts'
 import { hashToken } from '../../src/seal/token.ts'
 import type { BindingRow, KeyRow } from '../store/contract.ts'
 import type { Core } from './core.ts'
@@ -19,9 +21,13 @@ export class Access {
   readonly #core: Core
   readonly #keys = new Map<string, KeyRow>()
   readonly #bindings = new Map<string, BindingRow>()
+  /** Made at a binding's first call, gone with its row. */
+  readonly #verifiers = new WeakMap<BindingRow, VerifyCall>()
+  readonly #pondKeyHash: Uint8Array
 
   constructor(core: Core) {
     this.#core = core
+    this.#pondKeyHash = hashPondKey(core.keys.publicKey)
   }
 
   async load(): Promise<void> {
@@ -44,21 +50,36 @@ export class Access {
     for (const hash of row.tokenHashes) this.#bindings.set(hash, row)
   }
 
-  /** Says who a bearer token is. A wrong, revoked or expired one is refused in one way, whatever it was. */
-  async identify(token: string | undefined): Promise<Identity> {
+  /**
+   * Says who a bearer token is. A wrong, revoked or expired one is refused in one way, whatever it was; so is a binding's without the signature of its key over this very call,
+   * so that a leaked token does not even tell whether it is good.
+   */
+  async identify(token: string | undefined, call: SignableCall): Promise<Identity> {
     if (token === undefined) return { kind: 'nobody' }
     const hash = hashToken(token)
     if (token.startsWith(tokenPrefix.binding)) {
       const binding = this.#bindings.get(hash)
-      if (!binding) throw unknownToken()
+      if (!binding || !this.#isSigned(binding, call)) throw unproved()
       if (binding.tokenHashes.length > 1) await this.#settleToken(binding, hash)
       return { kind: 'binding', bindingId: binding.id, projectId: binding.projectId }
     }
     const key = this.#keys.get(hash)
-    if (!key || (key.expiresAt !== undefined && key.expiresAt <= this.#core.clock.now())) throw unknownToken()
+    if (!key || (key.expiresAt !== undefined && key.expiresAt <= this.#core.clock.now())) throw unproved()
     if (key.kind === 'admin') return { kind: 'admin', keyId: key.id }
-    if (!key.projectId) throw unknownToken()
+    if (!key.projectId) throw unproved()
     return { kind: 'key', keyId: key.id, projectId: key.projectId, scopes: key.scopes }
+  }
+
+  /** Refuses a call that is not signed with the key. */
+  requireSigned(bindingKey: string, call: SignableCall): void {
+    const verify = createCallVerifier(bindingKey, this.#pondKeyHash)
+    if (!verify(call, this.#core.clock.now())) throw unproved()
+  }
+
+  #isSigned(binding: BindingRow, call: SignableCall): boolean {
+    const verify = this.#verifiers.get(binding) ?? createCallVerifier(binding.bindingKey, this.#pondKeyHash)
+    this.#verifiers.set(binding, verify)
+    return verify(call, this.#core.clock.now())
   }
 
   /** A token of several was used: the others, of replies that were lost, are worth nothing from now on. */
@@ -73,8 +94,9 @@ export class Access {
   }
 }
 
-function unknownToken(): Refusal {
-  return new Refusal('unauthenticated', 'the token is unknown, expired or revoked')
+/** The one answer to whoever does not prove who he is; what was wrong is not told. */
+function unproved(): Refusal {
+  return new Refusal('unauthenticated', 'the token or the signature of this call is not valid')
 }
 
 /** Refuses a caller that a route is not for. */

@@ -7,6 +7,7 @@ import { limit } from '../../src/protocol/limit.ts'
 import type { PairBody, PairReply } from '../../src/protocol/orch.ts'
 import { OLDEST_PROTOCOL, PROTOCOL } from '../../src/protocol/version.ts'
 import { hashPondKey, pairingMac, pairingSecret, printPairingCode } from '../../src/seal/pairing.ts'
+import type { SignableCall } from '../../src/seal/request-signature.ts'
 import { hashToken, makeToken, sameText } from '../../src/seal/token.ts'
 import { newWorker } from '../../src/state/worker.ts'
 import type { BindingRow, CodeRow, WorkerRow } from '../store/contract.ts'
@@ -89,9 +90,18 @@ function viewCode(core: Core, row: CodeRow): PairingView {
 
 /**
  * Pairs a machine. The same code with the same binding key leads to the same binding within the code's life, so a lost reply loses nothing;
- * a wrong MAC burns one of the code's tries, and that is stored although the call is refused.
+ * a wrong MAC burns one of the code's tries, and that is stored although the call is refused. A call that is not signed with the key that it brings
+ * burns none: a machine whose clock is wrong learns the time from the refusal and calls again.
  */
-export async function pair({ core, access }: Omit<Pairing, 'tx'>, body: PairBody): Promise<PairReply> {
+export async function pair(
+  { core, access }: Omit<Pairing, 'tx'>,
+  body: PairBody,
+  call: SignableCall,
+): Promise<PairReply> {
+  if (body.protocol < OLDEST_PROTOCOL || body.protocol > PROTOCOL) {
+    throw new Refusal('upgrade_required', `protocol ${body.protocol} is not spoken here`, { protocol: PROTOCOL })
+  }
+  access.requireSigned(body.binding_key, call)
   const outcome = await core.store.write((tx) => pairIn({ core, access, tx }, body))
   if (outcome instanceof Refusal) throw outcome
   return outcome
@@ -110,9 +120,6 @@ async function pairIn(pairing: Pairing, body: PairBody): Promise<PairReply | Ref
   if (code.triesLeft <= 0) return new Refusal('code_burned', 'the code was tried wrongly too often')
   const { mac, ...said } = body
   if (!sameText(mac, pairingMac(pairingSecret(core.keys.tokenKey, code.id), said))) return await burn(pairing, code)
-  if (body.protocol < OLDEST_PROTOCOL || body.protocol > PROTOCOL) {
-    return new Refusal('upgrade_required', `protocol ${body.protocol} is not spoken here`, { protocol: PROTOCOL })
-  }
   const known = await tx.findBinding(code.id, body.binding_key)
   if (known?.state === 'active') return await again(pairing, known)
   if (known || code.usesLeft <= 0) return new Refusal('code_used', 'the code was used by another machine')

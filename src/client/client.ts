@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { retryWait } from '../protocol/limit.ts'
 import { type RouteName, routes } from '../protocol/route.ts'
 import type { Route } from '../protocol/shape.ts'
+import type { SignCall } from '../seal/request-signature.ts'
 import { type Clock, sleep } from '../system/clock.ts'
 import type { Log } from '../system/log.ts'
 import type { HttpReply, HttpRequest, Network } from '../system/network.ts'
@@ -19,6 +20,8 @@ export interface ClientParts {
   /** Pond's base URL as parseBaseUrl takes it. */
   readonly baseUrl: string
   readonly token?: string
+  /** Signs every try anew, with pond's time. */
+  readonly sign?: SignCall
   /** Names the project of an admin token's call. */
   readonly project?: string
   /** Our own version, for pond's log. */
@@ -31,6 +34,11 @@ export interface ClientParts {
 const DEADLINE_MS = 30_000
 /** What a held call gets on top of its wait. */
 const HELD_EXTRA_MS = 15_000
+const NONCE_BYTES = 16
+/** From here on a machine that signs is told that its clock is wrong; its calls go by pond's all the same. */
+export const SKEW_WARN_MS = 5000
+/** A refusal that came so much later, by pond's clock, than the call was signed may be about its time and nothing else. */
+const SIGNED_LONG_AGO_MS = 60_000
 /** A Retry-After beyond this is a mistake that should not silence us for days. */
 const RETRY_AFTER_MOST_MS = 60 * 60 * 1000
 
@@ -41,7 +49,7 @@ type Sent = { readonly ok: true; readonly reply: HttpReply } | Failed
 export function createClient(parts: ClientParts): Client {
   const base = parseBaseUrl(parts.baseUrl, parts.insecureHttp)
   assert(base.ok, base.ok ? '' : base.why)
-  const world: World = { ...parts, baseUrl: base.url, skew: { ms: 0 } }
+  const world: World = { ...parts, baseUrl: base.url, skew: { ms: 0, warned: false } }
   const call = (name: RouteName, given: AnyCall = {}) => callOnce(world, name, given)
   return {
     call: call as Client['call'],
@@ -53,10 +61,22 @@ export function createClient(parts: ClientParts): Client {
 }
 
 interface World extends ClientParts {
-  readonly skew: { ms: number }
+  readonly skew: { ms: number; warned: boolean }
 }
 
+/**
+ * One try. A signature is only as good as its time, which nobody here knows before pond's first reply, and which passes while this machine sleeps with a
+ * call in its hands: before such a call's 401 is believed, it is signed with the time that the 401 brought, and sent once more.
+ */
 async function callOnce(world: World, name: RouteName, call: AnyCall): Promise<Answer<RouteName>> {
+  const signedMs = pondTime(world)
+  const answer = await tryOnce(world, name, call)
+  if (answer.ok || !world.sign || answer.error.code !== 'unauthenticated') return answer
+  const isLate = Math.abs(pondTime(world) - signedMs) > SIGNED_LONG_AGO_MS
+  return isLate && !call.signal?.aborted ? await tryOnce(world, name, call) : answer
+}
+
+async function tryOnce(world: World, name: RouteName, call: AnyCall): Promise<Answer<RouteName>> {
   const route: Route = routes[name]
   const sent = await send(world, toRequest(world, route, call))
   if (!sent.ok) return sent
@@ -132,19 +152,27 @@ async function persist(
 }
 
 function toRequest(world: World, route: Route, call: AnyCall): HttpRequest {
+  const { method } = route
   const body = call.body === undefined ? undefined : encode(call.body)
+  const path = fill(route.path, call.params)
+  const search = encodeQuery(call.query)
+  const headers = {
+    accept: 'application/json',
+    'user-agent': `pond-swarm/${world.version}`,
+    ...optional('content-type', body && (route.body === 'bytes' ? 'application/octet-stream' : 'application/json')),
+    ...optional('authorization', world.token && `Bearer ${world.token}`),
+    ...optional('pond-project', world.project),
+    ...optional('x-claim-token', call.claimToken),
+    ...optional('idempotency-key', call.idempotencyKey),
+  }
+  const own = world.sign?.(
+    { method, path, search, headers, body },
+    { createdMs: pondTime(world), nonce: world.random.bytes(NONCE_BYTES) },
+  )
   return {
-    method: route.method,
-    url: world.baseUrl + fill(route.path, call.params) + encodeQuery(call.query),
-    headers: {
-      accept: 'application/json',
-      'user-agent': `pond-swarm/${world.version}`,
-      ...optional('content-type', body && (route.body === 'bytes' ? 'application/octet-stream' : 'application/json')),
-      ...optional('authorization', world.token && `Bearer ${world.token}`),
-      ...optional('pond-project', world.project),
-      ...optional('x-claim-token', call.claimToken),
-      ...optional('idempotency-key', call.idempotencyKey),
-    },
+    method,
+    url: world.baseUrl + path + search,
+    headers: { ...headers, ...own },
     ...optional('body', body),
     ...optional('signal', call.signal),
     deadlineMs: call.deadlineMs ?? defaultDeadline(call),
@@ -222,9 +250,16 @@ function withRetryAfter(world: World, reply: HttpReply, error: CallError): CallE
 /** Only pond's own replies set the skew: a proxy's page has the proxy's clock. */
 function noteSkew(world: World, reply: HttpReply): void {
   const date = Date.parse(reply.headers.date ?? '')
+  if (!Number.isFinite(date)) return
   // Date is cut to whole seconds, so its middle is the best guess.
-  if (Number.isFinite(date)) world.skew.ms = date + 500 - world.clock.now()
+  world.skew.ms = date + 500 - world.clock.now()
+  if (!world.sign || world.skew.warned || Math.abs(world.skew.ms) <= SKEW_WARN_MS) return
+  world.skew.warned = true
+  world.log.warn('clock_off', { skew_ms: Math.round(world.skew.ms) })
 }
+
+/** Our best guess at the wall clock of pond. */
+const pondTime = ({ clock, skew }: World) => clock.now() + skew.ms
 
 function isSuccess(reply: HttpReply): boolean {
   return reply.status >= 200 && reply.status < 300

@@ -7,6 +7,7 @@ import type { Labels } from '../protocol/job.ts'
 import type { PairBody, PairReply } from '../protocol/orch.ts'
 import { PROTOCOL } from '../protocol/version.ts'
 import { hashPondKey, pairingMac, parsePairingCode } from '../seal/pairing.ts'
+import { createCallSigner, type SignCall } from '../seal/request-signature.ts'
 import type { Binding, Home, KeySet } from './home.ts'
 import type { MakeKeyPair } from './key.ts'
 
@@ -23,8 +24,8 @@ export interface PairRequest {
 export interface PairParts {
   readonly home: Home
   readonly makeKeyPair: MakeKeyPair
-  /** A client of `pond` without a token; it gets the keys because the call is signed with the binding's. */
-  connect(keys: KeySet): Client
+  /** A client of `pond` without a token, that signs with the binding's key. */
+  connect(sign: SignCall): Client
 }
 
 /** Why there is no binding, in words for a person; `call` when it was pond that refused. */
@@ -48,7 +49,8 @@ export async function pair(parts: PairParts, request: PairRequest): Promise<Bind
     throw new PairError(`this home is paired with ${before.pond}; run swarm unpair first, or use another --home`)
   const keys = (await home.readKeys()) ?? (await makeKeys(parts))
   const body = unsigned(code.id, request, keys)
-  const answer = await parts.connect(keys).call('pair', { body: { ...body, mac: pairingMac(code.secret, body) } })
+  const client = parts.connect(createCallSigner(keys.binding, code.pondKeyHash))
+  const answer = await client.call('pair', { body: { ...body, mac: pairingMac(code.secret, body) } })
   if (!answer.ok) throw new PairError(answer.error.message, answer.error)
   const { reply } = answer
   if (!timingSafeEqual(hashPondKey(reply.pond_key), code.pondKeyHash))

@@ -13,7 +13,11 @@ const row = (status: number, retry: RetryClass, help: string): ErrorRow => ({ st
 
 export const errorTable = {
   malformed: row(400, 'never', 'Send a JSON body (or raw bytes for a chunk) as the route table says.'),
-  unauthenticated: row(401, 'never', 'Send a valid token as Authorization: Bearer TOKEN.'),
+  unauthenticated: row(
+    401,
+    'never',
+    'Send a valid token as Authorization: Bearer TOKEN, and a call under /orch signed by its key at the right time.',
+  ),
   forbidden: row(403, 'never', 'Use a token whose kind and scope allow this call.'),
   not_found: row(404, 'never', 'Check the id; ids of other projects look like unknown ones.'),
   method_not_allowed: row(405, 'never', 'The path exists, but not with this method.'),

@@ -73,6 +73,8 @@ export const limit = {
   snapshotMostMs: 30 * SECOND,
   pairingCodeMs: 10 * MINUTE,
   pairingTries: 5,
+  /** How far the time of a signature may be from pond's clock, either way. */
+  signatureSkewMs: 5 * MINUTE,
   idempotencyKeyMs: 7 * 24 * HOUR,
   idempotencyKeyChars: 255,
   /** SIGTERM, then this long, then SIGKILL of the whole tree. */

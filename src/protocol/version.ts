@@ -3,8 +3,9 @@
 /**
  * Steps of the protocol. A side serves its own step and the one before.
  * - 1 (2026-11-21): pairing, polls, words, chunks, telemetry, snapshots; jobs, streams, events.
+ * - 2 (2026-11-21): every call under /orch is signed with the binding key. Step 1, never released, did not sign.
  */
-export const PROTOCOL = 1
+export const PROTOCOL = 2
 
 /** The oldest step that this version still understands. */
-export const OLDEST_PROTOCOL = 1
+export const OLDEST_PROTOCOL = 2

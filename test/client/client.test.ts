@@ -2,9 +2,12 @@
 import t, { type Test } from 'tap'
 import { createClient } from '../../src/client/client.ts'
 import { createNetwork } from '../../src/client/network.ts'
-import { silentLog } from '../../src/system/log.ts'
+import { hashPondKey } from '../../src/seal/pairing.ts'
+import { createCallSigner, createCallVerifier, type SignCall } from '../../src/seal/request-signature.ts'
+import { type LogFields, silentLog } from '../../src/system/log.ts'
 import { errorBody } from '../harness/http-reply.ts'
-import { sendJson, sendText, startServer } from '../harness/http-server.ts'
+import { type Heard, type Script, sendJson, sendText, startServer } from '../harness/http-server.ts'
+import { signingPairOf } from '../harness/signing-key.ts'
 import { createVirtualClock } from '../harness/virtual-clock.ts'
 
 const JOB = 'job_01kaab00000000000000000000'
@@ -13,16 +16,22 @@ const page = { items: [], next: null }
 
 async function setUp(
   t: Test,
-  parts: { readonly token?: string; readonly project?: string; readonly base?: string } = {},
+  parts: { readonly token?: string; readonly project?: string; readonly base?: string; readonly sign?: SignCall } = {},
 ) {
   const clock = createVirtualClock()
   const server = await startServer(t, parts.base)
   const network = createNetwork({ clock })
   t.teardown(() => network.close())
-  const random = { bytes: (count: number) => Buffer.alloc(count), number: () => 0.5 }
-  const world = { network: network.request, clock, random, log: silentLog, version: '1.2.3' }
+  let drawn = 0
+  const random = { bytes: (count: number) => Buffer.alloc(count, drawn++), number: () => 0.5 }
+  const warnings: LogFields[] = []
+  const log = {
+    ...silentLog,
+    warn: (event: string, fields: LogFields = {}) => void warnings.push({ event, ...fields }),
+  }
+  const world = { network: network.request, clock, random, log, version: '1.2.3' }
   const client = createClient({ ...world, ...parts, baseUrl: server.url })
-  return { clock, server, client }
+  return { clock, server, client, warnings }
 }
 
 t.test('a call carries what the route table says', async (t) => {
@@ -147,7 +156,7 @@ t.test('a poll is held as long as its body says', async (t) => {
   const { clock, server, client } = await setUp(t)
   server.script(() => {})
   const body = {
-    protocol: 1,
+    protocol: 2,
     session: 's'.repeat(8),
     seq: 1,
     claim_key: 'c'.repeat(8),
@@ -249,6 +258,89 @@ t.test("the skew comes from pond's own replies only", async (t) => {
   t.equal(Math.round(client.skewMs() / 1000), 61)
   await client.call('listJobs')
   t.equal(Math.round(client.skewMs() / 1000), -59)
+})
+
+const pair = signingPairOf(Buffer.alloc(32, 1))
+const pond = hashPondKey(pair.publicKey)
+const sign = createCallSigner(pair, pond)
+const HOUR = 3_600_000
+
+/** Whether pond takes the signature at its time. */
+function isSigned(heard: Heard | undefined, path: string, nowMs: number): boolean {
+  const verify = createCallVerifier(pair.publicKey, pond)
+  const headers = heard?.headers as Record<string, string>
+  return verify({ method: 'POST', path, search: heard?.search ?? '', headers, body: heard?.body }, nowMs)
+}
+
+t.test('each try is signed anew, over what is below the base URL', async (t) => {
+  const { clock, server, client } = await setUp(t, { token: 'pond_bind_x', base: '/pond', sign })
+  const date = new Date(clock.now()).toUTCString()
+  const busy = sendJson(errorBody('shutting_down', 'x'), 503, { 'retry-after': '3600', date })
+  server.script(busy, sendJson({ committed: 3 }))
+  const chunk = {
+    params: { id: JOB },
+    query: { claim: CLAIM, stream: 'stdout', offset: 0, at: 5, order: 1 },
+    body: Buffer.from([0, 255, 10]),
+    claimToken: 'pond_claim_y',
+  }
+  let waitMs = 0
+  const call = client.persist('sendChunk', chunk, (_, ms) => {
+    waitMs = ms
+  })
+  while (waitMs === 0) await clock.settle()
+  await clock.advance(waitMs)
+  t.match(await call, { ok: true })
+  const [first, second] = server.heard
+  t.ok(isSigned(first, `/orch/jobs/${JOB}/chunk`, clock.now() - waitMs))
+  t.ok(isSigned(second, `/orch/jobs/${JOB}/chunk`, clock.now()))
+  t.equal(first?.search, '?claim=clm_01kaab00000000000000000000&stream=stdout&offset=0&at=5&order=1')
+  t.not(first?.headers['signature-input'], second?.headers['signature-input'])
+})
+
+t.test('a wrong clock is told once, and calls go by the time of pond', async (t) => {
+  const { clock, server, client, warnings } = await setUp(t, { token: 'pond_bind_x', sign })
+  const pondNow = () => clock.now() + 2 * HOUR
+  const date = () => ({ date: new Date(pondNow()).toUTCString() })
+  const judge: Script = (response, heard) => {
+    const good = isSigned(heard, '/orch/unpair', pondNow())
+    sendJson(good ? {} : errorBody('unauthenticated', 'x'), good ? 200 : 401, date())(response, heard)
+  }
+  server.script(judge)
+  t.match(await client.call('unpair', { body: {} }), { ok: true }, 'the refusal told the time')
+  t.equal(server.heard.length, 2)
+  t.match(await client.call('unpair', { body: {} }), { ok: true })
+  t.equal(server.heard.length, 3, 'from then on at once')
+  t.strictSame(
+    warnings.map(({ event }) => event),
+    ['clock_off'],
+  )
+  server.script(sendJson(errorBody('unauthenticated', 'x'), 401, date()))
+  t.match(await client.call('unpair', { body: {} }), { error: { code: 'unauthenticated' } })
+  t.equal(server.heard.length, 4, 'a refusal that is not about time is believed')
+})
+
+t.test('a machine that slept with a call in its hands signs it anew before it believes the refusal', async (t) => {
+  const { clock, server, client } = await setUp(t, { token: 'pond_bind_x', sign })
+  const refused = (response: Parameters<Script>[0], heard: Heard) => {
+    clock.jump(HOUR)
+    const date = new Date(clock.now()).toUTCString()
+    server.script(sendJson({}, 200, { date }))
+    sendJson(errorBody('unauthenticated', 'x'), 401, { date })(response, heard)
+  }
+  server.script(refused)
+  t.match(await client.call('unpair', { body: {} }), { ok: true })
+  t.ok(isSigned(server.heard[1], '/orch/unpair', clock.now()))
+})
+
+t.test('who has no key signs nothing, and is told nothing about clocks', async (t) => {
+  const { clock, server, client, warnings } = await setUp(t, { token: 'pond_key_x' })
+  server.script(sendJson(page, 200, { date: new Date(clock.now() + HOUR).toUTCString() }))
+  await client.call('listJobs')
+  t.notOk('signature' in (server.heard[0]?.headers ?? {}))
+  t.strictSame(warnings, [])
+  server.script(sendJson(errorBody('unauthenticated', 'x'), 401))
+  await client.call('listJobs')
+  t.equal(server.heard.length, 2, 'its refusal is final')
 })
 
 t.test('what only a programmer can get wrong is an assertion', async (t) => {

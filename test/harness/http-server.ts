@@ -9,6 +9,7 @@ export interface Heard {
   readonly name: string
   readonly params: Readonly<Record<string, string>>
   readonly query: Readonly<Record<string, string>>
+  readonly search: string
   readonly headers: IncomingMessage['headers']
   readonly body: Buffer
 }
@@ -75,7 +76,7 @@ async function listen(request: IncomingMessage, base: string): Promise<Heard> {
   const query = Object.fromEntries(url.searchParams)
   const problem = known ? faultOf(routes[known.name], query, body) : 'no such route'
   const name = problem === undefined && known ? known.name : `refused: ${problem}`
-  return { name, params: known?.params ?? {}, query, headers: request.headers, body }
+  return { name, params: known?.params ?? {}, query, search: url.search, headers: request.headers, body }
 }
 
 function faultOf(route: Route, query: Heard['query'], body: Buffer): string | undefined {

@@ -7,6 +7,7 @@ import { PROTOCOL } from '../../src/protocol/version.ts'
 import type { WordBody } from '../../src/protocol/word.ts'
 import { pairingMac, parsePairingCode } from '../../src/seal/pairing.ts'
 import type { Answered, PondRig } from './pond.ts'
+import { bindingPair } from './signing-key.ts'
 
 type Word = Omit<WordBody, 'claim_id'>
 
@@ -53,7 +54,7 @@ export function pairBody(
     code: code.id,
     name,
     protocol: PROTOCOL,
-    binding_key: aKey(letter),
+    binding_key: bindingPair(letter).publicKey,
     worker: { sealing_key: aKey(letter), signing_key: aKey(letter), labels: {}, resources: { slots } },
   }
   return { ...body, mac: pairingMac(code.secret, body) }

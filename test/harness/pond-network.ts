@@ -22,11 +22,12 @@ export function createLine(clock: Clock, answer: (request: PondRequest) => Promi
     const fault = line.fault(request)
     if (fault === 'unsent') throw new Error('the line is dead')
     const given = limitOf(clock, request)
-    const { pathname, searchParams } = new URL(request.url)
+    const { pathname, search, searchParams } = new URL(request.url)
     const asked = answer({
       method: request.method,
       path: pathname,
       query: Object.fromEntries(searchParams),
+      search,
       headers: request.headers,
       ...(request.body ? { body: Uint8Array.from(request.body) } : {}),
       signal: given.signal,

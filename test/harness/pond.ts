@@ -13,9 +13,12 @@ import { type Store, StoreFailing } from '../../server/store/contract.ts'
 import { openHandle } from '../../server/store/sqlite/driver.ts'
 import { openSqliteStore } from '../../server/store/sqlite.ts'
 import type { ErrorBody, ErrorCode } from '../../src/protocol/error.ts'
+import type { PairReply } from '../../src/protocol/orch.ts'
 import { type ReplyOf, type RouteName, routes } from '../../src/protocol/route.ts'
+import type { KeyPair } from '../../src/seal/key.ts'
 import { systemDisk } from '../../src/system/disk.ts'
 import type { LogFields } from '../../src/system/log.ts'
+import { createRequestSigner } from './request-signer.ts'
 import { createSeededRandom } from './seeded-random.ts'
 import { createVirtualClock, type VirtualClock } from './virtual-clock.ts'
 
@@ -27,6 +30,8 @@ export interface Asking {
   readonly body?: unknown
   /** The admin token unless said otherwise; `null` for none. */
   readonly token?: string | null
+  /** Signs the call; without it the key of the machine that has the token, or that pairs. `null` for no signature. */
+  readonly key?: KeyPair | null
   readonly headers?: Readonly<Record<string, string>>
   readonly signal?: AbortSignal
 }
@@ -58,6 +63,10 @@ export interface PondRig {
   /** True: the device has no room for chunks. */
   noRoom: boolean
   call<N extends RouteName>(name: N, asking?: Asking): Promise<Answered<N>>
+  /** What `call` sends, signed at this moment. */
+  request(name: RouteName, asking?: Asking): PondRequest
+  /** Sends a request of that route as it is, perhaps once more. */
+  send<N extends RouteName>(name: N, request: PondRequest): Promise<Answered<N>>
   /** As `call`, the body as it comes. */
   open<N extends RouteName>(name: N, asking?: Asking): Promise<PondReply>
   /** Ends this life and starts the next on the same folder. */
@@ -82,6 +91,7 @@ export async function createPondRig(t: Pick<Test, 'teardown'>, options: PondRigO
   const lines: { event: string; fields: LogFields }[] = []
   const note = (event: string, fields: LogFields = {}) => void lines.push({ event, fields })
   const keys = await loadKeys(systemDisk, random, data.keyFile)
+  const signer = createRequestSigner(clock, keys.publicKey)
   const fatal = (error: unknown) => note('store.fatal', { error: String(error) })
 
   const live = async (): Promise<PondLife> => {
@@ -116,9 +126,14 @@ export async function createPondRig(t: Pick<Test, 'teardown'>, options: PondRigO
     lines,
     storeFault: () => undefined,
     noRoom: false,
-    open: (name, asking) => life.pond.answer(requestOf(name, { token: rig.adminToken, ...asking })),
-    async call(name, asking) {
-      return await answered(await rig.open(name, asking))
+    request: (name, asking = {}) =>
+      signer.sign(name, requestOf(name, { token: rig.adminToken, ...asking }), asking.key),
+    open: (name, asking) => life.pond.answer(rig.request(name, asking)),
+    call: (name, asking) => rig.send(name, rig.request(name, asking)),
+    async send(name, request) {
+      const answer = await answered<typeof name>(await life.pond.answer(request))
+      if (name === 'pair' && !answer.error) signer.paired(request, answer.reply as PairReply)
+      return answer
     },
     async restart() {
       await end()
@@ -185,10 +200,18 @@ function requestOf(name: RouteName, asking: Asking): PondRequest {
     method: routes[name].method,
     path: routes[name].path.replace(/\{(\w+)\}/g, fill),
     query: query as Record<string, string>,
+    search: searchOf(query),
     headers: { ...(token === null ? {} : { authorization: `Bearer ${token}` }), ...headers },
     ...(body === undefined ? {} : { body: body instanceof Uint8Array ? body : Buffer.from(JSON.stringify(body)) }),
     signal: signal ?? new AbortController().signal,
   }
+}
+
+function searchOf(query: NonNullable<Asking['query']>): string {
+  const pairs = Object.entries(query).flatMap(([key, value]) =>
+    [value].flat().map((one) => [key, one] as [string, string]),
+  )
+  return pairs.length === 0 ? '' : `?${new URLSearchParams(pairs)}`
 }
 
 async function writeOrFail<T>(store: Store, fault: StoreFault, work: Parameters<Store['write']>[0]): Promise<T> {

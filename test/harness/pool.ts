@@ -4,6 +4,7 @@ import type { Client } from '../../src/client/contract.ts'
 import {
   type Binding,
   createSwarm,
+  type KeySet,
   openHome,
   pair,
   type RunEnd,
@@ -11,7 +12,8 @@ import {
   type SwarmOptions,
   systemKeyPair,
 } from '../../src/orchestrator/swarm.ts'
-import { printPairingCode } from '../../src/seal/pairing.ts'
+import { hashPondKey, printPairingCode } from '../../src/seal/pairing.ts'
+import { createCallSigner, type SignCall } from '../../src/seal/request-signature.ts'
 import type { Clock } from '../../src/system/clock.ts'
 import { createFakeExecutor, type FakeExecutor } from './fake-executor.ts'
 import { createCode } from './machine.ts'
@@ -24,6 +26,7 @@ export interface Pool {
   readonly line: Line
   readonly executor: FakeExecutor
   readonly binding: Binding
+  readonly keys: KeySet
   /** The swarm of this life. */
   readonly swarm: Swarm
   /** Set once its run has ended. */
@@ -39,12 +42,12 @@ export interface Pool {
 
 export interface PoolOptions extends Partial<SwarmOptions> {
   readonly seed?: number
-  /** The binding of another pool, as in a copied home; without it the pool pairs. */
-  readonly binding?: Binding
+  /** Binding and keys of another pool, as in a copied home; without them the pool pairs. */
+  readonly copyOf?: Pick<Pool, 'binding' | 'keys'>
 }
 
 export async function startPool(rig: PondRig, options: PoolOptions = {}): Promise<Pool> {
-  const { seed = 7, binding: copied, ...given } = options
+  const { seed = 7, copyOf, ...given } = options
   const { clock } = rig
   const random = createSeededRandom(seed)
   const disk = createMemoryDisk()
@@ -55,26 +58,32 @@ export async function startPool(rig: PondRig, options: PoolOptions = {}): Promis
   const line = createLine(clock, answer)
   const consumerLine = createLine(clock, answer)
   const parts = { clock, random, log, baseUrl: LINE_URL, version: '0.0.0' }
-  const connect = (network: Line['network'], token?: string) =>
-    createClient({ ...parts, network, ...(token === undefined ? {} : { token }) })
-  const binding = copied ?? (await pairPool())
+  const connect = (network: Line['network'], proof: { readonly token?: string; readonly sign?: SignCall }) =>
+    createClient({ ...parts, network, ...proof })
+  const { binding, keys } = copyOf ?? (await pairPool())
+  const sign = createCallSigner(keys.binding, hashPondKey(binding.pond_key))
   const pool: { -readonly [K in keyof Pool]: Pool[K] } = {
     line,
     executor,
     binding,
+    keys,
     swarm: undefined as never,
     end: undefined,
     kill: () => {},
     start,
-    consumer: connect(consumerLine.network, rig.adminToken),
+    consumer: connect(consumerLine.network, { token: rig.adminToken }),
     consumerLine,
   }
 
-  async function pairPool(): Promise<Binding> {
+  async function pairPool(): Promise<Pick<Pool, 'binding' | 'keys'>> {
     const { parsed } = await createCode(rig)
     const code = printPairingCode(parsed)
     const request = { pond: LINE_URL, code, name: 'box', labels: {}, resources: { slots: 2 } }
-    return await pair({ home, makeKeyPair: systemKeyPair, connect: () => connect(line.network) }, request)
+    const connectPair = (sign: SignCall) => connect(line.network, { sign })
+    const binding = await pair({ home, makeKeyPair: systemKeyPair, connect: connectPair }, request)
+    const keys = await home.readKeys()
+    if (!keys) throw new Error('pairing keeps the keys')
+    return { binding, keys }
   }
 
   async function start(): Promise<void> {
@@ -84,7 +93,7 @@ export async function startPool(rig: PondRig, options: PoolOptions = {}): Promis
       random,
       log,
       disk: life.thing(disk),
-      client: connect(life.network(line), binding.token),
+      client: connect(life.network(line), { token: binding.token, sign }),
       executor: life.thing(executor),
       home,
       binding,

@@ -30,7 +30,7 @@ async function setUp(answer: (body: PairBody) => Partial<Answer<'pair'>> = () =>
     binding_id: `bnd_${'0'.repeat(26)}`,
     worker_id: `wrk_${'0'.repeat(26)}`,
     token: 'pond_bind_secret',
-    protocol: 1,
+    protocol: 2,
     pond_key: pondKey,
     project: 'default',
     limits: { chunk_bytes: 1, poll_hold_ms: 1, words_per_call: 1 },
@@ -53,7 +53,7 @@ t.test('the code and the keys travel, the secret does not, and the MAC covers al
   const { mac, ...rest } = body
   t.equal(mac, pairingMac(secret, rest))
   t.notOk(JSON.stringify(body).includes(secret.toString('base64url')))
-  t.match(body, { code: `cod_${'0'.repeat(26)}`, name: 'lab box', protocol: 1, worker: { labels: { site: 'lab' } } })
+  t.match(body, { code: `cod_${'0'.repeat(26)}`, name: 'lab box', protocol: 2, worker: { labels: { site: 'lab' } } })
   t.match(await home.readBinding(), { pond: 'https://pond.example', token: 'pond_bind_secret', name: 'lab box' })
   t.same(await home.readBinding(), binding)
   const keys = await home.readKeys()

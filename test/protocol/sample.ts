@@ -61,7 +61,7 @@ export const bodies: Partial<Record<RouteName, readonly object[]>> = {
     {
       code: ids.cod,
       name: 'lab-7',
-      protocol: 1,
+      protocol: 2,
       binding_key: publicKey,
       worker: { sealing_key: publicKey, signing_key: publicKey, labels, resources },
       mac: digest,
@@ -69,7 +69,7 @@ export const bodies: Partial<Record<RouteName, readonly object[]>> = {
   ],
   poll: [
     {
-      protocol: 1,
+      protocol: 2,
       session: 'session1',
       seq: 1,
       claim_key: 'key-0001',

@@ -231,7 +231,7 @@ t.test('a deaf worker is noticed, and what it ran goes to another', async (t) =>
 
 t.test('two swarms with one binding: the second gets nothing while the first lives', async (t) => {
   const { rig, pool, id } = await start(t)
-  const second = await startPool(rig, { seed: 8, binding: pool.binding })
+  const second = await startPool(rig, { seed: 8, copyOf: pool })
   await rig.clock.advance(10_000)
   await submit(rig)
   await rig.clock.advance(10_000)

@@ -40,7 +40,7 @@ t.test('the MAC covers every field and depends on the secret', async (t) => {
   const body = {
     code: id,
     name: 'lab',
-    protocol: 1,
+    protocol: 2,
     binding_key: pondKey,
     worker: { sealing_key: pondKey, signing_key: pondKey, labels: { room: 'lab' }, resources: { slots: 2 } },
   }
@@ -49,7 +49,7 @@ t.test('the MAC covers every field and depends on the secret', async (t) => {
   t.equal(pairingMac(pairingSecret(tokenKey, id), { ...body }), mac, 'the same words give the same MAC')
   const others = [
     { ...body, name: 'laB' },
-    { ...body, protocol: 2 },
+    { ...body, protocol: 3 },
     { ...body, binding_key: Buffer.alloc(32, 8).toString('base64url') },
     { ...body, worker: { ...body.worker, resources: { slots: 3 } } },
     { ...body, worker: { ...body.worker, labels: {} } },

@@ -93,6 +93,7 @@ async function passOn(parts: NetworkParts, request: HttpRequest, signal: AbortSi
     method: request.method,
     path: url.pathname,
     query: Object.fromEntries(url.searchParams),
+    search: url.search,
     headers: request.headers,
     ...(request.body && { body: request.body }),
     signal,
@@ -113,14 +114,15 @@ async function collect(body: PondReply['body']): Promise<Buffer> {
 }
 
 /** The body as the caller reads it; now and then the line breaks in its middle, or a proxy puts its own page in its place. */
-function arriving({ random, weather }: NetworkParts, { status, headers, body }: WholeReply): HttpReply {
+function arriving({ clock, random, weather }: NetworkParts, { status, headers, body }: WholeReply): HttpReply {
   if (random.number() < weather().foreign) {
     const page = { headers: { 'content-type': 'text/html' }, body: pieces(Buffer.from('<h1>Bad gateway</h1>'), false) }
     return { status: random.number() < 0.5 ? 200 : 502, ...page }
   }
   const broken = random.number() < weather().cutReply
   const length = broken ? Math.floor(random.number() * body.length) : body.length
-  return { status, headers, body: pieces(body.subarray(0, length), broken) }
+  const date = new Date(clock.now()).toUTCString()
+  return { status, headers: { ...headers, date }, body: pieces(body.subarray(0, length), broken) }
 }
 
 async function* pieces(bytes: Buffer, broken: boolean): AsyncGenerator<Uint8Array> {

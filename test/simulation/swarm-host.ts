@@ -3,11 +3,14 @@ import { createClient } from '../../src/client/client.ts'
 import type { Client } from '../../src/client/contract.ts'
 import type { Executor } from '../../src/executor/contract.ts'
 import { createSwarm, openHome, pair, type Swarm, type SwarmParts } from '../../src/orchestrator/swarm.ts'
-import { sleep } from '../../src/system/clock.ts'
+import { hashPondKey } from '../../src/seal/pairing.ts'
+import { createCallSigner, type SignCall } from '../../src/seal/request-signature.ts'
+import { type Clock, sleep } from '../../src/system/clock.ts'
 import type { Disk } from '../../src/system/disk.ts'
 import type { HttpReply, HttpRequest, Network } from '../../src/system/network.ts'
 import { createMemoryDisk } from '../harness/memory-disk.ts'
 import { createSeededRandom } from '../harness/seeded-random.ts'
+import { signingPairOf } from '../harness/signing-key.ts'
 import { createLife, type Life } from './life.ts'
 import type { SimulatedNetwork } from './network.ts'
 import type { Place } from './place.ts'
@@ -46,6 +49,7 @@ interface SwarmHostParts {
   readonly plant?: SwarmPlant | undefined
 }
 
+const HOUR_MS = 60 * 60 * 1000
 const HOME = '/home/swarm'
 const POND = 'http://127.0.0.1:7460'
 
@@ -61,6 +65,8 @@ class SimulatedSwarm implements SwarmHost {
   #current: { readonly life: Life; swarm?: Swarm } | undefined
   #kind: SwarmCrash = 'kill'
   #mishaps = 0
+  /** The wall clock of one machine in three is wrong by up to an hour. */
+  readonly #aheadMs: number
 
   constructor({ place, name, network, started, plant = {} }: SwarmHostParts) {
     const { clock, random, history } = place
@@ -68,6 +74,7 @@ class SimulatedSwarm implements SwarmHost {
     this.#place = place
     this.#plant = plant
     this.#wire = network.connect(name)
+    this.#aheadMs = random.number() < 1 / 3 ? (random.number() - 0.5) * 2 * HOUR_MS : 0
     this.machine = createMachine({ clock, random, host: name, started, note: history.note })
     this.#disk.gate = () => sleep(clock, random.number() * 4)
     this.#disk.fault = (operation) => this.#diskFault(operation)
@@ -76,13 +83,10 @@ class SimulatedSwarm implements SwarmHost {
   async pair(code: string): Promise<void> {
     const { random, weather } = this.#place
     const home = await openHome(this.#disk, HOME)
-    const makeKeyPair = async () => {
-      const key = () => random.bytes(32).toString('base64url')
-      return { publicKey: key(), privateKey: key() }
-    }
+    const makeKeyPair = async () => signingPairOf(random.bytes(32))
     const resources = { slots: weather().slots }
     await pair(
-      { home, makeKeyPair, connect: () => this.#connect() },
+      { home, makeKeyPair, connect: (sign) => this.#connect({ sign }) },
       { pond: POND, code, name: this.name, labels: {}, resources },
     )
   }
@@ -131,7 +135,11 @@ class SimulatedSwarm implements SwarmHost {
     const unlock = await home.lock()
     const binding = await home.readBinding()
     if (!binding) throw new Error('a started swarm is paired')
-    const swarm = this.#createSwarm(life, { disk, home, binding })
+    const keys = await home.readKeys()
+    if (!keys) throw new Error('a paired swarm has its keys')
+    const sign = createCallSigner(keys.binding, hashPondKey(binding.pond_key))
+    const client = this.#connect({ token: binding.token, sign }, life)
+    const swarm = this.#createSwarm(life, { disk, home, binding, client })
     if (this.#current?.life === life) this.#current.swarm = swarm
     history.note('swarm_up', { host: this.name })
     const end = await swarm.run()
@@ -140,14 +148,13 @@ class SimulatedSwarm implements SwarmHost {
     await unlock()
   }
 
-  #createSwarm(life: Life, own: Pick<SwarmParts, 'disk' | 'home' | 'binding'>): Swarm {
+  #createSwarm(life: Life, own: Pick<SwarmParts, 'disk' | 'home' | 'binding' | 'client'>): Swarm {
     const { random, weather, log } = this.#place
     const executor = this.machine.executor(() => life.alive())
-    const client = this.#connect(life, own.binding.token)
     return createSwarm({
       ...own,
-      client: this.#plant.client?.(client) ?? client,
-      clock: life.clock,
+      client: this.#plant.client?.(own.client) ?? own.client,
+      clock: this.#ownTime(life.clock),
       random: createSeededRandom(random.bytes(4).readUInt32LE()),
       log: log(this.name),
       executor: life.mortal(this.#plant.executor?.(executor) ?? executor),
@@ -156,18 +163,22 @@ class SimulatedSwarm implements SwarmHost {
     })
   }
 
-  #connect(life?: Life, token?: string): Client {
+  #connect(proof: { readonly sign: SignCall; readonly token?: string }, life?: Life): Client {
     const { clock, random, log } = this.#place
     const heard: Network = (request) => this.#hear(request)
     return createClient({
       network: life ? life.mortal(heard) : heard,
-      clock: life?.clock ?? clock,
+      clock: this.#ownTime(life?.clock ?? clock),
       random: createSeededRandom(random.bytes(4).readUInt32LE()),
       log: log(this.name),
       baseUrl: POND,
       version: '0.0.0',
-      ...(token !== undefined && { token }),
+      ...proof,
     })
+  }
+
+  #ownTime(clock: Clock): Clock {
+    return { ...clock, now: () => Math.floor(clock.now() + this.#aheadMs) }
   }
 
   /** A swarm that polls has swept. */

@@ -1,8 +1,10 @@
 // swarm doctor: looks at everything a swarm needs, one line each, with what to do next where something is wrong.
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
+import { SKEW_WARN_MS } from '../../client/client.ts'
 import { createProcessExecutor } from '../../executor/process.ts'
 import type { Binding, Home } from '../../orchestrator/home.ts'
+import { limit } from '../../protocol/limit.ts'
 import { systemDisk } from '../../system/disk.ts'
 import { silentLog } from '../../system/log.ts'
 import { formatDuration } from '../duration.ts'
@@ -11,7 +13,7 @@ import type { Io } from '../io.ts'
 import { createOutput } from '../output.ts'
 import { formatSize } from '../size.ts'
 import { askSwarm } from './control.ts'
-import { type BindingFlags, connectBound, openPoolHome } from './home.ts'
+import { type BindingFlags, type BoundParts, connectBound, openPoolHome } from './home.ts'
 
 export interface Check {
   readonly check: string
@@ -20,9 +22,8 @@ export interface Check {
   readonly next?: string
 }
 
-const SKEW_WARN_MS = 5_000
-/** Beyond this pond takes no signature of ours for fresh. */
-const SKEW_FAIL_MS = 300_000
+/** Beyond this only what pond's replies tell of the time keeps swarm's signatures valid. */
+const SKEW_FAIL_MS = limit.signatureSkewMs
 const DISK_WARN_BYTES = 1024 ** 3
 const DISK_FAIL_BYTES = 64 * 1024 ** 2
 
@@ -33,7 +34,7 @@ export async function doctor(io: Io, flags: BindingFlags): Promise<number> {
   const checks = [
     await checkFolder(home.path),
     checkPairing(home, binding),
-    ...(binding ? await checkPond(io, flags, binding) : []),
+    ...(binding ? await checkPond({ io, flags, home, binding }) : []),
     await checkRunning(io, home),
     await checkRung(io, home),
     await checkDisk(home),
@@ -71,10 +72,11 @@ function checkPairing(home: Home, binding: Binding | undefined): Check {
   return { check: 'pairing', level: 'fail', says: `${home.path} is not paired`, next: 'Type: swarm pair URL#CODE' }
 }
 
-async function checkPond(io: Io, flags: BindingFlags, binding: Binding): Promise<readonly Check[]> {
+async function checkPond(parts: Omit<BoundParts, 'network'>): Promise<readonly Check[]> {
+  const { io, binding } = parts
   const network = io.connect()
   try {
-    const client = connectBound({ io, network, binding, flags })
+    const client = await connectBound({ ...parts, network })
     const answer = await client.call('orchWhoami')
     if (!answer.ok) return [{ check: 'pond', level: 'fail', says: answer.error.message, next: answer.error.help }]
     const sameKey = answer.reply.pond_key === binding.pond_key

@@ -3,6 +3,8 @@ import { createClient } from '../../client/client.ts'
 import type { Client } from '../../client/contract.ts'
 import type { HttpNetwork } from '../../client/network.ts'
 import { type Binding, type Home, openHome } from '../../orchestrator/home.ts'
+import { hashPondKey } from '../../seal/pairing.ts'
+import { createCallSigner } from '../../seal/request-signature.ts'
 import { LockedError, systemDisk } from '../../system/disk.ts'
 import { type Log, silentLog } from '../../system/log.ts'
 import { checkUrl, poolHome } from '../config.ts'
@@ -45,12 +47,27 @@ export async function lockHome(home: Home): Promise<() => Promise<void>> {
 export interface BoundParts {
   readonly io: Io
   readonly network: HttpNetwork
-  readonly binding: Pick<Binding, 'pond' | 'token'>
+  readonly home: Home
+  readonly binding: Binding
   readonly flags: BindingFlags
   readonly log?: Log
 }
 
-export function connectBound({ io, network, binding, flags, log = silentLog }: BoundParts): Client {
+export async function connectBound({
+  io,
+  network,
+  home,
+  binding,
+  flags,
+  log = silentLog,
+}: BoundParts): Promise<Client> {
+  const keys = await home.readKeys()
+  if (!keys) {
+    throw new Failure({
+      what: `the keys of ${home.path} are gone, and pond takes no call that they did not sign`,
+      next: 'Pair this machine anew: swarm unpair --force, then swarm pair URL#CODE.',
+    })
+  }
   const insecureHttp = flags.insecureHttp === true
   return createClient({
     network: network.request,
@@ -59,6 +76,7 @@ export function connectBound({ io, network, binding, flags, log = silentLog }: B
     log,
     baseUrl: checkUrl(binding.pond, insecureHttp),
     token: binding.token,
+    sign: createCallSigner(keys.binding, hashPondKey(binding.pond_key)),
     version: io.version,
     insecureHttp,
   })

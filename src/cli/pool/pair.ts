@@ -4,6 +4,7 @@ import { createClient } from '../../client/client.ts'
 import { systemKeyPair } from '../../orchestrator/key.ts'
 import { pair as makeBinding, PairError } from '../../orchestrator/pair.ts'
 import { fingerprint } from '../../seal/fingerprint.ts'
+import type { SignCall } from '../../seal/request-signature.ts'
 import { silentLog } from '../../system/log.ts'
 import { checkUrl } from '../config.ts'
 import { callFailure, Failure, usageFailure } from '../failure.ts'
@@ -29,13 +30,14 @@ export async function pair(io: Io, flags: PairFlags): Promise<number> {
   const home = await openPoolHome(io, flags)
   await agree(io, flags, baseUrl)
   const network = io.connect()
-  const connect = () =>
+  const connect = (sign: SignCall) =>
     createClient({
       network: network.request,
       clock: io.clock,
       random: io.random,
       log: silentLog,
       baseUrl,
+      sign,
       version: io.version,
       insecureHttp: flags.insecureHttp === true,
     })

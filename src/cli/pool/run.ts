@@ -28,7 +28,7 @@ export async function run(io: Io, flags: RunFlags): Promise<number> {
   const network = io.connect()
   try {
     const log = await createLog(io)
-    const client = connectBound({ io, network, binding, flags, log })
+    const client = await connectBound({ io, network, home, binding, flags, log })
     const swarm = await assemble({ io, flags, home, binding, client, log })
     const control = await serveControl(home.controlPath, swarm)
     const deaf = listen(io, swarm, log)

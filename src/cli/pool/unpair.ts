@@ -12,12 +12,15 @@ export async function unpair(io: Io, flags: BindingFlags & { readonly force?: bo
   const unlock = await lockHome(home)
   const network = io.connect()
   try {
-    const answer = await connectBound({ io, network, binding, flags }).call('unpair', { body: {} })
-    if (!answer.ok && !isGone(answer.error) && !flags.force) {
+    const client = await connectBound({ io, network, home, binding, flags }).catch((error: unknown) => {
+      if (!flags.force) throw error
+    })
+    const answer = await client?.call('unpair', { body: {} })
+    const told = answer !== undefined && (answer.ok || isGone(answer.error))
+    if (answer?.ok === false && !told && !flags.force) {
       throw callFailure('unpair (with --force only this side forgets)', answer.error)
     }
     await home.forget()
-    const told = answer.ok || isGone(answer.error)
     await out.result(
       { binding_id: binding.binding_id, told },
       () => `${binding.name} is no longer paired with ${binding.pond}`,

@@ -27,7 +27,7 @@ const me = {
   name: 'ci',
   project: 'web',
   scopes: ['read'],
-  protocol: 1,
+  protocol: 2,
   pond: pondKeys,
 }
 

@@ -21,7 +21,7 @@ const pairReply = {
   binding_id: BINDING,
   worker_id: fakeId('wrk', 1),
   token: 'pond_bind_secret',
-  protocol: 1,
+  protocol: 2,
   pond_key: POND_KEY,
   project: 'default',
   limits: LIMITS,
@@ -119,7 +119,7 @@ t.test('unpair tells pond and forgets; without pond only by force', async (t) =>
 
 t.test('doctor', async (t) => {
   const io = await paired(t)
-  const whoami = { binding_id: BINDING, name: 'lab', project: 'default', protocol: 1, pond_key: POND_KEY, workers: [] }
+  const whoami = { binding_id: BINDING, name: 'lab', project: 'default', protocol: 2, pond_key: POND_KEY, workers: [] }
   io.pond.intercept = ({ name }) => (name === 'orchWhoami' ? jsonReply(whoami) : undefined)
   t.equal(await swarm(io, 'doctor'), 0)
   t.match(
@@ -155,7 +155,7 @@ for (const [code, exit] of [
 
 t.test('a second run on one home is refused, SIGTERM drains the first', async (t) => {
   const io = await paired(t)
-  const reply = { protocol: 1, intents: [], directives: [], limits: LIMITS }
+  const reply = { protocol: 2, intents: [], directives: [], limits: LIMITS }
   io.pond.intercept = async ({ name, signal }) => {
     if (name !== 'poll') return jsonReply({})
     await new Promise<void>((resolve) => {

@@ -188,11 +188,12 @@ t.test('a poller that hangs up frees its place; closing answers those who wait',
   const { polls } = rig.pond.services
   const poll = (seq: number) => {
     const workers = [{ worker_id: box.workerId, free: { slots: 1 } }]
-    const body = { protocol: 1, session: 'session-1', seq, claim_key: 'claim-key', wait_ms: 50_000, workers, have: [] }
-    const headers = { ...json, authorization: `Bearer ${box.token}` }
-    const call = request({ hostname, port, method: 'POST', path: '/orch/poll', headers, agent: false })
+    const said = { protocol: 2, session: 'session-1', seq, claim_key: 'claim-key', wait_ms: 50_000, workers, have: [] }
+    const { path, body, ...asked } = rig.request('poll', { token: box.token, body: said })
+    const headers = { ...json, ...asked.headers }
+    const call = request({ hostname, port, method: 'POST', path, headers, agent: false })
     call.on('error', () => {})
-    call.end(JSON.stringify(body))
+    call.end(body)
     return call
   }
   const until = async (size: number) => {

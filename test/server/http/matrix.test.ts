@@ -5,9 +5,11 @@ import { type ErrorCode, errorTable } from '../../../src/protocol/error.ts'
 import type { Intent } from '../../../src/protocol/orch.ts'
 import { type RouteName, routeNames, routes } from '../../../src/protocol/route.ts'
 import type { Caller, Route } from '../../../src/protocol/shape.ts'
+import type { KeyPair } from '../../../src/seal/key.ts'
 import { claimToken } from '../../../src/seal/token.ts'
 import { finalWord, type Machine, pairMachine, submit } from '../../harness/machine.ts'
 import { type Asking, createPondRig, type PondRig } from '../../harness/pond.ts'
+import { bindingPair } from '../../harness/signing-key.ts'
 
 type Outcome = ErrorCode | 200 | 201
 
@@ -133,6 +135,8 @@ interface CallerRow {
   readonly name: string
   /** The whole Authorization header; undefined for none. */
   readonly authorization: string | undefined
+  /** Signs where the machine of the token would; null for no signature. */
+  readonly key?: KeyPair | null
   /** Kinds of routes it may call; `unknown` for a caller that pond does not know at all. */
   readonly may: readonly Caller[] | 'unknown'
   readonly foreign?: true
@@ -191,6 +195,9 @@ async function createCallers({ rig, box, claim }: World): Promise<readonly Calle
   const revokedBox = await pairMachine(rig, { letter: 'r' })
   await rig.call('revokeBinding', { params: { id: revokedBox.bindingId } })
   const bindingMay: readonly Caller[] = ['binding', 'claim']
+  const stolen = (more: { readonly key: KeyPair | null; readonly name: string }): CallerRow => ({
+    ...{ authorization: bearer(box.token), may: 'unknown', ...more },
+  })
   return [
     ...callers,
     { name: 'admin', authorization: bearer(rig.adminToken), may: ['admin', ...allScopes] },
@@ -212,6 +219,9 @@ async function createCallers({ rig, box, claim }: World): Promise<readonly Calle
     { name: 'expired admin token', authorization: bearer(expiredAdmin.token), may: 'unknown' },
     { name: 'revoked key', authorization: bearer(revoked.token), may: 'unknown' },
     { name: 'revoked binding', authorization: bearer(revokedBox.token), may: 'unknown' },
+    stolen({ name: 'binding token with no signature', key: null }),
+    stolen({ name: "binding token with another binding's signature", key: bindingPair('n') }),
+    stolen({ name: 'binding token with the signature of an unknown key', key: bindingPair('?') }),
   ]
 }
 
@@ -236,7 +246,8 @@ t.test('every route × every caller', async (t) => {
         ...asking.headers,
         ...(caller.authorization === undefined ? {} : { authorization: caller.authorization }),
       }
-      const { status, code, error } = await rig.call(name, { ...asking, token: null, headers })
+      const said = { ...asking, token: null, headers, ...(caller.key === undefined ? {} : { key: caller.key }) }
+      const { status, code, error } = await rig.call(name, said)
       const wanted = expected(routes[name], table[name], caller)
       const got = code ?? status
       calls++

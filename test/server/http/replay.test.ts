@@ -1,4 +1,4 @@
-// Every mutating call is sent twice, the same bytes: the second changes nothing and gets a sane answer. Generated from the routes.
+// Every mutating call is sent twice, the same bytes under the same signature: the second changes nothing and gets a sane answer. Generated from the routes.
 import t from 'tap'
 import type { ErrorCode } from '../../../src/protocol/error.ts'
 import type { Intent } from '../../../src/protocol/orch.ts'
@@ -62,7 +62,7 @@ const table: Readonly<Partial<Record<RouteName, readonly Row[]>>> = {
         await submit(rig)
         const workers = [{ worker_id: box.workerId, free: { slots: 2 } }]
         const body = {
-          protocol: 1,
+          protocol: 2,
           session: 's-replay',
           seq: 7,
           claim_key: 'k-replay',
@@ -180,11 +180,12 @@ for (const [name, rows] of Object.entries(table) as [RouteName, readonly Row[]][
       const [intent] = await box.take()
       if (!intent) throw new Error('a job waits')
       const asking = await row.asking({ rig, box, intent })
-      const first = await rig.call(name, asking)
+      const request = rig.request(name, asking)
+      const first = await rig.send(name, request)
       t.ok(first.status < 300, `first ${first.code ?? first.status}`)
       const before = await rig.dump()
       await rig.clock.advance(100)
-      const second = await rig.call(name, asking)
+      const second = await rig.send(name, request)
       const after = await rig.dump()
       const changed = Object.keys(after).filter((key) => JSON.stringify(after[key]) !== JSON.stringify(before[key]))
       t.strictSame(changed.sort(), [...(row.changes?.tables ?? [])].sort(), row.changes?.why ?? 'nothing changed')

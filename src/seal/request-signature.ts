@@ -1,0 +1,115 @@
+// The signature of a call, by RFC 9421 (HTTP Message Signatures) with the binding key: how it is made and how it is judged. Pure: time and randomness come in.
+import { createHash, sign, verify } from 'node:crypto'
+import { limit } from '../protocol/limit.ts'
+import { importPrivateKey, importPublicKey, type KeyPair } from './key.ts'
+
+/** A call as it travels, on either side. */
+export interface SignableCall {
+  readonly method: string
+  /** Below pond's base URL, percent-encoded as it was sent, without the query. */
+  readonly path: string
+  /** The query as it was sent, with its question mark; empty for none. */
+  readonly search: string
+  /** Lower-case names. */
+  readonly headers: Readonly<Record<string, string | undefined>>
+  readonly body?: Uint8Array | undefined
+}
+
+export interface Freshness {
+  /** Wall time in milliseconds, by pond's clock. */
+  readonly createdMs: number
+  /** 16 random bytes. */
+  readonly nonce: Uint8Array
+}
+
+/** The headers that a signed call carries beside its own. */
+export type SignCall = (call: SignableCall, fresh: Freshness) => Readonly<Record<string, string>>
+
+/** `nowMs`: wall time of pond. */
+export type VerifyCall = (call: SignableCall, nowMs: number) => boolean
+
+/** For one pond, by the hash of its key as the pairing code holds it. A key is imported once: to import it for each call would cost a quarter of a signature. */
+export function createCallSigner(pair: KeyPair, pondKeyHash: Uint8Array): SignCall {
+  const key = importPrivateKey(pair)
+  const pondId = base64url(pondKeyHash)
+  return (call, { createdMs, nonce }) => {
+    const digest = digestOf(call)
+    const own = { 'pond-id': pondId, ...(digest === undefined ? {} : { 'content-digest': digest }) }
+    const signed = { ...call, headers: { ...call.headers, ...own } }
+    const created = `${Math.floor(createdMs / 1000)}`
+    const params = paramsOf(signed, { created, nonce: base64url(nonce), keyId: pair.publicKey })
+    const signature = sign(null, Buffer.from(baseOf(signed, params)), key)
+    return { ...own, 'signature-input': `${LABEL}=${params}`, signature: printSignature(signature) }
+  }
+}
+
+/**
+ * For one key at one pond. There is one form of a signature: what the parameters must be for this very call is printed again and compared, so nothing can
+ * be left out, added or put in another order.
+ */
+export function createCallVerifier(publicKey: string, pondKeyHash: Uint8Array): VerifyCall {
+  const key = importPublicKey(publicKey)
+  const pondId = base64url(pondKeyHash)
+  return (call, nowMs) => {
+    const { 'signature-input': input = '', signature: printed = '', 'pond-id': named } = call.headers
+    const [, created = '', nonce = ''] = freshness.exec(input) ?? []
+    const params = paramsOf(call, { created, nonce, keyId: publicKey })
+    if (input !== `${LABEL}=${params}` || named !== pondId) return false
+    if (Math.abs(Number(created) * 1000 - nowMs) > limit.signatureSkewMs) return false
+    const signature = Buffer.from(printed.slice(LABEL.length + 2, -1), 'base64')
+    if (printed !== printSignature(signature) || !verify(null, Buffer.from(baseOf(call, params)), key, signature))
+      return false
+    return call.headers['content-digest'] === digestOf(call)
+  }
+}
+
+const LABEL = 'pond'
+const freshness = /;created=([0-9]{1,12});nonce="([A-Za-z0-9_-]{22})"/
+
+interface Params {
+  /** In whole seconds. */
+  readonly created: string
+  readonly nonce: string
+  readonly keyId: string
+}
+
+/** What is covered is no choice of the signer: all that says what the call does, as far as the call has it. */
+function coveredOf({ headers, body }: SignableCall): readonly string[] {
+  const optional = ['content-encoding', 'x-claim-token'].filter((name) => headers[name] !== undefined)
+  return ['@method', '@path', '@query', 'pond-id', ...(hasBytes(body) ? ['content-digest'] : []), ...optional]
+}
+
+function paramsOf(call: SignableCall, { created, nonce, keyId }: Params): string {
+  const names = coveredOf(call).map((name) => `"${name}"`)
+  return `(${names.join(' ')});created=${created};nonce="${nonce}";keyid="${keyId}";alg="ed25519";tag="${LABEL}"`
+}
+
+/** The signature base of RFC 9421, section 2.5. */
+function baseOf(call: SignableCall, params: string): string {
+  const lines = coveredOf(call).map((name) => `"${name}": ${componentOf(call, name)}\n`)
+  return `${lines.join('')}"@signature-params": ${params}`
+}
+
+function componentOf({ method, path, search, headers }: SignableCall, name: string): string {
+  switch (name) {
+    case '@method':
+      return method
+    case '@path':
+      return path
+    case '@query':
+      return search === '' ? '?' : search
+    default:
+      return headers[name] ?? ''
+  }
+}
+
+/** Content-Digest of RFC 9530; undefined where there are no bytes. */
+function digestOf({ body }: SignableCall): string | undefined {
+  return hasBytes(body) ? `sha-256=:${createHash('sha256').update(body).digest('base64')}:` : undefined
+}
+
+const hasBytes = (body: Uint8Array | undefined): body is Uint8Array => body !== undefined && body.length > 0
+
+const printSignature = (bytes: Buffer) => `${LABEL}=:${bytes.toString('base64')}:`
+
+const base64url = (bytes: Uint8Array) => Buffer.from(bytes).toString('base64url')

@@ -1,0 +1,151 @@
+// Signatures of calls: the vector of the RFC, the one form that is taken, and that nothing of a call or of its signature can be changed.
+import { sign, verify } from 'node:crypto'
+import t from 'tap'
+import { limit } from '../../src/protocol/limit.ts'
+import { importPrivateKey, importPublicKey } from '../../src/seal/key.ts'
+import { hashPondKey } from '../../src/seal/pairing.ts'
+import { createCallSigner, createCallVerifier, type SignableCall } from '../../src/seal/request-signature.ts'
+import { signingPairOf } from '../harness/signing-key.ts'
+
+const pair = signingPairOf(Buffer.alloc(32, 1))
+const pond = hashPondKey(signingPairOf(Buffer.alloc(32, 4)).publicKey)
+const createdMs = Date.UTC(2026, 10, 21)
+const nonce = Buffer.from('000102030405060708090a0b0c0d0e0f', 'hex')
+
+const chunk: SignableCall = {
+  method: 'POST',
+  path: '/orch/jobs/job_1/chunk',
+  search: '?claim=clm_1&offset=0',
+  headers: { 'x-claim-token': 'pond_claim_x', 'content-encoding': 'identity' },
+  body: Buffer.from('hello\n'),
+}
+
+const signCall = createCallSigner(pair, pond)
+const verifyCall = createCallVerifier(pair.publicKey, pond)
+const signed = (call: SignableCall) => ({
+  ...call,
+  headers: { ...call.headers, ...signCall(call, { createdMs, nonce }) },
+})
+const withHeader = (call: SignableCall, name: string, value: string | undefined): SignableCall => ({
+  ...call,
+  headers: { ...call.headers, [name]: value },
+})
+
+t.test('RFC 9421, B.2.6: the key, the base and the signature', async (t) => {
+  const key = {
+    publicKey: 'JrQLj5P_89iXES9-vFgrIy29clF9CC_oPPsw3c5D0bs',
+    privateKey: 'n4Ni-HpISpVObnQMW0wOhCKROaIKqKtW_2ZYb2p9KcU',
+  }
+  const base = Buffer.from(
+    [
+      '"date": Tue, 20 Apr 2021 02:07:55 GMT',
+      '"@method": POST',
+      '"@path": /foo',
+      '"@authority": example.com',
+      '"content-type": application/json',
+      '"content-length": 18',
+      '"@signature-params": ("date" "@method" "@path" "@authority" "content-type" "content-length");created=1618884473;keyid="test-key-ed25519"',
+    ].join('\n'),
+  )
+  const signature = 'wqcAqbmYJ2ji2glfAMaRy4gruYYnx2nEFN2HN6jrnDnQCK1u02Gb04v9EDgwUPiu4A0w6vuQv5lIp5WPpBKRCw=='
+  t.equal(sign(null, base, importPrivateKey(key)).toString('base64'), signature)
+  t.ok(verify(null, base, importPublicKey(key.publicKey), Buffer.from(signature, 'base64')))
+})
+
+t.test('a call is signed over all that it has, and no more', async (t) => {
+  t.strictSame(signCall(chunk, { createdMs: createdMs + 999, nonce }), {
+    'pond-id': pond.toString('base64url'),
+    'content-digest': 'sha-256=:WJG1tSLV3whtD/CxEPvZ0hu0/HFjrzTQgoai6Eb2vgM=:',
+    'signature-input': `pond=("@method" "@path" "@query" "pond-id" "content-digest" "content-encoding" "x-claim-token");created=${createdMs / 1000};nonce="AAECAwQFBgcICQoLDA0ODw";keyid="${pair.publicKey}";alg="ed25519";tag="pond"`,
+    signature: signed(chunk).headers.signature,
+  })
+  const bare: SignableCall = { method: 'GET', path: '/orch/whoami', search: '', headers: {} }
+  for (const call of [bare, { ...bare, body: new Uint8Array() }]) {
+    const own = signCall(call, { createdMs, nonce })
+    t.notOk('content-digest' in own)
+    t.match(own['signature-input'], /^pond=\("@method" "@path" "@query" "pond-id"\);created=/)
+    t.ok(verifyCall({ ...call, headers: own }, createdMs))
+  }
+  t.ok(verifyCall(signed(chunk), createdMs))
+  t.ok(verifyCall(withHeader(signed(chunk), 'content-type', 'text/plain'), createdMs), 'what is not covered is free')
+})
+
+t.test('a changed call is refused', async (t) => {
+  const good = signed(chunk)
+  const changed: Readonly<Record<string, SignableCall>> = {
+    method: { ...good, method: 'PUT' },
+    path: { ...good, path: '/orch/jobs/job_2/chunk' },
+    'path in another case': { ...good, path: '/orch/jobs/JOB_1/chunk' },
+    query: { ...good, search: '?claim=clm_1&offset=1' },
+    'query in another order': { ...good, search: '?offset=0&claim=clm_1' },
+    'no query': { ...good, search: '' },
+    'an empty query more': { ...good, search: `${good.search}&` },
+    body: { ...good, body: Buffer.from('hellO\n') },
+    'no body': { ...good, body: undefined },
+    'an empty body': { ...good, body: new Uint8Array() },
+    'a longer body': { ...good, body: Buffer.from('hello\n\n') },
+    'pond-id': withHeader(good, 'pond-id', hashPondKey(pair.publicKey).toString('base64url')),
+    'no pond-id': withHeader(good, 'pond-id', undefined),
+    'content-digest': withHeader(good, 'content-digest', 'sha-256=:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=:'),
+    'no content-digest': withHeader(good, 'content-digest', undefined),
+    'content-encoding': withHeader(good, 'content-encoding', 'gzip'),
+    'no content-encoding': withHeader(good, 'content-encoding', undefined),
+    'claim token': withHeader(good, 'x-claim-token', 'pond_claim_y'),
+    'no claim token': withHeader(good, 'x-claim-token', undefined),
+    'no signature': withHeader(good, 'signature', undefined),
+    'no input': withHeader(good, 'signature-input', undefined),
+  }
+  for (const [what, call] of Object.entries(changed)) t.notOk(verifyCall(call, createdMs), what)
+  const late = signed({ ...chunk, headers: {} })
+  t.notOk(verifyCall(withHeader(late, 'x-claim-token', 'pond_claim_x'), createdMs), 'a claim token that was added')
+  t.notOk(
+    verifyCall(withHeader(signed({ ...chunk, body: undefined }), 'content-digest', 'x'), createdMs),
+    'a digest of nothing',
+  )
+})
+
+t.test('every character of the signature and of its parameters counts', async (t) => {
+  const good = signed(chunk)
+  t.ok(verifyCall(good, createdMs))
+  for (const name of ['signature', 'signature-input', 'pond-id', 'content-digest']) {
+    const value = good.headers[name] ?? ''
+    const wrong = [...value].flatMap((char, at) => {
+      const other = char === 'A' ? 'B' : 'A'
+      return [other, '', char + char].map((put) => value.slice(0, at) + put + value.slice(at + 1))
+    })
+    const taken = [...wrong, '', ` ${value}`, `${value} `, `${value}, ${value}`, `x=1, ${value}`].filter(
+      (text) => text !== value && verifyCall(withHeader(good, name, text), createdMs),
+    )
+    t.strictSame(taken, [], `${wrong.length} changes of ${name}`)
+  }
+  const signature = Buffer.from(good.headers.signature?.slice(6, -1) ?? '', 'base64')
+  t.equal(signature.length, 64)
+  for (let bit = 0; bit < 512; bit += 7) {
+    const bytes = Buffer.from(signature)
+    bytes[bit >> 3] = (bytes[bit >> 3] ?? 0) ^ (1 << (bit & 7))
+    const printed = `pond=:${bytes.toString('base64')}:`
+    if (verifyCall(withHeader(good, 'signature', printed), createdMs)) t.fail(`bit ${bit}`)
+  }
+})
+
+t.test('another key, another pond, another time', async (t) => {
+  const good = signed(chunk)
+  const other = signingPairOf(Buffer.alloc(32, 2))
+  t.notOk(createCallVerifier(other.publicKey, pond)(good, createdMs), 'the key of another binding')
+  t.notOk(createCallVerifier(pair.publicKey, hashPondKey(other.publicKey))(good, createdMs), 'another pond')
+  const forged = createCallSigner({ ...other, publicKey: pair.publicKey }, pond)(chunk, { createdMs, nonce })
+  t.notOk(
+    verifyCall({ ...chunk, headers: { ...chunk.headers, ...forged } }, createdMs),
+    'the name of one key, the hand of another',
+  )
+  for (const sign of [1, -1]) {
+    t.ok(verifyCall(good, createdMs + sign * limit.signatureSkewMs))
+    t.notOk(verifyCall(good, createdMs + sign * (limit.signatureSkewMs + 1)))
+  }
+})
+
+t.test('a key that is none signs nothing', async (t) => {
+  for (const publicKey of ['A'.repeat(43), '_'.repeat(43)]) {
+    t.notOk(createCallVerifier(publicKey, pond)(signed(chunk), createdMs))
+  }
+})
