@@ -7,6 +7,9 @@ import type { Binding, Home, KeySet } from '../src/orchestrator/home.ts'
 import { pair } from '../src/orchestrator/pair.ts'
 import type { PollReply } from '../src/protocol/orch.ts'
 import { PROTOCOL } from '../src/protocol/version.ts'
+import { makeSigningPair } from '../src/seal/key.ts'
+import { hashPondKey } from '../src/seal/pairing.ts'
+import { createCallSigner, type SignCall } from '../src/seal/request-signature.ts'
 import { systemClock } from '../src/system/clock.ts'
 import { makeFolder, removeFolder, residentKb } from './child.ts'
 import { interleave, note, percentile, printFigure, type Sample } from './figure.ts'
@@ -35,11 +38,19 @@ function createLot(url: string) {
         told = resolve
       }),
     /** Resolves once the poll is written. */
-    park(path: string, headers: Readonly<Record<string, string>>, body: object): Promise<void> {
+    park(path: string, body: object, poller?: Poller): Promise<void> {
+      const bytes = Buffer.from(JSON.stringify(body))
+      const fresh = () => ({ createdMs: Date.now(), nonce: randomBytes(16) })
       const call = request(url + path, {
         agent,
         method: 'POST',
-        headers: { ...headers, 'content-type': 'application/json' },
+        headers: {
+          'content-type': 'application/json',
+          ...(poller && {
+            authorization: `Bearer ${poller.token}`,
+            ...poller.sign({ method: 'POST', path, search: '', headers: {}, body: bytes }, fresh()),
+          }),
+        },
       })
       call.on('response', async (reply) => {
         const parts: Buffer[] = []
@@ -48,7 +59,7 @@ function createLot(url: string) {
       })
       // The server that goes away at the end takes its polls with it.
       call.on('error', () => {})
-      return new Promise((resolve) => call.end(JSON.stringify(body), resolve))
+      return new Promise((resolve) => call.end(bytes, resolve))
     },
     close: () => agent.destroy(),
   }
@@ -57,6 +68,7 @@ function createLot(url: string) {
 interface Poller {
   readonly worker: string
   readonly token: string
+  readonly sign: SignCall
   seq: number
 }
 
@@ -88,8 +100,8 @@ async function pairOne(
   network: ReturnType<typeof createNetwork>,
   { code, name }: { code: string; name: string },
 ): Promise<Poller> {
-  // Nothing is signed here, so any 32 bytes do for a key; making real ones would take most of the time.
-  const makeKeyPair = async () => ({ publicKey: randomBytes(32).toString('base64url'), privateKey: '' })
+  // One real pair does for all that a worker has; making three would take most of the time.
+  const key = await makeSigningPair()
   const home: Pick<Home, 'readBinding' | 'writeBinding' | 'readKeys' | 'writeKeys'> = {
     readBinding: async () => undefined,
     writeBinding: async (_: Binding) => {},
@@ -97,10 +109,15 @@ async function pairOne(
     writeKeys: async (_: KeySet) => {},
   }
   const binding = await pair(
-    { home: home as Home, makeKeyPair, connect: () => connect(pond.url, network.request) },
+    {
+      home: home as Home,
+      makeKeyPair: async () => key,
+      connect: (sign) => connect(pond.url, network.request, { sign }),
+    },
     { pond: pond.url, code, name, labels: {}, resources: { slots: 1, cpus: 1, memory_bytes: 2 ** 30 } },
   )
-  return { worker: binding.worker_id, token: binding.token, seq: 0 }
+  const sign = createCallSigner(key, hashPondKey(binding.pond_key))
+  return { worker: binding.worker_id, token: binding.token, sign, seq: 0 }
 }
 
 interface Parking {
@@ -144,11 +161,11 @@ async function inPond(folder: string, pollers: readonly Poller[]): Promise<Sampl
     poller.seq += 1
     return lot.park(
       '/orch/poll',
-      { authorization: `Bearer ${poller.token}` },
       {
         ...{ protocol: PROTOCOL, session, seq: poller.seq, claim_key: `${session}.${poller.seq}`, wait_ms: 50_000 },
         ...{ workers: [{ worker_id: poller.worker, free: { slots: 1 } }], have: [] },
       },
+      poller,
     )
   }
   let told: PollReply['intents'][number] | undefined
@@ -174,7 +191,7 @@ async function inPond(folder: string, pollers: readonly Poller[]): Promise<Sampl
           rc: 0,
           ended_at: Date.now(),
         } as const
-        const heard = await connect(pond.url, network.request, poller.token).call('sendWords', {
+        const heard = await connect(pond.url, network.request, poller).call('sendWords', {
           body: { words: [word] },
         })
         if (!heard.ok) throw new Error(heard.error.message)
@@ -194,13 +211,13 @@ async function inLeast(): Promise<Sample> {
   try {
     return await measure({
       pid: server.pid,
-      parkAll: () => inCrowds(POLLS, () => lot.park('/poll', {}, {})),
+      parkAll: () => inCrowds(POLLS, () => lot.park('/poll', {})),
       async wake() {
         const next = lot.next()
         await server.submit([['/bin/true']])
         await next
       },
-      settle: () => lot.park('/poll', {}, {}),
+      settle: () => lot.park('/poll', {}),
     })
   } finally {
     lot.close()

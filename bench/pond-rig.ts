@@ -5,6 +5,7 @@ import { createClient } from '../src/client/client.ts'
 import type { Client } from '../src/client/contract.ts'
 import { createNetwork } from '../src/client/network.ts'
 import type { JobSpec } from '../src/protocol/job.ts'
+import type { SignCall } from '../src/seal/request-signature.ts'
 import { systemClock } from '../src/system/clock.ts'
 import { silentLog } from '../src/system/log.ts'
 import { systemRandom } from '../src/system/random.ts'
@@ -29,7 +30,7 @@ export async function startPond(folder?: string): Promise<PondRig> {
   const { url } = await child.hear<{ url: string }>('line')
   const token = readFileSync(join(data, 'admin-token'), 'utf8').trim()
   const network = createNetwork({ clock: systemClock })
-  const client = connect(url, network.request, token)
+  const client = connect(url, network.request, { token })
   return {
     url,
     pid: child.pid,
@@ -48,7 +49,11 @@ export async function startPond(folder?: string): Promise<PondRig> {
   }
 }
 
-export function connect(url: string, network: ReturnType<typeof createNetwork>['request'], token?: string): Client {
+export function connect(
+  url: string,
+  network: ReturnType<typeof createNetwork>['request'],
+  proof: { readonly token?: string; readonly sign?: SignCall },
+): Client {
   return createClient({
     network,
     clock: systemClock,
@@ -56,7 +61,7 @@ export function connect(url: string, network: ReturnType<typeof createNetwork>['
     log: silentLog,
     baseUrl: url,
     version: 'bench',
-    ...(token === undefined ? {} : { token }),
+    ...proof,
   })
 }
 

@@ -5,6 +5,8 @@ import type { Executor } from '../src/executor/contract.ts'
 import { createProcessExecutor } from '../src/executor/process.ts'
 import { systemKeyPair } from '../src/orchestrator/key.ts'
 import { createSwarm, openHome, pair } from '../src/orchestrator/swarm.ts'
+import { hashPondKey } from '../src/seal/pairing.ts'
+import { createCallSigner } from '../src/seal/request-signature.ts'
 import { systemClock } from '../src/system/clock.ts'
 import { systemDisk } from '../src/system/disk.ts'
 import { type Log, silentLog } from '../src/system/log.ts'
@@ -17,7 +19,7 @@ const order = JSON.parse(process.argv[2] ?? '') as SwarmOrder & { url: string; c
 const network = createNetwork({ clock: systemClock })
 const home = await openHome(systemDisk, order.home)
 const binding = await pair(
-  { home, makeKeyPair: systemKeyPair, connect: () => connect(order.url, network.request) },
+  { home, makeKeyPair: systemKeyPair, connect: (sign) => connect(order.url, network.request, { sign }) },
   {
     pond: order.url,
     code: order.code.slice(order.code.lastIndexOf('#') + 1),
@@ -26,6 +28,8 @@ const binding = await pair(
     resources: { slots: order.slots, cpus: 2, memory_bytes: 2 ** 30 },
   },
 )
+const keys = await home.readKeys()
+if (!keys) throw new Error('pairing keeps the keys')
 const tally = createTally()
 const log: Log = {
   ...silentLog,
@@ -37,7 +41,10 @@ const log: Log = {
 }
 
 const swarm = createSwarm({
-  client: connect(order.url, network.request, binding.token),
+  client: connect(order.url, network.request, {
+    token: binding.token,
+    sign: createCallSigner(keys.binding, hashPondKey(binding.pond_key)),
+  }),
   clock: systemClock,
   random: systemRandom,
   log,
