@@ -1,6 +1,7 @@
 """A least worker for pond: worker.py pair URL#CODE state.json, then worker.py run state.json"""
-import base64, concurrent.futures, hashlib, hmac, itertools, json, math, os, pathlib, random, re, secrets, select
-import signal, subprocess, sys, tempfile, threading, time, urllib.parse, urllib.request
+import base64, concurrent.futures, email.utils, hashlib, hmac, itertools, json, math, os, pathlib, random, re, secrets
+import select, signal, subprocess, sys, tempfile, threading, time, urllib.parse, urllib.request
+from cryptography.hazmat.primitives import serialization
 SLOTS, MIB, STOP, DRAINING = 2, 1048576, threading.Event(), threading.Event()
 MINE = {"command", "env", "input", "timeout_ms", "idempotent", "labels", "priority", "ttl_ms", "retry", "on_lost",
         "hold_ms", "after", "count", "max_parallel", "limits", "requires"}
@@ -8,6 +9,29 @@ FOREIGN, PLACE = {"sandbox", "cred_request", "source_bundle"}, {"job_id", "attem
 OPENER = urllib.request.OpenerDirector()  # with these two alone it follows no redirect and returns every status
 OPENER.add_handler(urllib.request.HTTPHandler())
 OPENER.add_handler(urllib.request.HTTPSHandler())
+ME = {"skew": 0}  # who signs: url, pond_id, key_id, key, and by how many seconds pond's clock is ahead
+
+def b64(data):
+    return base64.b64encode(data).decode()
+
+def b64url(data):
+    return base64.urlsafe_b64encode(data).decode().rstrip("=")
+
+def enter(url, pond_id, path):
+    key = serialization.load_pem_private_key(open(f"{path}.binding_key", "rb").read(), None)
+    raw = key.public_key().public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
+    ME.update(url=url, pond_id=pond_id, key=key, key_id=b64url(raw))
+
+def sign(url, data, headers, created):
+    """The headers that sign a POST by RFC 9421."""
+    path, _, query = url.removeprefix(ME["url"]).partition("?")
+    own = {"Pond-Id": ME["pond_id"], "Content-Digest": f"sha-256=:{b64(hashlib.sha256(data).digest())}:"}
+    parts = {"@method": "POST", "@path": path, "@query": "?" + query}
+    parts |= {name.lower(): value for name, value in (own | headers).items() if name != "Authorization"}
+    names, nonce = " ".join(f'"{name}"' for name in parts), b64url(secrets.token_bytes(16))
+    params = f'({names});created={created};nonce="{nonce}";keyid="{ME["key_id"]}";alg="ed25519";tag="pond"'
+    base = "".join(f'"{name}": {value}\n' for name, value in parts.items()) + f'"@signature-params": {params}'
+    return own | {"Signature-Input": f"pond={params}", "Signature": f"pond=:{b64(ME['key'].sign(base.encode()))}:"}
 
 def call(url, body, headers, dead=STOP, timeout=30):
     """Repeat a call until pond has judged it. If it is refused or the claim is dead, the thread ends here."""
@@ -16,14 +40,20 @@ def call(url, body, headers, dead=STOP, timeout=30):
             sys.exit(1)
         kind = {"Content-Type": "application/octet-stream" if isinstance(body, bytes) else "application/json"}
         data = body if isinstance(body, bytes) else json.dumps(body, default=next).encode()  # next: for the poll's seq
+        created = now = int(time.time() + ME["skew"])
+        request = urllib.request.Request(url, data, headers | kind | sign(url, data, headers, created))
         try:
-            with OPENER.open(urllib.request.Request(url, data, headers | kind), timeout=timeout) as response:
+            with OPENER.open(request, timeout=timeout) as response:
                 status, reply, wait = response.status, json.load(response), int(response.getheader("Retry-After", 0))
             code = "ok" if status == 200 else reply["error"]["code"]
+            now = email.utils.parsedate_to_datetime(response.getheader("Date")).timestamp()
+            ME["skew"] = now - time.time()
         except Exception:  # no reply, or not of pond's form
             status, code, wait = 503, "later", 0
         if code in ("ok", "chunk_gap", "stream_full"):
             return reply if code == "ok" else reply["error"]["details"]  # both hold `committed`
+        if code == "unauthenticated" and abs(now - created) > 60:  # perhaps only late: sign anew with pond's time
+            continue
         if status != 429 and status < 500 and code not in ("body_timeout", "session_conflict"):
             print(url, reply["error"], file=sys.stderr)
             dead.set()
@@ -104,11 +134,12 @@ class Claim(threading.Thread):
 
 def run(path):
     state, session, seq, turn, claims = json.loads(path.read_text()), secrets.token_hex(8), itertools.count(1), 0, {}
+    enter(state["url"], state["pond_id"], path)
     signal.signal(signal.SIGTERM, lambda *_: DRAINING.set() if claims else sys.exit())
     while claims or not DRAINING.is_set():
         began, have = time.monotonic(), [claim.row for claim in claims.values()]
         free = {"slots": 0 if DRAINING.is_set() else SLOTS - len(have)}
-        body = {"protocol": 1, "session": session, "seq": seq, "claim_key": f"{session}-{turn}", "have": have,
+        body = {"protocol": 2, "session": session, "seq": seq, "claim_key": f"{session}-{turn}", "have": have,
                 "wait_ms": 2000 if have else 50000, "workers": [{"worker_id": state["worker_id"], "free": free}]}
         reply = call(state["url"] + "/orch/poll", body, state["headers"], STOP, body["wait_ms"] / 1000 + 15)
         pause = 0 if reply["intents"] else began + 1 - time.monotonic()
@@ -136,8 +167,9 @@ def pair(printed, path):
         if not os.path.exists(file):
             subprocess.run(["openssl", "genpkey", "-algorithm", kind, "-out", file], check=True)
         public = subprocess.check_output(["openssl", "pkey", "-in", file, "-pubout", "-outform", "DER"])[-32:]
-        keys[name] = base64.urlsafe_b64encode(public).decode().rstrip("=")
-    body = {"code": "cod_" + code_id, "name": "stranger", "protocol": 1, "binding_key": keys.pop("binding_key"),
+        keys[name] = b64url(public)
+    enter(url, pin, path)
+    body = {"code": "cod_" + code_id, "name": "stranger", "protocol": 2, "binding_key": keys.pop("binding_key"),
             "worker": {**keys, "labels": {}, "resources": {"slots": SLOTS}}}
     canonical = json.dumps(body, sort_keys=True, separators=(",", ":")).encode()
     body["mac"] = hmac.new(base64.urlsafe_b64decode(secret + "=="), canonical, "sha256").hexdigest()
@@ -145,6 +177,7 @@ def pair(printed, path):
     digest = hashlib.sha256(base64.urlsafe_b64decode(reply["pond_key"] + "=")).digest()
     if digest[:16] != base64.urlsafe_b64decode(pin + "=="):
         sys.exit("this is not the pond that printed the code")
-    path.write_text(json.dumps(reply | {"url": url, "headers": {"Authorization": "Bearer " + reply["token"]}}))
+    headers = {"Authorization": "Bearer " + reply["token"]}
+    path.write_text(json.dumps(reply | {"url": url, "pond_id": pin, "headers": headers}))
 
 {"pair": pair, "run": run}[sys.argv[1]](*sys.argv[2:-1], pathlib.Path(sys.argv[-1]))

@@ -68,7 +68,7 @@ const bearer = (description: string) => ({ type: 'http', scheme: 'bearer', descr
 const securitySchemes = {
   admin: bearer('An admin token.'),
   key: bearer('A project key; the list names the scope it needs.'),
-  binding: bearer('The token of a binding.'),
+  binding: bearer('The token of a binding; each call is also signed with its key, as the page of the protocol says.'),
   claim: { type: 'apiKey', in: 'header', name: 'X-Claim-Token', description: "The claim's own token." },
 } as const
 

@@ -2,8 +2,8 @@
 import { z } from 'zod'
 
 /**
- * Who may call. `open`: anyone. `pair`: the holder of a pairing code, proved by the MAC in the body. `binding`: a binding's token.
- * `claim`: a binding's token and the claim's own in X-Claim-Token. `read`, `submit`, `credentials`: a project key of that scope, or an admin token. `admin`: an admin token.
+ * Who may call. `open`: anyone. `pair`: the holder of a pairing code, proved by the MAC in the body and the signature of the key it brings.
+ * `binding`: a binding's token and the signature of its key. `claim`: those and the claim's own token in X-Claim-Token. `read`, `submit`, `credentials`: a project key of that scope, or an admin token. `admin`: an admin token.
  */
 export type Caller = 'open' | 'pair' | 'binding' | 'claim' | 'read' | 'submit' | 'credentials' | 'admin'
 

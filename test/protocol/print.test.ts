@@ -1,9 +1,10 @@
 // The printed tables, and the protocol page: its examples are what the schemas take and its figures are what they say.
-import { createHash, createHmac } from 'node:crypto'
+import { createHash, createHmac, verify } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import canonicalize from 'canonicalize'
 import t from 'tap'
 import { z } from 'zod'
+import { SKEW_WARN_MS } from '../../src/client/client.ts'
 import { errorTable } from '../../src/protocol/error.ts'
 import { causeTable, jobSpec, jobStates } from '../../src/protocol/job.ts'
 import { limit } from '../../src/protocol/limit.ts'
@@ -17,6 +18,10 @@ import {
 } from '../../src/protocol/print.ts'
 import { routes } from '../../src/protocol/route.ts'
 import * as word from '../../src/protocol/word.ts'
+import { importPublicKey } from '../../src/seal/key.ts'
+import { hashPondKey } from '../../src/seal/pairing.ts'
+import { createCallSigner, type SignableCall } from '../../src/seal/request-signature.ts'
+import { signingPairOf } from '../harness/signing-key.ts'
 
 const page = readFileSync(new URL('../../src/protocol/README.md', import.meta.url), 'utf8')
 
@@ -88,7 +93,10 @@ const examples = new Map(
 const example = (name: string) => examples.get(name) ?? ''
 
 t.test('the examples of the page pass the schemas', async (t) => {
-  t.strictSame([...examples.keys()].sort(), [...Object.keys(schemas), 'canonical', 'code'].sort())
+  t.strictSame(
+    [...examples.keys()].sort(),
+    [...Object.keys(schemas), 'canonical', 'code', 'signatureBase', 'signatureHeaders'].sort(),
+  )
   for (const [name, schema] of Object.entries(schemas)) {
     const result = schema.safeParse(JSON.parse(example(name)))
     t.ok(result.success, name, { issues: result.error?.issues })
@@ -114,6 +122,37 @@ t.test('the worked pairing comes out as printed', async (t) => {
   t.equal(sha256.subarray(0, 16).toString('base64url'), hash)
 })
 
+t.test('the worked signature comes out as printed', async (t) => {
+  const base = example('signatureBase')
+  t.match(page, `Its base, ${Buffer.byteLength(base)} bytes`)
+  const headers = new Headers(
+    example('signatureHeaders')
+      .split('\n')
+      .map((line) => line.split(': ') as [string, string]),
+  )
+  const lines = new Map(base.split('\n').map((line) => /^"([^"]+)": (.*)$/.exec(line)?.slice(1) as [string, string]))
+  const [path = '', search = ''] = [lines.get('@path'), lines.get('@query')]
+  t.ok(page.includes(`POST ${path}${search}`), 'it is the chunk of the page')
+  const hello: SignableCall = {
+    method: lines.get('@method') ?? '',
+    path,
+    search,
+    headers: { 'x-claim-token': lines.get('x-claim-token') },
+    body: Buffer.from('hello\n'),
+  }
+  const { pond_key } = JSON.parse(example('pairReply'))
+  const pair = signingPairOf(Buffer.alloc(32, 1))
+  t.equal(JSON.parse(example('pairBody')).binding_key, pair.publicKey)
+  const [, created, nonce = ''] = /;created=(\d+);nonce="([^"]+)"/.exec(base) ?? []
+  const fresh = { createdMs: Number(created) * 1000, nonce: Buffer.from(nonce, 'base64url') }
+  t.strictSame(createCallSigner(pair, hashPondKey(pond_key))(hello, fresh), Object.fromEntries(headers))
+  const signature = Buffer.from(headers.get('signature')?.slice('pond=:'.length, -1) ?? '', 'base64')
+  t.ok(
+    verify(null, Buffer.from(base), importPublicKey(pair.publicKey), signature),
+    'the printed base is what is signed',
+  )
+})
+
 t.test('the worked job and its output come out as printed', async (t) => {
   const [intent] = JSON.parse(example('pollReply')).intents
   const bytes = Buffer.from(intent.job, 'base64')
@@ -130,6 +169,8 @@ t.test('the worked job and its output come out as printed', async (t) => {
 t.test('the figures in the prose are those of the code', async (t) => {
   for (const text of [
     `lives ${limit.pairingCodeMs / 60_000} minutes`,
+    `for ${limit.signatureSkewMs / 1000} s before and after`,
+    `more than ${SKEW_WARN_MS / 1000} s off`,
     `0 to ${limit.pollHoldMs}; 0 answers`,
     `after ${limit.pollHoldMs / 1000} s, or after ${limit.pollHoldBusyMs / 1000} s`,
     `is lost ${limit.leaseMs / 1000} s (\`lease_ms\`)`,

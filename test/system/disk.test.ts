@@ -4,7 +4,9 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, statfsSync, writeFileSy
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import type { Binding } from '../../src/orchestrator/home.ts'
+import type { Binding, KeySet } from '../../src/orchestrator/home.ts'
+import { hashPondKey } from '../../src/seal/pairing.ts'
+import { createCallSigner } from '../../src/seal/request-signature.ts'
 import { isNoRoom } from '../../src/system/disk.ts'
 import { createRig, runProgram, until } from '../harness/process-rig.ts'
 
@@ -75,19 +77,21 @@ t.test('pond below its reserve refuses what is new, and ends what runs', async (
 
 /** A chunk as swarm sends it, with what its home tells. */
 async function sendChunk(home: string, jobId: string): Promise<{ status: number; code: string }> {
-  const { pond, token } = JSON.parse(readFileSync(join(home, 'binding.json'), 'utf8')) as Binding
+  const { pond, token, pond_key } = JSON.parse(readFileSync(join(home, 'binding.json'), 'utf8')) as Binding
+  const keys = JSON.parse(readFileSync(join(home, 'keys.json'), 'utf8')) as KeySet
   const lines = readFileSync(join(home, 'journal'), 'utf8').trim().split('\n')
   const claim = lines.map((line) => JSON.parse(line)).find((line) => line.step === 'claim' && line.job_id === jobId)
-  const query = `claim=${claim.claim_id}&stream=stderr&offset=0&at=0&order=0`
-  const reply = await fetch(`${pond}/orch/jobs/${jobId}/chunk?${query}`, {
+  const call = {
     method: 'POST',
-    headers: {
-      authorization: `Bearer ${token}`,
-      'x-claim-token': claim.claim_token,
-      'content-type': 'application/octet-stream',
-    },
-    body: 'some bytes',
-  })
+    path: `/orch/jobs/${jobId}/chunk`,
+    search: `?claim=${claim.claim_id}&stream=stderr&offset=0&at=0&order=0`,
+    headers: { 'x-claim-token': claim.claim_token },
+    body: Buffer.from('some bytes'),
+  }
+  const sign = createCallSigner(keys.binding, hashPondKey(pond_key))
+  const own = sign(call, { createdMs: Date.now(), nonce: Buffer.alloc(16) })
+  const kind = { authorization: `Bearer ${token}`, 'content-type': 'application/octet-stream' }
+  const reply = await fetch(pond + call.path + call.search, { ...call, headers: { ...call.headers, ...kind, ...own } })
   const { error } = (await reply.json()) as { error?: { code: string } }
   return { status: reply.status, code: error?.code ?? 'none' }
 }
