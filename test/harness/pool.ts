@@ -42,21 +42,23 @@ export interface Pool {
 
 export interface PoolOptions extends Partial<SwarmOptions> {
   readonly seed?: number
+  /** How far the machine's wall clock is ahead of pond's. */
+  readonly aheadMs?: number
   /** Binding and keys of another pool, as in a copied home; without them the pool pairs. */
   readonly copyOf?: Pick<Pool, 'binding' | 'keys'>
 }
 
 export async function startPool(rig: PondRig, options: PoolOptions = {}): Promise<Pool> {
-  const { seed = 7, copyOf, ...given } = options
-  const { clock } = rig
+  const { seed = 7, aheadMs = 0, copyOf, ...given } = options
+  const clock = { ...rig.clock, now: () => rig.clock.now() + aheadMs }
   const random = createSeededRandom(seed)
   const disk = createMemoryDisk()
   const executor = createFakeExecutor()
   const log = { info() {}, warn() {}, error() {} }
   const home = await openHome(disk, '/home/swarm')
   const answer: Parameters<typeof createLine>[1] = (request) => rig.pond.answer(request)
-  const line = createLine(clock, answer)
-  const consumerLine = createLine(clock, answer)
+  const line = createLine(rig.clock, answer)
+  const consumerLine = createLine(rig.clock, answer)
   const parts = { clock, random, log, baseUrl: LINE_URL, version: '0.0.0' }
   const connect = (network: Line['network'], proof: { readonly token?: string; readonly sign?: SignCall }) =>
     createClient({ ...parts, network, ...proof })

@@ -14,6 +14,8 @@ async function start(t: Test, job: Partial<JobSpec> = {}) {
   return { rig, pool, id }
 }
 
+const HOUR_MS = 60 * 60 * 1000
+
 const attempts = async (rig: PondRig, id: string) => (await rig.call('listAttempts', { params: { id } })).reply.items
 const stdout = async (rig: PondRig, id: string) =>
   (await rig.call('readStream', { params: { id, name: 'stdout' } })).bytes.toString()
@@ -241,6 +243,19 @@ t.test('two swarms with one binding: the second gets nothing while the first liv
   t.ok(audit.some(({ action }) => action === 'poll.session_conflict'))
   firstProcess(pool).exit()
   t.match(await ended(rig, id), { state: 'succeeded' })
+})
+
+t.test('a machine whose clock is an hour off pairs and works, and goes on after pond restarted', async (t) => {
+  for (const aheadMs of [-HOUR_MS, HOUR_MS]) {
+    const rig = await createPondRig(t)
+    const pool = await startPool(rig, { aheadMs })
+    const { id } = await submit(rig)
+    await rig.clock.until(() => pool.executor.processes.length === 1, 60_000)
+    await rig.restart()
+    firstProcess(pool).exit()
+    t.match(await ended(rig, id), { state: 'succeeded' })
+    t.equal(pool.end, undefined)
+  }
 })
 
 t.test('a drained swarm gives its job back, and ends', async (t) => {

@@ -3,7 +3,7 @@ import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { SKEW_WARN_MS } from '../../client/client.ts'
 import { createProcessExecutor } from '../../executor/process.ts'
-import type { Binding, Home } from '../../orchestrator/home.ts'
+import type { Binding, Home, KeySet } from '../../orchestrator/home.ts'
 import { limit } from '../../protocol/limit.ts'
 import { systemDisk } from '../../system/disk.ts'
 import { silentLog } from '../../system/log.ts'
@@ -31,10 +31,11 @@ export async function doctor(io: Io, flags: BindingFlags): Promise<number> {
   const out = createOutput(io, { program: 'swarm', json: flags.json === true })
   const home = await openPoolHome(io, flags)
   const binding = await home.readBinding().catch(() => undefined)
+  const keys = await home.readKeys().catch(() => undefined)
   const checks = [
     await checkFolder(home.path),
-    checkPairing(home, binding),
-    ...(binding ? await checkPond({ io, flags, home, binding }) : []),
+    checkPairing(home, binding, keys),
+    ...(binding && keys ? await checkPond({ io, flags, home, binding }) : []),
     await checkRunning(io, home),
     await checkRung(io, home),
     await checkDisk(home),
@@ -66,7 +67,11 @@ async function checkFolder(path: string): Promise<Check> {
   }
 }
 
-function checkPairing(home: Home, binding: Binding | undefined): Check {
+function checkPairing(home: Home, binding: Binding | undefined, keys: KeySet | undefined): Check {
+  if (binding && !keys) {
+    const says = `${home.path} is paired, and its keys are gone or damaged`
+    return { check: 'pairing', level: 'fail', says, next: 'Type: swarm unpair --force, then swarm pair URL#CODE' }
+  }
   if (binding)
     return { check: 'pairing', level: 'ok', says: `${binding.name} with ${binding.pond}, project ${binding.project}` }
   return { check: 'pairing', level: 'fail', says: `${home.path} is not paired`, next: 'Type: swarm pair URL#CODE' }

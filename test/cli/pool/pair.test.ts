@@ -1,6 +1,6 @@
 // The pool's verbs: pair and unpair, doctor, run with its ends, and the orders over control.sock.
 import { createHash } from 'node:crypto'
-import { chmodSync, readFileSync, statSync } from 'node:fs'
+import { chmodSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { checkSkew } from '../../../src/cli/pool/doctor.ts'
@@ -115,6 +115,12 @@ t.test('unpair tells pond and forgets; without pond only by force', async (t) =>
   const gone = await paired(t)
   gone.pond.intercept = () => errorReply('unauthenticated', 'revoked')
   t.equal(await swarm(gone, 'unpair'), 0, 'revoked already')
+  const keyless = await paired(t)
+  rmSync(join(homeOf(keyless), 'keys.json'))
+  for (const verb of ['unpair', 'run', 'doctor']) t.equal(await swarm(keyless, verb), 1, `${verb} without keys`)
+  t.match(keyless.printed().err, /the keys of .* are gone.*swarm unpair --force/s)
+  t.match(keyless.printed().out, /pairing\tfail\t.*keys are gone or damaged/)
+  t.equal(await swarm(keyless, 'unpair', '--force'), 0)
 })
 
 t.test('doctor', async (t) => {
