@@ -1,5 +1,6 @@
 // Ed25519 over exact bytes. Keys come as 32 bytes in unpadded base64url; importing one costs as much as signing, so it is done once.
-import { createPrivateKey, createPublicKey, type KeyObject, sign, verify } from 'node:crypto'
+import { type KeyObject, sign, verify } from 'node:crypto'
+import { importPrivateKey, importPublicKey, type KeyPair } from './key.ts'
 
 export interface Signer {
   /** Unpadded base64url. */
@@ -7,15 +8,9 @@ export interface Signer {
   sign(bytes: Uint8Array): Buffer
 }
 
-export function createSigner({
-  publicKey,
-  privateKey,
-}: {
-  readonly publicKey: string
-  readonly privateKey: string
-}): Signer {
-  const key = createPrivateKey({ key: { kty: 'OKP', crv: 'Ed25519', x: publicKey, d: privateKey }, format: 'jwk' })
-  return { publicKey, sign: (bytes) => sign(null, bytes, key) }
+export function createSigner(pair: KeyPair): Signer {
+  const key = importPrivateKey(pair)
+  return { publicKey: pair.publicKey, sign: (bytes) => sign(null, bytes, key) }
 }
 
 /** Keys that were verified with lately: few machines sign many words. */
@@ -35,7 +30,7 @@ export function isSignedBy(publicKey: string, bytes: Uint8Array, signature: Uint
 function keyOf(publicKey: string): KeyObject {
   const known = keys.get(publicKey)
   if (known) return known
-  const key = createPublicKey({ key: { kty: 'OKP', crv: 'Ed25519', x: publicKey }, format: 'jwk' })
+  const key = importPublicKey(publicKey)
   const oldest = keys.keys().next().value
   if (keys.size >= KEYS_MOST && oldest !== undefined) keys.delete(oldest)
   keys.set(publicKey, key)
