@@ -69,6 +69,7 @@ function noopExecutor(): Executor {
   return {
     name: 'noop',
     rung: 'process-group',
+    sandbox: 'none',
     start: async ({ claimId, jobId, attempt }) => ({
       trace: { claimId, jobId, attempt, pid: 0, startTime: '', cgroups: [] },
       work: '/',

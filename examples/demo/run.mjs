@@ -90,7 +90,8 @@ try {
     await type('swarm pair URL#CODE --name demo', ['pair', `${url}#${code}`, '--name', 'demo', '--yes']),
     0,
   )
-  start('swarm', ['run', '--slots', '2'])
+  // Its jobs read this project, wherever it lies, which a sandbox could keep from them.
+  start('swarm', ['run', '--slots', '2', '--sandbox', 'none'])
 
   const folder = join(root, 'node_modules', 'zod')
   const pack = ['run', '--', process.execPath, join(here, 'pack.mjs'), folder]

@@ -14,6 +14,8 @@ export interface BerthParts {
   readonly clock: Clock
   /** What to try, in this order. */
   readonly launchers: readonly LauncherName[]
+  /** What to start a launcher behind. */
+  readonly behind: readonly string[]
   readonly spawn: (argv: Argv) => LauncherProcess
   /** Kills what stands in them, then removes them. */
   readonly clear: (cgroups: readonly Cgroup[]) => Promise<void>
@@ -23,7 +25,9 @@ export interface BerthParts {
 export async function openBerths(parts: BerthParts): Promise<Starter | undefined> {
   for (const name of parts.launchers) {
     try {
-      const pool = new BerthPool(parts, { file: findProgram(name, '/', DEFAULT_PATH), args: LAUNCHERS[name], env: {} })
+      const program = findProgram(name, '/', DEFAULT_PATH)
+      const [file = program, ...args] = [...parts.behind, program, ...LAUNCHERS[name]]
+      const pool = new BerthPool(parts, { file, args, env: {} })
       await pool.addSpare()
       return pool
     } catch (error) {

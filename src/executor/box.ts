@@ -1,19 +1,23 @@
 // Boxes: the private folders that jobs run in. Made ahead, and used again where a job left them exactly as they were: to make five folders
-// and to remove them costs a third of a short job.
-import { mkdirSync, readdirSync, statSync } from 'node:fs'
-import { rm } from 'node:fs/promises'
+// and to remove them costs a third of a short job. Where jobs are users of their own, a box belongs to one before it gets its job, and to
+// another before it gets the next.
+import { existsSync, lchownSync, lstatSync, mkdirSync, readdirSync } from 'node:fs'
+import { lchown, readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Clock } from '../system/clock.ts'
 import type { Log } from '../system/log.ts'
 import { type Naming, nextName } from './cgroup.ts'
 import { SetupError } from './contract.ts'
 import { reasonOf } from './launch.ts'
+import type { Uids } from './uid.ts'
 
 export interface Box {
   readonly folder: string
   readonly work: string
   readonly home: string
   readonly tmp: string
+  /** Whom its folders belong to, where that is not swarm's own user. */
+  readonly uid?: number
   /** What the kernel says of its folders; any change within moves the time of change of one of them. */
   readonly stamp: string
   readonly madeAt: number
@@ -21,9 +25,14 @@ export interface Box {
   readonly settled: boolean
 }
 
+/** Where swarm's own user has its jobs. */
+export const boxesInside = (home: string): string => join(home, 'boxes')
+
 export interface BoxParts {
   /** Holds the boxes of all lives of one home, and nothing else. */
   readonly root: string
+  /** Makes each job a user of its own. */
+  readonly uids?: Uids
   readonly naming: Naming
   readonly clock: Clock
   readonly log: Log
@@ -31,6 +40,8 @@ export interface BoxParts {
 
 /** Several ticks of any kernel. A change in the tick in which a folder was made would not show. */
 const SETTLED_MS = 50
+/** A box that changed hands must settle again: so many more rest that 1500 jobs a second find one. */
+const CHANGING_HANDS = 128
 
 export class Boxes {
   readonly #parts: BoxParts
@@ -40,7 +51,8 @@ export class Boxes {
 
   constructor(parts: BoxParts) {
     this.#parts = parts
-    mkdirSync(parts.root, { recursive: true, mode: 0o700 })
+    // With users of their own it was made before, for others to pass.
+    if (!parts.uids) mkdirSync(parts.root, { recursive: true, mode: 0o700 })
   }
 
   /** Throws SetupError when the disk takes none. */
@@ -52,7 +64,7 @@ export class Boxes {
         this.#resting.shift()
         return { ...first, settled: true }
       }
-      if (this.#resting.length < this.#inUse) this.#resting.push(this.#make())
+      if (this.#resting.length < this.#inUse + (this.#parts.uids ? CHANGING_HANDS : 0)) this.#resting.push(this.#make())
       return this.#make()
     } catch (error) {
       this.#inUse -= 1
@@ -62,34 +74,60 @@ export class Boxes {
 
   async giveBack(box: Box): Promise<void> {
     this.#inUse -= 1
-    if (box.settled && isUntouched(box)) this.#resting.unshift(box)
-    else await this.#remove(box.folder)
+    if (!box.settled || !isUntouched(box)) await remove(box.folder, this.#parts.log)
+    else if (this.#parts.uids) this.#resting.push(this.#changeHands(box))
+    else this.#resting.unshift(box)
   }
 
-  /** Removes what former lives left. */
-  async sweep(): Promise<void> {
-    const { root, naming } = this.#parts
-    for (const name of readdirSync(root)) if (!name.startsWith(naming.life)) await this.#remove(join(root, name))
+  /** Leaves it to the next sweep. Some of its job lives on and owns it: what is removed under its eyes could become a link to something else. */
+  abandon(): void {
+    this.#inUse -= 1
   }
 
   async close(): Promise<void> {
-    for (const { folder } of this.#resting.splice(0)) await this.#remove(folder)
+    for (const { folder } of this.#resting.splice(0)) await remove(folder, this.#parts.log)
   }
 
   #make(): Box {
     const folder = join(this.#parts.root, nextName(this.#parts.naming))
     const [work, home, tmp] = [join(folder, 'work'), join(folder, 'home'), join(folder, 'tmp')]
     for (const path of [folder, work, home, tmp]) mkdirSync(path, 0o700)
-    const stamp = [folder, work, home, tmp].map(stampOf).join()
-    return { folder, work, home, tmp, stamp, madeAt: this.#parts.clock.monotonic(), settled: false }
+    return this.#changeHands({ folder, work, home, tmp })
   }
 
-  async #remove(folder: string): Promise<void> {
-    try {
-      await rm(folder, { recursive: true, force: true, maxRetries: 3 })
-    } catch (error) {
-      this.#parts.log.warn('executor.folder_left', { folder, reason: reasonOf(error) })
-    }
+  /** Nobody who could write to it lives: it is new, or its job and all of its tree have ended. */
+  #changeHands({ folder, work, home, tmp }: Pick<Box, 'folder' | 'work' | 'home' | 'tmp'>): Box {
+    const all = [folder, work, home, tmp]
+    const uid = this.#parts.uids?.next()
+    if (uid !== undefined) for (const path of all) lchownSync(path, uid, uid)
+    const owner = uid === undefined ? {} : { uid }
+    const madeAt = this.#parts.clock.monotonic()
+    return { folder, work, home, tmp, ...owner, stamp: all.map(stampOf).join(), madeAt, settled: false }
+  }
+}
+
+export interface SweepBoxesParts {
+  readonly naming: Naming
+  readonly log: Log
+  /** Ends whoever owns a box. */
+  readonly clear: (uid: number) => Promise<void>
+}
+
+/** Removes the boxes that former lives left in `root`, if it is there. */
+export async function sweepBoxes(root: string, { naming, log, clear }: SweepBoxesParts): Promise<void> {
+  for (const name of existsSync(root) ? readdirSync(root) : []) {
+    if (name.startsWith(naming.life)) continue
+    const folder = join(root, name)
+    await clear(lstatSync(folder).uid)
+    await remove(folder, log)
+  }
+}
+
+async function remove(folder: string, log: Log): Promise<void> {
+  try {
+    await rm(folder, { recursive: true, force: true, maxRetries: 3 })
+  } catch (error) {
+    log.warn('executor.folder_left', { folder, reason: reasonOf(error) })
   }
 }
 
@@ -102,6 +140,15 @@ function isUntouched({ folder, work, home, tmp, stamp }: Box): boolean {
 }
 
 function stampOf(path: string): string {
-  const { ino, ctimeNs, mode } = statSync(path, { bigint: true })
+  const { ino, ctimeNs, mode } = lstatSync(path, { bigint: true })
   return `${ino} ${ctimeNs} ${mode}`
+}
+
+/** Gives what was put into a folder to its job. Nothing of that runs yet, so that no name changes its meaning meanwhile. */
+export async function handOver(folder: string, uid: number): Promise<void> {
+  for (const entry of await readdir(folder, { withFileTypes: true })) {
+    const path = join(folder, entry.name)
+    await lchown(path, uid, uid)
+    if (entry.isDirectory()) await handOver(path, uid)
+  }
 }

@@ -1,4 +1,5 @@
 // The contract of every executor: a plan becomes a process tree that can be watched, signalled and wiped out whole.
+import type { Sandbox } from '../protocol/field.ts'
 
 /** How the whole tree is found again, best first; named in `swarm status`. */
 export type TreeRung = 'cgroup-v2' | 'cgroup-v1' | 'pid-namespace' | 'proc-scan' | 'process-group'
@@ -14,6 +15,8 @@ export interface Plan {
   readonly env: Readonly<Record<string, string>>
   /** Bytes for stdin; without it stdin is empty. */
   readonly input?: Uint8Array
+  /** `none`: no network at all. Refused where the sandbox cannot see to it. */
+  readonly network?: 'none' | 'host'
   /** Fills the folder that the process starts in, which is empty without it. */
   readonly prepare?: (work: string) => void | Promise<void>
 }
@@ -84,6 +87,9 @@ export class SetupError extends Error {
 export interface Executor {
   readonly name: string
   readonly rung: TreeRung
+  readonly sandbox: Sandbox
+  /** Why there is none, in words for the owner; absent where there is one. */
+  readonly whyUnsandboxed?: string
   /** Rejects with SetupError when nothing was started. */
   start(plan: Plan, watch: Watch): Promise<Execution>
   /** Before the first start: kills what a former swarm of this home left running, these trees and any of unknown trace; resolves with how many processes were killed. */

@@ -116,6 +116,16 @@ export function scannedTree(root: TreeRoot): Tree {
   }
 }
 
+/** A tree whose first process only keeps the others: their end is its end and the other way round, so that it hears nothing but the last signal. */
+export function keptTree(tree: Tree, keeper: number): Tree {
+  return {
+    ...tree,
+    signal(name) {
+      for (const pid of tree.members()) if (pid !== keeper) send(pid, name)
+    },
+  }
+}
+
 /** All that a system without /proc offers: a process that leaves the group is out of reach. */
 export function groupTree(rootPid: number): Tree {
   return {

@@ -1,5 +1,5 @@
 // What a plan becomes before it is spawned: folders, environment, the executable's path, the way into its cgroups. Spawns nothing.
-import { accessSync, closeSync, constants, openSync, readSync, statSync, writeFileSync } from 'node:fs'
+import { accessSync, closeSync, constants, lchownSync, openSync, readSync, statSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import type { Box } from './box.ts'
 import { type Plan, SetupError } from './contract.ts'
@@ -32,10 +32,13 @@ export const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/
 export const DEFAULT_LANG = 'C.UTF-8'
 
 /** The process itself makes `result` and `events`. */
-export function preparePlaces({ folder, work, home, tmp }: Box, { input }: Plan): Places {
+export function preparePlaces({ folder, work, home, tmp, uid }: Box, { input }: Plan): Places {
   const file = input === undefined ? '/dev/null' : join(folder, 'input')
   try {
-    if (input !== undefined) writeFileSync(file, input, { mode: 0o600 })
+    if (input !== undefined) {
+      writeFileSync(file, input, { mode: 0o600 })
+      if (uid !== undefined) lchownSync(file, uid, uid)
+    }
   } catch (error) {
     throw new SetupError(`cannot write the job's input: ${reasonOf(error)}`, { cause: error })
   }

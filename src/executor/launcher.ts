@@ -29,9 +29,9 @@ export function parseLine(line: string): LauncherLine | undefined {
 }
 
 /** One order as the launcher reads it. */
-export function printOrder({ cwd, input, file, args, env }: Order): Buffer {
+export function printOrder({ box, input, file, args, env }: Order): Buffer {
   const pairs = Object.entries(env).map(([name, value]) => `${name}=${value}`)
-  const words = [cwd, input, String(args.length + 1), file, ...args, ...pairs]
+  const words = [box.work, input, String(box.uid ?? ''), String(args.length + 1), file, ...args, ...pairs]
   if (words.some((word) => word.includes('\0')))
     throw new SetupError(`cannot start ${file}: a null byte in its command or environment`)
   const text = Buffer.from(words.join('\0'))

@@ -1,5 +1,6 @@
 // The two files through which a process speaks to pond: $POND_RESULT, read once at its end, and $POND_EVENTS, followed while
-// it runs. The process owns both and is not trusted: links are not followed, and nothing that could block is opened.
+// it runs. The process owns both and is not trusted: links are not followed, nothing that could block is opened, and what belongs to
+// somebody else is not read: a second name for a file can be made without the right to read it.
 import { constants, lstatSync } from 'node:fs'
 import { type FileHandle, open } from 'node:fs/promises'
 import { type Cancel, type Clock, every } from '../system/clock.ts'
@@ -16,12 +17,18 @@ const TURN_BYTES = 256 * 1024
 const LAST_TURNS = 64
 const NEWLINE = 0x0a
 
+export interface Owned {
+  readonly path: string
+  /** Of the job, where it has one of its own. */
+  readonly uid: number | undefined
+}
+
 export type Result = Pick<Exit, 'result' | 'resultProblem'>
 
-export async function readResult(path: string): Promise<Result> {
+export async function readResult({ path, uid }: Owned): Promise<Result> {
   if (isAbsent(path)) return {}
   try {
-    return await withFile(path, async (file, sizeBytes) => {
+    return await withFile({ path, uid }, async (file, sizeBytes) => {
       if (sizeBytes > MOST_RESULT_BYTES)
         return { resultProblem: `the result is larger than ${MOST_RESULT_BYTES} bytes: ${sizeBytes}` }
       const result = await readAt(file, 0, sizeBytes)
@@ -46,7 +53,8 @@ function jsonProblem(bytes: Buffer): string | undefined {
 function problemOf(error: unknown): string {
   const code = codeOf(error)
   if (code === 'ELOOP') return 'the result is a symbolic link'
-  if (code === 'ENXIO' || error instanceof NotAFile) return 'the result is not a regular file'
+  if (code === 'ENXIO') return 'the result is not a regular file'
+  if (error instanceof UnfitFile) return `the result ${error.message}`
   return `the result cannot be read: ${reasonOf(error)}`
 }
 
@@ -55,13 +63,12 @@ export interface EventTail {
   finish(): Promise<number>
 }
 
-export interface EventTailParts {
-  readonly path: string
+export interface EventTailParts extends Owned {
   readonly clock: Clock
   readonly event: (value: Readonly<Record<string, unknown>>) => void
 }
 
-export function followEvents({ path, clock, event }: EventTailParts): EventTail {
+export function followEvents({ path, uid, clock, event }: EventTailParts): EventTail {
   const lines = createLines(event)
   let offset = 0
   let turn: Promise<boolean> = Promise.resolve(false)
@@ -69,14 +76,14 @@ export function followEvents({ path, clock, event }: EventTailParts): EventTail 
   const read = async (): Promise<boolean> => {
     if (isAbsent(path)) return false
     try {
-      return await withFile(path, async (file, sizeBytes) => {
+      return await withFile({ path, uid }, async (file, sizeBytes) => {
         const bytes = await readAt(file, offset, Math.min(TURN_BYTES, sizeBytes - offset))
         offset += bytes.length
         lines.push(bytes)
         return bytes.length === TURN_BYTES
       })
     } catch (error) {
-      if (codeOf(error) === undefined && !(error instanceof NotAFile)) throw error
+      if (codeOf(error) === undefined && !(error instanceof UnfitFile)) throw error
       return false
     }
   }
@@ -146,8 +153,8 @@ function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
-class NotAFile extends Error {
-  override readonly name = 'NotAFile'
+class UnfitFile extends Error {
+  override readonly name = 'UnfitFile'
 }
 
 /** Most processes make neither file: this costs 5 µs, the way through Node's thread pool to the same answer 0.1 ms and a turn. */
@@ -155,12 +162,13 @@ function isAbsent(path: string): boolean {
   return lstatSync(path, { throwIfNoEntry: false }) === undefined
 }
 
-/** Opens without following a link and without waiting for a fifo's writer; throws NotAFile for all but a regular file. */
-async function withFile<T>(path: string, use: (file: FileHandle, sizeBytes: number) => Promise<T>): Promise<T> {
+/** Opens without following a link and without waiting for a fifo's writer; throws UnfitFile for all but a regular file of the job's. */
+async function withFile<T>({ path, uid }: Owned, use: (file: FileHandle, sizeBytes: number) => Promise<T>): Promise<T> {
   const file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK)
   try {
     const facts = await file.stat()
-    if (!facts.isFile()) throw new NotAFile(path)
+    if (!facts.isFile()) throw new UnfitFile('is not a regular file')
+    if (uid !== undefined && facts.uid !== uid) throw new UnfitFile('does not belong to the job')
     return await use(file, facts.size)
   } finally {
     await file.close()

@@ -75,6 +75,12 @@ export function hasEnvironment(pid: number, pairs: readonly string[]): boolean {
   return pairs.every((pair) => bounded.includes(`\0${pair}\0`))
 }
 
+/** The user that a process runs as. Its folder in /proc would tell another for one that hides its memory. */
+export function userOf(pid: number): number | undefined {
+  const uid = read(`/proc/${pid}/status`)?.match(/^Uid:\t(\d+)/m)?.[1]
+  return uid === undefined ? undefined : Number(uid)
+}
+
 /** The most memory that the process ever had resident, in bytes; 0 when it is gone. */
 export function peakMemory(pid: number): number {
   const line = read(`/proc/${pid}/status`)?.match(/^VmHWM:\s+(\d+) kB$/m)

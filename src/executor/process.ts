@@ -1,15 +1,16 @@
-// The plain executor: a plan becomes a process of swarm's own user, in its own group, reachable as a whole by the kill ladder.
-// It is no sandbox: the process can read what swarm's user can read, and one that means to can leave its cgroup.
-import { join } from 'node:path'
+// The plain executor: a plan becomes a process in its own group, in the sandbox that this machine has, reachable as a whole by the kill
+// ladder. With the sandbox `none` it can read what swarm's user can read, and one that means to can leave its cgroup.
+import type { Sandbox } from '../protocol/field.ts'
 import type { Clock } from '../system/clock.ts'
 import type { Log } from '../system/log.ts'
 import type { LauncherProcess } from './berth.ts'
 import { openBerths } from './berth-pool.ts'
-import { type Box, Boxes } from './box.ts'
-import { CGROUP_ROOT, namingOf, removeAll } from './cgroup.ts'
-import type { Execution, Executor, Exit, Plan, Trace, Watch } from './contract.ts'
-import { type ProcessRung, wipeOut } from './kill.ts'
-import { surveyLadder } from './ladder.ts'
+import { type Box, Boxes, boxesInside, handOver, sweepBoxes } from './box.ts'
+import { canCutNetwork } from './bubblewrap.ts'
+import { CGROUP_ROOT, type Cgroup, type Naming, namingOf, removeAll } from './cgroup.ts'
+import { type Execution, type Executor, type Exit, type Plan, SetupError, type Trace, type Watch } from './contract.ts'
+import { type ProcessRung, scannedTree, wipeOut } from './kill.ts'
+import { type Ladder, surveyLadder } from './ladder.ts'
 import {
   type Argv,
   DEFAULT_LANG,
@@ -23,9 +24,11 @@ import {
 import { LAUNCHER_NAMES, type LauncherName } from './launcher-program.ts'
 import { followEvents, readResult } from './message.ts'
 import { readBootId, readStat, startTimeOf } from './proc.ts'
-import { createSpawner, type Execa, SPAWN } from './spawner.ts'
+import { type Jail, surveyJails } from './sandbox.ts'
+import { createSpawner, type Execa, inPrivate, SPAWN } from './spawner.ts'
 import type { Started, Starter } from './starter.ts'
 import { clearAll, createSweep } from './sweep.ts'
+import { boxesAt, isJobUid, PLACE } from './uid.ts'
 import { startMeter } from './usage.ts'
 
 export interface ProcessExecutorParts {
@@ -35,6 +38,12 @@ export interface ProcessExecutorParts {
   readonly home: string
   /** Uses this rung or rejects; by default the best one that holds is found by trying. */
   readonly rung?: ProcessRung
+  /** Uses this sandbox or rejects; by default the one that holds is found by trying. */
+  readonly sandbox?: Sandbox
+  /** Where jobs have their folders when each is a user of its own. */
+  readonly place?: string
+  /** Folders of which a job in bubblewrap sees nothing, beside the home. Other users are kept out by the modes of what is in them. */
+  readonly hidden?: readonly string[]
   /** PATH of every job that names none itself. */
   readonly path?: string
   /** LANG of every job that names none itself. */
@@ -54,44 +63,46 @@ interface House {
   /** Whether figures come from /proc. */
   readonly sampled: boolean
   readonly bootId: string
+  readonly jail: Jail
   readonly starter: Starter
   readonly boxes: Boxes
 }
 
 export async function createProcessExecutor(parts: ProcessExecutorParts): Promise<Executor> {
   const { execa } = await import('execa')
-  const { clock, log, home, cgroupRoot = CGROUP_ROOT } = parts
+  const { clock, log, home, cgroupRoot = CGROUP_ROOT, place = PLACE, hidden = [] } = parts
   const naming = namingOf(home, readStat(process.pid)?.startTicks ?? 0)
-  const ladder = await surveyLadder({
+  const best = await surveyLadder({
     run: (argv) => runShort(execa, argv),
     cgroupRoot,
     naming,
     ...(parts.rung === undefined ? {} : { rung: parts.rung }),
   })
-  const { rung, hierarchies, sampled } = ladder
+  const { jail, boxRoot } = await surveyJails({
+    ...{ clock, naming, home, place, hidden },
+    run: (argv) => runShort(execa, argv),
+    ...(parts.sandbox === undefined ? {} : { sandbox: parts.sandbox }),
+  })
   const bootId = readBootId()
-  const cgroups = { hierarchies, naming }
-  const starter =
-    (hierarchies.length > 0
-      ? await openBerths({
-          ...cgroups,
-          clock,
-          launchers: parts.launchers ?? LAUNCHER_NAMES,
-          spawn: (argv) => spawnLauncher(execa, argv),
-          clear: (left) => clearAll(left, { clock, log }),
-        })
-      : undefined) ??
-    createSpawner({ ...ladder, ...cgroups, execa, remove: (empty) => removeAll(empty, { clock, log }) })
-  const boxes = new Boxes({ root: join(home, 'boxes'), naming, clock, log })
-  const house: House = { parts, rung, sampled, bootId, starter, boxes }
+  const { starter, ladder } = await openStarter(parts, { execa, ladder: best, naming, jail })
+  const { rung, hierarchies, sampled } = ladder
+  const boxes = new Boxes({ root: boxRoot, naming, clock, log, ...(jail.kind === 'uid' ? { uids: jail.uids } : {}) })
+  const house: House = { parts, rung, sampled, bootId, jail, starter, boxes }
   const sweep = createSweep({ clock, log, naming, cgroupRoot, bootId })
   return {
     name: 'process',
-    rung,
+    // Whoever ends bubblewrap ends all that it holds.
+    rung: jail.kind === 'bubblewrap' && hierarchies.length === 0 ? 'pid-namespace' : rung,
+    sandbox: jail.kind,
+    ...(jail.kind === 'none' ? { whyUnsandboxed: jail.why } : {}),
     start: (plan, watch) => start(house, plan, watch),
     async sweep(traces) {
-      const killed = await sweep(traces)
-      await boxes.sweep()
+      let killed = await sweep(traces)
+      const clear = async (uid: number) => {
+        killed += await clearUser(parts, uid)
+      }
+      // A former life may have had another sandbox.
+      for (const root of [boxesInside(home), boxesAt(place, naming)]) await sweepBoxes(root, { naming, log, clear })
       return killed
     },
     async close() {
@@ -100,27 +111,70 @@ export async function createProcessExecutor(parts: ProcessExecutorParts): Promis
   }
 }
 
+interface StarterParts {
+  readonly execa: Execa
+  readonly ladder: Ladder
+  readonly naming: Naming
+  readonly jail: Jail
+}
+
+/** Berths, except for bubblewrap: what it takes to start dwarfs what they save. Answers the ladder on which its jobs stand, too. */
+async function openStarter(
+  { clock, log, launchers }: ProcessExecutorParts,
+  { execa, ladder, naming, jail }: StarterParts,
+): Promise<{ readonly starter: Starter; readonly ladder: Ladder }> {
+  const { hierarchies } = ladder
+  if (hierarchies.length > 0 && jail.kind !== 'bubblewrap') {
+    const berths = await openBerths({
+      ...{ hierarchies, naming, clock },
+      // To change a user takes a fork, which costs Perl half of what it costs Python.
+      launchers: launchers ?? (jail.kind === 'uid' ? [...LAUNCHER_NAMES].reverse() : LAUNCHER_NAMES),
+      // A setuid program gives their jobs nothing then.
+      behind: jail.kind === 'uid' ? [jail.setpriv, '--no-new-privs', '--'] : [],
+      spawn: (argv) => spawnLauncher(execa, argv),
+      clear: (left) => clearAll(left, { clock, log }),
+    })
+    if (berths) return { starter: berths, ladder }
+  }
+  // The shell that enters a cgroup would do it as root with the job's environment; a user's processes are found without.
+  const own: Ladder = jail.kind === 'uid' ? { rung: 'proc-scan', hierarchies: [], sampled: true } : ladder
+  const remove = (empty: readonly Cgroup[]) => removeAll(empty, { clock, log })
+  return { starter: createSpawner({ ...own, naming, jail, execa, remove }), ladder: own }
+}
+
+/** Kills all that run as the owner of a box that was left; answers how many. */
+async function clearUser({ clock, log }: ProcessExecutorParts, uid: number): Promise<number> {
+  if (!isJobUid(uid)) return 0
+  const tree = scannedTree({ pid: 0, startTicks: 0, marks: [], ownsGroup: false, uid })
+  return await wipeOut({ tree, rung: 'proc-scan', clock, log, jobId: `of user ${uid}` })
+}
+
 async function runShort(execa: Execa, argv: Argv): Promise<string | undefined> {
   const result = await execa(argv.file, argv.args, { env: argv.env, extendEnv: false, reject: false, stdin: 'ignore' })
   return result.exitCode === 0 ? `${result.stdout}\n` : undefined
 }
 
 function spawnLauncher(execa: Execa, { file, args, env }: Argv): LauncherProcess {
-  return execa(file, args, { ...SPAWN, stdio: ['pipe', 'pipe', 'ignore'], cwd: '/', env })
+  return inPrivate(() => execa(file, args, { ...SPAWN, stdio: ['pipe', 'pipe', 'ignore'], cwd: '/', env }))
 }
 
 async function start(house: House, plan: Plan, watch: Watch): Promise<Execution> {
   const { path = DEFAULT_PATH, lang = DEFAULT_LANG } = house.parts
-  const { jobId, attempt } = plan
+  const { jobId, attempt, network = 'host' } = plan
+  if (network === 'none' && !canCutNetwork(house.jail.kind))
+    throw new SetupError('this machine cannot keep a job from the network')
   const box = house.boxes.take()
   try {
     const places = preparePlaces(box, plan)
-    await plan.prepare?.(box.work)
+    if (plan.prepare) {
+      await plan.prepare(box.work)
+      if (box.uid !== undefined) await handOver(box.work, box.uid)
+    }
     const env = environmentOf(plan, places, { path, lang })
     const [name, ...args] = plan.command
     const file = findProgram(name, places.work, env.PATH ?? '')
-    const order = { file, args, env, cwd: places.work, input: places.input, jobId, attempt }
-    return follow(house, { plan, watch, box, places, started: await house.starter.start(order) })
+    const order = { file, args, env, box, network, input: places.input, jobId, attempt }
+    return follow(house, { plan, watch, box, places, cleared: false, started: await house.starter.start(order) })
   } catch (error) {
     await house.boxes.giveBack(box)
     throw error
@@ -133,6 +187,8 @@ interface Running {
   readonly box: Box
   readonly places: Places
   readonly started: Started
+  /** Nothing of it lives any more. */
+  cleared: boolean
 }
 
 function follow(house: House, running: Running): Execution {
@@ -157,7 +213,10 @@ function follow(house: House, running: Running): Execution {
     async kill() {
       if (!over) await wipe()
     },
-    release: () => house.boxes.giveBack(running.box),
+    release: async () => {
+      if (running.cleared) await house.boxes.giveBack(running.box)
+      else house.boxes.abandon()
+    },
   }
 }
 
@@ -176,15 +235,23 @@ function traceOf({ bootId }: House, { plan, started }: Running): Trace {
 
 async function finish(house: House, running: Running, wipe: () => Promise<number>): Promise<Exit> {
   const { clock, log } = house.parts
-  const { plan, places, started } = running
+  const {
+    plan,
+    places,
+    started,
+    box: { uid },
+  } = running
   const { cgroups, tree, before } = started
   const job = plan.jobId
   const pipes = drainBoth(house, running)
   const meter = startMeter({ clock, cgroups, tree, before, sampled: house.sampled })
-  const events = followEvents({ path: places.events, clock, event: (value) => deliver(house, running, value) })
+  const events = followEvents({ path: places.events, uid, clock, event: (value) => deliver(house, running, value) })
   const { rc, signal } = await started.ended
   const deadline = clock.monotonic() + DRAIN_MS
-  if (!(await settlesWithin(wipe(), clock, DRAIN_MS))) log.warn('executor.left_behind', { job })
+  const wiped = wipe().then(() => {
+    running.cleared = true
+  })
+  if (!(await settlesWithin(wiped, clock, DRAIN_MS))) log.warn('executor.left_behind', { job })
   started.stdout.finish()
   started.stderr.finish()
   if (!(await settlesWithin(pipes, clock, Math.max(0, deadline - clock.monotonic())))) {
@@ -193,7 +260,7 @@ async function finish(house: House, running: Running, wipe: () => Promise<number
     started.stderr.cut()
     log.warn('executor.pipe_cut', { job })
   }
-  const [eventsSkipped, result] = await Promise.all([events.finish(), readResult(places.result)])
+  const [eventsSkipped, result] = await Promise.all([events.finish(), readResult({ path: places.result, uid })])
   const { usage, oomKills } = meter.finish()
   await started.release()
   // A kill for want of memory anywhere in the tree explains a failure, but does not make one of a success.

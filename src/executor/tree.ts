@@ -3,8 +3,8 @@
 // A process counts as the job's if it is the first process, stands in its session or process group, carries the job's
 // POND_JOB_ID and POND_ATTEMPT in its environment, was seen as a member before, or descends from one of these. Out of
 // reach is only a process that changed its session, cleared its environment and lost its parent between two looks:
-// that one takes a cgroup.
-import { hasEnvironment, isAlive, listProcesses, type ProcessStat } from './proc.ts'
+// that one takes a cgroup, or a user of its own: whom no process of the job can leave, so that all of that user are the job's.
+import { hasEnvironment, isAlive, listProcesses, type ProcessStat, userOf } from './proc.ts'
 
 export interface TreeRoot {
   readonly pid: number
@@ -13,6 +13,8 @@ export interface TreeRoot {
   readonly marks: readonly string[]
   /** Whether a session and group numbered like the root are its own even after the root has gone. Only its parent knows. */
   readonly ownsGroup: boolean
+  /** The user that this job alone runs as. */
+  readonly uid?: number | undefined
 }
 
 /** Members seen so far, pid → start ticks: a process that loses its parent later is still known by it. */
@@ -28,9 +30,11 @@ export function findMembers(root: TreeRoot, known: Known): ProcessStat[] {
   const atRoot = candidates.find((one) => one.pid === root.pid)
   const rootHeld = atRoot !== undefined && atRoot.startTicks === root.startTicks
   const groupIsOurs = rootHeld || (root.ownsGroup && atRoot === undefined)
+  const isMarked = (pid: number) =>
+    root.uid === undefined ? hasEnvironment(pid, root.marks) : userOf(pid) === root.uid
   const isKin = (one: ProcessStat): boolean => {
     if (groupIsOurs && (one.pid === root.pid || one.session === root.pid || one.group === root.pid)) return true
-    return known.get(one.pid) === one.startTicks || (isAlive(one) && hasEnvironment(one.pid, root.marks))
+    return known.get(one.pid) === one.startTicks || (isAlive(one) && isMarked(one.pid))
   }
   const members = new Map<number, ProcessStat>()
   for (const one of candidates) if (isKin(one)) members.set(one.pid, one)

@@ -55,4 +55,11 @@ export const resources = z.strictObject({
 })
 export type Resources = z.infer<typeof resources>
 
+/**
+ * What keeps a job from the keys of its worker, from the owner's home and from other jobs. `uid`: each job is a user of its own, which
+ * takes root. `bubblewrap`: each sees a file system and processes of its own. `none`: nothing does.
+ */
+export const sandboxes = ['uid', 'bubblewrap', 'none'] as const
+export type Sandbox = (typeof sandboxes)[number]
+
 export const workerLabels = labels

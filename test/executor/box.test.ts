@@ -2,7 +2,7 @@
 import { chmodSync, existsSync, mkdirSync, readdirSync, rmdirSync, statSync, unlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { type Box, Boxes } from '../../src/executor/box.ts'
+import { type Box, Boxes, sweepBoxes } from '../../src/executor/box.ts'
 import { systemClock } from '../../src/system/clock.ts'
 import { silentLog } from '../../src/system/log.ts'
 import { createVirtualClock } from '../harness/virtual-clock.ts'
@@ -83,7 +83,11 @@ t.test('what former lives left goes, what this one uses stays', async (t) => {
   writeFileSync(join(former.work, 'left'), '')
   const { boxes } = makeBoxes(root)
   const own = boxes.take()
-  await boxes.sweep()
+  await sweepBoxes(root, {
+    naming: { home: 'pond-home-', life: 'pond-home-1-' },
+    log: silentLog,
+    clear: async () => {},
+  })
   t.notOk(existsSync(former.folder))
   t.ok(existsSync(own.work))
 })

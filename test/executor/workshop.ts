@@ -103,9 +103,15 @@ export async function run(executor: Executor, plan: Plan): Promise<Seen & { exit
 export const HOME = makeFolder(t)
 
 const executors: Executor[] = []
-/** Closed when the file ends. */
+/** Closed when the file ends. Without a sandbox unless one is asked for: the tests' own files are what jobs work on. */
 export async function makeExecutor(parts: Partial<ProcessExecutorParts> = {}): Promise<Executor> {
-  const executor = await createProcessExecutor({ clock: systemClock, log: silentLog, home: HOME, ...parts })
+  const executor = await createProcessExecutor({
+    clock: systemClock,
+    log: silentLog,
+    home: HOME,
+    sandbox: 'none',
+    ...parts,
+  })
   executors.push(executor)
   return executor
 }

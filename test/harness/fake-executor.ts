@@ -1,5 +1,6 @@
 // An executor whose processes a test drives by hand: it writes their output, ends them, and sees the signals they get.
 import { type Executor, type Exit, type Plan, SetupError, type Trace, type Watch } from '../../src/executor/contract.ts'
+import type { Sandbox } from '../../src/protocol/field.ts'
 
 export interface FakeProcess {
   readonly plan: Plan
@@ -13,6 +14,7 @@ export interface FakeProcess {
 }
 
 export interface FakeExecutor extends Executor {
+  sandbox: Sandbox
   readonly processes: readonly FakeProcess[]
   readonly swept: readonly Trace[]
   /** What a process does with SIGTERM; by default it ends with 143. */
@@ -35,6 +37,7 @@ export function createFakeExecutor(): FakeExecutor {
   const executor: FakeExecutor = {
     name: 'fake',
     rung: 'proc-scan',
+    sandbox: 'none',
     processes,
     swept,
     refusal: undefined,

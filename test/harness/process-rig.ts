@@ -51,13 +51,16 @@ export interface ProgramOptions {
   readonly take?: (bytes: Buffer) => void
 }
 
-/** Starts `pond` or `swarm` with nothing of our own environment but PATH. */
+/**
+ * Starts `pond` or `swarm` with nothing of our own environment but PATH. Jobs touch files of the test, so that nothing may keep them from
+ * it; what a sandbox does is tested on its own.
+ */
 export function startProgram(name: 'pond' | 'swarm', words: readonly string[], options: ProgramOptions = {}): Program {
   const file = join(root, 'dist', 'bin', `${name}.js`)
   if (!existsSync(file)) throw new Error(`${file} is missing: npm run build`)
   const [command = '', ...args] = [...(options.under ?? []), process.execPath, file, ...words]
   const child = spawn(command, args, {
-    env: { PATH: process.env.PATH, HOME: '/nonexistent', NO_COLOR: '1', ...options.env },
+    env: { PATH: process.env.PATH, HOME: '/nonexistent', NO_COLOR: '1', SWARM_SANDBOX: 'none', ...options.env },
     stdio: ['pipe', 'pipe', 'pipe'],
   })
   child.stdin?.on('error', () => {}).end(options.input)

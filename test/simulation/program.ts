@@ -110,6 +110,7 @@ export function createMachine(parts: MachineParts): Machine {
     executor: (alive) => ({
       name: fake.name,
       rung: fake.rung,
+      sandbox: fake.sandbox,
       start: (plan, watch) => start(plan, watch, alive),
       async sweep(traces) {
         const claims = new Set<string>(traces.map((trace) => trace.claimId))
