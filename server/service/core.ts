@@ -7,7 +7,7 @@ import { Hub } from './hub.ts'
 import { Listening } from './listening.ts'
 import { LiveClaims } from './live.ts'
 import { createWorld, type Parts, type World } from './parts.ts'
-import { Queue, type Waiting } from './queue.ts'
+import { Queue, type Waiting, waitingAgain } from './queue.ts'
 
 export interface Core extends World {
   readonly queue: Queue
@@ -84,7 +84,7 @@ export async function loadCore(core: Core): Promise<void> {
   for (const row of projects) core.projects.set(row.id, row.name)
   const now = core.clock.now()
   for (const row of queued) {
-    const waiting = { id: row.id, projectId: row.projectId, priority: row.priority, passedOver: row.passedOver }
+    const waiting = waitingAgain(row)
     if (row.expiresAt !== undefined) core.expiring.add(row.expiresAt, row.id)
     if (row.notBefore !== undefined && row.notBefore > now) core.later.add(row.notBefore, waiting)
     else core.queue.add(waiting)

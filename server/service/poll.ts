@@ -5,6 +5,7 @@ import type { BindingId, ClaimId, ProjectId } from '../../src/protocol/id.ts'
 import { limit } from '../../src/protocol/limit.ts'
 import type { Directive, Intent, Limits, PollBody, PollReply } from '../../src/protocol/orch.ts'
 import { OLDEST_PROTOCOL, PROTOCOL } from '../../src/protocol/version.ts'
+import { mayKeepSecrets } from '../../src/state/match.ts'
 import type { Cancel } from '../../src/system/clock.ts'
 import { recordAudit } from './audit.ts'
 import { type FreshJob, type Opening, writeClaims } from './claim.ts'
@@ -273,25 +274,25 @@ export class Polls {
 
   /** False when there is nothing to write. */
   #hasRoom(projectId: ProjectId): boolean {
-    if (this.#core.queue.size(projectId) === 0) return false
+    const { fleet, queue } = this.#core
+    if (queue.size(projectId) === 0) return false
     for (const { parked } of this.#parked.get(projectId) ?? []) {
-      if (
-        parked?.body.workers.some(
-          ({ worker_id }) => roomOf(this.#core, parked, { workerId: worker_id, ended: none }) > 0,
-        )
-      )
-        return true
+      const found = parked?.body.workers.some(({ worker_id }) => {
+        const secrets = mayKeepSecrets(fleet.get(worker_id)?.report)
+        if (queue.size(projectId, { secrets }) === 0) return false
+        return roomOf(this.#core, parked, { workerId: worker_id, ended: none }) > 0
+      })
+      if (found) return true
     }
     return false
   }
 
   /**
    * Inside a write: what the parked polls of a project have room for, out of the queue. Slots of claims that the write ends are free already; jobs that it
-   * inserts may be handed out at once where nobody stands in the queue before them.
+   * inserts may be handed out at once to whom nobody in the queue stands before them.
    */
   offer(projectId: ProjectId, { ended = none, fresh, refill }: Offering = {}): Opening[] {
     const { queue } = this.#core
-    if (fresh && queue.size(projectId) > 0) return []
     const line = fresh && [...fresh].sort((one, other) => other.row.priority - one.row.priority)
     const openings: Opening[] = []
     const asked = refill && this.#sessions.get(refill)?.latest
@@ -310,18 +311,29 @@ export class Polls {
     for (const said of asked.body.workers) {
       const worker = fleet.get(said.worker_id)
       if (!worker) continue
+      const { projectId } = asked.caller
+      const secrets = mayKeepSecrets(worker.report)
       const most = roomOf(this.#core, asked, { workerId: worker.id, ended })
       const whose = { worker, claimKey }
-      const taken: Opening[] = line
-        ? line.splice(0, most).map((fresh) => ({ ...whose, job: waitingOf(fresh.row), fresh }))
+      // Whoever stands in the queue for this worker was there before.
+      const fresh = line && (queue.size(projectId, { secrets }) > 0 ? [] : takeFresh(line, { most, secrets }))
+      const taken: Opening[] = fresh
+        ? fresh.map((one) => ({ ...whose, job: waitingOf(one.row), fresh: one }))
         : queue
-            .take(asked.caller.projectId, { workerId: worker.id, most, now: clock.now() })
+            .take(projectId, { workerId: worker.id, secrets, most, now: clock.now() })
             .map((job) => ({ ...whose, job }))
       for (const _ of taken) live.expect(worker.id)
       openings.push(...taken)
     }
     return openings
   }
+}
+
+/** Out of `line`, those that are for this worker, as many as it has room for. */
+function takeFresh(line: FreshJob[], { most, secrets }: { readonly most: number; readonly secrets: boolean }) {
+  const taken = line.filter(({ row }) => secrets || !row.confidential).slice(0, most)
+  for (const one of taken) line.splice(line.indexOf(one), 1)
+  return taken
 }
 
 interface Taking {

@@ -6,6 +6,7 @@ import type { JobId, ProjectId } from '../../src/protocol/id.ts'
 import { defaultPriority, type JobSpec, reservedJobFields } from '../../src/protocol/job.ts'
 import { limit } from '../../src/protocol/limit.ts'
 import { newJob } from '../../src/state/job.ts'
+import { isConfidential } from '../../src/state/match.ts'
 import { policyOf } from '../../src/state/retry.ts'
 import type { IdempotencyRow, JobRow, WriteTx } from '../store/contract.ts'
 import { mirrorJob, transition } from './change.ts'
@@ -79,6 +80,7 @@ function prepare(core: Core, projectId: ProjectId, { spec, raw }: Submission['jo
     law: newJob(policyOf(spec), 'queued'),
     version: 1,
     priority: spec.priority ?? defaultPriority,
+    confidential: isConfidential(spec),
     command: spec.command,
     labels: spec.labels ?? {},
     digest: sha256(bytes),

@@ -80,6 +80,7 @@ export function viewWorker(core: Core, polls: Polls, row: WorkerRow): WorkerView
     os: row.report?.os,
     arch: row.report?.arch,
     executor: row.report?.executor,
+    sandbox: row.report?.sandbox,
     last_poll_at: polls.lastPollAt(row.bindingId),
   }
 }

@@ -1,6 +1,6 @@
 // The contract of every store: rows as values, and works that read or write them. No rule lives here; the law decides, a store keeps.
 import type { Scope } from '../../src/protocol/admin.ts'
-import type { Resources } from '../../src/protocol/field.ts'
+import type { Resources, Sandbox } from '../../src/protocol/field.ts'
 import type { BindingId, ClaimId, CodeId, JobId, KeyId, ProjectId, WorkerId } from '../../src/protocol/id.ts'
 import type { Cause, JobState, Labels } from '../../src/protocol/job.ts'
 import type { StreamReport } from '../../src/protocol/word.ts'
@@ -61,6 +61,8 @@ export interface WorkerReport {
   readonly os?: string | undefined
   readonly arch?: string | undefined
   readonly executor?: string | undefined
+  readonly sandbox?: Sandbox | undefined
+  readonly allow_unsandboxed?: boolean | undefined
   readonly state?: 'ready' | 'paused' | 'draining' | undefined
 }
 
@@ -93,6 +95,8 @@ export interface JobRow {
   /** Rises by one with every change. */
   readonly version: number
   readonly priority: number
+  /** It brings a secret, or its output is one. */
+  readonly confidential: boolean
   readonly command: readonly string[]
   readonly labels: Labels
   /** SHA-256 of the exact bytes in lower-case hex. */
@@ -179,6 +183,7 @@ export interface QueuedRow {
   readonly id: JobId
   readonly projectId: ProjectId
   readonly priority: number
+  readonly confidential: boolean
   readonly passedOver: Readonly<Record<string, number>>
   readonly notBefore?: number
   readonly expiresAt?: number

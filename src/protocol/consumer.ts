@@ -157,6 +157,8 @@ export const workerView = z.object({
   executor: z.string().optional(),
   /** Keys it showed that are not the pinned ones. */
   shown_fingerprint: z.string().optional(),
+  /** uid, bubblewrap or none. */
+  sandbox: z.string().optional(),
   last_poll_at: z.int().optional(),
 })
 export type WorkerView = z.infer<typeof workerView>

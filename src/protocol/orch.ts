@@ -1,7 +1,7 @@
 // What swarm says and pond answers under /orch. Requests are strict; replies tolerate fields of a later version.
 
 import { z } from 'zod'
-import { bytesCount, digest, name, publicKey, queryInt, resources, wallMs, workerLabels } from './field.ts'
+import { bytesCount, digest, name, publicKey, queryInt, resources, sandboxes, wallMs, workerLabels } from './field.ts'
 import { bindingId, type ClaimId, claimId, codeId, type JobId, jobId, type WorkerId, workerId } from './id.ts'
 import { limit } from './limit.ts'
 import { dsse } from './sealed.ts'
@@ -148,6 +148,10 @@ export const snapshotBody = z.strictObject({
         arch: z.string().max(32).optional(),
         /** Executor and the rung of its kill ladder. */
         executor: z.string().max(64).optional(),
+        /** What it does not say counts as `none`. */
+        sandbox: z.enum(sandboxes).optional(),
+        /** Its owner takes jobs with secrets without a sandbox. */
+        allow_unsandboxed: z.boolean().optional(),
         state: z.enum(['ready', 'paused', 'draining']).optional(),
       }),
     )

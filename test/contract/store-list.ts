@@ -64,11 +64,14 @@ export async function jobSweeps(t: Test, store: Store): Promise<void> {
       await tx.insertJob(sample.jobRow(index, { projectId, law: { state, ...end } }), sample.specOf(index))
     }
     const law = { notBefore: sample.at, passedOver }
-    await tx.insertJob(sample.jobRow(99, { law, priority: 9, expiresAt: sample.at + 1 }), sample.specOf(99))
+    await tx.insertJob(
+      sample.jobRow(99, { law, priority: 9, confidential: true, expiresAt: sample.at + 1 }),
+      sample.specOf(99),
+    )
   })
   await store.read(async (tx) => {
     const queued = await tx.listQueued()
-    const base = { passedOver: {}, priority: 5 }
+    const base = { passedOver: {}, priority: 5, confidential: false }
     t.strictSame(queued, [
       { ...base, id: sample.jobIdOf(0), projectId: sample.projectIdOf(1) },
       { ...base, id: sample.jobIdOf(1), projectId: sample.projectIdOf(2) },
@@ -76,6 +79,7 @@ export async function jobSweeps(t: Test, store: Store): Promise<void> {
         id: sample.jobIdOf(99),
         projectId: sample.projectIdOf(1),
         priority: 9,
+        confidential: true,
         passedOver,
         notBefore: sample.at,
         expiresAt: sample.at + 1,

@@ -99,6 +99,7 @@ export const jobRow = (number: number, { law, ...row }: JobChoice = {}): JobRow 
   law: { ...newJob(policyOf({ idempotent: true }), 'queued'), ...law },
   version: 1,
   priority: 5,
+  confidential: false,
   command: ['echo', `${number}`],
   labels: {},
   digest: 'd'.repeat(64),

@@ -2,7 +2,7 @@
 import { strict as assert } from 'node:assert'
 import fc from 'fast-check'
 import t from 'tap'
-import { type Candidate, grants, isPassedOver } from '../../src/state/match.ts'
+import { type Candidate, grants, isConfidential, isPassedOver, mayKeepSecrets } from '../../src/state/match.ts'
 import { newWorker, workerStates } from '../../src/state/worker.ts'
 
 const now = 1_000_000
@@ -47,4 +47,17 @@ t.test('a worker is passed over until the time is there', async (t) => {
   t.equal(isPassedOver({ w1: now + 1 }, 'w1', now), true)
   t.equal(isPassedOver({ w1: now }, 'w1', now), false)
   t.equal(isPassedOver({ w1: now + 1 }, 'w2', now), false)
+})
+
+t.test('confidential is what brings a secret, or puts one out', async (t) => {
+  t.equal(isConfidential({}), false)
+  for (const job of [{ credential: 'c' }, { bundle: 'b' }, { recipients: ['r'] }]) t.equal(isConfidential(job), true)
+})
+
+t.test('secrets go where other jobs cannot read them, or where the owner says so', async (t) => {
+  t.equal(mayKeepSecrets(), false, 'nothing was said yet')
+  t.equal(mayKeepSecrets({}), false)
+  t.equal(mayKeepSecrets({ sandbox: 'none', allow_unsandboxed: false }), false)
+  t.equal(mayKeepSecrets({ sandbox: 'none', allow_unsandboxed: true }), true)
+  for (const sandbox of ['uid', 'bubblewrap'] as const) t.equal(mayKeepSecrets({ sandbox }), true)
 })

@@ -22,6 +22,7 @@ interface RawJob {
   readonly passed_over: string
   readonly version: number
   readonly priority: number
+  readonly confidential: number
   readonly stream_bytes: number
   readonly created_at: number
   readonly expires_at: number | null
@@ -52,6 +53,7 @@ interface RawQueued {
   readonly id: JobId
   readonly project_id: ProjectId
   readonly priority: number
+  readonly confidential: number
   readonly passed_over: string
   readonly not_before: number | null
   readonly expires_at: number | null
@@ -76,6 +78,7 @@ const jobOf = (raw: RawJob): JobRow => ({
   law: lawOf(raw),
   version: raw.version,
   priority: raw.priority,
+  confidential: raw.confidential === 1,
   command: fromJson(raw.command),
   labels: fromJson(raw.labels),
   digest: raw.digest,
@@ -105,13 +108,14 @@ const queuedOf = (raw: RawQueued): QueuedRow => ({
   id: raw.id,
   projectId: raw.project_id,
   priority: raw.priority,
+  confidential: raw.confidential === 1,
   passedOver: fromJson(raw.passed_over),
   ...given({ notBefore: raw.not_before, expiresAt: raw.expires_at }),
 })
 
 const select = `
   select id, project_id, state, epoch, attempts, claim_id, not_before, cancel_at, cancel_by, end_cause, end_rc, end_at,
-    passed_over, version, priority, stream_bytes, created_at, expires_at, started_at, worker_id, message, usage, result_claim_id,
+    passed_over, version, priority, confidential, stream_bytes, created_at, expires_at, started_at, worker_id, message, usage, result_claim_id,
     digest, policy, labels, command
   from jobs join job_specs on job_id = id
   where id = ?`
@@ -164,10 +168,10 @@ export const jobWrites = {
   insertJob(db: Connection, row: JobRow, spec: Uint8Array) {
     db.run(
       `insert into jobs (state, epoch, attempts, claim_id, not_before, cancel_at, cancel_by, end_cause, end_rc, end_at, passed_over,
-         version, expires_at, started_at, worker_id, message, usage, result_claim_id, id, project_id, priority, stream_bytes, created_at)
-       values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+         version, expires_at, started_at, worker_id, message, usage, result_claim_id, id, project_id, priority, confidential, stream_bytes, created_at)
+       values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
       ...changing(row),
-      ...[row.id, row.projectId, row.priority, row.streamBytes, row.createdAt],
+      ...[row.id, row.projectId, row.priority, row.confidential ? 1 : 0, row.streamBytes, row.createdAt],
     )
     db.run(
       'insert into job_specs (job_id, digest, policy, labels, command, spec) values (?, ?, ?, ?, ?, ?)',
@@ -224,7 +228,7 @@ function projectIds(db: Connection): readonly ProjectId[] {
 
 function listState(db: Connection, project: ProjectId, state: JobState): readonly RawQueued[] {
   return db.all<RawQueued>(
-    `select id, project_id, priority, passed_over, not_before, expires_at
+    `select id, project_id, priority, confidential, passed_over, not_before, expires_at
      from jobs where project_id = ? and state = ? order by id`,
     ...[project, state],
   )

@@ -36,7 +36,7 @@ create index workers_by_project on workers (project_id);
 create table jobs (
   id text primary key, project_id text not null references projects, state text not null, epoch integer not null, attempts integer not null,
   claim_id text, not_before integer, cancel_at integer, cancel_by text, end_cause text, end_rc integer, end_at integer,
-  passed_over text not null, version integer not null, priority integer not null, stream_bytes integer not null,
+  passed_over text not null, version integer not null, priority integer not null, confidential integer not null, stream_bytes integer not null,
   created_at integer not null, expires_at integer, started_at integer, worker_id text, message text, usage text, result_claim_id text
 ) strict, without rowid;
 create index jobs_by_state on jobs (project_id, state, id);

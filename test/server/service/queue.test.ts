@@ -1,0 +1,106 @@
+// Who stands where: first come first served within a priority, and confidential jobs only for workers that may have them, in nobody's way.
+import t, { type Test } from 'tap'
+import { Queue, type Waiting, waitingOf } from '../../../server/service/queue.ts'
+import type { Sandbox } from '../../../src/protocol/field.ts'
+import type { JobId } from '../../../src/protocol/id.ts'
+import { jobIdOf, jobRow, projectIdOf, workerIdOf } from '../../contract/store-row.ts'
+import { type Machine, pairMachine, submit } from '../../harness/machine.ts'
+import { createPondRig, type PondRig } from '../../harness/pond.ts'
+
+const project = projectIdOf(1)
+const waiting = (number: number, more: Partial<Waiting> = {}): Waiting => ({ ...waitingOf(jobRow(number)), ...more })
+const secret = { confidential: true } as const
+const taker = { workerId: workerIdOf(1), secrets: true, most: 10, now: 0 }
+const idsOf = (jobs: readonly Waiting[]) => jobs.map(({ id }) => id)
+
+t.test('both lines of a priority are one, in the order in which jobs came', async (t) => {
+  const queue = new Queue()
+  for (const number of [1, 2, 3, 4, 5, 6]) queue.add(waiting(number, { confidential: number % 3 === 0 }))
+  queue.add(waiting(7, { priority: 9 }))
+  queue.add(waiting(3, secret))
+  t.equal(queue.size(project), 7)
+  t.strictSame(idsOf(queue.take(project, { ...taker, most: 4 })), [7, 1, 2, 3].map(jobIdOf))
+  t.strictSame(idsOf(queue.take(project, taker)), [4, 5, 6].map(jobIdOf))
+  t.equal(queue.size(project), 0)
+})
+
+t.test('a worker that may not have confidential jobs sees none of them', async (t) => {
+  const queue = new Queue()
+  for (const number of [1, 2, 3]) queue.add(waiting(number, secret))
+  const open = { ...taker, secrets: false }
+  t.equal(queue.size(project, open), 0)
+  t.strictSame(queue.take(project, open), [])
+  queue.add(waiting(4))
+  t.equal(queue.size(project, open), 1)
+  t.strictSame(idsOf(queue.take(project, open)), [jobIdOf(4)])
+  queue.remove(waiting(2, secret))
+  t.strictSame(idsOf(queue.take(project, taker)), [1, 3].map(jobIdOf))
+})
+
+t.test('a job that the worker declined stands, and a priority that is none is a mistake', async (t) => {
+  const queue = new Queue()
+  queue.add(waiting(1, { passedOver: { [workerIdOf(1)]: 10 } }))
+  t.strictSame(queue.take(project, taker), [])
+  t.strictSame(queue.take(project, { ...taker, most: 0, now: 10 }), [])
+  t.strictSame(idsOf(queue.take(project, { ...taker, now: 10 })), [jobIdOf(1)])
+  t.throws(() => queue.add(waiting(1, { priority: 10 })), /priority/)
+})
+
+/** A confidential job waits before anything else does. */
+async function withConfidential(t: Test): Promise<{ rig: PondRig; box: Machine; id: JobId }> {
+  const rig = await createPondRig(t)
+  const box = await pairMachine(rig, { slots: 4 })
+  const row = jobRow(1, secret)
+  await rig.store.write(async (tx) => {
+    const [first] = await tx.listProjects()
+    if (!first) throw new Error('there is no project')
+    await tx.insertJob({ ...row, projectId: first.id }, Buffer.from('{"command":["true"]}'))
+  })
+  await rig.restart()
+  return { rig, box, id: row.id }
+}
+
+async function tell(rig: PondRig, box: Machine, walls: { sandbox?: Sandbox; allow_unsandboxed?: boolean }) {
+  const { sealing_key, signing_key } = box.paired.worker
+  const worker = { worker_id: box.workerId, keys: { sealing_key, signing_key }, labels: {}, resources: { slots: 4 } }
+  const told = { ...worker, inflight: 0, load: 0, version: '1', ...walls }
+  const { status } = await rig.call('sendSnapshot', {
+    token: box.token,
+    body: { session: `session-${JSON.stringify(walls)}`, seq: 1, workers: [told] },
+  })
+  if (status >= 300) throw new Error(`a snapshot was answered ${status}`)
+}
+
+t.test('a confidential job waits for a worker with walls, and nothing waits behind it', async (t) => {
+  const { rig, box, id } = await withConfidential(t)
+  t.strictSame(await box.take(4), [], 'who has said nothing has no walls')
+  await tell(rig, box, { sandbox: 'none' })
+  const held = box.poll({ slots: 1, wait_ms: 50_000, claim_key: 'the key of the held' })
+  await rig.clock.settle()
+  const plain = await submit(rig)
+  const { reply } = await held
+  t.strictSame(
+    reply.intents.map(({ job_id }) => job_id),
+    [plain.id],
+    'the one behind it comes at once',
+  )
+  const later = box.poll({ slots: 3, wait_ms: 50_000, claim_key: 'the key after that', have: box.have(reply.intents) })
+  await rig.clock.settle()
+  await tell(rig, box, { sandbox: 'bubblewrap' })
+  t.strictSame(
+    (await later).reply.intents.map(({ job_id }) => job_id),
+    [id],
+    'walls were built',
+  )
+})
+
+t.test('or for an owner who takes it without', async (t) => {
+  const { rig, box, id } = await withConfidential(t)
+  await tell(rig, box, { sandbox: 'none', allow_unsandboxed: true })
+  t.strictSame(
+    (await box.take(4)).map(({ job_id }) => job_id),
+    [id],
+  )
+  const { reply } = await rig.call('listAllWorkers')
+  t.match(reply.items, [{ sandbox: 'none' }])
+})
