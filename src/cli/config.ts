@@ -153,15 +153,20 @@ export function poolHome(env: Env, flag?: string): string {
 
 /** `pond serve` leaves its URL and its first admin token in its data folder; only its own user can read them. */
 async function readLocal(env: Env): Promise<{ url?: string; token?: string }> {
-  const named = present(env.POND_DATA) ?? present(env.STATE_DIRECTORY)
-  const data = named ?? join(present(env.XDG_DATA_HOME) ?? join(userHome(env), '.local', 'share'), 'pond')
+  const data = pondHome(env)
   const url = (await readOptional(join(data, 'url')))?.trim()
   const token = (await readOptional(join(data, 'admin-token')))?.trim()
   const base = url ? parseBaseUrl(url) : undefined
   return { ...(base?.ok ? { url: base.url } : {}), ...(token ? { token } : {}) }
 }
 
-function userHome(env: Env): string {
+/** Where `pond serve` of this user keeps its data. */
+export function pondHome(env: Env): string {
+  const named = present(env.POND_DATA) ?? present(env.STATE_DIRECTORY)
+  return named ?? join(present(env.XDG_DATA_HOME) ?? join(userHome(env), '.local', 'share'), 'pond')
+}
+
+export function userHome(env: Env): string {
   return present(env.HOME) ?? homedir()
 }
 

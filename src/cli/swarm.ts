@@ -1,8 +1,10 @@
 // The program `swarm`: its whole tree of verbs. Nothing is run and nothing heavy is loaded until a verb is.
 import { Command } from 'commander'
+import { sandboxes } from '../protocol/field.ts'
 import { asCount, asDuration, asPairs, flag } from './flag.ts'
 import { type Act, noAct } from './main.ts'
 import type { PoolFlags } from './pool/control.ts'
+import type { DoctorFlags } from './pool/doctor.ts'
 import type { BindingFlags } from './pool/home.ts'
 import type { PairFlags } from './pool/pair.ts'
 import type { RunFlags } from './pool/run.ts'
@@ -84,6 +86,19 @@ function addRun(program: Command, act: Act): void {
     variable: 'SWARM_MAX_UPTIME',
     parse: asDuration,
   })
+  flag(command, '--sandbox <kind>', {
+    says: 'insist on what keeps jobs apart, or go without (the best that this machine has)',
+    variable: 'SWARM_SANDBOX',
+    choices: sandboxes,
+  })
+  flag(command, '--allow-unsandboxed', {
+    says: 'take confidential jobs without a sandbox',
+    variable: 'SWARM_ALLOW_UNSANDBOXED',
+  })
+  flag(command, '--boxes <dir>', {
+    says: 'where jobs have their folders when each is a user of its own (/var/lib/pond-swarm)',
+    variable: 'SWARM_BOXES',
+  })
   addBinding(command).action(() => act(async (io) => (await import('./pool/run.ts')).run(io, command.opts<RunFlags>())))
 }
 
@@ -108,7 +123,8 @@ function addOrders(program: Command, act: Act): void {
 
 function addCare(program: Command, act: Act): void {
   const doctor = addBinding(program.command('doctor').description('look at everything a swarm needs'))
-  doctor.action(() => act(async (io) => (await import('./pool/doctor.ts')).doctor(io, doctor.opts<BindingFlags>())))
+  flag(doctor, '--boxes <dir>', { says: 'as for swarm run', variable: 'SWARM_BOXES' })
+  doctor.action(() => act(async (io) => (await import('./pool/doctor.ts')).doctor(io, doctor.opts<DoctorFlags>())))
   const unpair = program.command('unpair').description('leave the pond and forget the keys')
   flag(unpair, '--force', { says: 'forget even when pond cannot be told', variable: 'SWARM_FORCE' })
   addBinding(unpair).action(() =>

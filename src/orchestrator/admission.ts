@@ -1,8 +1,11 @@
 // Whether this swarm can run what an intent asks for. What it does not fully understand it declines: half a job is worse than none.
 import { createHash } from 'node:crypto'
+import { canCutNetwork } from '../executor/bubblewrap.ts'
+import type { Sandbox } from '../protocol/field.ts'
 import { type JobSpec, jobSpec } from '../protocol/job.ts'
 import type { Intent } from '../protocol/orch.ts'
 import { parseKey } from '../seal/key-text.ts'
+import { isConfidential, mayKeepSecrets } from '../state/match.ts'
 
 /** A job that this swarm understands. */
 export interface Admitted {
@@ -30,25 +33,46 @@ export const refuse = (message: string, cause?: 'drained'): Unwilling => ({
   ...(cause && { cause }),
 })
 
-/** Fields that change what a job may do or read; running a job as if they were not there would break its promise. */
-const unserved = ['sandbox'] as const satisfies readonly (keyof JobSpec)[]
+/** What keeps the jobs of this swarm apart. */
+export interface Walls {
+  readonly sandbox: Sandbox
+  /** The owner takes confidential jobs without a sandbox. */
+  readonly allowUnsandboxed: boolean
+}
 
-export function admit(intent: Intent): Admission {
+export function admit(intent: Intent, walls: Walls): Admission {
   const bytes = Buffer.from(intent.job, 'base64')
   const job = read(bytes)
   if (typeof job === 'string') return refuse(job)
-  const field = unserved.find((name) => job[name] !== undefined)
-  if (field !== undefined) return refuse(`this swarm does not serve the field ${field}`)
-  if (job.requires?.sandbox !== undefined) return refuse('this swarm does not serve the field requires.sandbox')
   const recipients = job.recipients?.map((text) => parseKey('recipient', text))
   const slip = recipients?.indexOf(undefined) ?? -1
   if (slip >= 0) return refuse(`recipients.${slip} is no recipient: its checksum is wrong`)
+  const unwalled = problemWithSandbox(job, walls)
+  if (unwalled !== undefined) return refuse(unwalled)
   return {
     ok: true,
     job,
     digest: createHash('sha256').update(bytes).digest('hex'),
     ...(recipients && { recipients: recipients.filter((key) => key !== undefined) }),
   }
+}
+
+/** In words that name the field; what is not known here may ask for more than there is. */
+function problemWithSandbox(job: JobSpec, { sandbox, allowUnsandboxed }: Walls): string | undefined {
+  const has = `the sandbox of this swarm is ${sandbox}`
+  for (const [key, value] of Object.entries(job.sandbox ?? {})) {
+    if (key === 'backend') {
+      if (value !== sandbox || sandbox === 'none') return `sandbox.backend cannot be ${JSON.stringify(value)}: ${has}`
+    } else if (key !== 'network') return `this swarm does not serve the field sandbox.${key}`
+    else if (value !== 'host' && !(value === 'none' && canCutNetwork(sandbox)))
+      return `sandbox.network cannot be ${JSON.stringify(value)}: ${has}`
+  }
+  const required = job.requires?.sandbox
+  if (required !== undefined && (required !== sandbox || sandbox === 'none'))
+    return `requires.sandbox cannot be ${JSON.stringify(required)}: ${has}`
+  if (isConfidential(job) && !mayKeepSecrets({ sandbox, allow_unsandboxed: allowUnsandboxed }))
+    return 'this swarm keeps nothing from its jobs, and its owner does not take confidential ones'
+  return undefined
 }
 
 function read(bytes: Buffer): JobSpec | string {

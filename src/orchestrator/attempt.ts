@@ -8,7 +8,7 @@ import type { Intent } from '../protocol/orch.ts'
 import type { ArtifactReport, BatchWord } from '../protocol/word.ts'
 import type { Cancel } from '../system/clock.ts'
 import { isNoRoom } from '../system/disk.ts'
-import { type Admitted, admit, refuse, type Unwilling } from './admission.ts'
+import { type Admitted, admit, refuse, type Unwilling, type Walls } from './admission.ts'
 import { collectArtifacts } from './artifact.ts'
 import type { ClaimParts, Have, HeldClaim, StopCause } from './claim.ts'
 import type { ClaimFacts, Ending } from './journal-entry.ts'
@@ -119,7 +119,7 @@ class ClaimAttempt implements Attempt {
   /** What to say at the end; `undefined` when there is nothing more to say. */
   async #live(): Promise<Ending | undefined> {
     const { clock, journal } = this.#parts
-    const admission = this.#refusal ?? admit(this.#intent)
+    const admission = this.#refusal ?? admit(this.#intent, this.#walls())
     if (!admission.ok) return this.#decline(admission)
     this.#admitted = admission
     const { job } = admission
@@ -132,6 +132,11 @@ class ClaimAttempt implements Attempt {
     if (this.#stopped) return { cause: this.#stopped, ended_at: clock.now() }
     if (!careful) this.#cancelConfirm = clock.after(CONFIRM_AFTER_MS, () => void this.#confirm())
     return this.#execute(job)
+  }
+
+  #walls(): Walls {
+    const { executor, allowUnsandboxed } = this.#parts
+    return { sandbox: executor.sandbox, allowUnsandboxed }
   }
 
   async #decline({ message, cause }: Unwilling): Promise<undefined> {
@@ -253,6 +258,7 @@ class ClaimAttempt implements Attempt {
       env: { ...job.env, ...this.#supply?.env },
       ...this.#supply?.plan,
       ...(job.input !== undefined && { input: Buffer.from(job.input) }),
+      ...(job.sandbox?.network === 'none' && { network: 'none' }),
     }
   }
 

@@ -56,6 +56,8 @@ export interface ClaimParts {
   readonly random: Random
   readonly identityOf: (workerId: WorkerId) => WorkerIdentity
   readonly fetchSupply: FetchSupply
+  /** The owner takes confidential jobs even where nothing keeps other jobs from them. */
+  readonly allowUnsandboxed: boolean
   /** Holds one folder a claim. */
   readonly jobsPath: string
 }

@@ -12,6 +12,8 @@ export interface SwarmStatus {
   readonly version: string
   readonly executor: string
   readonly rung: string
+  readonly sandbox: string
+  readonly allow_unsandboxed: boolean
   readonly slots: number
   readonly free: number
   readonly healthy: boolean

@@ -44,6 +44,8 @@ export interface Host {
 export interface SwarmOptions extends DrainOptions {
   /** Jobs at a time. */
   readonly slots: number
+  /** Take confidential jobs even where nothing keeps other jobs from them. */
+  readonly allowUnsandboxed?: boolean
 }
 
 export interface SwarmParts {
@@ -150,7 +152,7 @@ class OneSwarm implements Swarm {
     this.#state = 'ready'
     this.#drain.start()
     this.#drain.holding(this.#claims.size)
-    log.info('ready', { pond: binding.pond, slots: options.slots, home: home.path })
+    log.info('ready', { pond: binding.pond, slots: options.slots, home: home.path, sandbox: executor.sandbox })
     const snapshots = this.#snapshot.run(signal)
     const polls = this.#poll.run(signal)
     const refusal = await Promise.race([polls, this.#drained(), this.#killed])
@@ -167,7 +169,7 @@ class OneSwarm implements Swarm {
   }
 
   async #recover(): Promise<{ journal: Journal; held: readonly Recovered[] }> {
-    const { client, clock, log, disk, executor, home, random, binding, host } = this.#parts
+    const { client, clock, log, disk, executor, home, random, binding, host, options } = this.#parts
     const keys = await home.readKeys()
     if (!keys)
       throw new Error(`${home.path} has a binding and no keys; pair this machine anew (swarm unpair, then swarm pair)`)
@@ -186,7 +188,8 @@ class OneSwarm implements Swarm {
     })
     const jobsPath = home.jobsPath
     const world = { client, clock, log, disk, executor, journal, words, jobsPath, random }
-    const parts = { ...world, identityOf, fetchSupply: fetchNothing }
+    const { allowUnsandboxed = false } = options
+    const parts = { ...world, identityOf, fetchSupply: fetchNothing, allowUnsandboxed }
     await sweep(parts)
     this.#claimParts = parts
     return { journal, held: journal.left.map((left) => createRecovered(parts, left)) }
@@ -314,6 +317,8 @@ class OneSwarm implements Swarm {
       os: host.os,
       arch: host.arch,
       executor: `${executor.name} ${executor.rung}`,
+      sandbox: executor.sandbox,
+      allow_unsandboxed: options.allowUnsandboxed ?? false,
       state: state === 'paused' || state === 'draining' ? state : 'ready',
     }
   }
@@ -378,6 +383,8 @@ class OneSwarm implements Swarm {
       version: host.version,
       executor: executor.name,
       rung: executor.rung,
+      sandbox: executor.sandbox,
+      allow_unsandboxed: options.allowUnsandboxed ?? false,
       slots: options.slots,
       free: this.#freeSlots(),
       healthy: this.healthy(),

@@ -171,7 +171,6 @@ export type JobSpec = z.infer<typeof jobSpec>
 /** Fields whose place in a job is kept, and that this version refuses with `unsupported`. Removing a row opens the field. */
 export const reservedJobFields = [
   'requires',
-  'sandbox',
   'after',
   'count',
   'max_parallel',

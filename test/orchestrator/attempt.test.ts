@@ -147,7 +147,13 @@ t.test('an idempotent job whose confirmation turns out stale is killed and forgo
 
 t.test('what this swarm does not serve or understand is declined and burns nothing', async (t) => {
   const cases = [
-    { job: { sandbox: {} }, says: /sandbox/ },
+    { job: { sandbox: { seccomp: 'strict' } }, says: /sandbox\.seccomp/ },
+    { job: { sandbox: { backend: 'uid' } }, says: /sandbox\.backend/ },
+    { job: { sandbox: { backend: 'none' } }, says: /sandbox\.backend/ },
+    { job: { sandbox: { network: 'none' } }, says: /sandbox\.network/ },
+    { job: { sandbox: { network: 'bridge' } }, says: /sandbox\.network/ },
+    { job: { requires: { sandbox: 'none' } }, says: /requires\.sandbox/ },
+    { job: { credential: 'c' }, says: /confidential/ },
     { job: { bundle: 'b' }, says: /bundle/ },
     { job: { recipients: ['r'] }, says: /recipients.0/ },
     { job: { requires: { sandbox: 'strict' } }, says: /requires.sandbox/ },
@@ -162,6 +168,23 @@ t.test('what this swarm does not serve or understand is declined and burns nothi
     t.match(rig.pond.finalOf(claim_id), { state: 'declined', message: says })
   }
   t.equal(rig.executor.processes.length, 0)
+})
+
+t.test('a job gets the sandbox that it asks for where this swarm has it', async (t) => {
+  for (const sandbox of ['uid', 'bubblewrap'] as const) {
+    const rig = await createSwarmRig()
+    rig.executor.sandbox = sandbox
+    await rig.start()
+    rig.pond.give({ sandbox: { backend: sandbox, network: 'host' } })
+    rig.pond.give({ requires: { sandbox } })
+    await rig.clock.settle()
+    t.equal(rig.executor.processes.length, 2)
+    const { claim_id } = rig.pond.give({ sandbox: { network: 'none' } })
+    for (const process of rig.executor.processes) process.exit()
+    await rig.clock.settle()
+    if (sandbox === 'bubblewrap') t.equal(rig.executor.processes.at(-1)?.plan.network, 'none')
+    else t.match(rig.pond.finalOf(claim_id), { state: 'declined', message: /sandbox\.network cannot be "none"/ })
+  }
 })
 
 t.test('a program that is not there ends as setup_failed with 125', async (t) => {

@@ -23,6 +23,7 @@ export function workerColumns(now: number): readonly Column<WorkerView>[] {
     { title: 'SLOTS', cell: ({ inflight, slots }) => `${inflight}/${slots}` },
     { title: 'POLLED', cell: ({ last_poll_at }) => formatAgo(last_poll_at, now) },
     { title: 'EXECUTOR', cell: ({ executor }) => executor ?? '-' },
+    { title: 'SANDBOX', cell: ({ sandbox }) => sandbox ?? '-' },
     { title: 'FINGERPRINT', cell: ({ fingerprint }) => fingerprint },
     { title: 'LABELS', cell: ({ labels }) => pairs(labels) },
   ]

@@ -77,6 +77,7 @@ function describe(status: SwarmStatus, now: number): readonly string[] {
       ['worker', status.worker_id],
       ['version', status.version],
       ['executor', `${status.executor}, kills whole trees by ${status.rung}`],
+      ['sandbox', status.allow_unsandboxed ? `${status.sandbox}, confidential jobs in any case` : status.sandbox],
       ['slots', `${status.slots - status.free} of ${status.slots} in use`],
       ['polled', poll],
       ['clock', `pond is ${formatDuration(Math.abs(status.skew_ms))} ${status.skew_ms < 0 ? 'behind' : 'ahead'}`],

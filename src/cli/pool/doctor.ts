@@ -2,18 +2,20 @@
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { SKEW_WARN_MS } from '../../client/client.ts'
+import type { Executor } from '../../executor/contract.ts'
 import { createProcessExecutor } from '../../executor/process.ts'
 import type { Binding, Home, KeySet } from '../../orchestrator/home.ts'
 import { limit } from '../../protocol/limit.ts'
 import { systemDisk } from '../../system/disk.ts'
 import { silentLog } from '../../system/log.ts'
+import { userHome } from '../config.ts'
 import { formatDuration } from '../duration.ts'
 import { exitCode } from '../exit-code.ts'
 import type { Io } from '../io.ts'
 import { createOutput } from '../output.ts'
 import { formatSize } from '../size.ts'
 import { askSwarm } from './control.ts'
-import { type BindingFlags, type BoundParts, connectBound, openPoolHome } from './home.ts'
+import { type BindingFlags, type BoundParts, connectBound, executorParts, openPoolHome } from './home.ts'
 
 export interface Check {
   readonly check: string
@@ -27,7 +29,11 @@ const SKEW_FAIL_MS = limit.signatureSkewMs
 const DISK_WARN_BYTES = 1024 ** 3
 const DISK_FAIL_BYTES = 64 * 1024 ** 2
 
-export async function doctor(io: Io, flags: BindingFlags): Promise<number> {
+export interface DoctorFlags extends BindingFlags {
+  readonly boxes?: string
+}
+
+export async function doctor(io: Io, flags: DoctorFlags): Promise<number> {
   const out = createOutput(io, { program: 'swarm', json: flags.json === true })
   const home = await openPoolHome(io, flags)
   const binding = await home.readBinding().catch(() => undefined)
@@ -37,7 +43,7 @@ export async function doctor(io: Io, flags: BindingFlags): Promise<number> {
     checkPairing(home, binding, keys),
     ...(binding && keys ? await checkPond({ io, flags, home, binding }) : []),
     await checkRunning(io, home),
-    await checkRung(io, home),
+    ...(await checkExecutor(io, flags, home)),
     await checkDisk(home),
   ]
   const columns = [
@@ -126,21 +132,47 @@ async function checkRunning(io: Io, home: Home): Promise<Check> {
   }
 }
 
-async function checkRung(io: Io, { path }: Home): Promise<Check> {
+async function checkExecutor(io: Io, { boxes }: DoctorFlags, { path }: Home): Promise<readonly Check[]> {
   try {
-    const executor = await createProcessExecutor({ clock: io.clock, log: silentLog, home: path })
-    const { name, rung } = executor
+    const parts = executorParts(io, { home: path, boxes })
+    const executor = await createProcessExecutor({ ...parts, log: silentLog })
     await executor.close()
-    const says = `${name}, kills whole trees by ${rung}`
-    if (rung !== 'process-group') return { check: 'executor', level: 'ok', says }
-    return {
-      check: 'executor',
-      level: 'warn',
-      says,
-      next: 'A process that leaves its group survives; run on Linux with cgroups or /proc.',
-    }
+    return [checkRung(executor), await checkSandbox(executor, userHome(io.env))]
   } catch (error) {
-    return { check: 'executor', level: 'fail', says: error instanceof Error ? error.message : String(error) }
+    return [{ check: 'executor', level: 'fail', says: error instanceof Error ? error.message : String(error) }]
+  }
+}
+
+function checkRung({ name, rung }: Executor): Check {
+  const says = `${name}, kills whole trees by ${rung}`
+  if (rung !== 'process-group') return { check: 'executor', level: 'ok', says }
+  return {
+    check: 'executor',
+    level: 'warn',
+    says,
+    next: 'A process that leaves its group survives; run on Linux with cgroups or /proc.',
+  }
+}
+
+async function checkSandbox({ sandbox, whyUnsandboxed }: Executor, owner: string): Promise<Check> {
+  const check = 'sandbox'
+  if (sandbox === 'none') {
+    const says = `none: ${whyUnsandboxed}. Jobs can read what swarm can, and no confidential one comes`
+    return { check, level: 'warn', says, next: 'Run swarm as root, or install bubblewrap.' }
+  }
+  if (sandbox === 'bubblewrap')
+    return { check, level: 'ok', says: 'bubblewrap: each job sees its own files and processes' }
+  const says = 'uid: each job is a user of its own'
+  const open = await stat(owner).then(
+    ({ mode }) => (mode & 0o007) !== 0,
+    () => false,
+  )
+  if (!open) return { check, level: 'ok', says }
+  return {
+    check,
+    level: 'warn',
+    says: `${says}, but every user may look into ${owner}`,
+    next: `Type: chmod o= ${owner}`,
   }
 }
 

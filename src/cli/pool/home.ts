@@ -7,7 +7,7 @@ import { hashPondKey } from '../../seal/pairing.ts'
 import { createCallSigner } from '../../seal/request-signature.ts'
 import { LockedError, systemDisk } from '../../system/disk.ts'
 import { type Log, silentLog } from '../../system/log.ts'
-import { checkUrl, poolHome } from '../config.ts'
+import { checkUrl, clientHome, pondHome, poolHome, userHome } from '../config.ts'
 import { Failure } from '../failure.ts'
 import type { Io } from '../io.ts'
 import type { PoolFlags } from './control.ts'
@@ -42,6 +42,12 @@ export async function lockHome(home: Home): Promise<() => Promise<void>> {
       cause: error,
     })
   }
+}
+
+/** What every executor of this home is given. Homes and what else is the owner's are hidden from jobs where a sandbox can. */
+export function executorParts(io: Io, { home, boxes }: { readonly home: string; readonly boxes?: string | undefined }) {
+  const hidden = [userHome(io.env), clientHome(io.env), pondHome(io.env)]
+  return { clock: io.clock, home, hidden, ...(boxes === undefined ? {} : { place: boxes }) }
 }
 
 export interface BoundParts {

@@ -1,23 +1,29 @@
 // swarm run: joins the real parts to a swarm, and turns signals and its end into orders and an exit code.
 import { loadavg } from 'node:os'
 import type { Client } from '../../client/contract.ts'
+import { SetupError } from '../../executor/contract.ts'
 import { createProcessExecutor } from '../../executor/process.ts'
 import { serveControl } from '../../orchestrator/control.ts'
 import type { Binding, Home } from '../../orchestrator/home.ts'
 import { createSwarm, type RunEnd, type Swarm } from '../../orchestrator/swarm.ts'
+import type { Sandbox } from '../../protocol/field.ts'
 import { systemDisk } from '../../system/disk.ts'
 import type { Log } from '../../system/log.ts'
 import { type ExitName, exitCode } from '../exit-code.ts'
+import { Failure } from '../failure.ts'
 import type { Io } from '../io.ts'
 import { createLog } from '../log.ts'
 import { createOutput } from '../output.ts'
-import { type BindingFlags, connectBound, lockHome, needBinding, openPoolHome } from './home.ts'
+import { type BindingFlags, connectBound, executorParts, lockHome, needBinding, openPoolHome } from './home.ts'
 
 export interface RunFlags extends BindingFlags {
   readonly slots?: number
   readonly once?: boolean
   readonly idleExit?: number
   readonly maxUptime?: number
+  readonly sandbox?: Sandbox
+  readonly allowUnsandboxed?: boolean
+  readonly boxes?: string
 }
 
 export async function run(io: Io, flags: RunFlags): Promise<number> {
@@ -63,18 +69,40 @@ async function assemble({ io, flags, home, binding, client, log }: Assembly): Pr
     random,
     log,
     disk: systemDisk,
-    executor: await createProcessExecutor({ clock, log, home: home.path }),
+    executor: await openExecutor({ io, flags, home, log }),
     home,
     binding,
     host: { os: process.platform, arch: process.arch, version, load: () => loadavg()[0] ?? 0 },
     options: {
       slots: flags.slots ?? binding.resources.slots,
       ...(flags.once ? { once: true } : {}),
+      ...(flags.allowUnsandboxed ? { allowUnsandboxed: true } : {}),
       ...(flags.idleExit === undefined ? {} : { idleExitMs: flags.idleExit }),
       ...(flags.maxUptime === undefined ? {} : { maxUptimeMs: flags.maxUptime }),
     },
   })
 }
+
+/** A sandbox that was asked for and does not hold is a reason not to run at all. */
+async function openExecutor({ io, flags, home, log }: Pick<Assembly, 'io' | 'flags' | 'home' | 'log'>) {
+  try {
+    return await createProcessExecutor({
+      ...executorParts(io, { home: home.path, boxes: flags.boxes }),
+      log,
+      ...sandboxOf(flags),
+    })
+  } catch (cause) {
+    if (!(cause instanceof SetupError)) throw cause
+    throw new Failure({
+      what: 'jobs cannot be run here as asked',
+      why: cause.message,
+      next: 'Look with swarm doctor.',
+      cause,
+    })
+  }
+}
+
+const sandboxOf = ({ sandbox }: RunFlags) => (sandbox === undefined ? {} : { sandbox })
 
 const exitOfEnd: Readonly<Record<RunEnd['reason'], ExitName>> = {
   drained: 'ok',

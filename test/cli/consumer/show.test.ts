@@ -208,7 +208,18 @@ t.test('every flag of a job arrives', async (t) => {
     '--retry-on',
     'exit',
   ]
-  const reserved = ['--credential', 'c', '--bundle', 'b'.repeat(64), '--artifact', '*.o', '--artifact', '*.a', '--gpus', '1']
+  const reserved = [
+    '--credential',
+    'c',
+    '--bundle',
+    'b'.repeat(64),
+    '--artifact',
+    '*.o',
+    '--artifact',
+    '*.a',
+    '--gpus',
+    '1',
+  ]
   t.equal(await pond(io, 'submit', ...flags, '--stream-limit', '200M', ...reserved, '--', 'x'), 0)
   t.same(io.pond.calls[0]?.body, {
     command: ['x'],

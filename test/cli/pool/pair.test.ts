@@ -36,6 +36,8 @@ function codeOf(key = POND_KEY): string {
 function machine(): FakeIo {
   const io = createFakeIo()
   io.env.SWARM_HOME = makeFolder()
+  io.env.SWARM_BOXES = join(homeOf(io), 'boxes of users')
+  io.env.SWARM_SANDBOX = 'none'
   io.pond.intercept = ({ name }) => (name === 'pair' ? jsonReply(pairReply) : undefined)
   return io
 }
@@ -130,7 +132,7 @@ t.test('doctor', async (t) => {
   t.equal(await swarm(io, 'doctor'), 0)
   t.match(
     io.printed().out,
-    /home\tok\t.*\npairing\tok\t.*\npond\tok\t.*\nclock\tok\t.*\nswarm\twarn\t.*\nexecutor\t(ok|warn)\t.*\ndisk\t/,
+    /home\tok\t.*\npairing\tok\t.*\npond\tok\t.*\nclock\tok\t.*\nswarm\twarn\t.*\nexecutor\t(ok|warn)\t.*\nsandbox\t(ok|warn)\t.*\ndisk\t/,
   )
   chmodSync(join(homeOf(io), 'keys.json'), 0o644)
   io.pond.intercept = () => jsonReply({ ...whoami, pond_key: Buffer.alloc(32).toString('base64url') })
@@ -191,6 +193,8 @@ const status: SwarmStatus = {
   version: '1',
   executor: 'process',
   rung: 'cgroup-v2',
+  sandbox: 'uid',
+  allow_unsandboxed: false,
   slots: 4,
   free: 3,
   healthy: false,
@@ -214,6 +218,7 @@ t.test('status, drain, pause and resume go over control.sock', async (t) => {
   t.teardown(() => control.close())
   t.equal(await swarm(io, 'status'), 0)
   t.match(io.printed().out, /state: +ready, not healthy\n/)
+  t.match(io.printed().out, /sandbox: +uid\n/)
   t.match(io.printed().out, /clock: +pond is 250 ms behind\n {2}job_1 running, started/)
   for (const words of [['drain', '--deadline', '30m'], ['drain'], ['pause'], ['resume']])
     t.equal(await swarm(io, ...words), 0)
