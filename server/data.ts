@@ -1,8 +1,15 @@
 // Pond's data folder: what lies where, and pond's own keys, made at the first start.
-import { createPrivateKey, createPublicKey, generateKeyPairSync } from 'node:crypto'
-import { stat } from 'node:fs/promises'
+import { createPrivateKey, generateKeyPairSync } from 'node:crypto'
 import { join } from 'node:path'
 import { z } from 'zod'
+import { publicKey } from '../src/protocol/field.ts'
+import type { Rotation } from '../src/protocol/orch.ts'
+import { payloadType } from '../src/protocol/sealed.ts'
+import { canonicalBytes } from '../src/seal/canonical.ts'
+import { signDsse } from '../src/seal/dsse.ts'
+import { requirePrivate } from '../src/seal/identity.ts'
+import { type KeyPair, makeSealingPair } from '../src/seal/key.ts'
+import { createSigner } from '../src/seal/signature.ts'
 import { makeToken } from '../src/seal/token.ts'
 import type { Disk } from '../src/system/disk.ts'
 import type { Random } from '../src/system/random.ts'
@@ -39,30 +46,58 @@ export async function loadAdminToken(disk: Disk, random: Random, path: string): 
   return token
 }
 
+const sealingPair = z.strictObject({ publicKey, privateKey: publicKey })
+
 const keyFile = z.strictObject({
   /** 32 bytes in base64url. */
   token_key: z.string().length(43),
   /** Ed25519 private key, PKCS 8 in PEM. */
   signing_key: z.string(),
+  /** X25519, newest first; both halves of each, 32 bytes in base64url. */
+  sealing_keys: z.tuple([sealingPair], sealingPair).optional(),
 })
+type KeyFile = z.infer<typeof keyFile>
 
-/** Reads pond's keys, or makes them where there are none. A file that others can read is refused. */
+/** Reads pond's keys, makes them where there are none, and completes a file without sealing keys. One that others can read is refused. */
 export async function loadKeys(disk: Disk, random: Random, path: string): Promise<PondKeys> {
   const text = await disk.read(path)
-  if (text === undefined) {
-    const signing_key = generateKeyPairSync('ed25519').privateKey.export({ type: 'pkcs8', format: 'pem' }).toString()
-    const made = { token_key: random.bytes(32).toString('base64url'), signing_key }
-    await disk.replace(path, `${JSON.stringify(made)}\n`)
-    return keysOf(made)
-  }
-  const { mode } = await stat(path)
-  if ((mode & 0o077) !== 0)
-    throw new Error(`${path} can be read by others (mode ${(mode & 0o777).toString(8)}); chmod 600 it`)
-  return keysOf(keyFile.parse(JSON.parse(text.toString())))
+  if (text !== undefined) await requirePrivate(path)
+  const file = text === undefined ? makeKeys(random) : keyFile.parse(JSON.parse(text.toString()))
+  if (file.sealing_keys) return keysOf(file, file.sealing_keys)
+  const sealing: SealingKeys = [await makeSealingPair()]
+  await disk.replace(path, `${JSON.stringify({ ...file, sealing_keys: sealing })}\n`)
+  return keysOf(file, sealing)
 }
 
-function keysOf(file: z.infer<typeof keyFile>): PondKeys {
-  const { x } = createPublicKey(createPrivateKey(file.signing_key)).export({ format: 'jwk' })
-  if (x === undefined) throw new Error('an Ed25519 key has an x')
-  return { tokenKey: Buffer.from(file.token_key, 'base64url'), publicKey: x }
+type SealingKeys = NonNullable<KeyFile['sealing_keys']>
+
+function makeKeys(random: Random): KeyFile {
+  const signing_key = generateKeyPairSync('ed25519').privateKey.export({ type: 'pkcs8', format: 'pem' }).toString()
+  return { token_key: random.bytes(32).toString('base64url'), signing_key }
+}
+
+function keysOf(file: KeyFile, sealing: SealingKeys): PondKeys {
+  const { x, d } = createPrivateKey(file.signing_key).export({ format: 'jwk' })
+  if (x === undefined || d === undefined) throw new Error('an Ed25519 private key has both halves')
+  return makePondKeys({
+    tokenKey: Buffer.from(file.token_key, 'base64url'),
+    signing: { publicKey: x, privateKey: d },
+    sealing,
+  })
+}
+
+/** What pond is known by, with its own word for it: the signature says that both keys are of one pond. */
+export function makePondKeys({
+  tokenKey,
+  signing,
+  sealing,
+}: {
+  readonly tokenKey: Uint8Array
+  readonly signing: KeyPair
+  readonly sealing: PondKeys['sealing']
+}): PondKeys {
+  const signer = createSigner(signing)
+  const said: Rotation = { kind: 'pond', signing_key: signing.publicKey, sealing_key: sealing[0].publicKey }
+  const proofs = [signDsse(payloadType.rotation, canonicalBytes(said), signer)] as const
+  return { tokenKey, publicKey: signing.publicKey, signer, sealing, proofs }
 }

@@ -1,4 +1,5 @@
 // createPond: the whole server without a socket.
+import { loadSodium } from '../src/seal/sodium.ts'
 import { answer, refuse } from './http/answer.ts'
 import type { Answerer } from './http/message.ts'
 import { defaultSettings, type Parts, type Settings } from './service/parts.ts'
@@ -14,9 +15,13 @@ export interface Pond extends Answerer {
 
 /** Starts pond from its store. Every clock, random number and disk comes in with `parts`. */
 export async function createPond(
-  parts: Omit<Parts, 'settings'> & { readonly settings?: Partial<Settings> },
+  parts: Omit<Parts, 'settings' | 'sodium'> & { readonly settings?: Partial<Settings> },
 ): Promise<Pond> {
-  const services = await startServices({ ...parts, settings: { ...defaultSettings, ...parts.settings } })
+  const services = await startServices({
+    ...parts,
+    sodium: await loadSodium(),
+    settings: { ...defaultSettings, ...parts.settings },
+  })
   return {
     answer: (request) => answer(services, request),
     refuse: (error) => refuse(services, error),

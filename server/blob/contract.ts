@@ -1,4 +1,4 @@
-// The contract for bytes that do not belong in a database: the streams of claims. Adapters: disk.
+// The contract for bytes that do not belong in a database: the streams of claims and the frames of bundles. Adapters: disk.
 
 /** One appended chunk: where it starts, when the worker read it, and its place among all chunks of the claim. */
 export interface ChunkMark {
@@ -20,8 +20,9 @@ export interface NewChunk extends Omit<ChunkMark, 'length'> {
 export const appendMost = { bytes: 2 ** 20, chunks: 64 } as const
 
 export interface StreamKey {
+  /** A claim, or a bundle. */
   readonly claimId: string
-  /** `stdout`, `stderr`, `stdout.tail`, …; at most 255 bytes once what is not in [a-z0-9._-] is percent-encoded. */
+  /** `stdout`, `stderr`, `stdout.tail`, `frames` of a bundle, …; at most 255 bytes once what is not in [a-z0-9._-] is percent-encoded. */
   readonly name: string
 }
 

@@ -1,6 +1,10 @@
 // What pond is made of: the world by parameter, and the settings with their defaults.
 
 import { limit } from '../../src/protocol/limit.ts'
+import type { Dsse } from '../../src/protocol/sealed.ts'
+import type { KeyPair } from '../../src/seal/key.ts'
+import type { Signer } from '../../src/seal/signature.ts'
+import type { Sodium } from '../../src/seal/sodium.ts'
 import type { Clock } from '../../src/system/clock.ts'
 import type { Log } from '../../src/system/log.ts'
 import { createIdMaker, type Random } from '../../src/system/random.ts'
@@ -11,8 +15,13 @@ import type { Store } from '../store/contract.ts'
 export interface PondKeys {
   /** 32 bytes under which claim tokens and pairing secrets are derived. */
   readonly tokenKey: Uint8Array
-  /** Ed25519 public key, unpadded base64url; machines pin it when they pair. */
+  /** The signer's Ed25519 public key, unpadded base64url; machines pin it when they pair. */
   readonly publicKey: string
+  readonly signer: Signer
+  /** X25519: what is new is sealed to the first; the ones behind it open what was sealed before they were replaced. */
+  readonly sealing: readonly [KeyPair, ...KeyPair[]]
+  /** Rotations of kind `pond` that name the signing key and the first sealing key: by that signing key, then by each one before it. */
+  readonly proofs: readonly [Dsse, ...Dsse[]]
 }
 
 export interface Settings {
@@ -47,6 +56,8 @@ export interface Parts {
   readonly random: Random
   readonly log: Log
   readonly keys: PondKeys
+  /** Loaded, so that its functions may be called. */
+  readonly sodium: typeof Sodium
   /** Asked for the first admin token where there is no key yet. It is stored outside before pond knows it, so that no crash loses it. */
   readonly makeAdminToken?: () => Promise<string>
   readonly settings: Settings

@@ -1,7 +1,7 @@
 // The contract of every store: rows as values, and works that read or write them. No rule lives here; the law decides, a store keeps.
 import type { Scope } from '../../src/protocol/admin.ts'
 import type { Resources, Sandbox } from '../../src/protocol/field.ts'
-import type { BindingId, ClaimId, CodeId, JobId, KeyId, ProjectId, WorkerId } from '../../src/protocol/id.ts'
+import type { BindingId, BundleId, ClaimId, CodeId, JobId, KeyId, ProjectId, WorkerId } from '../../src/protocol/id.ts'
 import type { Cause, JobState, Labels } from '../../src/protocol/job.ts'
 import type { StreamReport } from '../../src/protocol/word.ts'
 import type { Job } from '../../src/state/job.ts'
@@ -87,6 +87,13 @@ export interface UsageRow {
   readonly sampled: boolean
 }
 
+/** A bundle as a job names it. */
+export interface BundleName {
+  /** SHA-256 of its stored bytes. */
+  readonly digest: string
+  readonly size: number
+}
+
 /** A job without its exact bytes, which are read on their own. */
 export interface JobRow {
   readonly id: JobId
@@ -101,6 +108,14 @@ export interface JobRow {
   readonly labels: Labels
   /** SHA-256 of the exact bytes in lower-case hex. */
   readonly digest: string
+  /** Name of a credential of its project. */
+  readonly credential?: string
+  /** A bundle of its project. */
+  readonly bundle?: BundleName
+  /** Its output is sealed to these; absent where pond can read it. */
+  readonly recipients?: readonly string[]
+  /** Whose Ed25519 key signed the exact bytes, and the signature in base64. */
+  readonly signature?: { readonly keyid: string; readonly sig: string }
   readonly streamBytes: number
   readonly createdAt: number
   readonly expiresAt?: number
@@ -178,6 +193,37 @@ export interface AuditRow {
   readonly note?: string
 }
 
+/** A credential without what was handed in, which is read on its own. */
+export interface CredentialRow {
+  readonly projectId: ProjectId
+  readonly name: string
+  /** Fingerprints of the keys it is sealed to. */
+  readonly recipients: readonly string[]
+  /** Ed25519 key of the consumer in whose custody it is; absent in pond's. */
+  readonly signer?: string
+  readonly createdAt: number
+  readonly updatedAt: number
+}
+
+export interface BundleRow {
+  /** Its stored bytes are the blob of this id. */
+  readonly id: BundleId
+  readonly projectId: ProjectId
+  /** SHA-256 of its stored bytes; absent while pond seals it. */
+  readonly digest?: string
+  /** Of the whole; 0 while pond seals it. */
+  readonly size: number
+  /** JSON text of the boxes as they were handed in. */
+  readonly custody?: string
+  /** Ed25519 key of the consumer in whose custody it is. */
+  readonly signer?: string
+  /** All bytes are stored and their digest is right. */
+  readonly complete: boolean
+  readonly createdAt: number
+  /** When it last was uploaded, named by a job or handed out. */
+  readonly usedAt: number
+}
+
 /** What the queue in memory keeps of a job. */
 export interface QueuedRow {
   readonly id: JobId
@@ -234,6 +280,21 @@ export interface ReadTx {
   listAudit(limit: number, before?: string): Promise<readonly AuditRow[]>
   /** Ids of jobs that ended before `at`, oldest first. */
   listEnded(at: number, limit: number): Promise<readonly JobId[]>
+  getCredential(projectId: ProjectId, name: string): Promise<CredentialRow | undefined>
+  /** JSON text of what was handed in. */
+  getCustody(projectId: ProjectId, name: string): Promise<string | undefined>
+  /** By name. */
+  listCredentials(projectId: ProjectId): Promise<readonly CredentialRow[]>
+  /** `pond_recipient_…`, in the order in which they were handed in. */
+  getRecipients(projectId: ProjectId): Promise<readonly string[]>
+  getBundle(id: BundleId): Promise<BundleRow | undefined>
+  findBundle(projectId: ProjectId, digest: string): Promise<BundleRow | undefined>
+  /** How many bundles a project has, and the sum of their sizes. */
+  sumBundles(projectId: ProjectId): Promise<{ readonly count: number; readonly bytes: number }>
+  /** Bundles without a digest. */
+  listNameless(): Promise<readonly BundleRow[]>
+  /** Bundles last used before `at` that no unfinished job of their project names, longest unused first. */
+  listUnused(at: number, limit: number): Promise<readonly BundleRow[]>
 }
 
 /** Each `insert` of an id that exists is a programmer's error; each `update` replaces the changing columns of the row with that id. */
@@ -259,6 +320,13 @@ export interface WriteTx extends ReadTx {
   /** False when an event of this claim has this id already. */
   insertTelemetry(row: TelemetryRow): Promise<boolean>
   insertAudit(row: AuditRow): Promise<void>
+  /** Inserts or replaces; a replaced one keeps its `createdAt`. */
+  putCredential(row: CredentialRow, custody: string): Promise<void>
+  deleteCredential(projectId: ProjectId, name: string): Promise<void>
+  putRecipients(projectId: ProjectId, recipients: readonly string[]): Promise<void>
+  insertBundle(row: BundleRow): Promise<void>
+  updateBundle(row: BundleRow): Promise<void>
+  deleteBundle(id: BundleId): Promise<void>
   /** The job with its spec, claims, transitions, results and telemetry. */
   deleteJob(id: JobId): Promise<void>
   /** Runs after this work's commit, in the order of the works; never when the work or the group failed. Memory that mirrors rows changes only here. */

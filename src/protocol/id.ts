@@ -10,6 +10,8 @@ export type WorkerId = string & { readonly brand: 'WorkerId' }
 export type JobId = string & { readonly brand: 'JobId' }
 export type ClaimId = string & { readonly brand: 'ClaimId' }
 export type CodeId = string & { readonly brand: 'CodeId' }
+/** Pond's own name for a bundle's bytes; it never travels. */
+export type BundleId = string & { readonly brand: 'BundleId' }
 
 const id = <T extends string>(prefix: string, tail = '') => {
   const pattern = `^${prefix}_${BODY}${tail}$`
@@ -36,7 +38,8 @@ export const tokenPrefix = {
   key: 'pond_key_',
   binding: 'pond_bind_',
   claim: 'pond_claim_',
+  bundle: 'pond_bundle_',
 } as const
 
 /** A text that no log, error or argv may carry. */
-export const looksLikeToken = /pond_(admin|key|bind|claim)_[A-Za-z0-9_-]{20,}/
+export const looksLikeToken = /pond_(admin|key|bind|claim|bundle)_[A-Za-z0-9_-]{20,}/

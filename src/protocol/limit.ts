@@ -38,8 +38,14 @@ export const limit = {
   sealedInlineBytes: 2 * MiB,
   /** Env values and files of a credential before sealing. */
   credentialBytes: 64 * KiB,
+  /** Of one project. */
+  credentialsPerProject: 1024,
   /** An input archive, sealed. */
   bundleBytes: 16_384 * MiB,
+  /** Kept of one project, half uploads included; those that nobody uses go with the retention. */
+  bundlesPerProject: 4096,
+  /** Of all bundles of one project: one that floods leaves room for the others. */
+  bundlesBytesMost: 262_144 * MiB,
   /** Files that the globs of a job bring. */
   artifactsPerJob: 1000,
   labelKeyChars: 63,

@@ -17,8 +17,17 @@ export function hashToken(token: string): string {
 
 /** The token of a claim. Whoever has pond's token key can say it again, so it is never stored. */
 export function claimToken(tokenKey: Uint8Array, claimId: string, epoch: number): string {
-  const mac = createHmac('sha256', tokenKey).update(`claim\0${claimId}\0${epoch}`)
-  return tokenPrefix.claim + mac.digest('base64url')
+  return derive(tokenKey, 'claim', [claimId, epoch])
+}
+
+/** What one claim redeems its job's bundle with. */
+export function bundleToken(tokenKey: Uint8Array, claimId: string, epoch: number): string {
+  return derive(tokenKey, 'bundle', [claimId, epoch])
+}
+
+function derive(tokenKey: Uint8Array, kind: 'claim' | 'bundle', words: readonly (string | number)[]): string {
+  const mac = createHmac('sha256', tokenKey).update([kind, ...words].join('\0'))
+  return tokenPrefix[kind] + mac.digest('base64url')
 }
 
 /** Compares in time that does not depend on where two texts differ. */

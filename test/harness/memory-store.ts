@@ -3,8 +3,10 @@ import assert from 'node:assert/strict'
 import {
   type AuditRow,
   type BindingRow,
+  type BundleRow,
   type ClaimRow,
   type CodeRow,
+  type CredentialRow,
   type IdempotencyRow,
   type JobFilter,
   type JobRow,
@@ -41,6 +43,10 @@ export interface MemoryRows {
   readonly idempotency: ReadonlyMap<string, IdempotencyRow>
   readonly telemetry: ReadonlyMap<string, TelemetryRow>
   readonly audit: ReadonlyMap<string, AuditRow>
+  readonly credentials: ReadonlyMap<string, { readonly row: CredentialRow; readonly custody: string }>
+  /** By project. */
+  readonly recipients: ReadonlyMap<string, readonly string[]>
+  readonly bundles: ReadonlyMap<string, BundleRow>
 }
 
 type Table = keyof MemoryRows
@@ -60,6 +66,9 @@ const noRows: MemoryRows = {
   idempotency: new Map(),
   telemetry: new Map(),
   audit: new Map(),
+  credentials: new Map(),
+  recipients: new Map(),
+  bundles: new Map(),
 }
 
 /** `lose`: nothing of the group stays. `keep`: all of it does, and the writers are not told. `full`: no room, nothing stays. */
@@ -252,7 +261,30 @@ const reads: Statements<ReadTx, MemoryRows> = {
       .sort((one, other) => (one.law.end?.at ?? 0) - (other.law.end?.at ?? 0) || byId(one, other))
       .slice(0, limit)
       .map(({ id }) => id),
+  getCredential: ({ credentials }, projectId, name) => credentials.get(`${projectId} ${name}`)?.row,
+  getCustody: ({ credentials }, projectId, name) => credentials.get(`${projectId} ${name}`)?.custody,
+  listCredentials: ({ credentials }, projectId) =>
+    where(credentials, ({ row }) => row.projectId === projectId)
+      .map(({ row }) => row)
+      .sort((one, other) => (one.name < other.name ? -1 : 1)),
+  getRecipients: ({ recipients }, projectId) => recipients.get(projectId) ?? [],
+  getBundle: ({ bundles }, id) => bundles.get(id),
+  findBundle: ({ bundles }, projectId, digest) =>
+    find(bundles, (row) => row.projectId === projectId && row.digest === digest),
+  sumBundles({ bundles }, projectId) {
+    const own = where(bundles, (row) => row.projectId === projectId)
+    return { count: own.length, bytes: own.reduce((sum, { size }) => sum + size, 0) }
+  },
+  listNameless: ({ bundles }) => sorted(bundles).filter(({ digest }) => digest === undefined),
+  listUnused: ({ bundles, jobs }, at, limit) =>
+    where(bundles, ({ usedAt }) => usedAt < at)
+      .filter((row) => !find(jobs, (job) => needs(job, row)))
+      .sort((one, other) => one.usedAt - other.usedAt || byId(one, other))
+      .slice(0, limit),
 }
+
+const needs = ({ projectId, bundle, law }: JobRow, row: BundleRow) =>
+  projectId === row.projectId && bundle !== undefined && bundle.digest === row.digest && law.end === undefined
 
 const matches = (filter: JobFilter) => (row: JobRow) =>
   (filter.projectId === undefined || row.projectId === filter.projectId) &&
@@ -329,6 +361,23 @@ const writes: Statements<Omit<WriteTx, keyof ReadTx | 'afterCommit'>, MemoryTran
     return true
   },
   insertAudit: (on, row) => insert(on, 'audit', { key: row.id, row }),
+  putCredential(on, row, custody) {
+    const key = `${row.projectId} ${row.name}`
+    const { createdAt } = on.rows().credentials.get(key)?.row ?? row
+    on.own('credentials').set(key, { row: { ...row, createdAt }, custody })
+  },
+  deleteCredential: (on, projectId, name) => void on.own('credentials').delete(`${projectId} ${name}`),
+  putRecipients(on, projectId, recipients) {
+    assert(on.rows().projects.has(projectId), `there is no project ${projectId}`)
+    on.own('recipients').set(projectId, recipients)
+  },
+  insertBundle(on, row) {
+    const same = ({ projectId, digest }: BundleRow) => projectId === row.projectId && digest === row.digest
+    assert(row.digest === undefined || !find(on.rows().bundles, same), 'the project has a bundle of this digest')
+    insert(on, 'bundles', { key: row.id, row })
+  },
+  updateBundle: (on, row) => update(on, 'bundles', { key: row.id, row }),
+  deleteBundle: (on, id) => void on.own('bundles').delete(id),
   deleteJob(on, id) {
     for (const claim of where(on.rows().claims, ({ jobId }) => jobId === id)) on.own('results').delete(claim.id)
     removeWhere(on, 'claims', ({ jobId }) => jobId === id)

@@ -3,6 +3,9 @@ import { chmod, readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
 import { dataFolder, loadKeys } from '../../server/data.ts'
+import { rotation } from '../../src/protocol/orch.ts'
+import { payloadType } from '../../src/protocol/sealed.ts'
+import { openDsse } from '../../src/seal/dsse.ts'
 import { systemDisk } from '../../src/system/disk.ts'
 import { createSeededRandom } from '../harness/seeded-random.ts'
 
@@ -19,9 +22,31 @@ t.test('keys are made once and found again', async (t) => {
   t.equal(made.tokenKey.length, 32)
   t.match(made.publicKey, /^[A-Za-z0-9_-]{43}$/)
   t.equal((await stat(keyFile)).mode & 0o777, 0o600)
-  t.strictSame(await loadKeys(systemDisk, random, keyFile), made)
+  t.equal(made.signer.publicKey, made.publicKey)
+  const { signer: _, ...found } = await loadKeys(systemDisk, random, keyFile)
+  t.match(found, { tokenKey: made.tokenKey, publicKey: made.publicKey, sealing: made.sealing, proofs: made.proofs })
   const other = dataFolder(t.testdir({ other: {} }))
   t.notSame(await loadKeys(systemDisk, random, join(other.keyFile, '..', 'other.json')), made)
+})
+
+t.test('a key file without sealing keys is completed once', async (t) => {
+  const { keyFile } = dataFolder(t.testdir())
+  const random = createSeededRandom(1)
+  const before = await loadKeys(systemDisk, random, keyFile)
+  const { sealing_keys: _, ...older } = JSON.parse(await readFile(keyFile, 'utf8'))
+  await writeFile(keyFile, JSON.stringify(older))
+  const made = await loadKeys(systemDisk, random, keyFile)
+  t.equal(made.publicKey, before.publicKey)
+  t.not(made.sealing[0].publicKey, before.sealing[0].publicKey)
+  t.equal((await stat(keyFile)).mode & 0o777, 0o600)
+  t.strictSame((await loadKeys(systemDisk, random, keyFile)).sealing, made.sealing)
+  const [proof] = made.proofs
+  const said = JSON.parse(openDsse(proof, payloadType.rotation, made.publicKey).toString())
+  t.strictSame(rotation.parse(said), {
+    kind: 'pond',
+    signing_key: made.publicKey,
+    sealing_key: made.sealing[0].publicKey,
+  })
 })
 
 t.test('a key file that others can read, or that is damaged, is refused', async (t) => {

@@ -1,9 +1,11 @@
 // The machine that pond runs on: its store and its streams outlive it, it crashes, and it comes back.
 
 import type { Blobs } from '../../server/blob/contract.ts'
+import { makePondKeys } from '../../server/data.ts'
 import type { PondReply, PondRequest } from '../../server/http/message.ts'
 import { createPond, type Pond } from '../../server/pond.ts'
 import type { Store } from '../../server/store/contract.ts'
+import { loadSodium } from '../../src/seal/sodium.ts'
 import { sleep } from '../../src/system/clock.ts'
 import { createMemoryDevice, type MemoryDevice, openMemoryBlobs } from '../harness/memory-blobs.ts'
 import {
@@ -39,7 +41,16 @@ export interface PondPlant {
   readonly crashed?: (database: MemoryDatabase, device: MemoryDevice) => void
 }
 
-const keys = { tokenKey: Buffer.alloc(32, 7), publicKey: 'P'.repeat(43) }
+/** Of private halves that are 32 times the byte 07. */
+const privateKey = 'BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc'
+const keys = makePondKeys({
+  tokenKey: Buffer.alloc(32, 7),
+  signing: { publicKey: '6kpsY-KcUgq-9VB7Ey7F-ZVHdq6-vnuSQh7qaRRG0iw', privateKey },
+  sealing: [{ publicKey: 'E75P6uryBMf9M1j8nAByGIHRdCeBKCJ-xnTzf3_pe20', privateKey }],
+})
+
+/** Loaded before the first pond: what reads a real file has no place in simulated time. */
+await loadSodium()
 
 export const createPondHost = (place: Place, plant: PondPlant = {}): PondHost => new SimulatedPond(place, plant)
 

@@ -28,9 +28,11 @@ export interface CoverRow {
 
 const SQLITE = [
   'binding',
+  'bundle',
   'claim',
   'column',
   'connection',
+  'credential',
   'driver',
   'job',
   'project',

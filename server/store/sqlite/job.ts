@@ -35,6 +35,12 @@ interface RawJob {
   readonly policy: string
   readonly labels: string
   readonly command: string
+  readonly credential: string | null
+  readonly bundle: string | null
+  readonly bundle_size: number | null
+  readonly recipients: string | null
+  readonly signer: string | null
+  readonly signature: string | null
 }
 
 interface RawTransition {
@@ -82,6 +88,9 @@ const jobOf = (raw: RawJob): JobRow => ({
   command: fromJson(raw.command),
   labels: fromJson(raw.labels),
   digest: raw.digest,
+  ...given({ credential: raw.credential, recipients: fromJson<readonly string[]>(raw.recipients) }),
+  ...(raw.bundle === null || raw.bundle_size === null ? {} : { bundle: { digest: raw.bundle, size: raw.bundle_size } }),
+  ...(raw.signer === null || raw.signature === null ? {} : { signature: { keyid: raw.signer, sig: raw.signature } }),
   streamBytes: raw.stream_bytes,
   createdAt: raw.created_at,
   ...given({
@@ -116,7 +125,7 @@ const queuedOf = (raw: RawQueued): QueuedRow => ({
 const select = `
   select id, project_id, state, epoch, attempts, claim_id, not_before, cancel_at, cancel_by, end_cause, end_rc, end_at,
     passed_over, version, priority, confidential, stream_bytes, created_at, expires_at, started_at, worker_id, message, usage, result_claim_id,
-    digest, policy, labels, command
+    digest, policy, labels, command, credential, bundle, bundle_size, recipients, signer, signature
   from jobs join job_specs on job_id = id
   where id = ?`
 
@@ -174,8 +183,11 @@ export const jobWrites = {
       ...[row.id, row.projectId, row.priority, row.confidential ? 1 : 0, row.streamBytes, row.createdAt],
     )
     db.run(
-      'insert into job_specs (job_id, digest, policy, labels, command, spec) values (?, ?, ?, ?, ?, ?)',
+      `insert into job_specs (job_id, digest, policy, labels, command, spec, credential, bundle, bundle_size, recipients, signer, signature)
+       values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
       ...[row.id, row.digest, toJson(row.law.policy), toJson(row.labels), toJson(row.command), spec],
+      ...[row.credential, row.bundle?.digest, row.bundle?.size, toJson(row.recipients)],
+      ...[row.signature?.keyid, row.signature?.sig],
     )
     for (const [key, value] of Object.entries(row.labels)) {
       db.run(

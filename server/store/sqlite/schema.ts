@@ -6,7 +6,7 @@ import type { Connection } from './connection.ts'
 
 const first = `
 create table projects (
-  id text primary key, name text not null unique, created_at integer not null
+  id text primary key, name text not null unique, recipients text not null default '[]', created_at integer not null
 ) strict, without rowid;
 
 create table keys (
@@ -44,8 +44,9 @@ create index jobs_by_end on jobs (end_at, id) where end_at is not null;
 
 create table job_specs (
   job_id text primary key references jobs on delete cascade, digest text not null, policy text not null, labels text not null,
-  command text not null, spec blob not null
+  command text not null, credential text, bundle text, bundle_size integer, recipients text, signer text, signature text, spec blob not null
 ) strict;
+create index job_specs_by_bundle on job_specs (bundle) where bundle is not null;
 
 create table job_labels (
   project_id text not null, key text not null, value text not null, job_id text not null,
@@ -78,6 +79,19 @@ create table telemetry (
   unique (claim_id, id)
 ) strict;
 create index telemetry_by_job on telemetry (job_id);
+
+create table credentials (
+  project_id text not null references projects, name text not null, recipients text not null, signer text, custody text not null,
+  created_at integer not null, updated_at integer not null,
+  primary key (project_id, name)
+) strict;
+
+create table bundles (
+  id text primary key, project_id text not null references projects, digest text, size integer not null, signer text, custody text,
+  complete integer not null, created_at integer not null, used_at integer not null
+) strict;
+create unique index bundles_by_digest on bundles (project_id, digest);
+create index bundles_by_use on bundles (used_at);
 
 create table idempotency (
   project_id text not null references projects, key text not null, digest text not null, job_ids text not null, batch integer not null,

@@ -2,8 +2,10 @@
 import type { ReadTx, WriteTx } from '../contract.ts'
 import type { Scope } from '../work.ts'
 import { bindingReads, bindingWrites } from './binding.ts'
+import { bundleReads, bundleWrites } from './bundle.ts'
 import { claimReads, claimWrites } from './claim.ts'
 import type { Connection } from './connection.ts'
+import { credentialReads, credentialWrites } from './credential.ts'
 import { jobReads, jobWrites } from './job.ts'
 import { projectReads, projectWrites } from './project.ts'
 import { recordReads, recordWrites } from './record.ts'
@@ -22,6 +24,8 @@ const reads: Statements<ReadTx> = {
   ...workerReads,
   ...jobReads,
   ...claimReads,
+  ...credentialReads,
+  ...bundleReads,
   ...recordReads,
 }
 
@@ -31,6 +35,8 @@ const writes: Statements<Omit<WriteTx, keyof ReadTx | 'afterCommit'>> = {
   ...workerWrites,
   ...jobWrites,
   ...claimWrites,
+  ...credentialWrites,
+  ...bundleWrites,
   ...recordWrites,
 }
 
