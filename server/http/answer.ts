@@ -9,6 +9,7 @@ import { StoreFailing, StoreFull } from '../store/contract.ts'
 import { handlers } from './handler.ts'
 import { jsonReply, type PondReply, type PondRequest } from './message.ts'
 import { parseRequest } from './parse.ts'
+import { sealedHandlers } from './sealed.ts'
 
 /** Answers any request; it never rejects. */
 export async function answer(services: Services, request: PondRequest): Promise<PondReply> {
@@ -20,17 +21,27 @@ export async function answer(services: Services, request: PondRequest): Promise<
 }
 
 async function route(services: Services, request: PondRequest): Promise<PondReply> {
-  const found = matchRoute(request.method, request.path)
+  const found = find(request)
   if (found === undefined) throw new Refusal('not_found', `there is no ${request.path} here`)
   if (found === 'other method') throw new Refusal('method_not_allowed', `${request.path} is not for ${request.method}`)
   const row: Route = routes[found.name]
   const identity =
     row.caller === 'open' || row.caller === 'pair' ? nobody : await services.access.identify(bearer(request), request)
   authorise(row.caller, identity)
-  const handler = handlers[found.name] as AnyHandler | undefined
+  const handler = all[found.name] as AnyHandler | undefined
   if (row.reserved || !handler) throw new Refusal('unsupported', `${request.path} is not served by this pond`)
   const parsed = parseRequest(found.name, request, found.params)
   return await handler(services, { ...parsed, identity, request })
+}
+
+const all = { ...handlers, ...sealedHandlers }
+
+/** HEAD is answered by the route whose headers alone say something, and the front leaves the body off. */
+function find({ method, path }: PondRequest): ReturnType<typeof matchRoute> {
+  const found = matchRoute(method, path)
+  if (method !== 'HEAD' || found !== 'other method') return found
+  const got = matchRoute('GET', path)
+  return typeof got === 'object' && got.name === 'getBundle' ? got : found
 }
 
 /** The table of routes gave the schemas, so what was parsed is what the route's handler takes. */

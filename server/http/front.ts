@@ -4,13 +4,14 @@ import type { Socket } from 'node:net'
 import { Readable } from 'node:stream'
 import cors from '@fastify/cors'
 import helmet from '@fastify/helmet'
-import fastify, { type FastifyReply, type FastifyRequest } from 'fastify'
-import { Refusal } from '../../src/protocol/error.ts'
+import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
+import { errorTable, Refusal } from '../../src/protocol/error.ts'
 import { limit } from '../../src/protocol/limit.ts'
 import { routes } from '../../src/protocol/route.ts'
 import type { Route } from '../../src/protocol/shape.ts'
 import { Bodies } from './body.ts'
 import type { Answerer, PondReply } from './message.ts'
+import { Deadlines, piecesOf, UPLOAD_FACTOR } from './upload.ts'
 
 export interface FrontOptions {
   readonly host: string
@@ -31,7 +32,7 @@ export interface Front {
   close(): Promise<void>
 }
 
-/** A request must have come in whole after this. Polls and followed streams wait in the reply, not here. */
+/** A request must have come in whole after this. Polls and followed streams wait in the reply, not here; of an upload each piece must have come. */
 const REQUEST_MS = 60_000
 /** Longer than a hold, so that a client's idle connection is not cut under its next poll. */
 const KEEP_ALIVE_MS = 75_000
@@ -53,7 +54,7 @@ export async function openFront(pond: Answerer, options: FrontOptions): Promise<
     ...(options.trustProxy === undefined ? {} : { trustProxy: options.trustProxy }),
     logger: false,
     bodyLimit: limit.bodyBytes + BODY_SLACK_BYTES,
-    requestTimeout: requestMs,
+    requestTimeout: requestMs * UPLOAD_FACTOR,
     keepAliveTimeout: KEEP_ALIVE_MS,
     forceCloseConnections: true,
     exposeHeadRoutes: false,
@@ -63,38 +64,81 @@ export async function openFront(pond: Answerer, options: FrontOptions): Promise<
   })
   await app.register(helmet, { crossOriginResourcePolicy: false, contentSecurityPolicy: NO_PAGE })
   if (options.corsOrigins?.length) {
-    const exposedHeaders = ['Location', 'X-Request-Id', 'Pond-Attempt', 'Pond-Next-Offset', 'Pond-End', 'Retry-After']
+    const ours = ['Pond-Attempt', 'Pond-Committed', 'Pond-Next-Offset', 'Pond-End']
+    const exposedHeaders = ['Location', 'X-Request-Id', 'Retry-After', ...ours]
     await app.register(cors, {
       origin: [...options.corsOrigins],
       methods: ['GET', 'POST', 'PUT', 'DELETE'],
       exposedHeaders,
     })
   }
+  const deadlines = limitTime(app, pond, requestMs)
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body))
   const bodies = new Bodies()
   app.addContentTypeParser('application/octet-stream', (request, payload, done) => bodies.read(request, payload, done))
   const handle = async (request: FastifyRequest, reply: FastifyReply) => {
-    await serve(pond, request, reply)
+    await serve(pond, { request, reply, pieceMs: requestMs })
     if (reply.statusCode < 300) bodies.giveBack(request)
     return reply
   }
-  for (const route of Object.values(routes) as readonly Route[]) {
-    const url = route.path.replace(/\{(\w+)\}/g, ':$1')
-    // No browser calls the routes of orchestrators, and what helmet says is a tenth of a poll's price.
-    const own = route.path.startsWith('/orch/') ? { helmet: false as const } : {}
-    app.route({ method: route.method, url, handler: handle, ...own })
-  }
+  const all = Object.values<Route>(routes)
+  addRoutes(app, { rows: all.filter(({ body }) => body !== 'stream'), handle })
   app.setNotFoundHandler(handle)
   app.setErrorHandler(async (error, request, reply) => {
     await drain(request.raw)
     return send(reply, pond.refuse(refusalOf(error)))
   })
+  await app.register(async (uploads) => {
+    uploads.removeAllContentTypeParsers()
+    uploads.addContentTypeParser('*', (_request, payload, done) => done(null, payload))
+    addRoutes(uploads, { rows: all.filter(({ body }) => body === 'stream'), handle })
+  })
   await app.listen({ host: options.host, port: options.port, backlog: 4096 })
-  return { url: urlOf(app.server.address(), options), close: () => app.close() }
+  return { url: urlOf(app.server.address(), options), close: () => app.close().finally(() => deadlines.close()) }
 }
 
-async function serve(pond: Answerer, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+type Handle = (request: FastifyRequest, reply: FastifyReply) => Promise<FastifyReply>
+
+function addRoutes(
+  app: Pick<FastifyInstance, 'route'>,
+  { rows, handle }: { readonly rows: readonly Route[]; readonly handle: Handle },
+): void {
+  for (const { method, path } of rows) {
+    const url = path.replace(/\{(\w+)\}/g, ':$1')
+    // No browser calls the routes of orchestrators, and what helmet says is a tenth of a poll's price.
+    const own = path.startsWith('/orch/') ? { helmet: false as const } : {}
+    app.route({ method, url, handler: handle, ...own })
+  }
+}
+
+/** Node's own limit of a request's time is one for all, and there are uploads; so the others get theirs here. */
+function limitTime(app: Pick<FastifyInstance, 'addHook'>, pond: Answerer, requestMs: number): Deadlines {
+  const deadlines = new Deadlines(requestMs)
+  app.addHook('onRequest', (request, _reply, done) => {
+    const late = () => hangUp(request.raw.socket, pond.refuse(tooSlow()))
+    if (!isUpload(request)) deadlines.start(request.raw, late)
+    done()
+  })
+  app.addHook('onResponse', ({ raw }, _reply, done) => {
+    deadlines.stop(raw)
+    done()
+  })
+  return deadlines
+}
+
+const uploadPaths = new Set(Object.values<Route>(routes).flatMap(({ body, path }) => (body === 'stream' ? [path] : [])))
+
+/** Such a route has no parameters in its path, and shares it with no other route that takes a body. */
+const isUpload = ({ routeOptions: { url } }: FastifyRequest) => url !== undefined && uploadPaths.has(url)
+
+interface Serving {
+  readonly request: FastifyRequest
+  readonly reply: FastifyReply
+  readonly pieceMs: number
+}
+
+async function serve(pond: Answerer, { request, reply, pieceMs }: Serving): Promise<FastifyReply> {
   const left = new AbortController()
   reply.raw.once('close', () => {
     if (!reply.raw.writableFinished) left.abort()
@@ -105,11 +149,13 @@ async function serve(pond: Answerer, request: FastifyRequest, reply: FastifyRepl
     query: request.query as Record<string, string>,
     headers: request.headers as Record<string, string | undefined>,
     ...(request.body instanceof Uint8Array ? { body: request.body } : {}),
+    ...(request.body === request.raw ? { stream: piecesOf(request.raw, { pieceMs }) } : {}),
     // Made when it is first asked for: most calls never wait.
     get signal() {
       return left.signal
     },
   })
+  if (request.body === request.raw && answer.status !== errorTable.body_timeout.status) await drain(request.raw)
   return send(reply, answer)
 }
 
@@ -140,6 +186,8 @@ function splitTarget(url: string): { path: string; search: string } {
   return end < 0 ? { path: url, search: '' } : { path: url.slice(0, end), search: url.slice(end) }
 }
 
+const tooSlow = () => new Refusal('body_timeout', 'the request came too slowly')
+
 /** What Fastify itself refuses, in the words of the table. */
 function refusalOf(error: unknown): unknown {
   const code = error instanceof Error && 'code' in error ? error.code : undefined
@@ -147,7 +195,7 @@ function refusalOf(error: unknown): unknown {
   if (code === 'FST_ERR_CTP_BODY_TOO_LARGE') {
     return new Refusal('body_too_large', 'the body is too large', { most: limit.bodyBytes })
   }
-  if (status === 408) return new Refusal('body_timeout', 'the body came too slowly')
+  if (status === 408) return tooSlow()
   if (typeof status === 'number' && status >= 400 && status < 500) {
     return new Refusal('malformed', error instanceof Error ? error.message : 'the request is not valid')
   }
@@ -156,7 +204,7 @@ function refusalOf(error: unknown): unknown {
 
 /** What Node refuses before it is a request: bytes that are no HTTP, headers that are too many, a body that is too slow. */
 function clientRefusalOf(error: NodeJS.ErrnoException): Refusal {
-  if (error.code === 'ERR_HTTP_REQUEST_TIMEOUT') return new Refusal('body_timeout', 'the request came too slowly')
+  if (error.code === 'ERR_HTTP_REQUEST_TIMEOUT') return tooSlow()
   return new Refusal('malformed', 'this is no HTTP/1.1 request')
 }
 

@@ -13,12 +13,13 @@ import * as job from '../service/job.ts'
 import * as key from '../service/key.ts'
 import * as pairing from '../service/pairing.ts'
 import type { Services } from '../service/pond.ts'
-import { submitJobs } from '../service/submit.ts'
+import { openSignedJob, type Submission, submitJobs } from '../service/submit.ts'
 import { hearTelemetry } from '../service/telemetry.ts'
 import { viewAttempt, viewJob } from '../service/view.ts'
 import { hearWords } from '../service/word.ts'
 import { listWorkers } from '../service/worker.ts'
 import { bytesReply, eventsReply, jsonReply, type PondReply, type PondRequest } from './message.ts'
+import { parseJob } from './parse.ts'
 import { listChunks, readStream } from './stream.ts'
 
 export interface Asked<N extends RouteName> {
@@ -74,17 +75,14 @@ export const handlers: { readonly [N in RouteName]?: Handler<N> } = {
     jsonReply(200, await binding.describeBinding(core, polls, bindingOf(identity).bindingId)),
 
   async submitJob({ core, polls }, { body, raw, identity, request }) {
-    if ('signed' in body) throw new Refusal('unsupported', 'signed jobs are not served here', { field: 'signed' })
     const batch = 'jobs' in body
-    const specs = batch ? body.jobs : [body]
-    const raws = batch ? (raw as { jobs: readonly unknown[] }).jobs : [raw]
     const idempotencyKey = idempotencyKeyOf(request)
     const rows = await submitJobs(
       { core, polls },
       {
         projectId: projectOf(core, identity, request),
         by: byOf(identity),
-        jobs: specs.map((spec, index) => ({ spec, raw: raws[index] })),
+        jobs: jobsIn(body, raw),
         batch,
         ...(idempotencyKey === undefined ? {} : { idempotencyKey }),
       },
@@ -177,6 +175,17 @@ export const handlers: { readonly [N in RouteName]?: Handler<N> } = {
   openapi: async () => jsonReply(200, openApi()),
 }
 
+/** A signature is looked at before what it covers is parsed. */
+function jobsIn(body: BodyOf<'submitJob'>, raw: unknown): Submission['jobs'] {
+  if ('signed' in body) {
+    const signed = openSignedJob(body.signed)
+    return [{ spec: parseJob(signed.bytes, 'signed'), field: 'signed.', signed }]
+  }
+  if (!('jobs' in body)) return [{ spec: body, field: '', raw }]
+  const { jobs: raws } = raw as { readonly jobs: readonly unknown[] }
+  return body.jobs.map((spec, index) => ({ spec, field: `jobs.${index}.`, raw: raws[index] }))
+}
+
 /** The status of a single word follows its outcome. */
 function wordReply(outcome: OutcomeReply): PondReply {
   switch (outcome.outcome) {
@@ -198,7 +207,7 @@ function wordReply(outcome: OutcomeReply): PondReply {
   }
 }
 
-function bindingOf(identity: Identity) {
+export function bindingOf(identity: Identity) {
   if (identity.kind !== 'binding') throw new Error('the route is for bindings')
   return identity
 }
@@ -208,7 +217,7 @@ function adminOf(identity: Identity) {
   return identity.keyId
 }
 
-function byOf(identity: Identity): string {
+export function byOf(identity: Identity): string {
   switch (identity.kind) {
     case 'admin':
     case 'key':
@@ -228,7 +237,7 @@ function reachOf(identity: Identity): job.Scope {
 }
 
 /** The project that a call without an id is about: the key's own, or the one an admin names in Pond-Project. */
-function projectOf(core: Services['core'], identity: Identity, request: PondRequest): ProjectId {
+export function projectOf(core: Services['core'], identity: Identity, request: PondRequest): ProjectId {
   const named = request.headers['pond-project']
   if (identity.kind !== 'key') return key.projectByName(core, named ?? key.DEFAULT_PROJECT)
   if (named !== undefined && core.projects.get(identity.projectId) !== named) {
@@ -242,7 +251,7 @@ function scopeOf(core: Services['core'], identity: Identity, request: PondReques
   return projectOf(core, identity, request)
 }
 
-function claimTokenOf(request: PondRequest): string {
+export function claimTokenOf(request: PondRequest): string {
   const token = request.headers['x-claim-token']
   if (token === undefined) throw new Refusal('unauthenticated', 'this call needs the claim token as X-Claim-Token')
   return token
@@ -262,5 +271,7 @@ async function describeCaller(core: Services['core'], identity: Identity) {
   const row = await core.store.read((tx) => tx.getKey(identity.keyId))
   if (!row) throw new Refusal('unauthenticated', 'the key was removed')
   const { kind, id, name, project, scopes, expires_at } = key.viewKey(core, row)
-  return { kind: kind === 'admin' ? 'admin' : 'key', id, name, project, scopes, protocol: PROTOCOL, expires_at }
+  const { signer, sealing, proofs } = core.keys
+  const pond = { signing_key: signer.publicKey, sealing_key: sealing[0].publicKey, proofs }
+  return { kind: kind === 'admin' ? 'admin' : 'key', id, name, project, scopes, protocol: PROTOCOL, expires_at, pond }
 }

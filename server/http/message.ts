@@ -10,6 +10,8 @@ export interface PondRequest {
   /** Lower-case names. */
   readonly headers: Readonly<Record<string, string | undefined>>
   readonly body?: Uint8Array
+  /** In the place of `body` where the route takes one that is too large to be held. */
+  readonly stream?: AsyncIterable<Uint8Array>
   /** Aborts when the caller left. */
   readonly signal: AbortSignal
 }

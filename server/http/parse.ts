@@ -2,7 +2,7 @@
 import { z } from 'zod'
 import { submitBatch, submitSigned } from '../../src/protocol/consumer.ts'
 import { Refusal } from '../../src/protocol/error.ts'
-import { jobSpec } from '../../src/protocol/job.ts'
+import { type JobSpec, jobSpec } from '../../src/protocol/job.ts'
 import { limit } from '../../src/protocol/limit.ts'
 import { type RouteName, routes } from '../../src/protocol/route.ts'
 import type { Route } from '../../src/protocol/shape.ts'
@@ -11,7 +11,7 @@ import type { PondRequest } from './message.ts'
 export interface Parsed {
   readonly params: Readonly<Record<string, unknown>>
   readonly query: unknown
-  /** As the schema gives it; bytes for a raw body. */
+  /** As the schema gives it; bytes, or an iterable of them, for a raw body. */
   readonly body: unknown
   /** The JSON as it came, before the schema. */
   readonly raw: unknown
@@ -19,7 +19,7 @@ export interface Parsed {
 
 export function parseRequest(
   name: RouteName,
-  request: Pick<PondRequest, 'query' | 'headers' | 'body'>,
+  request: Pick<PondRequest, 'query' | 'headers' | 'body' | 'stream'>,
   rawParams: Readonly<Record<string, string>>,
 ): Parsed {
   const route: Route = routes[name]
@@ -29,12 +29,22 @@ export function parseRequest(
   )
   const query = parse(route.query ?? none, request.query, '')
   if (route.body === 'bytes') return { params, query, body: request.body ?? new Uint8Array(), raw: undefined }
-  if (!route.body || route.body === 'stream') return { params, query, body: undefined, raw: undefined }
+  if (route.body === 'stream') return { params, query, body: request.stream ?? once(request.body), raw: undefined }
+  if (!route.body) return { params, query, body: undefined, raw: undefined }
   const raw = readJson(request.body)
   return { params, query, body: parse(schemaFor(name, route.body, raw), raw, ''), raw }
 }
 
 const none = z.strictObject({})
+
+async function* once(body: Uint8Array | undefined): AsyncGenerator<Uint8Array> {
+  if (body) yield body
+}
+
+/** A job whose exact bytes stand inside another body. */
+export function parseJob(bytes: Uint8Array, field: string): JobSpec {
+  return parse(jobSpec, readJson(bytes), field) as JobSpec
+}
 
 /** A union would answer with the faults of both branches; the caller's own words say which branch is meant. */
 function schemaFor(name: RouteName, schema: z.ZodType, raw: unknown): z.ZodType {

@@ -121,7 +121,7 @@ function mirrorClaim(core: Core, row: ClaimRow): void {
     live.lease = row.lease.state
     if (row.lease.heldUntil === undefined) delete live.heldUntil
     else live.heldUntil = row.lease.heldUntil
-    if (row.lease.state !== 'granted') delete live.spec
+    if (row.lease.state !== 'granted') delete live.job
     return
   }
   const lingers = row.lease.state === 'lost' || row.lease.state === 'returned' || row.lease.state === 'revoked'

@@ -3,6 +3,7 @@ import type { ClaimId } from '../../src/protocol/id.ts'
 import type { ClaimRow, JobRow, WorkerRow } from '../store/contract.ts'
 import { changeJob, type Write } from './change.ts'
 import type { Core } from './core.ts'
+import { jobPart } from './live.ts'
 import type { Waiting } from './queue.ts'
 
 /** A job that the same write inserts. */
@@ -104,6 +105,6 @@ async function claimOne(write: Write, opening: Opening): Promise<ClaimId | undef
   }
   await tx.insertClaim(claim)
   const spec = fresh?.bytes ?? (await tx.getSpec(row.id))
-  tx.afterCommit(() => core.live.add(claim, core.listening.now(), spec))
+  tx.afterCommit(() => core.live.add(claim, core.listening.now(), spec && jobPart(row, spec)))
   return id
 }

@@ -5,7 +5,7 @@ import { DueList } from './due.ts'
 import { Fleet } from './fleet.ts'
 import { Hub } from './hub.ts'
 import { Listening } from './listening.ts'
-import { LiveClaims } from './live.ts'
+import { type JobPart, jobPart, LiveClaims } from './live.ts'
 import { createWorld, type Parts, type World } from './parts.ts'
 import { Queue, type Waiting, waitingAgain } from './queue.ts'
 
@@ -89,8 +89,8 @@ export async function loadCore(core: Core): Promise<void> {
     if (row.notBefore !== undefined && row.notBefore > now) core.later.add(row.notBefore, waiting)
     else core.queue.add(waiting)
   }
-  for (const { row, cancelBy, spec } of claims) {
-    core.live.add(row, core.listening.now(), spec)
+  for (const { row, cancelBy, part } of claims) {
+    core.live.add(row, core.listening.now(), part)
     const live = core.live.get(row.id)
     if (live && cancelBy !== undefined) live.cancelBy = cancelBy
   }
@@ -100,15 +100,20 @@ interface LiveFacts {
   readonly row: ClaimRow
   readonly cancelBy?: string
   /** Only where the intent may have to be said again. */
-  readonly spec?: Buffer
+  readonly part?: JobPart
 }
 
 async function liveFacts(tx: ReadTx): Promise<readonly LiveFacts[]> {
   const facts: LiveFacts[] = []
   for (const row of await tx.listLiveClaims()) {
-    const cancelBy = (await tx.getJob(row.jobId))?.law.cancel?.by
+    const job = await tx.getJob(row.jobId)
+    const cancelBy = job?.law.cancel?.by
     const spec = row.lease.state === 'granted' ? await tx.getSpec(row.jobId) : undefined
-    facts.push({ row, ...(cancelBy === undefined ? {} : { cancelBy }), ...(spec ? { spec } : {}) })
+    facts.push({
+      row,
+      ...(cancelBy === undefined ? {} : { cancelBy }),
+      ...(job && spec ? { part: jobPart(job, spec) } : {}),
+    })
   }
   return facts
 }

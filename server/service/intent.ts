@@ -2,9 +2,9 @@
 import type { BindingId, ClaimId } from '../../src/protocol/id.ts'
 import { limit } from '../../src/protocol/limit.ts'
 import type { Intent, PollBody } from '../../src/protocol/orch.ts'
-import { claimToken } from '../../src/seal/token.ts'
+import { bundleToken, claimToken } from '../../src/seal/token.ts'
 import type { Core } from './core.ts'
-import type { LiveClaim } from './live.ts'
+import type { JobPart, LiveClaim } from './live.ts'
 import type { Told } from './room.ts'
 
 const FOR_WORDS = 'words '
@@ -41,8 +41,9 @@ export function retell(core: Core, bindingId: BindingId, { body, have }: Told): 
 /** Only words may have told of it, in this session. */
 export const wasForWords = ({ claimKey }: LiveClaim, { session }: PollBody) => claimKey === keyForWords(session)
 
-function intentOf({ keys, settings }: Core, claim: LiveClaim): Intent[] {
-  if (!claim.spec) return []
+function intentOf(core: Core, claim: LiveClaim): Intent[] {
+  const { keys, settings } = core
+  if (!claim.job) return []
   return [
     {
       claim_id: claim.id,
@@ -53,8 +54,23 @@ function intentOf({ keys, settings }: Core, claim: LiveClaim): Intent[] {
       confirm_ms: settings.confirmMs,
       job_id: claim.jobId,
       attempt: claim.attempt,
-      job: claim.spec.toString('base64'),
+      job: claim.job.spec.toString('base64'),
+      ...neededBy(core, claim, claim.job),
       limits: { stream_bytes: claim.streamBytes, artifact_bytes: limit.artifactBytes },
     },
   ]
+}
+
+/** What the worker asks for with names and tokens: no key and no value is in an intent. */
+function neededBy(
+  { keys, projects }: Core,
+  { id, epoch, projectId }: LiveClaim,
+  { credential, bundle, signature }: JobPart,
+): Pick<Intent, 'job_signature' | 'cred_request' | 'source_bundle'> {
+  const project = projects.get(projectId) ?? projectId
+  return {
+    ...(signature ? { job_signature: signature } : {}),
+    ...(credential === undefined ? {} : { cred_request: { name: credential, project } }),
+    ...(bundle ? { source_bundle: { ...bundle, token: bundleToken(keys.tokenKey, id, epoch) } } : {}),
+  }
 }

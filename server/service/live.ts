@@ -1,7 +1,22 @@
 // The live claims in memory: who holds what, and when each was last heard of. It mirrors committed rows and is filled from them at the start.
 import type { BindingId, ClaimId, JobId, ProjectId, WorkerId } from '../../src/protocol/id.ts'
 import type { LeaseState } from '../../src/state/lease.ts'
-import type { ClaimRow } from '../store/contract.ts'
+import type { ClaimRow, JobRow } from '../store/contract.ts'
+
+/** The job's part of an intent. */
+export interface JobPart extends Pick<JobRow, 'credential' | 'bundle' | 'signature'> {
+  /** The job's exact bytes. */
+  readonly spec: Buffer
+}
+
+export function jobPart({ credential, bundle, signature }: JobRow, spec: Buffer): JobPart {
+  return {
+    spec,
+    ...(credential === undefined ? {} : { credential }),
+    ...(bundle ? { bundle } : {}),
+    ...(signature ? { signature } : {}),
+  }
+}
 
 export interface LiveClaim {
   readonly id: ClaimId
@@ -22,8 +37,8 @@ export interface LiveClaim {
   heardAt: number
   /** Who asked to cancel it. */
   cancelBy?: string
-  /** The job's exact bytes, kept until the claim is confirmed. */
-  spec?: Buffer
+  /** Kept until the claim is confirmed. */
+  job?: JobPart
 }
 
 /** What becomes of a claim that is dead for pond: its worker drops it, or may go on and deliver what a person can adopt. */
@@ -42,7 +57,7 @@ export class LiveClaims {
     return this.#claims.size
   }
 
-  add(row: ClaimRow, heardAt: number, spec?: Buffer): void {
+  add(row: ClaimRow, heardAt: number, job?: JobPart): void {
     const claim: LiveClaim = {
       id: row.id,
       jobId: row.jobId,
@@ -57,7 +72,7 @@ export class LiveClaims {
       grantedAt: heardAt,
       heardAt,
       ...(row.lease.heldUntil === undefined ? {} : { heldUntil: row.lease.heldUntil }),
-      ...(spec ? { spec } : {}),
+      ...(job ? { job } : {}),
     }
     this.#claims.set(claim.id, claim)
     this.#byJob.set(claim.jobId, claim)

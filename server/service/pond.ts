@@ -1,5 +1,6 @@
 // All services together, started from the store and closed in order.
 import { Access } from './access.ts'
+import { Bundles } from './bundle.ts'
 import { type Core, createCore, loadCore } from './core.ts'
 import { startExpiry } from './job.ts'
 import { firstStart } from './key.ts'
@@ -16,6 +17,7 @@ export interface Services {
   readonly polls: Polls
   readonly streams: Streams
   readonly snapshots: Snapshots
+  readonly bundles: Bundles
   /** There at the first start only. */
   readonly adminToken?: string
   /** Answers what waits, stops the clocks; the store and the blobs stay the caller's. */
@@ -26,18 +28,21 @@ export async function startServices(parts: Parts): Promise<Services> {
   const core = createCore(parts)
   const access = new Access(core)
   const polls = new Polls(core)
+  const bundles = new Bundles(core)
   startExpiry(core)
   await loadCore(core)
   await access.load()
+  await bundles.load()
   const adminToken = await firstStart({ core, access })
   const stopSweep = startSweep(core)
-  const stopRetention = startRetention(core)
+  const stopRetention = startRetention(core, bundles)
   return {
     core,
     access,
     polls,
     streams: new Streams(core),
     snapshots: new Snapshots(core),
+    bundles,
     ...(adminToken === undefined ? {} : { adminToken }),
     close() {
       stopSweep()

@@ -1,16 +1,18 @@
 // Retention: what ended long ago goes, streams first, so that a crash in between leaves nothing that no row names.
 import { limit } from '../../src/protocol/limit.ts'
 import { every } from '../../src/system/clock.ts'
+import type { Bundles } from './bundle.ts'
 import type { Core } from './core.ts'
 
 const PERIOD_MS = 60_000
-/** Jobs removed in one go, so that live traffic is not held up. */
+/** Jobs, and bundles, removed in one go, so that live traffic is not held up. */
 const BATCH = 100
 
-export function startRetention(core: Core): () => void {
+export function startRetention(core: Core, bundles: Bundles): () => void {
   return every(core.clock, PERIOD_MS, async () => {
     try {
       while ((await removeEnded(core)) === BATCH);
+      while ((await bundles.removeUnused(BATCH)) === BATCH);
       await core.store.write((tx) => tx.deleteIdempotency(core.clock.now() - limit.idempotencyKeyMs))
     } catch (error) {
       core.log.warn('retention.failed', { error: String(error) })

@@ -1,27 +1,60 @@
 // Submitting: jobs in their exact bytes, stored all or not at all, once per Idempotency-Key.
 import { createHash } from 'node:crypto'
-import canonicalize from 'canonicalize'
 import { Refusal } from '../../src/protocol/error.ts'
 import type { JobId, ProjectId } from '../../src/protocol/id.ts'
 import { defaultPriority, type JobSpec, reservedJobFields } from '../../src/protocol/job.ts'
 import { limit } from '../../src/protocol/limit.ts'
+import { type Dsse, payloadType } from '../../src/protocol/sealed.ts'
+import { canonicalBytes } from '../../src/seal/canonical.ts'
+import { openDsse } from '../../src/seal/dsse.ts'
+import { SealError } from '../../src/seal/refusal.ts'
 import { newJob } from '../../src/state/job.ts'
 import { isConfidential } from '../../src/state/match.ts'
 import { policyOf } from '../../src/state/retry.ts'
 import type { IdempotencyRow, JobRow, WriteTx } from '../store/contract.ts'
-import { mirrorJob, transition } from './change.ts'
+import { touchBundle } from './bundle.ts'
+import { mirrorJob, transition, type Write } from './change.ts'
 import { type FreshJob, writeClaims } from './claim.ts'
 import type { Core } from './core.ts'
 import type { Polls } from './poll.ts'
+import { readRecipients } from './recipient.ts'
 
 export interface Submission {
   readonly projectId: ProjectId
   /** `key:ID` or `admin:ID`. */
   readonly by: string
-  /** Each job as parsed, and as it stood in the body: the exact bytes come from the latter. */
-  readonly jobs: readonly { readonly spec: JobSpec; readonly raw: unknown }[]
+  readonly jobs: readonly SubmittedJob[]
   readonly batch: boolean
   readonly idempotencyKey?: string
+}
+
+export interface SubmittedJob {
+  readonly spec: JobSpec
+  /** What stands before the names of its fields in the body. */
+  readonly field: string
+  /** As it stood in the body, for its exact bytes. */
+  readonly raw?: unknown
+  /** Its exact bytes as they were signed. */
+  readonly signed?: SignedJob
+}
+
+export interface SignedJob {
+  readonly bytes: Buffer
+  readonly signature: NonNullable<JobRow['signature']>
+}
+
+/** The exact bytes of a job, if the key that the envelope names signed them. Whose key it is, its worker asks. */
+export function openSignedJob(signed: Dsse): SignedJob {
+  const [signature, ...others] = signed.signatures
+  if (!signature || others.length > 0) {
+    throw new Refusal('invalid_field', 'a job has exactly one signature', { field: 'signed.signatures' })
+  }
+  try {
+    return { bytes: openDsse(signed, payloadType.job, signature.keyid), signature }
+  } catch (error) {
+    if (!(error instanceof SealError)) throw error
+    throw new Refusal('invalid_field', 'signed: it is no job that this key signed', { field: 'signed' })
+  }
 }
 
 /**
@@ -33,31 +66,36 @@ export async function submitJobs(
   submission: Submission,
 ): Promise<readonly JobRow[]> {
   const { projectId, jobs, batch, idempotencyKey } = submission
-  for (const [index, { spec }] of jobs.entries()) refuseReserved(core, spec, batch ? `jobs.${index}.` : '')
+  for (const { spec, field } of jobs) checkSpec(core, spec, field)
   if ((await core.blobs.roomBytes()) <= 0) throw new Refusal('disk_full', 'pond has no room for new jobs')
   const prepared = jobs.map((job) => prepare(core, projectId, job))
-  const digest = sha256(prepared.map(({ row }) => row.digest).join('\n'))
+  const digest = sha256(prepared.map(({ row }) => [row.digest, row.signature?.keyid].join(' ')).join('\n'))
   return await writeClaims(core, async ({ tx }, claim) => {
     const repeated = await findRepeat(tx, submission, digest)
     if (repeated) return repeated
-    for (const { row, bytes } of prepared) await insert(core, tx, { row, bytes, by: submission.by })
+    const fresh: FreshJob[] = []
+    for (const [index, { row, bytes }] of prepared.entries()) {
+      const named = await nameNeeds({ core, tx }, row, jobs[index])
+      await insert(core, tx, { row: named, bytes, by: submission.by })
+      fresh.push({ row: named, bytes })
+    }
     if (idempotencyKey !== undefined) {
       await tx.insertIdempotency({
         projectId,
         key: idempotencyKey,
         digest,
-        jobIds: prepared.map(({ row }) => row.id),
+        jobIds: fresh.map(({ row }) => row.id),
         batch,
         createdAt: core.clock.now(),
       })
     }
-    await claim(polls.offer(projectId, { fresh: prepared }))
-    return prepared.map(({ row }) => row)
+    await claim(polls.offer(projectId, { fresh }))
+    return fresh.map(({ row }) => row)
   })
 }
 
-/** Fields whose place is kept, and sizes above this pond's own limit. */
-function refuseReserved(core: Core, spec: JobSpec, prefix: string): void {
+/** Fields whose place is kept, sizes above this pond's own limit, and recipients that are none. */
+function checkSpec(core: Core, spec: JobSpec, prefix: string): void {
   const used = reservedJobFields.find((field) => spec[field] !== undefined)
   if (used) {
     throw new Refusal('unsupported', `${prefix}${used} is not served by this pond`, { field: `${prefix}${used}` })
@@ -67,12 +105,11 @@ function refuseReserved(core: Core, spec: JobSpec, prefix: string): void {
     const field = `${prefix}limits.stream_bytes`
     throw new Refusal('invalid_field', `${field} must not be above ${most} on this pond`, { field, most })
   }
+  if (spec.recipients) readRecipients(spec.recipients, `${prefix}recipients`)
 }
 
-function prepare(core: Core, projectId: ProjectId, { spec, raw }: Submission['jobs'][number]): FreshJob {
-  const text = canonicalize(raw)
-  if (text === undefined) throw new Refusal('malformed', 'the job has no canonical JSON form')
-  const bytes = Buffer.from(text)
+function prepare(core: Core, projectId: ProjectId, { spec, raw, signed }: SubmittedJob): FreshJob {
+  const bytes = signed?.bytes ?? canonicalBytes(raw)
   const now = core.clock.now()
   const row: JobRow = {
     id: `job_${core.newId()}` as JobId,
@@ -84,11 +121,41 @@ function prepare(core: Core, projectId: ProjectId, { spec, raw }: Submission['jo
     command: spec.command,
     labels: spec.labels ?? {},
     digest: sha256(bytes),
+    ...(spec.credential === undefined ? {} : { credential: spec.credential }),
+    ...(spec.recipients ? { recipients: spec.recipients } : {}),
+    ...(signed ? { signature: signed.signature } : {}),
     streamBytes: spec.limits?.stream_bytes ?? Math.min(limit.streamBytes, core.settings.streamBytesMost),
     createdAt: now,
     ...(spec.ttl_ms === undefined ? {} : { expiresAt: now + spec.ttl_ms }),
   }
   return { row, bytes }
+}
+
+/** Looks up what a job names: it must be there whole, and what is in a consumer's custody is only for jobs that he signed. */
+async function nameNeeds({ core, tx }: Write, row: JobRow, job: SubmittedJob | undefined): Promise<JobRow> {
+  const { credential, bundle: digest } = job?.spec ?? {}
+  const fieldOf = (name: string) => `${job?.field ?? ''}${name}`
+  if (credential !== undefined) {
+    const found = await tx.getCredential(row.projectId, credential)
+    if (!found) throw missing(fieldOf('credential'), `there is no credential ${credential}`)
+    checkSigner(row, found.signer, fieldOf('credential'))
+  }
+  if (digest === undefined) return row
+  const found = await tx.findBundle(row.projectId, digest)
+  if (!found?.complete) throw missing(fieldOf('bundle'), `there is no whole bundle ${digest}`)
+  if (found.custody === undefined) throw missing(fieldOf('bundle'), 'the boxes of the bundle are not here')
+  checkSigner(row, found.signer, fieldOf('bundle'))
+  await touchBundle(core, tx, found)
+  return { ...row, bundle: { digest, size: found.size } }
+}
+
+function checkSigner(row: JobRow, signer: string | undefined, field: string): void {
+  if (signer === undefined || row.signature?.keyid === signer) return
+  throw new Refusal('invalid_field', `${field} opens only for jobs that its owner signed`, { field, signer })
+}
+
+function missing(field: string, says: string): Refusal {
+  return new Refusal('invalid_field', `${field}: ${says}`, { field })
 }
 
 async function findRepeat(tx: WriteTx, submission: Submission, digest: string): Promise<readonly JobRow[] | undefined> {

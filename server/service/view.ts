@@ -30,7 +30,10 @@ export function viewJob(core: Core, row: JobRow): JobView {
     message: row.message,
     usage: row.usage,
     has_result: row.resultClaimId !== undefined,
-    recipients: [],
+    recipients: [...(row.recipients ?? [])],
+    credential: row.credential,
+    bundle: row.bundle?.digest,
+    signer: row.signature?.keyid,
     attested: false,
   }
 }

@@ -293,7 +293,7 @@ export interface ReadTx {
   sumBundles(projectId: ProjectId): Promise<{ readonly count: number; readonly bytes: number }>
   /** Bundles without a digest. */
   listNameless(): Promise<readonly BundleRow[]>
-  /** Bundles last used before `at` that no unfinished job of their project names, longest unused first. */
+  /** Bundles with a digest, last used before `at`, that no unfinished job of their project names, longest unused first. */
   listUnused(at: number, limit: number): Promise<readonly BundleRow[]>
 }
 

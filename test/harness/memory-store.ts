@@ -277,7 +277,7 @@ const reads: Statements<ReadTx, MemoryRows> = {
   },
   listNameless: ({ bundles }) => sorted(bundles).filter(({ digest }) => digest === undefined),
   listUnused: ({ bundles, jobs }, at, limit) =>
-    where(bundles, ({ usedAt }) => usedAt < at)
+    where(bundles, ({ usedAt, digest }) => usedAt < at && digest !== undefined)
       .filter((row) => !find(jobs, (job) => needs(job, row)))
       .sort((one, other) => one.usedAt - other.usedAt || byId(one, other))
       .slice(0, limit),

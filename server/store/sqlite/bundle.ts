@@ -51,7 +51,7 @@ export const bundleReads = {
   },
   listUnused(db: Connection, at: number, limit: number) {
     const raws = db.all<RawBundle>(
-      `${select} where used_at < ? and not exists (
+      `${select} where used_at < ? and digest is not null and not exists (
          select 1 from job_specs s join jobs j on j.id = s.job_id
          where s.bundle = b.digest and j.project_id = b.project_id and j.end_at is null)
        order by used_at, id limit ?`,
