@@ -44,25 +44,30 @@ export async function createCode(rig: PondRig, project = 'default', more: Partia
   return { ...reply, parsed: code }
 }
 
+export interface PairSaying {
+  readonly letter?: string
+  readonly slots?: number
+  readonly name?: string
+  /** A real one, where something is to be opened with it. */
+  readonly sealingKey?: string
+}
+
 /** What a machine with these keys says to pair. */
-export function pairBody(
-  code: NonNullable<ReturnType<typeof parsePairingCode>>,
-  said: { readonly letter?: string; readonly slots?: number; readonly name?: string } = {},
-): PairBody {
-  const { letter = 'k', slots = 4, name = 'box' } = said
+export function pairBody(code: NonNullable<ReturnType<typeof parsePairingCode>>, said: PairSaying = {}): PairBody {
+  const { letter = 'k', slots = 4, name = 'box', sealingKey = aKey(letter) } = said
   const body = {
     code: code.id,
     name,
     protocol: PROTOCOL,
     binding_key: bindingPair(letter).publicKey,
-    worker: { sealing_key: aKey(letter), signing_key: aKey(letter), labels: {}, resources: { slots } },
+    worker: { sealing_key: sealingKey, signing_key: aKey(letter), labels: {}, resources: { slots } },
   }
   return { ...body, mac: pairingMac(code.secret, body) }
 }
 
 export async function pairMachine(
   rig: PondRig,
-  said: { readonly letter?: string; readonly slots?: number; readonly name?: string; readonly project?: string } = {},
+  said: PairSaying & { readonly project?: string } = {},
 ): Promise<Machine> {
   const { parsed } = await createCode(rig, said.project)
   const paired = pairBody(parsed, said)

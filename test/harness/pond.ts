@@ -28,6 +28,8 @@ export interface Asking {
   readonly query?: Readonly<Record<string, string | readonly string[]>>
   /** Bytes, or what becomes JSON. */
   readonly body?: unknown
+  /** A body that is too large to be held. */
+  readonly stream?: AsyncIterable<Uint8Array>
   /** The admin token unless said otherwise; `null` for none. */
   readonly token?: string | null
   /** Signs the call; without it the key of the machine that has the token, or that pairs. `null` for no signature. */
@@ -194,7 +196,7 @@ function watchBlobs(blobs: Blobs, track: Track, rig: Pick<PondRig, 'noRoom'>): B
 }
 
 function requestOf(name: RouteName, asking: Asking): PondRequest {
-  const { params = {}, query = {}, body, token = null, headers = {}, signal } = asking
+  const { params = {}, query = {}, body, stream, token = null, headers = {}, signal } = asking
   const fill = (_: string, key: string) => encodeURIComponent(params[key] ?? '-')
   return {
     method: routes[name].method,
@@ -203,6 +205,7 @@ function requestOf(name: RouteName, asking: Asking): PondRequest {
     search: searchOf(query),
     headers: { ...(token === null ? {} : { authorization: `Bearer ${token}` }), ...headers },
     ...(body === undefined ? {} : { body: body instanceof Uint8Array ? body : Buffer.from(JSON.stringify(body)) }),
+    ...(stream ? { stream } : {}),
     signal: signal ?? new AbortController().signal,
   }
 }
