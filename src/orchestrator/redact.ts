@@ -12,9 +12,9 @@ export const MARK = '[redacted]'
  * of covered bytes becomes one mark, and all other bytes stay as they are. Redact before you cut: half a secret is not found.
  */
 export interface Redaction {
-  /** Places of the secrets that are not searched, being too short: tell the owner. */
+  /** Which secrets are too short to be searched, as places in their list: tell the owner. */
   readonly unsearched: readonly number[]
-  /** One a stream, and only one: what is redacted twice is searched for marks. */
+  /** One a stream. Redact nothing twice: a secret that is part of the mark would be found in it. */
   redactor(): Redactor
   text(text: string): string
   /** Keys and values of plain JSON data. What nothing was taken out of is the same object. */
@@ -211,7 +211,7 @@ class StreamRedactor implements Redactor {
       next = run.end
       this.#covered = run.end
     }
-    if (next < decided) keep(next, decided)
+    keep(next, decided)
     // Not at every turn: many runs may wait inside one long needle that is not decided.
     if (this.#marked * 2 > this.#runs.length) {
       this.#runs = this.#runs.slice(this.#marked)
