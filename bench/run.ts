@@ -4,6 +4,7 @@ import { profileInto } from './child.ts'
 import { note } from './figure.ts'
 import { floors } from './floor.ts'
 import { parkedPoll } from './parked-poll.ts'
+import { redaction } from './redaction.ts'
 import { startLatency } from './start-latency.ts'
 import { streamThroughput } from './stream-throughput.ts'
 import { noopThroughput, processThroughput } from './throughput.ts'
@@ -21,6 +22,7 @@ const benches: Readonly<Record<string, (options: BenchOptions) => Promise<void>>
   'process-throughput': processThroughput,
   'stream-throughput': streamThroughput,
   'parked-poll': parkedPoll,
+  redaction,
 }
 
 const { values } = parseArgs({
