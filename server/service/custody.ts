@@ -37,6 +37,7 @@ const says: Readonly<Record<SealError['reason'], string>> = {
   bad_signature: 'it is not signed with the key that its context names',
   untrusted: 'its key is not trusted',
   unnamed_recipient: 'it is sealed to others too',
+  bad_key: 'nothing can be sealed to its key',
 }
 
 /** The consumer may know why: it is his own. */

@@ -14,8 +14,10 @@ export const queryInt = (least: number, most: number) =>
 export const wallMs = z.int().min(0)
 export const bytesCount = z.int().min(0)
 
-/** 32 bytes of a public key in unpadded base64url. */
-export const publicKey = z.string().regex(/^[A-Za-z0-9_-]{43}$/, 'must be 32 bytes in unpadded base64url')
+/** 32 bytes of a public key in unpadded base64url. The last letter carries two bits that must be zero: a key has one text. */
+export const publicKey = z
+  .string()
+  .regex(/^[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]$/, 'must be 32 bytes in unpadded base64url')
 
 /** SHA-256 or HMAC-SHA-256 in lower-case hex. */
 export const digest = z.string().regex(/^[0-9a-f]{64}$/, 'must be 64 lower-case hex digits')

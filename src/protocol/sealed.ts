@@ -4,16 +4,21 @@ import { digest, name, publicKey } from './field.ts'
 import { claimId, jobId, workerId } from './id.ts'
 import { limit } from './limit.ts'
 
+// Bytes have one text: bits that a lenient decoder drops must be zero, and padding must be whole.
 const base64 = (most: number) =>
   z
     .string()
     .max(most)
-    .regex(/^[A-Za-z0-9+/]*={0,2}$/, 'must be base64')
+    .regex(/^[A-Za-z0-9+/]*([AQgw]==|[AEIMQUYcgkosw048]=)?$/, 'must be base64')
+    .refine((text) => text.length % 4 === 0, 'must be base64')
 const base64url = (most: number) =>
   z
     .string()
     .max(most)
-    .regex(/^[A-Za-z0-9_-]*$/, 'must be unpadded base64url')
+    .regex(
+      /^([A-Za-z0-9_-]{4})*([A-Za-z0-9_-][AQgw]|[A-Za-z0-9_-]{2}[AEIMQUYcgkosw048])?$/,
+      'must be unpadded base64url',
+    )
 
 /** Short form of one or more keys that two people can compare by eye: eight groups of four hex digits. */
 export const fingerprintText = z
@@ -67,10 +72,16 @@ export const box = z.strictObject({
 })
 export type Box = z.infer<typeof box>
 
+const boxes = z
+  .array(box)
+  .min(1)
+  .max(limit.recipients)
+  .refine((all) => new Set(all.map(({ to }) => to)).size === all.length, 'must not hold two boxes for one key')
+
 const sealedShape = {
   format: z.literal(1),
   context,
-  boxes: z.array(box).min(1).max(limit.recipients),
+  boxes,
 }
 
 /** Small things, frames and all. */
@@ -93,13 +104,13 @@ export const segmentHeader = z.strictObject({
   job_digest: digest,
   /** SHA-256 of the whole segment before it; null for the first; `interrupted` where the one before has no end. */
   previous: digest.or(z.literal('interrupted')).nullable(),
-  boxes: z.array(box).min(1).max(limit.recipients),
+  boxes,
   /** The worker's Ed25519 key. */
   worker: publicKey,
 })
 export type SegmentHeader = z.infer<typeof segmentHeader>
 
-/** What the last frame of each segment holds. Only the stream's last says `end`. */
+/** What the last frame of each segment holds. Only the stream's last says `end`; the others are filled up with spaces. */
 export const segmentTrailer = z.union([
   z.strictObject({ end: z.literal(false) }),
   z.strictObject({

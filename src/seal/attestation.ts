@@ -10,7 +10,7 @@ import {
 import type { ClaimId, JobId, WorkerId } from '../protocol/id.ts'
 import { type Dsse, payloadType } from '../protocol/sealed.ts'
 import type { BatchWord } from '../protocol/word.ts'
-import { canonicalBytes } from './canonical.ts'
+import { canonicalBytes, parseJson } from './canonical.ts'
 import { openDsse, signDsse } from './dsse.ts'
 import { SealError } from './refusal.ts'
 import type { Signer } from './signature.ts'
@@ -59,10 +59,12 @@ export function attest(
   executions: readonly Execution[],
 ): Dsse {
   const subject = executions.flatMap(({ facts, digests }) => {
-    const streams = Object.entries(digests)
-    // A statement has a subject: a claim without output is about no bytes.
-    const named = streams.length > 0 ? streams : [['stdout', sha256('')] as const]
-    return named.map(([name, digest]) => ({ name: `${facts.claim}/${name}`, digest: { sha256: digest } }))
+    const known = Object.keys(facts.streams).length > 0 ? digests : { stdout: sha256('') }
+    return subjectNames(facts).map((name) => {
+      const digest = known[name.slice(facts.claim.length + 1)]
+      if (digest === undefined) throw new Error('a stream without its digest')
+      return { name, digest: { sha256: digest } }
+    })
   })
   const said: Statement = {
     _type: statementType,
@@ -73,14 +75,26 @@ export function attest(
   return signDsse(payloadType.statement, canonicalBytes(said), signer)
 }
 
-/** The statement, if this key signed it; else a SealError. */
+/** The statement, if this key signed it and it says one thing of each claim; else a SealError. That the key is the named worker's is for the caller to know. */
 export function openAttestation(signed: Dsse, signingKey: string): Statement {
-  const bytes = openDsse(signed, payloadType.statement, signingKey)
-  try {
-    return statement.parse(JSON.parse(bytes.toString('utf8')))
-  } catch {
-    throw new SealError('damaged')
-  }
+  const said = parseJson(statement.parse, openDsse(signed, payloadType.statement, signingKey))
+  if (!isUnambiguous(said)) throw new SealError('damaged')
+  return said
+}
+
+/** No claim and no subject stands in it twice, every stream has its digest, and no digest is of nothing. */
+function isUnambiguous({ subject, predicate }: Statement): boolean {
+  const subjects = predicate.executions.flatMap(subjectNames)
+  const claims = new Set(predicate.executions.map(({ claim }) => claim))
+  const names = new Set(subject.map(({ name }) => name))
+  const unique = claims.size === predicate.executions.length && names.size === subject.length
+  return unique && subjects.length === names.size && subjects.every((name) => names.has(name))
+}
+
+/** A statement has a subject: a claim without output is about no bytes of stdout. */
+function subjectNames({ claim, streams }: ExecutionFacts): readonly string[] {
+  const names = Object.keys(streams)
+  return (names.length > 0 ? names : ['stdout']).map((name) => `${claim}/${name}`)
 }
 
 /** What a statement says of one claim; undefined when it says nothing of it. */
@@ -88,11 +102,10 @@ export function findExecution(said: Statement, jobId: JobId, claimId: ClaimId): 
   const facts = said.predicate.executions.find((it) => it.job === jobId && it.claim === claimId)
   if (!facts) return undefined
   const prefix = `${claimId}/`
-  const mine = said.subject.filter(({ name }) => name.startsWith(prefix) && name.slice(prefix.length) in facts.streams)
-  return {
-    facts,
-    digests: Object.fromEntries(mine.map(({ name, digest }) => [name.slice(prefix.length), digest.sha256])),
-  }
+  const named = said.subject
+    .filter(({ name }) => name.startsWith(prefix))
+    .map(({ name, digest }) => [name.slice(prefix.length), digest.sha256] as const)
+  return { facts, digests: Object.fromEntries(named.filter(([name]) => Object.hasOwn(facts.streams, name))) }
 }
 
 /** Whether an attested execution says the same as a final word that came without the attestation's help. */

@@ -15,8 +15,8 @@ import {
   sealedInline,
 } from '../protocol/sealed.ts'
 import type { Random } from '../system/random.ts'
-import { openBox, resealBox, sealBox } from './box.ts'
-import { canonicalBytes } from './canonical.ts'
+import { type Opening, openBox, resealBox, sealBoxes } from './box.ts'
+import { canonicalBytes, parseCanonical } from './canonical.ts'
 import { openDsse, signDsse } from './dsse.ts'
 import { createFrameSealer, sealPayload } from './frame.ts'
 import type { KeyPair } from './key.ts'
@@ -40,7 +40,7 @@ export async function sealInline(wish: SealWish, payload: Uint8Array): Promise<S
   return { ...head, frames: Buffer.concat(frames).toString('base64') }
 }
 
-/** Seals while it is read; `finish` tells digest and size of what was yielded, once all of it was. */
+/** Seals while it is read; `finish` tells digest and size of what was yielded, and throws before all of it was. */
 export function sealDetached(
   wish: SealWish,
   source: AsyncIterable<Uint8Array>,
@@ -48,19 +48,27 @@ export function sealDetached(
   const { parts, head } = begin(wish, source)
   const hash = createHash('sha256')
   let size = 0
+  let whole = false
   async function* counted(): AsyncGenerator<Buffer> {
     for await (const part of parts) {
       hash.update(part)
       size += part.length
       yield part
     }
+    whole = true
   }
-  return { frames: counted(), finish: () => ({ ...head, digest: hash.copy().digest('hex'), size }) }
+  return {
+    frames: counted(),
+    finish() {
+      if (!whole) throw new Error('not all of it is sealed')
+      return { ...head, digest: hash.copy().digest('hex'), size }
+    },
+  }
 }
 
 function begin({ sodium, random, context, recipients }: SealWish, source: Parameters<typeof sealPayload>[1]) {
   const key = random.bytes(32)
-  const boxes = recipients.map((to) => sealBox(sodium, to, { key: key.toString('base64url'), context }))
+  const boxes = sealBoxes(sodium, recipients, { key: key.toString('base64url'), context })
   const parts = sealPayload(createFrameSealer(sodium, key, context), source)
   return { parts, head: { format: 1, context, boxes } as const }
 }
@@ -96,26 +104,14 @@ export function readSigned<T extends Sealed>(
 ): { readonly sealed: T; readonly signer: string } {
   const signer = signed.signatures[0]?.keyid
   if (signer === undefined) throw new SealError('bad_signature')
-  const sealed = parseWith(parse, openDsse(signed, payloadType.sealed, signer))
+  const sealed = parseCanonical(parse, openDsse(signed, payloadType.sealed, signer))
   if (!('signer' in sealed.context) || sealed.context.signer !== signer) throw new SealError('bad_signature')
   return { sealed, signer }
 }
 
-function parseWith<T>(parse: (value: unknown) => T, bytes: Buffer): T {
-  try {
-    return parse(JSON.parse(bytes.toString('utf8')))
-  } catch {
-    throw new SealError('damaged')
-  }
-}
-
 /** Whether one of these pairs opens it for this place; a SealError says why not. What it holds stays shut. */
-export function requireOpenable(
-  sodium: typeof Sodium,
-  sealed: Sealed,
-  { pairs, place }: { readonly pairs: readonly KeyPair[]; readonly place: Context },
-): void {
-  openBox(sodium, { boxes: sealed.boxes, pairs, place })
+export function requireOpenable(sodium: typeof Sodium, sealed: Sealed, opening: Opening): void {
+  openBox(sodium, sealed, opening)
 }
 
 export interface GrantWish {
@@ -132,7 +128,7 @@ export interface GrantWish {
 /** Seals the content key anew to one worker for one claim, and signs the whole. */
 export function grantSealed(wish: GrantWish, sealed: Sealed): Dsse {
   const { sodium, pairs, place, sealingKey, bound } = wish
-  const box = resealBox(sodium, { boxes: sealed.boxes, pairs, place }, { sealingKey, bound })
+  const box = resealBox(sodium, { sealed, pairs, place }, { sealingKey, bound })
   return signGrant(wish.signer, { bound, sealed: { ...sealed, boxes: [box] } })
 }
 

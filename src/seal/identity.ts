@@ -1,4 +1,5 @@
 // A consumer's identity: what opens what is sealed to it, and what signs its jobs. It lives in one file that only its owner may read.
+import { createPrivateKey, createPublicKey } from 'node:crypto'
 import { stat } from 'node:fs/promises'
 import { z } from 'zod'
 import { publicKey } from '../protocol/field.ts'
@@ -34,12 +35,24 @@ export async function readIdentity(disk: Disk, path: string): Promise<Identity |
   const bytes = await disk.read(path)
   if (!bytes) return undefined
   await requirePrivate(path)
+  const found = parse(bytes.toString('utf8'))
+  if (!found) throw new KeyFileError(`${path} holds no identity`)
+  return found
+}
+
+function parse(text: string): Identity | undefined {
   try {
-    const { sealing, signing } = identity.parse(JSON.parse(bytes.toString('utf8')))
-    return { sealing, signing }
+    const { sealing, signing } = identity.parse(JSON.parse(text))
+    return isPair('X25519', sealing) && isPair('Ed25519', signing) ? { sealing, signing } : undefined
   } catch {
-    throw new KeyFileError(`${path} holds no identity`)
+    return undefined
   }
+}
+
+/** Whether both halves are of one key: what is sealed to another public half is lost. */
+function isPair(crv: 'X25519' | 'Ed25519', { publicKey, privateKey }: KeyPair): boolean {
+  const key = createPrivateKey({ key: { kty: 'OKP', crv, x: publicKey, d: privateKey }, format: 'jwk' })
+  return createPublicKey(key).export({ format: 'jwk' }).x === publicKey
 }
 
 export async function writeIdentity(disk: Disk, path: string, { sealing, signing }: Identity): Promise<void> {

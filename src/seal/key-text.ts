@@ -1,7 +1,7 @@
-// Public keys and identities as people copy them: a prefix that says what it is, the key, and a checksum that catches a slip.
+// Public keys as people copy them: a prefix that says what it is, the key, and a checksum that catches a slip.
 import { createHash } from 'node:crypto'
 
-/** What a text stands for. An identity is secret, so its prefix is one that scanners look for. */
+/** What a text stands for. Private halves have no text: they stay in their file. */
 export const keyPrefix = {
   /** X25519 public key that output and credentials are sealed to. */
   recipient: 'pond_recipient_',

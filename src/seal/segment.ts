@@ -3,7 +3,7 @@
 import { createHash, type Hash } from 'node:crypto'
 import type { SegmentContext, SegmentHeader, SegmentTrailer } from '../protocol/sealed.ts'
 import type { Random } from '../system/random.ts'
-import { sealBox } from './box.ts'
+import { sealBoxes } from './box.ts'
 import { canonicalBytes } from './canonical.ts'
 import {
   createFrameSealer,
@@ -18,9 +18,12 @@ import type { Sodium } from './sodium.ts'
 
 /** A segment begins at each multiple of this among the stored bytes, and where an interrupted one stops. */
 export const STRIDE_BYTES = 1024 * 1024
-/** Marks the length of a header, and of a segment's last frame: who cannot open frames can still find where segments stop. */
+/** Marks the length of a header, of a segment's last frame and of the stream's last: who cannot open frames still finds where they stop. */
 export const HEADER_BIT = 0x8000_0000
 export const TRAILER_BIT = 0x4000_0000
+export const END_BIT = 0x2000_0000
+/** More than a header for the most recipients takes. */
+export const HEADER_TEXT_BYTES_MOST = 64 * 1024
 export const SIGNATURE_BYTES = 64
 /** Kept free for the last frame of a segment: its trailer, and what a frame takes. */
 const TRAILER_BYTES = 256
@@ -32,13 +35,10 @@ export function signedHeader(header: Uint8Array): Buffer {
   return Buffer.concat([Buffer.from('pond-segment-1\n'), header])
 }
 
-/** Where a stream was interrupted, and goes on. */
-export interface Interruption {
-  /** Of the segment to come. */
-  readonly segment: number
-  readonly offset: number
-  readonly at: number
-}
+/** Where a stream was interrupted, and goes on: what the header of the segment to come says. */
+export interface Interruption
+  extends Pick<SegmentContext, 'segment' | 'offset' | 'at'>,
+    Pick<SegmentHeader, 'previous'> {}
 
 export interface SegmentParts {
   readonly sodium: typeof Sodium
@@ -56,7 +56,7 @@ export interface SegmentParts {
 export interface SegmentWriter {
   /** Seals as much as fits under the cap; `taken` tells how many bytes that are. */
   seal(bytes: Uint8Array): { readonly stored: readonly Buffer[]; readonly taken: number }
-  /** The end of the stream; nothing may be sealed behind it. Empty when nothing ever was. */
+  /** The end of the stream; nothing may be sealed behind it. Empty when nothing ever was, or when behind an interruption there is no room for it. */
   end(): readonly Buffer[]
 }
 
@@ -82,6 +82,7 @@ class Segments implements SegmentWriter {
   /** Of the plaintext; undefined behind an interruption. */
   readonly #plain: Hash | undefined
   #stored: Buffer[] = []
+  #ended = false
 
   constructor(parts: SegmentParts) {
     this.#parts = parts
@@ -89,11 +90,12 @@ class Segments implements SegmentWriter {
     this.#segment = after?.segment ?? 0
     this.#offset = after?.offset ?? 0
     this.#at = after?.at ?? 0
-    this.#previous = after && after.segment > 0 ? 'interrupted' : null
-    this.#plain = after ? undefined : createHash('sha256')
+    this.#previous = after?.previous ?? null
+    this.#plain = this.#at === 0 ? createHash('sha256') : undefined
   }
 
   seal(bytes: Uint8Array): { readonly stored: readonly Buffer[]; readonly taken: number } {
+    if (this.#ended) throw new Error('nothing is sealed behind the end')
     let taken = 0
     while (taken < bytes.length) {
       const { sealer, room } = this.#roomy() ?? {}
@@ -108,11 +110,13 @@ class Segments implements SegmentWriter {
   }
 
   end(): readonly Buffer[] {
-    if (this.#at === 0) return []
+    if (this.#ended) throw new Error('a stream ends once')
+    this.#ended = true
+    if (this.#at === 0 || (!this.#open && !this.#fits(this.#at))) return []
     this.#open ??= this.#begin()
     const sha256 = this.#plain?.digest('hex')
     const trailer: SegmentTrailer = { end: true, bytes: this.#offset, ...(sha256 && { sha256 }) }
-    this.#close(canonicalBytes(trailer))
+    this.#close(canonicalBytes(trailer), TRAILER_BIT | END_BIT)
     return this.#take()
   }
 
@@ -126,7 +130,7 @@ class Segments implements SegmentWriter {
       if (room > 0) return { sealer, room }
       if (!this.#fits(until)) return undefined
       const filling = until - this.#at - FRAME_EXTRA_BYTES
-      this.#close(Buffer.from(canonicalBytes({ end: false }).toString().padEnd(filling)))
+      this.#close(Buffer.from(canonicalBytes({ end: false }).toString().padEnd(filling)), TRAILER_BIT)
     }
   }
 
@@ -170,7 +174,7 @@ class Segments implements SegmentWriter {
       context,
       job_digest: jobDigest,
       previous: this.#previous,
-      boxes: recipients.map((to) => sealBox(sodium, to, capsule)),
+      boxes: sealBoxes(sodium, recipients, capsule),
       worker: signer.publicKey,
     }
     return canonicalBytes(header)
@@ -186,10 +190,10 @@ class Segments implements SegmentWriter {
     }
   }
 
-  #close(trailer: Uint8Array): void {
+  #close(trailer: Uint8Array, bits: number): void {
     if (!this.#open) return
     const frame = this.#open.sealer.seal(trailer, true)
-    frame.writeUInt32BE((TRAILER_BIT | frame.readUInt32BE()) >>> 0)
+    frame.writeUInt32BE((bits | frame.readUInt32BE()) >>> 0)
     this.#store(frame)
     this.#open = undefined
     this.#previous = this.#hash.digest('hex')

@@ -133,6 +133,7 @@ const says: Readonly<Record<SealReason, { readonly why: string; readonly next: s
     why: 'its worker is not trusted here, or shows another key than the one that was pinned',
     next: 'Compare the fingerprint with its owner (swarm keys), then: pond trust worker NAME.',
   },
+  bad_key: { why: 'nothing can be sealed to that key', next: 'Ask its owner for the right one.' },
   unnamed_recipient: {
     why: 'somebody whom this client did not name can read it too',
     next: 'Do not believe this pond. If that recipient is right: pond recipient ls, then pond trust recipients.',

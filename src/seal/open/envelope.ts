@@ -3,7 +3,6 @@ import {
   type Bound,
   type Context,
   type Dsse,
-  type Grant,
   grant,
   payloadType,
   type Sealed,
@@ -12,8 +11,8 @@ import {
   sealedDetached,
   sealedInline,
 } from '../../protocol/sealed.ts'
-import { type Capsule, openBox } from '../box.ts'
-import { canonicalBytes } from '../canonical.ts'
+import { type Capsule, isSame, type Opening, openBox } from '../box.ts'
+import { parseCanonical } from '../canonical.ts'
 import { openDsse } from '../dsse.ts'
 import { readSigned } from '../envelope.ts'
 import type { KeyPair } from '../key.ts'
@@ -44,33 +43,21 @@ export interface Expected {
 /** The content key of a grant, and the sealed object it stands in. */
 export function openGrant(expected: Expected, signed: Dsse): { readonly sealed: Sealed; readonly content: ContentKey } {
   const { sodium, pairs } = expected
-  const granted = parseGrant(openDsse(signed, payloadType.grant, expected.pondKey))
-  if (!same(granted.bound, expected.bound)) throw new SealError('wrong_place')
+  const granted = parseCanonical(grant.parse, openDsse(signed, payloadType.grant, expected.pondKey))
+  const { bound } = expected
+  if (!isSame(granted.bound, bound)) throw new SealError('wrong_place')
   if ('sealed' in granted) {
-    const capsule = openBox(sodium, { boxes: granted.sealed.boxes, pairs, place: expected.place })
     // Pond's own box names the claim: one that was made for another claim, or for pond, is none of ours.
-    if (!same(capsule.bound, expected.bound)) throw new SealError('wrong_place')
+    const capsule = openBox(sodium, granted.sealed, { pairs, place: expected.place, bound })
     return { sealed: granted.sealed, content: contentOf(capsule) }
   }
   const { sealed, signer } = readSigned(granted.signed, parseSealed)
   if (signer !== expected.jobSigner) throw new SealError('bad_signature')
   const place = { ...expected.place, signer } as Context
-  return { sealed, content: contentOf(openBox(sodium, { boxes: sealed.boxes, pairs, place })) }
+  return { sealed, content: contentOf(openBox(sodium, sealed, { pairs, place })) }
 }
 
 const contentOf = ({ key, context }: Capsule): ContentKey => ({ key: Buffer.from(key, 'base64url'), place: context })
-
-function same(one: unknown, other: unknown): boolean {
-  return one !== undefined && other !== undefined && canonicalBytes(one).equals(canonicalBytes(other))
-}
-
-function parseGrant(bytes: Buffer): Grant {
-  try {
-    return grant.parse(JSON.parse(bytes.toString('utf8')))
-  } catch {
-    throw new SealError('damaged')
-  }
-}
 
 function parseSealed(value: unknown): SealedInline | SealedDetached {
   const inline = sealedInline.safeParse(value)
@@ -89,7 +76,14 @@ export async function openInline(sodium: typeof Sodium, sealed: Sealed, content:
 export async function openOwn(
   sodium: typeof Sodium,
   sealed: SealedInline,
-  { pairs, place }: { readonly pairs: readonly KeyPair[]; readonly place: Context },
+  {
+    named,
+    ...opening
+  }: Opening & {
+    /** Whether this fingerprint is of a recipient that the consumer named. */
+    readonly named?: (fingerprint: string) => boolean
+  },
 ): Promise<Buffer> {
-  return await openInline(sodium, sealed, contentOf(openBox(sodium, { boxes: sealed.boxes, pairs, place })))
+  if (named && !sealed.boxes.every(({ to }) => named(to))) throw new SealError('unnamed_recipient')
+  return await openInline(sodium, sealed, contentOf(openBox(sodium, sealed, opening)))
 }

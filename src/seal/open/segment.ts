@@ -8,13 +8,23 @@ import {
   segmentTrailer,
 } from '../../protocol/sealed.ts'
 import { openBox } from '../box.ts'
-import { FRAME_BYTES, FRAME_EXTRA_BYTES, HEADER_BYTES, LENGTH_BYTES } from '../frame.ts'
+import { ByteQueue } from '../byte-queue.ts'
+import { canonicalBytes, parseCanonical, parseJson } from '../canonical.ts'
+import { HEADER_BYTES, LENGTH_BYTES } from '../frame.ts'
 import type { KeyPair } from '../key.ts'
 import { SealError } from '../refusal.ts'
-import { HEADER_BIT, SIGNATURE_BYTES, STRIDE_BYTES, signedHeader, TRAILER_BIT } from '../segment.ts'
+import {
+  END_BIT,
+  HEADER_BIT,
+  HEADER_TEXT_BYTES_MOST,
+  SIGNATURE_BYTES,
+  STRIDE_BYTES,
+  signedHeader,
+  TRAILER_BIT,
+} from '../segment.ts'
 import { isSignedBy } from '../signature.ts'
 import type { Sodium } from '../sodium.ts'
-import { createFrameOpener, type FrameOpener } from './frame.ts'
+import { createFrameOpener, type FrameOpener, requireFrameLength } from './frame.ts'
 
 export interface ReaderParts {
   readonly sodium: typeof Sodium
@@ -46,8 +56,8 @@ export interface SegmentReader {
   position(): number
 }
 
-/** Longer than a header for the most recipients. */
-export const HEADER_BYTES_MOST = 64 * 1024
+/** So many stored bytes hold any header and its signature. */
+export const HEADER_BYTES_MOST = LENGTH_BYTES + HEADER_TEXT_BYTES_MOST + SIGNATURE_BYTES
 
 export function createSegmentReader(parts: ReaderParts): SegmentReader {
   return new Reader(parts)
@@ -59,7 +69,7 @@ export function readHeader(parts: ReaderParts, bytes: Buffer, at: number): Segme
   const word = bytes.readUInt32BE()
   const length = (word & ~HEADER_BIT) >>> 0
   if ((word & HEADER_BIT) === 0) return undefined
-  if (length > HEADER_BYTES_MOST) throw new SealError('damaged')
+  if (length > HEADER_TEXT_BYTES_MOST) throw new SealError('damaged')
   const text = bytes.subarray(LENGTH_BYTES, LENGTH_BYTES + length)
   const signature = bytes.subarray(LENGTH_BYTES + length, LENGTH_BYTES + length + SIGNATURE_BYTES)
   if (signature.length < SIGNATURE_BYTES) return undefined
@@ -70,7 +80,7 @@ function check(
   parts: ReaderParts,
   { text, signature, at }: { readonly text: Buffer; readonly signature: Buffer; readonly at: number },
 ): SegmentHeader {
-  const header = parseWith(segmentHeader.parse, text)
+  const header = parseCanonical(segmentHeader.parse, text)
   const { context, worker, job_digest } = header
   if (!isSignedBy(worker, signedHeader(text), signature)) throw new SealError('bad_signature')
   if (!parts.trusts(worker)) throw new SealError('untrusted')
@@ -81,12 +91,12 @@ function check(
   return header
 }
 
-function parseWith<T>(parse: (value: unknown) => T, bytes: Buffer): T {
-  try {
-    return parse(JSON.parse(bytes.toString('utf8')))
-  } catch {
-    throw new SealError('damaged')
-  }
+/** Its canonical form, filled up with spaces where it is not the last. */
+function parseTrailer(bytes: Buffer): SegmentTrailer {
+  const trailer = parseJson(segmentTrailer.parse, bytes)
+  const text = canonicalBytes(trailer).toString()
+  if (!Buffer.from(text.padEnd(trailer.end ? 0 : bytes.length)).equals(bytes)) throw new SealError('damaged')
+  return trailer
 }
 
 interface OpenSegment {
@@ -105,7 +115,7 @@ interface ClosedSegment {
 
 class Reader implements SegmentReader {
   readonly #parts: ReaderParts
-  #held: Buffer = Buffer.alloc(0)
+  readonly #held = new ByteQueue()
   /** Where `#held` begins among the stored bytes. */
   #at: number
   #offset: number | undefined
@@ -130,31 +140,33 @@ class Reader implements SegmentReader {
   }
 
   push(bytes: Uint8Array): readonly Piece[] {
-    this.#held = Buffer.concat([this.#held, bytes])
+    this.#held.push(bytes)
     const pieces: Piece[] = []
     for (;;) {
       if (this.#ended && this.#held.length > 0) throw new SealError('damaged')
       if (this.#held.length < LENGTH_BYTES) return pieces
-      const word = this.#held.readUInt32BE()
-      const whole = (word & HEADER_BIT) === 0 ? this.#frame(word, pieces) : this.#header()
+      const word = this.#held.peek(LENGTH_BYTES).readUInt32BE()
+      const whole = (word & HEADER_BIT) === 0 ? this.#frame(word, pieces) : this.#header(word)
       if (!whole) return pieces
     }
   }
 
   /** False when not all of it is here yet. */
-  #header(): boolean {
-    const header = readHeader(this.#parts, this.#held, this.#at)
-    if (!header) return false
-    const length = (this.#held.readUInt32BE() & ~HEADER_BIT) >>> 0
+  #header(word: number): boolean {
+    const length = (word & ~HEADER_BIT) >>> 0
+    if (length > HEADER_TEXT_BYTES_MOST) throw new SealError('damaged')
     const size = LENGTH_BYTES + length + SIGNATURE_BYTES + HEADER_BYTES
     if (this.#held.length < size) return false
+    const bytes = this.#held.peek(size)
+    const header = readHeader(this.#parts, bytes, this.#at)
+    if (!header) throw new SealError('damaged')
     // A segment without an end of its own was interrupted, and the next one says so.
     if (this.#open) this.#leave(undefined)
     this.#checkOrder(header)
     const { sodium, pairs } = this.#parts
-    const { context, boxes, worker } = header
-    const { key } = openBox(sodium, { boxes, pairs, place: context })
-    const start = this.#held.subarray(size - HEADER_BYTES, size)
+    const { context, worker } = header
+    const { key } = openBox(sodium, header, { pairs, place: context })
+    const start = bytes.subarray(size - HEADER_BYTES)
     const opener = createFrameOpener(sodium, { key: Buffer.from(key, 'base64url'), header: start, place: context })
     this.#open = { context, opener, worker, hash: createHash('sha256') }
     this.#offset = context.offset
@@ -166,6 +178,7 @@ class Reader implements SegmentReader {
     const before = this.#before
     const first = context.segment === 0
     if (first !== (previous === null) || first !== (context.at === 0)) throw new SealError('damaged')
+    if (first && context.offset !== 0) throw new SealError('damaged')
     if (!before) return
     const expected = before.digest ?? 'interrupted'
     const follows = context.segment === before.context.segment + 1 && context.offset === this.#offset
@@ -174,19 +187,23 @@ class Reader implements SegmentReader {
 
   #frame(word: number, pieces: Piece[]): boolean {
     const open = this.#open
-    const length = (word & ~TRAILER_BIT) >>> 0
-    if (!open || length > FRAME_BYTES + FRAME_EXTRA_BYTES) throw new SealError('damaged')
+    const length = (word & ~(TRAILER_BIT | END_BIT)) >>> 0
+    if (!open) throw new SealError('damaged')
+    requireFrameLength(length)
     if (this.#held.length < LENGTH_BYTES + length) return false
-    const { bytes, final } = open.opener.open(this.#held.subarray(LENGTH_BYTES, LENGTH_BYTES + length))
-    if (final !== ((word & TRAILER_BIT) !== 0)) throw new SealError('damaged')
+    const { bytes, final } = open.opener.open(this.#held.peek(LENGTH_BYTES + length).subarray(LENGTH_BYTES))
+    // Only a trailer is final, and no other frame is empty.
+    if (final !== ((word & TRAILER_BIT) !== 0) || bytes.length === 0) throw new SealError('damaged')
     const { at, offset } = { at: this.#at, offset: this.#offset ?? 0 }
     this.#advance(LENGTH_BYTES + length)
-    if (final) this.#trailer(parseWith(segmentTrailer.parse, bytes))
+    if (final) this.#trailer(parseTrailer(bytes))
     else {
       this.#plain?.update(bytes)
       this.#offset = offset + bytes.length
       pieces.push({ bytes, offset, at })
     }
+    // Who has no key goes by the bits, so they must say the same.
+    if (this.#ended !== ((word & END_BIT) !== 0)) throw new SealError('damaged')
     return true
   }
 
@@ -196,28 +213,28 @@ class Reader implements SegmentReader {
       if (this.#at % STRIDE_BYTES !== 0) throw new SealError('damaged')
       return
     }
-    const sha256 = this.#plain?.digest('hex')
-    const same = trailer.sha256 === undefined || sha256 === undefined || trailer.sha256 === sha256
+    const same = !this.#plain || trailer.sha256 === this.#plain.digest('hex')
     if (trailer.bytes !== this.#offset || !same) throw new SealError('damaged')
     this.#ended = true
   }
 
   #leave(digest: string | undefined): void {
     if (!this.#open) return
-    const { context, worker } = this.#open
+    const { context, worker, opener } = this.#open
+    opener.close()
     this.#before = { context, worker, digest }
     this.#open = undefined
     if (digest === undefined) this.#plain = undefined
   }
 
   #advance(size: number): void {
-    this.#open?.hash.update(this.#held.subarray(0, size))
-    this.#held = this.#held.subarray(size)
+    this.#open?.hash.update(this.#held.peek(size))
+    this.#held.skip(size)
     this.#at += size
   }
 }
 
-/** Among the stored bytes, where to begin reading for a place in the plaintext. `peek` gives stored bytes from there, at least a header's worth. */
+/** Among the stored bytes, where to begin reading for a place in the plaintext. `peek` gives HEADER_BYTES_MOST stored bytes from there, fewer only at the end. */
 export async function findSegment(
   parts: ReaderParts,
   peek: (at: number) => Promise<Buffer>,
@@ -227,11 +244,26 @@ export async function findSegment(
   let high = Math.max(0, Math.ceil(wish.size / STRIDE_BYTES) - 1)
   while (low < high) {
     const middle = Math.ceil((low + high) / 2)
-    const at = middle * STRIDE_BYTES
-    // None begins there where the one before reaches beyond.
-    const header = readHeader(parts, await peek(at), at)
-    if (header && header.context.offset <= wish.offset) low = middle
+    // Where the segment before reaches beyond, none begins; the next multiple has one then, unless that was interrupted too.
+    const found = (await offsetAt(parts, peek, middle)) ?? (await offsetAt(parts, peek, middle + 1))
+    if (found && found.offset <= wish.offset && found.stride <= high) low = found.stride
     else high = middle - 1
   }
   return low * STRIDE_BYTES
+}
+
+/** Which plaintext begins at this multiple; undefined when no good header stands there. Reading starts earlier then, and refuses what is bad. */
+async function offsetAt(
+  parts: ReaderParts,
+  peek: (at: number) => Promise<Buffer>,
+  stride: number,
+): Promise<{ readonly stride: number; readonly offset: number } | undefined> {
+  try {
+    const at = stride * STRIDE_BYTES
+    const header = readHeader(parts, await peek(at), at)
+    return header && { stride, offset: header.context.offset }
+  } catch (error) {
+    if (error instanceof SealError) return undefined
+    throw error
+  }
 }

@@ -174,7 +174,7 @@ t.test('a plain archive is sealed while it comes, and no byte of it is stored as
   t.equal(digestOf(frames), reply.digest)
   const sodium = await loadSodium()
   const place = { kind: 'bundle', project: 'default' } as const
-  const { key } = openBox(sodium, { boxes: sealed.boxes, pairs: core.keys.sealing, place })
+  const { key } = openBox(sodium, sealed, { pairs: core.keys.sealing, place })
   const inline = { ...sealed, frames: frames.toString('base64') }
   const opened = await openInline(sodium, inline, { key: Buffer.from(key, 'base64url'), place })
   t.ok(opened.equals(tar), 'and it opens to what came')
