@@ -122,7 +122,11 @@ export const jobSpec = z
       .optional(),
     labels: labels.optional(),
     requires: requires.optional(),
-    sandbox: z.record(z.string(), z.unknown()).optional(),
+    /** What keeps the job apart; a key that its worker does not know is declined there. */
+    sandbox: z
+      .record(z.string().max(64), z.union([z.string().max(256), z.number(), z.boolean()]))
+      .refine((record) => Object.keys(record).length <= 32, 'must not have more than 32 entries')
+      .optional(),
     /** Name of a credential of the project. */
     credential: z.string().min(1).max(limit.nameChars).optional(),
     /** Digest of a bundle of the project: SHA-256 of its stored bytes. */

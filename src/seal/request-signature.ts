@@ -1,7 +1,8 @@
 // The signature of a call, by RFC 9421 (HTTP Message Signatures) with the binding key: how it is made and how it is judged. Pure: time and randomness come in.
-import { createHash, sign, verify } from 'node:crypto'
+import { createHash } from 'node:crypto'
 import { limit } from '../protocol/limit.ts'
-import { importPrivateKey, importPublicKey, type KeyPair } from './key.ts'
+import type { KeyPair } from './key.ts'
+import { createSigner, isSignedBy } from './signature.ts'
 
 /** A call as it travels, on either side. */
 export interface SignableCall {
@@ -28,9 +29,9 @@ export type SignCall = (call: SignableCall, fresh: Freshness) => Readonly<Record
 /** `nowMs`: wall time of pond. */
 export type VerifyCall = (call: SignableCall, nowMs: number) => boolean
 
-/** For one pond, by the hash of its key as the pairing code holds it. A key is imported once: to import it for each call would cost a quarter of a signature. */
+/** For one pond, by the hash of its key as the pairing code holds it. */
 export function createCallSigner(pair: KeyPair, pondKeyHash: Uint8Array): SignCall {
-  const key = importPrivateKey(pair)
+  const signer = createSigner(pair)
   const pondId = base64url(pondKeyHash)
   return (call, { createdMs, nonce }) => {
     const digest = digestOf(call)
@@ -38,7 +39,7 @@ export function createCallSigner(pair: KeyPair, pondKeyHash: Uint8Array): SignCa
     const signed = { ...call, headers: { ...call.headers, ...own } }
     const created = `${Math.floor(createdMs / 1000)}`
     const params = paramsOf(signed, { created, nonce: base64url(nonce), keyId: pair.publicKey })
-    const signature = sign(null, Buffer.from(baseOf(signed, params)), key)
+    const signature = signer.sign(Buffer.from(baseOf(signed, params)))
     return { ...own, 'signature-input': `${LABEL}=${params}`, signature: printSignature(signature) }
   }
 }
@@ -48,7 +49,6 @@ export function createCallSigner(pair: KeyPair, pondKeyHash: Uint8Array): SignCa
  * be left out, added or put in another order.
  */
 export function createCallVerifier(publicKey: string, pondKeyHash: Uint8Array): VerifyCall {
-  const key = importPublicKey(publicKey)
   const pondId = base64url(pondKeyHash)
   return (call, nowMs) => {
     const { 'signature-input': input = '', signature: printed = '', 'pond-id': named } = call.headers
@@ -57,7 +57,7 @@ export function createCallVerifier(publicKey: string, pondKeyHash: Uint8Array): 
     if (input !== `${LABEL}=${params}` || named !== pondId) return false
     if (Math.abs(Number(created) * 1000 - nowMs) > limit.signatureSkewMs) return false
     const signature = Buffer.from(printed.slice(LABEL.length + 2, -1), 'base64')
-    if (printed !== printSignature(signature) || !verify(null, Buffer.from(baseOf(call, params)), key, signature))
+    if (printed !== printSignature(signature) || !isSignedBy(publicKey, Buffer.from(baseOf(call, params)), signature))
       return false
     return call.headers['content-digest'] === digestOf(call)
   }

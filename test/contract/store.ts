@@ -5,6 +5,7 @@ import { leaseStates } from '../../src/state/lease.ts'
 import { storeGroups } from './store-group.ts'
 import { jobLists, jobSweeps } from './store-list.ts'
 import * as sample from './store-row.ts'
+import { bundles, credentials, namingJobs, unusedBundles } from './store-sealed.ts'
 
 /** Opens an empty store; `events` are the suite's. */
 export type OpenStore = (t: Test, events: StoreEvents) => Store
@@ -23,6 +24,10 @@ export function storeSuite(t: Test, open: OpenStore): void {
   t.test('jobs are listed newest first', (t) => jobLists(t, fresh(t)))
   t.test('jobs are listed for the start and for the sweep', (t) => jobSweeps(t, fresh(t)))
   t.test('claims', (t) => claims(t, fresh(t)))
+  t.test('what a job names, and who signed it', (t) => namingJobs(t, fresh(t)))
+  t.test('credentials and recipients', (t) => credentials(t, fresh(t)))
+  t.test('bundles', (t) => bundles(t, fresh(t)))
+  t.test('bundles that nobody uses', (t) => unusedBundles(t, fresh(t)))
   t.test('transitions, results, telemetry, idempotency, audit', (t) => records(t, fresh(t)))
   t.test('deleteJob leaves nothing', (t) => deletion(t, fresh(t)))
   t.test('an insert of an id that exists rejects, and so does an update of one that does not', (t) =>

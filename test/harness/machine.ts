@@ -2,7 +2,7 @@
 import type { PairingBody } from '../../src/protocol/admin.ts'
 import type { BindingId, ClaimId, WorkerId } from '../../src/protocol/id.ts'
 import type { JobSpec } from '../../src/protocol/job.ts'
-import type { Intent, PairBody, PollBody } from '../../src/protocol/orch.ts'
+import type { Intent, PairBody, PollBody, SnapshotBody } from '../../src/protocol/orch.ts'
 import { PROTOCOL } from '../../src/protocol/version.ts'
 import type { WordBody } from '../../src/protocol/word.ts'
 import { pairingMac, parsePairingCode } from '../../src/seal/pairing.ts'
@@ -65,6 +65,20 @@ export function pairBody(code: NonNullable<ReturnType<typeof parsePairingCode>>,
   return { ...body, mac: pairingMac(code.secret, body) }
 }
 
+/** It keeps its jobs apart, so that it may have confidential ones. */
+const firstSnapshot = ({ worker }: PairBody, worker_id: WorkerId): SnapshotBody => ({
+  session: 'before-session-1',
+  seq: 1,
+  workers: [
+    {
+      worker_id,
+      keys: { sealing_key: worker.sealing_key, signing_key: worker.signing_key },
+      ...{ labels: worker.labels, resources: worker.resources },
+      ...{ inflight: 0, load: 0, version: '0', sandbox: 'uid' },
+    },
+  ],
+})
+
 export async function pairMachine(
   rig: PondRig,
   said: PairSaying & { readonly project?: string } = {},
@@ -72,6 +86,7 @@ export async function pairMachine(
   const { parsed } = await createCode(rig, said.project)
   const paired = pairBody(parsed, said)
   const { reply } = await rig.call('pair', { body: paired, token: null })
+  await rig.call('sendSnapshot', { token: reply.token, body: firstSnapshot(paired, reply.worker_id) })
   let seq = 0
   let turn = 0
   const machine: Machine = {

@@ -148,6 +148,16 @@ export const coverTable: readonly CoverRow[] = [
     why: 'a service is one load, one question to the law and one write, and is seen whole through its routes',
   },
   {
+    test: 'test/server/service/credential.test.ts',
+    covers: ['server/service/custody.ts', 'server/service/recipient.ts'],
+    why: 'what is vetted shows in what a project may hand in',
+  },
+  {
+    test: 'test/server/service/bundle.test.ts',
+    covers: ['server/service/archive.ts'],
+    why: 'an archive is told by its first bytes on its way into a bundle',
+  },
+  {
     test: 'test/server/service/poll.test.ts',
     covers: ['fleet', 'hub', 'intent', 'live'].map((name) => `server/service/${name}.ts`),
     why: 'they are the memory behind a poll',

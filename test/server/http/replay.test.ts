@@ -4,13 +4,17 @@ import type { ErrorCode } from '../../../src/protocol/error.ts'
 import type { Intent } from '../../../src/protocol/orch.ts'
 import { type RouteName, routeNames, routes } from '../../../src/protocol/route.ts'
 import type { Route } from '../../../src/protocol/shape.ts'
+import { printKey } from '../../../src/seal/key-text.ts'
 import { aKey, createCode, finalWord, type Machine, pairBody, pairMachine, submit } from '../../harness/machine.ts'
 import { type Asking, createPondRig, type PondRig } from '../../harness/pond.ts'
+import { createSealer, plainTar, type Sealer } from '../../harness/sealer.ts'
 
 interface World {
   readonly rig: PondRig
   readonly box: Machine
+  /** Its job names a credential and a bundle. */
   readonly intent: Intent
+  readonly sealer: Sealer
 }
 
 interface Row {
@@ -40,6 +44,14 @@ const twoWant = (what: string, tables: readonly string[]) => ({
   tables: [...tables, 'audit'],
   why: `it has no idempotency key: a second ${what} is a second ${what}, and its secret is shown only once`,
 })
+
+const sealing = ({ box, intent }: World, more: object = {}): Asking => ({
+  token: box.token,
+  headers: { 'x-claim-token': intent.claim_token },
+  body: { job_id: intent.job_id, claim_id: intent.claim_id, worker_id: box.workerId, ...more },
+})
+
+const sealedAgain = { tables: ['audit'], why: 'each seal is audited' }
 
 const table: Readonly<Partial<Record<RouteName, readonly Row[]>>> = {
   pair: [
@@ -122,6 +134,13 @@ const table: Readonly<Partial<Record<RouteName, readonly Row[]>>> = {
       }),
     },
     {
+      says: 'a signed job with a key',
+      asking: ({ sealer }) => ({
+        headers: { 'idempotency-key': 'once' },
+        body: { signed: sealer.job({ command: ['true'] }) },
+      }),
+    },
+    {
       says: 'without a key',
       asking: () => ({ body: { command: ['true'] } }),
       changes: {
@@ -133,6 +152,51 @@ const table: Readonly<Partial<Record<RouteName, readonly Row[]>>> = {
   cancelJob: [
     { says: 'a running job', asking: ({ intent }) => ({ params: { id: intent.job_id }, body: {} }) },
     { says: 'a queued job', asking: async ({ rig }) => ({ params: { id: (await submit(rig)).id }, body: {} }) },
+  ],
+  seal: [{ says: 'a credential', asking: (world) => sealing(world), changes: sealedAgain }],
+  bundleToken: [{ says: 'a token', asking: (world) => sealing(world) }],
+  bundleRedeem: [
+    {
+      says: 'a bundle',
+      asking: (world) => sealing(world, { token: world.intent.source_bundle?.token }),
+      changes: { tables: ['audit', 'bundles'], why: 'each seal is audited, and a bundle that is used stays' },
+    },
+  ],
+  createBundle: [
+    {
+      says: 'an archive',
+      asking: () => ({ body: plainTar('content') }),
+      changes: {
+        tables: ['audit', 'blobs', 'bundles'],
+        why: 'each is sealed under a key of its own: what is the same in the clear must not look the same',
+      },
+    },
+  ],
+  putBundle: [
+    { says: 'a piece', asking: ({ sealer }) => piece(sealer, 10) },
+    { says: 'the last piece', asking: ({ sealer }) => piece(sealer) },
+  ],
+  sealBundle: [
+    {
+      says: 'boxes',
+      async asking({ sealer }) {
+        const { digest, custody } = await sealer.bundle(Buffer.from('content'))
+        return { params: { digest }, body: custody }
+      },
+    },
+  ],
+  putCredential: [
+    {
+      says: 'the same envelope',
+      asking: async ({ sealer }) => ({ params: { name: 'c' }, body: await sealer.credential('c', {}) }),
+    },
+  ],
+  deleteCredential: [{ says: 'it is gone', asking: () => ({ params: { name: 'seen' } }), second: 'not_found' }],
+  putRecipients: [
+    {
+      says: 'the same list',
+      asking: ({ sealer }) => ({ body: { recipients: [printKey('recipient', sealer.identity.sealing.publicKey)] } }),
+    },
   ],
   createProject: [{ says: 'the same name', asking: () => ({ body: { name: 'twice' } }), second: 'exists' }],
   createKey: [{ says: 'a key', asking: () => ({ body: {} }), changes: twoWant('key', ['keys']) }],
@@ -149,6 +213,11 @@ const table: Readonly<Partial<Record<RouteName, readonly Row[]>>> = {
     { says: 'a code', asking: async ({ rig }) => ({ params: { id: (await createCode(rig)).parsed.id } }) },
   ],
   revokeBinding: [{ says: 'with a live claim', asking: ({ box }) => ({ params: { id: box.bindingId } }) }],
+}
+
+async function piece(sealer: Sealer, length?: number): Promise<Asking> {
+  const { digest, size, frames } = await sealer.bundle(Buffer.from('content'))
+  return { params: { digest }, query: { offset: '0', size: `${size}` }, body: frames.subarray(0, length) }
 }
 
 function snapshot(box: Machine) {
@@ -176,10 +245,13 @@ for (const [name, rows] of Object.entries(table) as [RouteName, readonly Row[]][
     t.test(`${name}: ${row.says}`, async (t) => {
       const rig = await createPondRig(t)
       const box = await pairMachine(rig)
-      await submit(rig)
+      const sealer = await createSealer(rig)
+      const bundle = await sealer.upload(await sealer.bundle(Buffer.from('content')))
+      await rig.call('putCredential', { params: { name: 'seen' }, body: await sealer.credential('seen', {}) })
+      await submit(rig, { credential: 'seen', bundle })
       const [intent] = await box.take()
       if (!intent) throw new Error('a job waits')
-      const asking = await row.asking({ rig, box, intent })
+      const asking = await row.asking({ rig, box, intent, sealer })
       const request = rig.request(name, asking)
       const first = await rig.send(name, request)
       t.ok(first.status < 300, `first ${first.code ?? first.status}`)
