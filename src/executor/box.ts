@@ -2,14 +2,14 @@
 // and to remove them costs a third of a short job. Where jobs are users of their own, a box belongs to one before it gets its job, and to
 // another before it gets the next.
 import { existsSync, lchownSync, lstatSync, mkdirSync, readdirSync } from 'node:fs'
-import { lchown, readdir, rm } from 'node:fs/promises'
+import { lchown, readdir, rm, rmdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Clock } from '../system/clock.ts'
 import type { Log } from '../system/log.ts'
 import { type Naming, nextName } from './cgroup.ts'
 import { SetupError } from './contract.ts'
 import { reasonOf } from './launch.ts'
-import type { Uids } from './uid.ts'
+import { makeOpen, type Uids } from './uid.ts'
 
 export interface Box {
   readonly folder: string
@@ -51,7 +51,6 @@ export class Boxes {
 
   constructor(parts: BoxParts) {
     this.#parts = parts
-    // With users of their own it was made before, for others to pass.
     if (!parts.uids) mkdirSync(parts.root, { recursive: true, mode: 0o700 })
   }
 
@@ -85,11 +84,17 @@ export class Boxes {
   }
 
   async close(): Promise<void> {
-    for (const { folder } of this.#resting.splice(0)) await remove(folder, this.#parts.log)
+    const { root, log, uids } = this.#parts
+    for (const { folder } of this.#resting.splice(0)) await remove(folder, log)
+    // Outside the home nobody would miss it; one that is not empty stays.
+    if (uids) await rmdir(root).catch(() => {})
   }
 
   #make(): Box {
-    const folder = join(this.#parts.root, nextName(this.#parts.naming))
+    const { root, naming, uids } = this.#parts
+    // Another program of this home, that has ended, may have taken it away.
+    if (uids) makeOpen(root)
+    const folder = join(root, nextName(naming))
     const [work, home, tmp] = [join(folder, 'work'), join(folder, 'home'), join(folder, 'tmp')]
     for (const path of [folder, work, home, tmp]) mkdirSync(path, 0o700)
     return this.#changeHands({ folder, work, home, tmp })

@@ -133,7 +133,7 @@ t.test('workers and whoami', async (t) => {
   io.pond.answers.listWorkers = { items: [worker] }
   io.pond.answers.whoami = me
   t.equal(await pond(io, 'workers'), 0)
-  t.equal(io.printed().out, `${worker.id}\tlab\tonline\t1/4\tnever\t-\tab-cd\troom=7\n`)
+  t.equal(io.printed().out, `${worker.id}\tlab\tonline\t1/4\tnever\t-\t-\tab-cd\troom=7\n`)
   io.writes.length = 0
   t.equal(await pond(io, 'whoami'), 0)
   t.match(io.printed().out, /pond: +http:\/\/pond.localhost:7460\nkey: +ci key_/)
