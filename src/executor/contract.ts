@@ -17,6 +17,8 @@ export interface Plan {
   readonly input?: Uint8Array
   /** `none`: no network at all. Refused where the sandbox cannot see to it. */
   readonly network?: 'none' | 'host'
+  /** Plain file name → content: lies 0600 in the private folder `$POND_CREDENTIALS` as long as the process runs, and nowhere else. */
+  readonly files?: Readonly<Record<string, Uint8Array>>
   /** Fills the folder that the process starts in, which is empty without it. */
   readonly prepare?: (work: string) => void | Promise<void>
 }

@@ -1,5 +1,16 @@
 // What a plan becomes before it is spawned: folders, environment, the executable's path, the way into its cgroups. Spawns nothing.
-import { accessSync, closeSync, constants, lchownSync, openSync, readSync, statSync, writeFileSync } from 'node:fs'
+import {
+  accessSync,
+  closeSync,
+  constants,
+  lchownSync,
+  mkdirSync,
+  openSync,
+  readSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { join, resolve } from 'node:path'
 import type { Box } from './box.ts'
 import { type Plan, SetupError } from './contract.ts'
@@ -12,6 +23,8 @@ export interface Places {
   readonly input: string
   readonly result: string
   readonly events: string
+  /** The folder of the plan's files; absent where it has none. */
+  readonly credentials?: string
 }
 
 export interface Argv {
@@ -32,17 +45,33 @@ export const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/
 export const DEFAULT_LANG = 'C.UTF-8'
 
 /** The process itself makes `result` and `events`. */
-export function preparePlaces({ folder, work, home, tmp, uid }: Box, { input }: Plan): Places {
+export function preparePlaces({ folder, work, home, tmp, uid }: Box, { input, files = {} }: Plan): Places {
   const file = input === undefined ? '/dev/null' : join(folder, 'input')
+  const places = { work, home, tmp, input: file, result: join(folder, 'result'), events: join(folder, 'events') }
+  const credentials = join(folder, 'credentials')
+  const given = Object.entries(files)
   try {
+    const own = (path: string) => uid !== undefined && lchownSync(path, uid, uid)
     if (input !== undefined) {
       writeFileSync(file, input, { mode: 0o600 })
-      if (uid !== undefined) lchownSync(file, uid, uid)
+      own(file)
     }
+    if (given.length > 0) mkdirSync(credentials, 0o700)
+    for (const [name, bytes] of given) {
+      const path = join(credentials, name)
+      writeFileSync(path, bytes, { mode: 0o600, flag: 'wx' })
+      own(path)
+    }
+    if (given.length > 0) own(credentials)
   } catch (error) {
-    throw new SetupError(`cannot write the job's input: ${reasonOf(error)}`, { cause: error })
+    throw new SetupError(`cannot write the job's input or files: ${reasonOf(error)}`, { cause: error })
   }
-  return { work, home, tmp, input: file, result: join(folder, 'result'), events: join(folder, 'events') }
+  return given.length > 0 ? { ...places, credentials } : places
+}
+
+/** As soon as nobody can read them any more. What fails here goes with the whole box. */
+export function removeCredentials({ credentials }: Places): void {
+  if (credentials !== undefined) rmSync(credentials, { recursive: true, force: true, maxRetries: 3 })
 }
 
 /** All that a process gets. A job may choose any name but POND_…, which are pond's word to the process. */
@@ -63,6 +92,9 @@ export function environmentOf(
     ...(plan.arrayIndex === undefined ? {} : { POND_ARRAY_INDEX: String(plan.arrayIndex) }),
     POND_RESULT: places.result,
     POND_EVENTS: places.events,
+    ...(places.credentials === undefined
+      ? {}
+      : { POND_CREDENTIALS: places.credentials, CREDENTIALS_DIRECTORY: places.credentials }),
   }
 }
 
@@ -130,9 +162,12 @@ const ENTER = [
   'done; shift; unset PWD OLDPWD SHLVL _; exec "$@"',
 ].join(' ')
 
-/** Names that some /bin/sh sets, changes, obeys or drops; those that are no identifiers are dropped by each. */
+/**
+ * Names that some /bin/sh sets, changes, obeys or drops; those that are no identifiers are dropped by each. Whole names where others make
+ * names of their own with the same beginning: MAILGUN_KEY and COMPANY_TOKEN are secrets.
+ */
 const SHELL_NAME =
-  /^(_|IFS|PPID|PWD|OLDPWD|OPT\w+|PS\d|SHLVL|E?UID|GROUPS|RANDOM|SRANDOM|SECONDS|LINENO|HIST\w+|EPOCH\w+|FUNC\w+|DIRSTACK|BASH\w*|SHELLOPTS|POSIX\w+|ENV|LC_\w+|LANGUAGE|MAIL\w*|PIPESTATUS|HOSTNAME|\w+TYPE|COMP\w+|TMOUT|COLUMNS|LINES|TIMEFORMAT|GLOB\w+|INPUTRC|CDPATH|EXECIGNORE|FIGNORE|COPROC|FCEDIT|IGNOREEOF|READLINE\w*|CHILD_MAX)$/
+  /^(_|IFS|PPID|PWD|OLDPWD|OPT(ARG|ERR|IND)|PS\d|SHLVL|E?UID|GROUPS|RANDOM|SRANDOM|SECONDS|LINENO|HIST(CHARS|CMD|CONTROL|FILE|FILESIZE|IGNORE|SIZE|TIMEFORMAT)|EPOCH(REALTIME|SECONDS)|FUNC(NAME|NEST)|DIRSTACK|BASH(OPTS|PID)?|BASH_\w+|SHELLOPTS|POSIX(LY_CORRECT|_\w+)|ENV|LC_\w+|LANGUAGE|MAIL(CHECK|PATH)?|PIPESTATUS|HOSTNAME|(HOST|MACH|OS)TYPE|COMP(REPLY|_CWORD|_KEY|_LINE|_POINT|_TYPE|_WORDBREAKS|_WORDS)|TMOUT|COLUMNS|LINES|TIMEFORMAT|GLOB(IGNORE|SORT)|INPUTRC|CDPATH|EXECIGNORE|FIGNORE|COPROC|FCEDIT|IGNOREEOF|READLINE_\w+|CHILD_MAX)$/
 const IDENTIFIER = /^[A-Za-z_]\w*$/
 
 /**

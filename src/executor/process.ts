@@ -20,6 +20,7 @@ import {
   type Places,
   preparePlaces,
   reasonOf,
+  removeCredentials,
 } from './launch.ts'
 import { LAUNCHER_NAMES, type LauncherName } from './launcher-program.ts'
 import { followEvents, readResult } from './message.ts'
@@ -252,6 +253,7 @@ async function finish(house: House, running: Running, wipe: () => Promise<number
     running.cleared = true
   })
   if (!(await settlesWithin(wiped, clock, DRAIN_MS))) log.warn('executor.left_behind', { job })
+  removeFiles(house, running)
   started.stdout.finish()
   started.stderr.finish()
   if (!(await settlesWithin(pipes, clock, Math.max(0, deadline - clock.monotonic())))) {
@@ -266,6 +268,15 @@ async function finish(house: House, running: Running, wipe: () => Promise<number
   // A kill for want of memory anywhere in the tree explains a failure, but does not make one of a success.
   const cause = oomKills > 0 && rc !== 0 ? 'oom' : signal === undefined ? 'exit' : 'signal'
   return { cause, rc, ...(signal === undefined ? {} : { signal }), usage, eventsSkipped, ...result }
+}
+
+/** Its box may have to wait until pond was told of the end; what is secret in it does not. */
+function removeFiles({ parts: { log } }: House, { plan, places }: Running): void {
+  try {
+    removeCredentials(places)
+  } catch (error) {
+    log.error('executor.credentials_left', { job: plan.jobId, reason: reasonOf(error) })
+  }
 }
 
 /** Resolves once every byte of both was taken. */

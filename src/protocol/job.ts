@@ -52,12 +52,14 @@ export const workerCauses = causes.filter((cause) => !pondCauses.includes(cause)
 const noNul = (text: string) => !text.includes('\0')
 const byteLength = (text: string) => new TextEncoder().encode(text).length
 
-const word = z
+/** One argument, or the value of a variable. */
+export const word = z
   .string()
   .refine(noNul, 'must not hold a NUL character')
   .refine((text) => byteLength(text) <= limit.wordBytes, `must not be longer than ${limit.wordBytes} bytes`)
 
-const envName = z
+/** Of a job's or a credential's variable. */
+export const envName = z
   .string()
   .regex(/^[A-Za-z_][A-Za-z0-9_]{0,254}$/, 'must be a variable name: letters, digits and _, no digit first')
   .refine((name) => !name.startsWith('POND_'), 'must not start with POND_, which pond sets itself')

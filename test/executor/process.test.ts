@@ -107,6 +107,40 @@ t.test('its folders are private, and what was put into work is there', async (t)
   t.notOk(existsSync(folderOf(plan)))
 })
 
+t.test('files lie in a private folder of their own, on every rung, and go with the process', async (t) => {
+  const files = { 'id.key': Buffer.from('secret'), '.npmrc': Buffer.from('x=y') }
+  for (const { rung, launchers } of WAYS) {
+    const executor = await onRung(rung, { launchers })
+    if (executor instanceof SetupError) continue
+    const plan = makePlan(
+      ['sh', '-c', 'cd "$POND_CREDENTIALS" && pwd && stat -c "%a %n" . .npmrc id.key && cat id.key'],
+      { files },
+    )
+    const { execution, stdout } = await watch(executor, plan)
+    await execution.exited
+    const folder = join(folderOf(plan), 'credentials')
+    t.equal(stdout().toString(), `${folder}\n700 .\n600 .npmrc\n600 id.key\nsecret`, rung)
+    t.notOk(existsSync(folder), 'gone before the box is given back')
+    await execution.release()
+  }
+  const missing = makePlan(['no-such-program'], { files })
+  await t.rejects(executor.start(missing, { output() {}, event() {} }), SetupError)
+  t.notOk(existsSync(folderOf(missing)))
+  const plain = await run(executor, makePlan(['sh', '-c', 'echo "$CREDENTIALS_DIRECTORY."']))
+  t.equal(plain.stdout().toString(), '.\n', 'without files there is none')
+})
+
+t.test('no value of a secret becomes an argument', (t) => {
+  const launcher = { shell: '/bin/sh', env: '/usr/bin/env', adds: [] }
+  const env = Object.fromEntries(
+    ['MAILGUN_KEY', 'COMPANY_TOKEN', 'GLOBAL_SECRET', 'FUNCTIONS_KEY', 'HISTORY_TOKEN', 'BASHFUL', 'TOKENTYPE'].map(
+      (name) => [name, 'x'],
+    ),
+  )
+  t.same(throughDoors({ file: '/bin/true', args: [], env }, ['/door'], launcher).env, env)
+  t.end()
+})
+
 t.test('the trace names the process so that no other can pass for it', async (t) => {
   const plan = makePlan(['sleep', '1000'], { attempt: 2 })
   const { execution } = await watch(executor, plan)
