@@ -15,7 +15,7 @@ import type { ClaimFacts, Ending } from './journal-entry.ts'
 import { type LastWordEnd, sayLastWord } from './last-word.ts'
 import { createOutput, type Output } from './output.ts'
 import { createPrivacy, type Privacy } from './privacy.ts'
-import { isRefused, type Supply } from './supply.ts'
+import { isRefused, type Supply, toRefusal } from './supply.ts'
 import { createTelemetry, type Telemetry } from './telemetry.ts'
 import type { Said } from './words.ts'
 
@@ -256,7 +256,7 @@ class ClaimAttempt implements Attempt {
       ...(array_index !== undefined && { arrayIndex: array_index }),
       command: job.command,
       env: { ...job.env, ...this.#supply?.env },
-      ...this.#supply?.plan,
+      ...(this.#supply && { files: this.#supply.files, prepare: this.#supply.prepare }),
       ...(job.input !== undefined && { input: Buffer.from(job.input) }),
       ...(job.sandbox?.network === 'none' && { network: 'none' }),
     }
@@ -268,6 +268,8 @@ class ClaimAttempt implements Attempt {
   }
 
   #notStarted(error: unknown): Ending {
+    const refusal = toRefusal(error)
+    if (refusal) return { ...refusal, rc: NO_CODE, ended_at: this.#parts.clock.now() }
     const message = (error instanceof Error ? error.message : String(error)).slice(0, limit.messageChars)
     const cause = isNoRoom(error) ? 'disk_full' : 'setup_failed'
     if (!(error instanceof SetupError))

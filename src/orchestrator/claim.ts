@@ -10,7 +10,7 @@ import type { Disk } from '../system/disk.ts'
 import type { Log } from '../system/log.ts'
 import type { Random } from '../system/random.ts'
 import type { Journal } from './journal.ts'
-import type { FetchSupply } from './supply.ts'
+import type { Supplied, SupplyOrder } from './supply.ts'
 import type { Words } from './words.ts'
 
 /** Why swarm ends a job that would go on by itself. */
@@ -55,7 +55,7 @@ export interface ClaimParts {
   readonly words: Words
   readonly random: Random
   readonly identityOf: (workerId: WorkerId) => WorkerIdentity
-  readonly fetchSupply: FetchSupply
+  readonly fetchSupply: (order: SupplyOrder) => Promise<Supplied>
   /** The owner takes confidential jobs even where nothing keeps other jobs from them. */
   readonly allowUnsandboxed: boolean
   /** Holds one folder a claim. */

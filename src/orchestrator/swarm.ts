@@ -1,5 +1,7 @@
 // createSwarm: the whole orchestrator without a socket, a signal handler or a clock of its own. Everything of the world is a part.
+import { join } from 'node:path'
 import PQueue from 'p-queue'
+import { unpack } from '../bundle/unpack.ts'
 import type { Client } from '../client/contract.ts'
 import type { Executor } from '../executor/contract.ts'
 import { limit } from '../protocol/limit.ts'
@@ -12,6 +14,7 @@ import type { Random } from '../system/random.ts'
 import { refuse, type Unwilling } from './admission.ts'
 import { createAttempt } from './attempt.ts'
 import { createBell } from './bell.ts'
+import { openBundleCache } from './bundle-cache.ts'
 import type { ClaimParts, HeldClaim } from './claim.ts'
 import { createDrain, type Drain, type DrainOptions, type DrainReason } from './drain.ts'
 import { createFreed, type Freed } from './freed.ts'
@@ -24,7 +27,7 @@ import { createRecovered, type Recovered, sweep } from './recover.ts'
 import { createSnapshot, type Snapshot } from './snapshot.ts'
 import { attestWords } from './statement.ts'
 import type { SwarmState, SwarmStatus } from './status.ts'
-import { fetchNothing } from './supply.ts'
+import { fetchSupply, type SupplyOrder } from './supply.ts'
 import { createWords } from './words.ts'
 
 export { serveControl } from './control.ts'
@@ -189,7 +192,23 @@ class OneSwarm implements Swarm {
     const jobsPath = home.jobsPath
     const world = { client, clock, log, disk, executor, journal, words, jobsPath, random }
     const { allowUnsandboxed = false } = options
-    const parts = { ...world, identityOf, fetchSupply: fetchNothing, allowUnsandboxed }
+    const bundles = await openBundleCache({ clock, disk, log, folder: join(home.path, 'bundles') })
+    const given = {
+      client,
+      log,
+      bundles,
+      unpack,
+      project: binding.project,
+      signers: [],
+      pondKey: () => binding.pond_key,
+    }
+    const supply = { ...given, pairsOf: () => identity.sealing }
+    const parts = {
+      ...world,
+      identityOf,
+      fetchSupply: (order: SupplyOrder) => fetchSupply(supply, order),
+      allowUnsandboxed,
+    }
     await sweep(parts)
     this.#claimParts = parts
     return { journal, held: journal.left.map((left) => createRecovered(parts, left)) }

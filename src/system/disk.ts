@@ -1,5 +1,18 @@
 // The disk as an interface: private folders and files, durable where it says so; the real one stands on node:fs.
-import { type FileHandle, link, mkdir, open, readdir, readFile, rename, rm, statfs, unlink } from 'node:fs/promises'
+import {
+  type FileHandle,
+  link,
+  mkdir,
+  open,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  stat,
+  statfs,
+  unlink,
+  utimes,
+} from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 
 /** One open file that grows at its end. Calls to `append` must not overlap; reads may run beside them. */
@@ -17,6 +30,12 @@ export interface DiskFile {
   close(): Promise<void>
 }
 
+export interface FileFacts {
+  readonly sizeBytes: number
+  /** Wall time in milliseconds. */
+  readonly changedAt: number
+}
+
 /** All paths are absolute. Folders are made 0700, files 0600. */
 export interface Disk {
   /** Makes the folder and its parents; an existing one is left as it is. */
@@ -27,6 +46,12 @@ export interface Disk {
   replace(path: string, content: Uint8Array | string): Promise<void>
   /** Opens for appending and reading; makes the file when there is none. */
   open(path: string): Promise<DiskFile>
+  /** Gives a file another name; after it resolves, a power cut does not take it back. What has that name is replaced. */
+  rename(from: string, to: string): Promise<void>
+  /** `undefined` when there is no file. */
+  stat(path: string): Promise<FileFacts | undefined>
+  /** Sets when a file was last changed; no error when it is gone. */
+  touch(path: string, atMs: number): Promise<void>
   /** Names in a folder; empty when there is none. */
   list(path: string): Promise<readonly string[]>
   /** Removes a file, or a folder with all in it; nothing there is no error. */
@@ -75,6 +100,17 @@ export const systemDisk: Disk = {
     await syncFolder(dirname(path))
   },
   open: openFile,
+  async rename(from, to) {
+    await rename(from, to)
+    await syncFolder(dirname(to))
+  },
+  async stat(path) {
+    const found = await absentAs(undefined, stat(path))
+    return found && { sizeBytes: found.size, changedAt: found.mtimeMs }
+  },
+  async touch(path, atMs) {
+    await absentAs(undefined, utimes(path, atMs / 1000, atMs / 1000))
+  },
   async list(path) {
     return absentAs([], readdir(path))
   },

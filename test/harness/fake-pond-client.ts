@@ -52,6 +52,8 @@ export class FakePond {
   fault: (name: RouteName, call: AnyCall) => Fault | Promise<Fault> = () => undefined
   /** Awaited when a reply is on its way, so a test can hold it back. */
   deliver: (name: RouteName, call: AnyCall) => void | Promise<void> = () => {}
+  /** Answers the calls that this pond does not know itself. */
+  serve: (name: RouteName, call: AnyCall) => unknown = () => refusal('not_found')
   /** Bytes that pond takes of one stream. */
   capBytes = Number.MAX_SAFE_INTEGER
   /** Claims that the next reply to words brings, if that asks for some. */
@@ -185,7 +187,7 @@ export class FakePond {
         this.snapshots.push(body)
         return {}
       default:
-        return refusal('not_found')
+        return this.serve(name, call)
     }
   }
 

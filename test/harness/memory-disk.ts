@@ -1,17 +1,18 @@
 // A disk in memory: what was not synced is gone after a power cut, and it can be full, broken or slow.
 import { dirname } from 'node:path'
-import { type Disk, type DiskFile, LockedError } from '../../src/system/disk.ts'
+import { type Disk, type DiskFile, type FileFacts, LockedError } from '../../src/system/disk.ts'
 
 export function createMemoryDisk(): MemoryDisk {
   return new MemoryDisk()
 }
 
-export type DiskOperation = 'append' | 'sync' | 'replace' | 'makeFolder' | 'remove'
+export type DiskOperation = 'append' | 'sync' | 'replace' | 'rename' | 'makeFolder' | 'remove'
 
 interface Content {
   bytes: Buffer
   length: number
   synced: number
+  changedAt?: number
 }
 
 export class MemoryDisk implements Disk {
@@ -21,7 +22,14 @@ export class MemoryDisk implements Disk {
   fault: (operation: DiskOperation, path: string) => Error | undefined = () => undefined
   /** Awaited by each append, so a test can make the disk slow. */
   gate: () => Promise<void> | undefined = () => undefined
-  readonly counts: Record<DiskOperation, number> = { append: 0, sync: 0, replace: 0, makeFolder: 0, remove: 0 }
+  readonly counts: Record<DiskOperation, number> = {
+    append: 0,
+    sync: 0,
+    replace: 0,
+    rename: 0,
+    makeFolder: 0,
+    remove: 0,
+  }
   readonly #files = new Map<string, Content>()
   readonly #folders = new Set<string>()
   readonly #locks = new Set<string>()
@@ -93,6 +101,24 @@ export class MemoryDisk implements Disk {
       this.roomBytes -= fits.length
       if (fits.length < piece.length) throw failure('ENOSPC', path)
     }
+  }
+
+  async rename(from: string, to: string): Promise<void> {
+    this.#meet('rename', from)
+    const content = this.#files.get(from)
+    if (!content) throw failure('ENOENT', from)
+    this.#files.delete(from)
+    this.#files.set(to, content)
+  }
+
+  async stat(path: string): Promise<FileFacts | undefined> {
+    const content = this.#files.get(path)
+    return content && { sizeBytes: content.length, changedAt: content.changedAt ?? 0 }
+  }
+
+  async touch(path: string, atMs: number): Promise<void> {
+    const content = this.#files.get(path)
+    if (content) content.changedAt = atMs
   }
 
   async list(path: string): Promise<readonly string[]> {

@@ -75,6 +75,11 @@ export const coverTable: readonly CoverRow[] = [
     why: 'pairing is what writes the home and makes the keys',
   },
   {
+    test: 'test/orchestrator/supply.test.ts',
+    covers: ['credential', 'grant'].map((name) => `src/orchestrator/${name}.ts`),
+    why: 'what a claim may open shows in what its job is given',
+  },
+  {
     test: 'test/orchestrator/journal.test.ts',
     covers: ['src/orchestrator/journal-entry.ts'],
     why: 'a line means something only when the journal reads it again',

@@ -29,6 +29,18 @@ t.test('folders and files are private, and absence is no error', async (t) => {
   t.ok((await disk.freeBytes(folder)) > 0)
 })
 
+t.test('a file gets another name and another time, and tells them', async (t) => {
+  await disk.replace(at('draft'), 'whole')
+  await disk.replace(at('kept'), 'former')
+  await disk.rename(at('draft'), at('kept'))
+  await disk.touch(at('kept'), 1_700_000_000_000)
+  t.same(await disk.stat(at('kept')), { sizeBytes: 5, changedAt: 1_700_000_000_000 })
+  t.equal(await disk.stat(at('draft')), undefined)
+  await disk.touch(at('draft'), 0)
+  await t.rejects(disk.rename(at('draft'), at('kept')), { code: 'ENOENT' })
+  await disk.remove(at('kept'))
+})
+
 t.test('a file grows at its end and is read anywhere', async (t) => {
   const file = await disk.open(at('grow'))
   await file.append(Buffer.from('one '), Buffer.alloc(0), Buffer.from('two '))
