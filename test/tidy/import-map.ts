@@ -41,7 +41,6 @@ export const folderMap: Readonly<Record<string, FolderRow>> = {
     builtins: true,
     why: 'a plan becomes a process tree without a pond in sight, so that every executor passes one contract',
   },
-  'src/bundle': { mayImport: both, builtins: true, why: 'an archive is packed and unpacked by the same rules' },
   'src/orchestrator': {
     mayImport: [...both, 'src/state', 'src/seal', 'src/bundle', 'src/client', 'src/executor'],
     builtins: true,
