@@ -105,7 +105,7 @@ function addRoutes(
   { rows, handle }: { readonly rows: readonly Route[]; readonly handle: Handle },
 ): void {
   for (const { method, path } of rows) {
-    const url = path.replace(/\{(\w+)\}/g, ':$1')
+    const url = path.replace(/\{\w+\.\.\.\}$/, '*').replace(/\{(\w+)\}/g, ':$1')
     // No browser calls the routes of orchestrators, and what helmet says is a tenth of a poll's price.
     const own = path.startsWith('/orch/') ? { helmet: false as const } : {}
     app.route({ method, url, handler: handle, ...own })

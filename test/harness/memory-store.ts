@@ -26,6 +26,8 @@ import { GroupCommit, type Transaction } from '../../server/store/group-commit.t
 import { drive, Scope } from '../../server/store/work.ts'
 import { isLive } from '../../src/state/lease.ts'
 import type { Clock } from '../../src/system/clock.ts'
+import { sealedReads, sealedWrites } from './memory-sealed.ts'
+import { byId, find, newestFirst, sorted, where } from './memory-table.ts'
 
 /** Tables by name, rows by key. A commit replaces the maps that it changed, so a reader keeps the moment at which it began. */
 export interface MemoryRows {
@@ -127,7 +129,7 @@ export function openMemoryStore(
 }
 
 /** Tables are copied when a transaction, or a savepoint of it, changes them first. */
-class MemoryTransaction implements Transaction<WriteTx> {
+export class MemoryTransaction implements Transaction<WriteTx> {
   readonly #database: MemoryDatabase
   #draft: MemoryRows | undefined
   #saved: MemoryRows | undefined
@@ -202,16 +204,8 @@ class MemoryTransaction implements Transaction<WriteTx> {
   }
 }
 
-const byId = (one: { readonly id: string }, other: { readonly id: string }) =>
-  one.id < other.id ? -1 : Number(one.id > other.id)
-const newestFirst = (one: { readonly id: string }, other: { readonly id: string }) => byId(other, one)
-const sorted = <Row extends { readonly id: string }>(table: ReadonlyMap<string, Row>) => [...table.values()].sort(byId)
-const find = <Row>(table: ReadonlyMap<string, Row>, wanted: (row: Row) => boolean) => [...table.values()].find(wanted)
-const where = <Row>(table: ReadonlyMap<string, Row>, wanted: (row: Row) => boolean) =>
-  [...table.values()].filter(wanted)
-
 /** The methods of a tx as plain functions of what they work on. */
-type Statements<Tx, On> = {
+export type Statements<Tx, On> = {
   readonly [K in keyof Tx]: Tx[K] extends (...values: infer Values) => Promise<infer Answer>
     ? (on: On, ...values: Values) => Answer
     : never
@@ -261,30 +255,8 @@ const reads: Statements<ReadTx, MemoryRows> = {
       .sort((one, other) => (one.law.end?.at ?? 0) - (other.law.end?.at ?? 0) || byId(one, other))
       .slice(0, limit)
       .map(({ id }) => id),
-  getCredential: ({ credentials }, projectId, name) => credentials.get(`${projectId} ${name}`)?.row,
-  getCustody: ({ credentials }, projectId, name) => credentials.get(`${projectId} ${name}`)?.custody,
-  listCredentials: ({ credentials }, projectId) =>
-    where(credentials, ({ row }) => row.projectId === projectId)
-      .map(({ row }) => row)
-      .sort((one, other) => (one.name < other.name ? -1 : 1)),
-  getRecipients: ({ recipients }, projectId) => recipients.get(projectId) ?? [],
-  getBundle: ({ bundles }, id) => bundles.get(id),
-  findBundle: ({ bundles }, projectId, digest) =>
-    find(bundles, (row) => row.projectId === projectId && row.digest === digest),
-  sumBundles({ bundles }, projectId) {
-    const own = where(bundles, (row) => row.projectId === projectId)
-    return { count: own.length, bytes: own.reduce((sum, { size }) => sum + size, 0) }
-  },
-  listNameless: ({ bundles }) => sorted(bundles).filter(({ digest }) => digest === undefined),
-  listUnused: ({ bundles, jobs }, at, limit) =>
-    where(bundles, ({ usedAt, digest }) => usedAt < at && digest !== undefined)
-      .filter((row) => !find(jobs, (job) => needs(job, row)))
-      .sort((one, other) => one.usedAt - other.usedAt || byId(one, other))
-      .slice(0, limit),
+  ...sealedReads,
 }
-
-const needs = ({ projectId, bundle, law }: JobRow, row: BundleRow) =>
-  projectId === row.projectId && bundle !== undefined && bundle.digest === row.digest && law.end === undefined
 
 const matches = (filter: JobFilter) => (row: JobRow) =>
   (filter.projectId === undefined || row.projectId === filter.projectId) &&
@@ -361,23 +333,7 @@ const writes: Statements<Omit<WriteTx, keyof ReadTx | 'afterCommit'>, MemoryTran
     return true
   },
   insertAudit: (on, row) => insert(on, 'audit', { key: row.id, row }),
-  putCredential(on, row, custody) {
-    const key = `${row.projectId} ${row.name}`
-    const { createdAt } = on.rows().credentials.get(key)?.row ?? row
-    on.own('credentials').set(key, { row: { ...row, createdAt }, custody })
-  },
-  deleteCredential: (on, projectId, name) => void on.own('credentials').delete(`${projectId} ${name}`),
-  putRecipients(on, projectId, recipients) {
-    assert(on.rows().projects.has(projectId), `there is no project ${projectId}`)
-    on.own('recipients').set(projectId, recipients)
-  },
-  insertBundle(on, row) {
-    const same = ({ projectId, digest }: BundleRow) => projectId === row.projectId && digest === row.digest
-    assert(row.digest === undefined || !find(on.rows().bundles, same), 'the project has a bundle of this digest')
-    insert(on, 'bundles', { key: row.id, row })
-  },
-  updateBundle: (on, row) => update(on, 'bundles', { key: row.id, row }),
-  deleteBundle: (on, id) => void on.own('bundles').delete(id),
+  ...sealedWrites,
   deleteJob(on, id) {
     for (const claim of where(on.rows().claims, ({ jobId }) => jobId === id)) on.own('results').delete(claim.id)
     removeWhere(on, 'claims', ({ jobId }) => jobId === id)

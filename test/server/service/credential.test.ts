@@ -10,8 +10,7 @@ import { printKey } from '../../../src/seal/key-text.ts'
 import { createPondRig, type PondRig } from '../../harness/pond.ts'
 import { createSealer } from '../../harness/sealer.ts'
 
-const put = (rig: PondRig, name: string, body: unknown, project = 'default') =>
-  rig.call('putCredential', { params: { name }, body, headers: { 'pond-project': project } })
+const put = (rig: PondRig, name: string, body: unknown) => rig.call('putCredential', { params: { name }, body })
 
 const auditOf = async (rig: PondRig, prefix: string) =>
   (await rig.call('listAudit')).reply.items.filter(({ action }) => action.startsWith(prefix))

@@ -123,7 +123,7 @@ t.test('a bundle: redeemed, fetched in pieces, opened', async (t) => {
   t.match(reply, { ...named, href: `/orch/bundles/${bundle.digest}` })
   const parts: Buffer[] = []
   for (let offset = 0, end = 'open'; end === 'open'; ) {
-    const piece = await rig.call('fetchBundle', fetching(box, intent, bundle.digest, offset))
+    const piece = await rig.call('fetchBundle', fetching(box, intent, [bundle.digest, offset]))
     t.equal(piece.status, 200)
     parts.push(piece.bytes)
     offset = Number(piece.headers['pond-next-offset'])
@@ -137,7 +137,11 @@ t.test('a bundle: redeemed, fetched in pieces, opened', async (t) => {
   t.match(await auditOf(rig, 'bundle.redeem'), [{ target: intent.claim_id }])
 })
 
-const fetching = (box: Machine, { job_id, claim_id, claim_token }: Intent, digest: string, offset = 0): Asking => ({
+const fetching = (
+  box: Machine,
+  { job_id, claim_id, claim_token }: Intent,
+  [digest, offset = 0]: readonly [digest: string, offset?: number],
+): Asking => ({
   token: box.token,
   headers: { 'x-claim-token': claim_token },
   params: { digest },
@@ -210,7 +214,7 @@ t.test(
   async (t) => {
     const { rig, worker, box, sealer, put } = await createWorld(t)
     await put('db', sealer.credential('db', {}))
-    const [intent, digest] = [await submitTo(box, rig, { credential: 'db' }), '0'.repeat(64)]
+    const [intent, digest] = [await startOn({ rig, box }, { credential: 'db' }), '0'.repeat(64)]
     const [projectId] = rig.pond.services.core.projects.keys()
     if (!projectId) throw new Error('there is a project')
     const row = { projectId, name: 'db', recipients: [], createdAt: 1, updatedAt: 1 }
@@ -235,7 +239,7 @@ t.test(
     t.match(await rig.call('seal', asking(box, intent)), noSeal, 'deleted meanwhile')
     await box.say(intent, { ...finalWord, cause: 'no_seal' })
     t.match(await jobOf(rig, intent.job_id), { state: 'failed', cause: 'no_seal' })
-    t.equal((await rig.call('fetchBundle', fetching(box, intent, digest))).code, 'claim_ended')
+    t.equal((await rig.call('fetchBundle', fetching(box, intent, [digest]))).code, 'claim_ended')
   },
 )
 
@@ -247,7 +251,13 @@ function unsigned(custody: Custody) {
   return { sealed: { ...sealed, context: rest } }
 }
 
-async function submitTo(box: Machine, rig: PondRig, job: object, slots = 1): Promise<Intent> {
+interface Running {
+  readonly rig: PondRig
+  readonly box: Machine
+}
+
+/** Submits a job and starts it on the machine. */
+async function startOn({ rig, box }: Running, job: object, slots = 1): Promise<Intent> {
   await submit(rig, job)
   return await box.start(slots)
 }
@@ -255,8 +265,8 @@ async function submitTo(box: Machine, rig: PondRig, job: object, slots = 1): Pro
 t.test('a bundle token used by another claim is refused, and audited', async (t) => {
   const { rig, box, sealer } = await createWorld(t)
   const bundle = await sealer.upload(await sealer.bundle(Buffer.from('x')))
-  const one = await submitTo(box, rig, { bundle })
-  const other = await submitTo(box, rig, { bundle }, 2)
+  const one = await startOn({ rig, box }, { bundle })
+  const other = await startOn({ rig, box }, { bundle }, 2)
   const { tokenKey } = rig.pond.services.core.keys
   const token = other.source_bundle?.token ?? ''
   for (const wrong of [token, one.claim_token, '', bundleToken(tokenKey, one.claim_id, one.epoch + 1)]) {
@@ -275,8 +285,8 @@ t.test('only the worker of a live claim, and only for what its job names', async
   await put('db', sealer.credential('db', {}))
   const bundle = await sealer.upload(await sealer.bundle(Buffer.from('x')))
   const thief = await pairMachine(rig, { letter: 't' })
-  const plain = await submitTo(box, rig, {})
-  const intent = await submitTo(box, rig, { credential: 'db', bundle }, 2)
+  const plain = await startOn({ rig, box }, {})
+  const intent = await startOn({ rig, box }, { credential: 'db', bundle }, 2)
   const token = intent.source_bundle?.token ?? ''
   const all = (more: object = {}, by = box, of = intent) => [
     rig.call('seal', asking(by, of, more)),
@@ -285,24 +295,24 @@ t.test('only the worker of a live claim, and only for what its job names', async
   ]
   for (const answer of await Promise.all(all({ worker_id: thief.workerId }))) t.equal(answer.code, 'forbidden')
   t.equal((await auditOf(rig, 'seal.refused')).length, 3)
-  const asThief = [...all({}, thief), rig.call('fetchBundle', fetching(thief, intent, bundle))]
+  const asThief = [...all({}, thief), rig.call('fetchBundle', fetching(thief, intent, [bundle]))]
   for (const answer of await Promise.all(asThief)) t.equal(answer.code, 'not_found', 'also with the right claim token')
   for (const answer of await Promise.all(all({}, box, plain))) t.equal(answer.code, 'invalid_field')
-  t.equal((await rig.call('fetchBundle', fetching(box, plain, bundle))).code, 'not_found')
-  t.equal((await rig.call('fetchBundle', fetching(box, intent, '0'.repeat(64)))).code, 'not_found')
+  t.equal((await rig.call('fetchBundle', fetching(box, plain, [bundle]))).code, 'not_found')
+  t.equal((await rig.call('fetchBundle', fetching(box, intent, ['0'.repeat(64)]))).code, 'not_found')
   await box.say(intent, finalWord)
-  const ended = [...all(), rig.call('fetchBundle', fetching(box, intent, bundle))]
+  const ended = [...all(), rig.call('fetchBundle', fetching(box, intent, [bundle]))]
   for (const answer of await Promise.all(ended)) t.equal(answer.code, 'claim_ended')
 })
 
 t.test('a lost claim still delivers and gets no seal; a quarantined worker gets none', async (t) => {
   const { rig, box, sealer, put } = await createWorld(t)
   await put('db', sealer.credential('db', {}))
-  const lost = await submitTo(box, rig, { credential: 'db' })
+  const lost = await startOn({ rig, box }, { credential: 'db' })
   for (let turn = 0; turn < 100; turn++) await rig.clock.advance(1000)
   t.equal((await rig.call('seal', asking(box, lost))).code, 'stale')
   t.equal((await box.send(lost, { offset: 0, bytes: 'late' })).status, 200)
-  const intent = await submitTo(box, rig, { credential: 'db' }, 2)
+  const intent = await startOn({ rig, box }, { credential: 'db' }, 2)
   const row = rig.pond.services.core.fleet.get(box.workerId)
   if (!row) throw new Error('it paired')
   rig.pond.services.core.fleet.set({ ...row, law: { ...row.law, state: 'quarantined' } })
