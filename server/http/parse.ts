@@ -48,9 +48,14 @@ export function parseJob(bytes: Uint8Array, field: string): JobSpec {
 
 /** A union would answer with the faults of both branches; the caller's own words say which branch is meant. */
 function schemaFor(name: RouteName, schema: z.ZodType, raw: unknown): z.ZodType {
-  if (name !== 'submitJob' || typeof raw !== 'object' || raw === null) return name === 'submitJob' ? jobSpec : schema
-  if ('jobs' in raw) return submitBatch
-  return 'signed' in raw ? submitSigned : jobSpec
+  const keys = typeof raw === 'object' && raw !== null ? Object.keys(raw) : []
+  if (name === 'submitJob') {
+    if (keys.includes('jobs')) return submitBatch
+    return keys.includes('signed') ? submitSigned : jobSpec
+  }
+  if (!(schema instanceof z.ZodUnion)) return schema
+  const meant = schema.options.find((it) => it instanceof z.ZodObject && keys.some((key) => key in it.shape))
+  return (meant as z.ZodType | undefined) ?? schema
 }
 
 /** Stored as they came, encoded bytes would be taken for the output itself. */

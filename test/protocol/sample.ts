@@ -26,7 +26,7 @@ export const fullJob = {
   requires: { labels: { site: 'lab', zone: { op: 'in', value: ['a'] } }, cpus: 1, gpus: { count: 1 }, os: 'linux' },
   sandbox: { network: 'none' },
   credential: 'c',
-  bundle: 'b',
+  bundle: digest,
   recipients: ['r'],
   artifacts: ['*.txt'],
   priority: 9,
@@ -54,6 +54,14 @@ export const finalWord = {
   result: '{}',
   streams: { stdout: { bytes: 1, sha256: digest, produced: 1, end: 'complete' } },
 } as const
+
+const signed = { payloadType: 'x', payload: 'e30=', signatures: [{ keyid: publicKey, sig: 'c2ln' }] }
+const forClaim = { job_id: ids.job, claim_id: ids.clm, worker_id: ids.wrk }
+const sealedOf = (context: object) => ({
+  format: 1,
+  context,
+  boxes: [{ to: '0000-0000-0000-0000-0000-0000-0000-0000', box: 'x' }],
+})
 
 /** Bodies by route; a route with two forms has two. */
 export const bodies: Partial<Record<RouteName, readonly object[]>> = {
@@ -103,7 +111,19 @@ export const bodies: Partial<Record<RouteName, readonly object[]>> = {
     },
   ],
   unpair: [{}],
-  submitJob: [fullJob, { jobs: [fullJob] }],
+  submitJob: [fullJob, { jobs: [fullJob] }, { signed }],
+  seal: [forClaim],
+  bundleToken: [forClaim],
+  bundleRedeem: [{ ...forClaim, token: 'token' }],
+  putCredential: [
+    { sealed: { ...sealedOf({ kind: 'credential', project: 'p', name: 'n', signer: publicKey }), frames: '' } },
+    { signed },
+  ],
+  sealBundle: [
+    { sealed: { ...sealedOf({ kind: 'bundle', project: 'p', signer: publicKey }), digest, size: 1 } },
+    { signed },
+  ],
+  putRecipients: [{ recipients: ['pond_recipient_x'] }],
   cancelJob: [{}],
   createProject: [{ name: 'p' }],
   createKey: [{ kind: 'project', project: 'p', name: 'n', scopes: ['read'], expires_ms: 1000 }],
@@ -112,6 +132,8 @@ export const bodies: Partial<Record<RouteName, readonly object[]>> = {
 
 export const queries: Partial<Record<RouteName, object>> = {
   sendChunk: { claim: ids.clm, stream: 'stdout', offset: '0', at: '1', order: '2' },
+  fetchBundle: { job: ids.job, claim: ids.clm, offset: '0' },
+  putBundle: { offset: '0', size: '1' },
   listJobs: { state: 'queued', label: 'a=b', cursor: 'c', limit: '1' },
   getJob: { wait_ms: '0', above: '0' },
   readStream: { attempt: '1', offset: '0', wait_ms: '0', follow: '1' },

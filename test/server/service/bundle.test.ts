@@ -133,7 +133,7 @@ t.test('boxes: for this digest, this project, and readable for whom they say', a
     [foreign.custody, 'sealed.context.project'],
     [other.custody, 'sealed.digest'],
     [client.custody, 'signed.digest'],
-    [(await sealer.credential('db', {})) as unknown, 'body'],
+    [(await sealer.credential('db', {})) as unknown, 'sealed.digest'],
   ] as const) {
     t.match(await seal(bundle.digest, custody), { code: 'invalid_field', error: { details: { field } } })
   }
