@@ -19,7 +19,8 @@ export interface ClientParts {
   readonly log: Log
   /** Pond's base URL as parseBaseUrl takes it. */
   readonly baseUrl: string
-  readonly token?: string
+  /** A function is asked before each try, so that a token can be replaced. */
+  readonly token?: string | (() => string)
   /** Signs every try anew, with pond's time. */
   readonly sign?: SignCall
   /** Names the project of an admin token's call. */
@@ -154,13 +155,14 @@ async function persist(
 function toRequest(world: World, route: Route, call: AnyCall): HttpRequest {
   const { method } = route
   const body = call.body === undefined ? undefined : encode(call.body)
+  const token = typeof world.token === 'function' ? world.token() : world.token
   const path = fill(route.path, call.params)
   const search = encodeQuery(call.query)
   const headers = {
     accept: 'application/json',
     'user-agent': `pond-swarm/${world.version}`,
     ...optional('content-type', body && (route.body === 'bytes' ? 'application/octet-stream' : 'application/json')),
-    ...optional('authorization', world.token && `Bearer ${world.token}`),
+    ...optional('authorization', token && `Bearer ${token}`),
     ...optional('pond-project', world.project),
     ...optional('x-claim-token', call.claimToken),
     ...optional('idempotency-key', call.idempotencyKey),
@@ -184,11 +186,14 @@ function encode(body: unknown): Uint8Array {
 }
 
 function fill(path: string, params: AnyCall['params']): string {
-  return path.replace(/\{(\w+)\}/g, (_, key: string) => {
+  const valueOf = (key: string) => {
     const value = params?.[key]
     assert(value !== undefined && value !== '', `${path} needs ${key}`)
     return encodeURIComponent(value)
-  })
+  }
+  return path
+    .replace(/\{(\w+)\.\.\.\}/g, (_, key: string) => valueOf(key).replaceAll('%2F', '/'))
+    .replace(/\{(\w+)\}/g, (_, key: string) => valueOf(key))
 }
 
 function encodeQuery(query: AnyCall['query']): string {

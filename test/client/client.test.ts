@@ -16,7 +16,12 @@ const page = { items: [], next: null }
 
 async function setUp(
   t: Test,
-  parts: { readonly token?: string; readonly project?: string; readonly base?: string; readonly sign?: SignCall } = {},
+  parts: {
+    readonly token?: string | (() => string)
+    readonly project?: string
+    readonly base?: string
+    readonly sign?: SignCall
+  } = {},
 ) {
   const clock = createVirtualClock()
   const server = await startServer(t, parts.base)
@@ -33,6 +38,19 @@ async function setUp(
   const client = createClient({ ...world, ...parts, baseUrl: server.url })
   return { clock, server, client, warnings }
 }
+
+t.test('a token that is replaced counts from the next call on', async (t) => {
+  let token = 'one'
+  const { server, client } = await setUp(t, { token: () => token })
+  server.script(sendJson(page), sendJson(page))
+  await client.call('listJobs')
+  token = 'two'
+  await client.call('listJobs')
+  t.same(
+    server.heard.map(({ headers }) => headers.authorization),
+    ['Bearer one', 'Bearer two'],
+  )
+})
 
 t.test('a call carries what the route table says', async (t) => {
   const { server, client } = await setUp(t, { token: 'pond_key_x', project: 'web', base: '/pond' })
