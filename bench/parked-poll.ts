@@ -117,7 +117,7 @@ async function pairOne(
     { pond: pond.url, code, name, labels: {}, resources: { slots: 1, cpus: 1, memory_bytes: 2 ** 30 } },
   )
   const sign = createCallSigner(key, hashPondKey(binding.pond_key))
-  return { worker: binding.worker_id, token: binding.token, sign, seq: 0 }
+  return { worker: binding.workers[0].worker_id, token: binding.token, sign, seq: 0 }
 }
 
 interface Parking {

@@ -52,7 +52,7 @@ export async function startPond(folder?: string): Promise<PondRig> {
 export function connect(
   url: string,
   network: ReturnType<typeof createNetwork>['request'],
-  proof: { readonly token?: string; readonly sign?: SignCall },
+  proof: { readonly token?: string | (() => string); readonly sign?: SignCall },
 ): Client {
   return createClient({
     network,

@@ -4,9 +4,7 @@ import { createNetwork } from '../src/client/network.ts'
 import type { Executor } from '../src/executor/contract.ts'
 import { createProcessExecutor } from '../src/executor/process.ts'
 import { systemKeyPair } from '../src/orchestrator/key.ts'
-import { createSwarm, openHome, pair } from '../src/orchestrator/swarm.ts'
-import { hashPondKey } from '../src/seal/pairing.ts'
-import { createCallSigner } from '../src/seal/request-signature.ts'
+import { createSwarm, openHome, openLiveBinding, pair } from '../src/orchestrator/swarm.ts'
 import { systemClock } from '../src/system/clock.ts'
 import { systemDisk } from '../src/system/disk.ts'
 import { type Log, silentLog } from '../src/system/log.ts'
@@ -18,7 +16,7 @@ import { createTally, now, tell } from './worker-report.ts'
 const order = JSON.parse(process.argv[2] ?? '') as SwarmOrder & { url: string; code: string; home: string }
 const network = createNetwork({ clock: systemClock })
 const home = await openHome(systemDisk, order.home)
-const binding = await pair(
+await pair(
   { home, makeKeyPair: systemKeyPair, connect: (sign) => connect(order.url, network.request, { sign }) },
   {
     pond: order.url,
@@ -28,8 +26,8 @@ const binding = await pair(
     resources: { slots: order.slots, cpus: 2, memory_bytes: 2 ** 30 },
   },
 )
-const keys = await home.readKeys()
-if (!keys) throw new Error('pairing keeps the keys')
+const binding = await openLiveBinding(home)
+if (!binding) throw new Error('a paired home has a binding')
 const tally = createTally()
 const log: Log = {
   ...silentLog,
@@ -41,10 +39,7 @@ const log: Log = {
 }
 
 const swarm = createSwarm({
-  client: connect(order.url, network.request, {
-    token: binding.token,
-    sign: createCallSigner(keys.binding, hashPondKey(binding.pond_key)),
-  }),
+  client: connect(order.url, network.request, { token: binding.token, sign: binding.signCall }),
   clock: systemClock,
   random: systemRandom,
   log,

@@ -1,13 +1,14 @@
 // The program `swarm`: its whole tree of verbs. Nothing is run and nothing heavy is loaded until a verb is.
 import { Command } from 'commander'
 import { sandboxes } from '../protocol/field.ts'
-import { asCount, asDuration, asPairs, flag } from './flag.ts'
+import { asCount, asDuration, asList, asPairs, flag } from './flag.ts'
 import { type Act, noAct } from './main.ts'
 import type { PoolFlags } from './pool/control.ts'
 import type { DoctorFlags } from './pool/doctor.ts'
 import type { BindingFlags } from './pool/home.ts'
 import type { PairFlags } from './pool/pair.ts'
 import type { RunFlags } from './pool/run.ts'
+import type { WorkerAddFlags } from './pool/worker.ts'
 
 export interface SwarmProgramParts {
   readonly act?: Act
@@ -24,6 +25,8 @@ export function createSwarmProgram({ act = noAct, version = '' }: SwarmProgramPa
   addPair(program, act)
   addRun(program, act)
   addOrders(program, act)
+  addWorker(program, act)
+  addKeys(program, act)
   addCare(program, act)
   return program
 }
@@ -99,6 +102,11 @@ function addRun(program: Command, act: Act): void {
     says: 'where jobs have their folders when each is a user of its own (/var/lib/pond-swarm)',
     variable: 'SWARM_BOXES',
   })
+  flag(command, '--signer <key>', {
+    says: 'run only jobs signed by this key (pond_signer_…), repeatable',
+    variable: 'SWARM_SIGNER',
+    parse: asList,
+  })
   addBinding(command).action(() => act(async (io) => (await import('./pool/run.ts')).run(io, command.opts<RunFlags>())))
 }
 
@@ -119,6 +127,34 @@ function addOrders(program: Command, act: Act): void {
   })
   order('pause', 'take no new jobs')
   order('resume', 'take jobs again')
+}
+
+function addWorker(program: Command, act: Act): void {
+  const worker = program
+    .command('worker')
+    .description('further workers of this machine, each with slots and keys of its own')
+  const add = worker
+    .command('add')
+    .description('add one by a code of the operator; takes effect when swarm runs again')
+    .argument('<code>', 'as pond printed it, or - to read it')
+  flag(add, '--name <name>', { says: 'what to call it', variable: 'SWARM_NAME' })
+  flag(add, '--label <key=value>', { says: 'a label, repeatable', variable: 'SWARM_LABEL', parse: asPairs })
+  flag(add, '--slots <n>', { says: 'jobs at a time (1)', variable: 'SWARM_SLOTS', parse: asCount(1, SLOTS_MOST) })
+  addBinding(add).action((code: string) =>
+    act(async (io) =>
+      (await import('./pool/worker.ts')).addWorker(io, { ...add.opts<Omit<WorkerAddFlags, 'code'>>(), code }),
+    ),
+  )
+  const list = addHome(worker.command('ls').description('list them'))
+  list.action(() => act(async (io) => (await import('./pool/worker.ts')).listWorkers(io, list.opts<BindingFlags>())))
+}
+
+function addKeys(program: Command, act: Act): void {
+  const keys = program.command('keys').description('the keys of this machine and of its pond, for comparing by eye')
+  const show = addHome(keys.command('show', { isDefault: true }).description('show them'))
+  show.action(() => act(async (io) => (await import('./pool/key.ts')).showKeys(io, show.opts<BindingFlags>())))
+  const rotate = addBinding(keys.command('rotate').description('make new keys, signed by the old ones'))
+  rotate.action(() => act(async (io) => (await import('./pool/key.ts')).rotateKeys(io, rotate.opts<BindingFlags>())))
 }
 
 function addCare(program: Command, act: Act): void {

@@ -183,7 +183,7 @@ class ClaimAttempt implements Attempt {
 
   /** What it is given, and what may leave it. Answers how the job ends when it cannot be had. */
   async #equip(job: JobSpec): Promise<Ending | undefined> {
-    const { clock, random, fetchSupply, identityOf } = this.#parts
+    const { clock, random, fetchSupply, signerOf } = this.#parts
     const intent = this.#intent
     const supply = await fetchSupply({ intent, job, signal: this.#abort.signal })
     if (supply === 'unsaid') {
@@ -192,7 +192,7 @@ class ClaimAttempt implements Attempt {
     }
     const refused = isRefused(supply) ? supply.refused : undefined
     this.#supply = isRefused(supply) ? undefined : supply
-    const { signer } = identityOf(intent.worker_id)
+    const signer = signerOf(intent.worker_id)
     const secrets = this.#supply?.secrets ?? []
     this.#privacy = await createPrivacy({ random, signer, claim: this.#claim, secrets })
     return refused && { ...refused, rc: NO_CODE, ended_at: clock.now() }
@@ -255,7 +255,7 @@ class ClaimAttempt implements Attempt {
       attempt,
       ...(array_index !== undefined && { arrayIndex: array_index }),
       command: job.command,
-      env: { ...job.env, ...this.#supply?.env },
+      env: { ...this.#supply?.env, ...job.env },
       ...(this.#supply && { files: this.#supply.files, prepare: this.#supply.prepare }),
       ...(job.input !== undefined && { input: Buffer.from(job.input) }),
       ...(job.sandbox?.network === 'none' && { network: 'none' }),

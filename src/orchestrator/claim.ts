@@ -3,7 +3,6 @@ import type { Client } from '../client/contract.ts'
 import type { Executor } from '../executor/contract.ts'
 import type { ClaimId, JobId, WorkerId } from '../protocol/id.ts'
 import type { HaveState } from '../protocol/orch.ts'
-import type { KeyPair } from '../seal/key.ts'
 import type { Signer } from '../seal/signature.ts'
 import type { Clock } from '../system/clock.ts'
 import type { Disk } from '../system/disk.ts'
@@ -36,14 +35,6 @@ export interface HeldClaim {
   abandon(): void
 }
 
-/** A worker of this swarm, with its keys at hand. */
-export interface WorkerIdentity {
-  readonly workerId: WorkerId
-  readonly signer: Signer
-  /** What was sealed to it opens with one of these; the newest first. */
-  readonly sealing: readonly KeyPair[]
-}
-
 /** What every claim is given of the world. */
 export interface ClaimParts {
   readonly client: Client
@@ -54,7 +45,9 @@ export interface ClaimParts {
   readonly journal: Journal
   readonly words: Words
   readonly random: Random
-  readonly identityOf: (workerId: WorkerId) => WorkerIdentity
+  /** With the key that pond has pinned for this worker. */
+  readonly signerOf: (workerId: WorkerId) => Signer
+  /** What a job needs besides its spec. Never rejects for what pond, a consumer or a full disk can do. */
   readonly fetchSupply: (order: SupplyOrder) => Promise<Supplied>
   /** The owner takes confidential jobs even where nothing keeps other jobs from them. */
   readonly allowUnsandboxed: boolean

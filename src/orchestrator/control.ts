@@ -8,7 +8,7 @@ export interface Control {
   close(): Promise<void>
 }
 
-type Controlled = Pick<Swarm, 'status' | 'healthy' | 'drain' | 'pause' | 'resume'>
+type Controlled = Pick<Swarm, 'status' | 'healthy' | 'drain' | 'pause' | 'resume' | 'rotateKeys'>
 
 /** Serves on a unix socket (0600); one left by a swarm that was killed is replaced, so hold the home's lock before. */
 export async function serveControl(path: string, swarm: Controlled): Promise<Control> {
@@ -61,6 +61,10 @@ async function answer(swarm: Controlled, request: IncomingMessage): Promise<Repl
     case 'POST /resume':
       swarm.resume()
       return { status: 200, body: swarm.status() }
+    case 'POST /rotate': {
+      const rotated = await swarm.rotateKeys()
+      return { status: 200, body: { ...swarm.status(), rotated } }
+    }
     default:
       return { status: 404, body: { error: { code: 'not_found', message: 'no such call on control.sock' } } }
   }

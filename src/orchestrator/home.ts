@@ -1,45 +1,16 @@
 // The folder of one swarm: where its keys, its binding, its journal and its jobs are, and how they are read and written.
 import { join } from 'node:path'
-import { z } from 'zod'
-import { publicKey, resources, workerLabels } from '../protocol/field.ts'
-import { bindingId, workerId } from '../protocol/id.ts'
+import type { z } from 'zod'
 import type { Disk } from '../system/disk.ts'
+import { type Binding, binding, type KeySet, keySet } from './binding.ts'
 
-const keyPair = z.object({ publicKey, privateKey: publicKey })
-
-/** Both halves as 32 raw bytes in unpadded base64url. */
-export type KeyPair = z.infer<typeof keyPair>
-
-const keySet = z.object({
-  /** Ed25519: says that a call comes from this binding. */
-  binding: keyPair,
-  /** X25519: what is sealed to this worker opens with it. */
-  sealing: keyPair,
-  /** Ed25519: the worker signs what it states. */
-  signing: keyPair,
-})
-export type KeySet = z.infer<typeof keySet>
-
-const binding = z.object({
-  pond: z.string(),
-  binding_id: bindingId,
-  worker_id: workerId,
-  token: z.string(),
-  pond_key: publicKey,
-  project: z.string(),
-  name: z.string(),
-  labels: workerLabels,
-  resources,
-  /** Public halves, as pinned by pond. */
-  keys: z.object({ binding_key: publicKey, sealing_key: publicKey, signing_key: publicKey }),
-})
-/** What pairing leaves behind. */
-export type Binding = z.infer<typeof binding>
+export type { Binding, BoundWorker, KeyPair, KeySet } from './binding.ts'
 
 export interface Home {
   readonly path: string
   readonly journalPath: string
   readonly jobsPath: string
+  readonly bundlesPath: string
   readonly controlPath: string
   /** Undefined before pairing. */
   readBinding(): Promise<Binding | undefined>
@@ -65,6 +36,7 @@ export async function openHome(disk: Disk, path: string): Promise<Home> {
     path,
     journalPath: file('journal'),
     jobsPath: file('jobs'),
+    bundlesPath: file('bundles'),
     controlPath: file('control.sock'),
     readBinding: () => read('binding.json', binding),
     writeBinding: (value) => write('binding.json', value),

@@ -61,10 +61,9 @@ export async function pair(parts: PairParts, request: PairRequest): Promise<Bind
 }
 
 async function makeKeys({ home, makeKeyPair }: PairParts): Promise<KeySet> {
-  const keys = {
+  const keys: KeySet = {
     binding: await makeKeyPair('ed25519'),
-    sealing: await makeKeyPair('x25519'),
-    signing: await makeKeyPair('ed25519'),
+    workers: [{ sealing: await makeKeyPair('x25519'), signing: await makeKeyPair('ed25519') }],
   }
   await home.writeKeys(keys)
   return keys
@@ -77,8 +76,8 @@ function unsigned(code: CodeId, request: PairRequest, keys: KeySet): Omit<PairBo
     protocol: PROTOCOL,
     binding_key: keys.binding.publicKey,
     worker: {
-      sealing_key: keys.sealing.publicKey,
-      signing_key: keys.signing.publicKey,
+      sealing_key: keys.workers[0].sealing.publicKey,
+      signing_key: keys.workers[0].signing.publicKey,
       labels: request.labels,
       resources: request.resources,
     },
@@ -86,20 +85,18 @@ function unsigned(code: CodeId, request: PairRequest, keys: KeySet): Omit<PairBo
 }
 
 function toBinding(request: PairRequest, keys: KeySet, reply: PairReply): Binding {
+  const { name, labels, resources } = request
+  const [{ sealing, signing }] = keys.workers
+  const pinned = { sealing_key: sealing.publicKey, signing_key: signing.publicKey }
   return {
     pond: request.pond,
     binding_id: reply.binding_id,
-    worker_id: reply.worker_id,
     token: reply.token,
+    token_expires_at: reply.token_expires_at,
     pond_key: reply.pond_key,
     project: reply.project,
-    name: request.name,
-    labels: request.labels,
-    resources: request.resources,
-    keys: {
-      binding_key: keys.binding.publicKey,
-      sealing_key: keys.sealing.publicKey,
-      signing_key: keys.signing.publicKey,
-    },
+    name,
+    binding_key: keys.binding.publicKey,
+    workers: [{ worker_id: reply.worker_id, name, labels, resources, keys: pinned }],
   }
 }

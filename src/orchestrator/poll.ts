@@ -1,8 +1,7 @@
 // The poll loop: the one way in which pond reaches this machine, and the heartbeat that keeps its claims alive.
 import type { CallError, Client } from '../client/contract.ts'
-import type { WorkerId } from '../protocol/id.ts'
 import { limit, retryWait } from '../protocol/limit.ts'
-import type { PollReply } from '../protocol/orch.ts'
+import type { PollBody, PollReply } from '../protocol/orch.ts'
 import { PROTOCOL } from '../protocol/version.ts'
 import type { Clock } from '../system/clock.ts'
 import type { Log } from '../system/log.ts'
@@ -26,7 +25,8 @@ const EARLY_MS = 500
 const HOLD_LEAST_MS = 1000
 
 export interface PollFacts {
-  readonly freeSlots: number
+  /** What is free, by worker. */
+  readonly workers: PollBody['workers']
   readonly have: readonly Have[]
   /** False: pond answers at once. */
   readonly hold: boolean
@@ -58,7 +58,6 @@ export interface PollParts {
   readonly clock: Clock
   readonly random: Random
   readonly log: Log
-  readonly workerId: WorkerId
   readonly session: string
   readonly facts: () => PollFacts
   readonly take: (reply: PollReply) => void
@@ -131,15 +130,14 @@ class PollLoop implements Poll {
   }
 
   async #send(signal: AbortSignal): Promise<void> {
-    const { client, clock, facts, session, workerId } = this.#parts
+    const { client, clock, facts, session } = this.#parts
     const seq = ++this.#seq
     const claim_key = this.#claimKey
     this.#dirty = false
     this.#underWay.add(seq)
-    const { freeSlots, have, hold, refill } = facts()
+    const { workers, have, hold, refill } = facts()
     const wait_ms = hold ? Math.min(this.#holdMs, have.length > 0 ? limit.pollHoldBusyMs : limit.pollHoldMs) : 0
     const sentAt = clock.monotonic()
-    const workers = [{ worker_id: workerId, free: { slots: freeSlots } }]
     const answer = await client.call('poll', {
       deadlineMs: wait_ms + POLL_GRACE_MS,
       signal,
@@ -191,6 +189,6 @@ class PollLoop implements Poll {
   }
 }
 
-const mayGetMore = ({ freeSlots, refill }: PollFacts) => freeSlots > 0 || refill
+const mayGetMore = ({ workers, refill }: PollFacts) => refill || workers.some(({ free }) => free.slots > 0)
 
 const newKey = (random: Random) => random.bytes(16).toString('base64url')

@@ -28,7 +28,7 @@ export interface Recovered extends HeldClaim {
 }
 
 export function createRecovered(parts: ClaimParts, left: Left): Recovered {
-  const { clock, disk, identityOf, journal, log, random, words } = parts
+  const { clock, disk, journal, log, random, signerOf, words } = parts
   const { claim_id, job_id, claim_token } = left.claim
   const folder = join(parts.jobsPath, claim_id)
   const abort = new AbortController()
@@ -49,7 +49,7 @@ export function createRecovered(parts: ClaimParts, left: Left): Recovered {
       // Pond knows better when it had accepted the job's start: then nobody can tell whether it ran.
       if (said.outcome !== 'refused') return 'refused'
     }
-    const { signer } = identityOf(left.claim.worker_id)
+    const signer = signerOf(left.claim.worker_id)
     // What may still be said was redacted before it was written down; only its ends are sealed now.
     const privacy = await createPrivacy({ random, signer, claim: left.claim, secrets: [] })
     const ready = () => disk.makeFolder(folder)

@@ -7,7 +7,7 @@ import type { FinalWord } from './words.ts'
 /** All of one worker. */
 export function attestWords(
   words: readonly FinalWord[],
-  { identityOf, version }: Pick<ClaimParts, 'identityOf'> & { readonly version: string },
+  { signerOf, version }: Pick<ClaimParts, 'signerOf'> & { readonly version: string },
 ): Dsse {
   const [first] = words
   if (!first) throw new Error('there is nothing to attest')
@@ -16,5 +16,5 @@ export function attestWords(
     const { job_digest, epoch, bundle } = claim
     return describeExecution(word, { job_digest, epoch, bundle })
   })
-  return attest(identityOf(worker).signer, { worker, version }, executions)
+  return attest(signerOf(worker), { worker, version }, executions)
 }

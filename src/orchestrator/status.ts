@@ -8,14 +8,26 @@ export interface SwarmStatus {
   readonly project: string
   readonly name: string
   readonly binding_id: string
+  /** This host's own worker. */
   readonly worker_id: string
+  /** Of its keys, as pond shows it. */
+  readonly fingerprint: string
   readonly version: string
   readonly executor: string
   readonly rung: string
   readonly sandbox: string
   readonly allow_unsandboxed: boolean
+  /** Of all workers. */
   readonly slots: number
   readonly free: number
+  readonly workers: readonly {
+    readonly worker_id: string
+    readonly name: string
+    readonly fingerprint: string
+    readonly slots: number
+    readonly free: number
+    readonly state: 'ready' | 'draining'
+  }[]
   readonly healthy: boolean
   /** Milliseconds since pond last answered a poll; absent before the first. */
   readonly since_poll_ms?: number

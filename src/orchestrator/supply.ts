@@ -45,7 +45,7 @@ export interface SupplyOrder {
 export interface SupplyParts {
   readonly client: Client
   readonly log: Log
-  readonly bundles: BundleCache
+  readonly bundles: () => Promise<BundleCache>
   readonly unpack: typeof unpack
   /** Of the binding, as pairing told it. */
   readonly project: string
@@ -142,7 +142,7 @@ async function fetchBundle(
     throw new SupplyError('bundle_rejected', 'pond granted another bundle than the one that the job names')
   // Pond's own path always serves it, so `href`, which may be a URL elsewhere that needs another kind of call, is not followed.
   const piece = (offset: number) => fetchPiece(parts.client, { intent, digest, offset, signal })
-  const held = await parts.bundles.take({ digest, sizeBytes: size, piece, signal })
+  const held = await (await parts.bundles()).take({ digest, sizeBytes: size, piece, signal })
   return { held, open: () => openPayload(sodium, content, untilAborted(held.read(), signal)) }
 }
 

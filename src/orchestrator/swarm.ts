@@ -1,92 +1,37 @@
 // createSwarm: the whole orchestrator without a socket, a signal handler or a clock of its own. Everything of the world is a part.
-import { join } from 'node:path'
-import PQueue from 'p-queue'
-import { unpack } from '../bundle/unpack.ts'
-import type { Client } from '../client/contract.ts'
-import type { Executor } from '../executor/contract.ts'
+import type { WorkerId } from '../protocol/id.ts'
 import { limit } from '../protocol/limit.ts'
 import type { Intent, PollReply, SnapshotBody } from '../protocol/orch.ts'
-import { createSigner } from '../seal/signature.ts'
-import { type Clock, sleep } from '../system/clock.ts'
-import type { Disk } from '../system/disk.ts'
-import type { Log } from '../system/log.ts'
-import type { Random } from '../system/random.ts'
+import { sleep } from '../system/clock.ts'
 import { refuse, type Unwilling } from './admission.ts'
 import { createAttempt } from './attempt.ts'
 import { createBell } from './bell.ts'
-import { openBundleCache } from './bundle-cache.ts'
+import { findWorker } from './binding.ts'
 import type { ClaimParts, HeldClaim } from './claim.ts'
-import { createDrain, type Drain, type DrainOptions, type DrainReason } from './drain.ts'
+import type { RunEnd, Swarm, SwarmParts } from './contract.ts'
+import { createDrain, type Drain } from './drain.ts'
 import { createFreed, type Freed } from './freed.ts'
-import type { Binding, Home } from './home.ts'
 import { type Journal, openJournal } from './journal.ts'
+import { systemKeyPair } from './key.ts'
 import type { LastWordEnd } from './last-word.ts'
 import { Over } from './over.ts'
 import { createPoll, POLL_GRACE_MS, type Poll, type PollFacts } from './poll.ts'
 import { createRecovered, type Recovered, sweep } from './recover.ts'
+import { createRenewal, type Renewal } from './renewal.ts'
+import type { Rotated } from './rotation.ts'
+import { createSlotGroups, type SlotGroups } from './slot-group.ts'
 import { createSnapshot, type Snapshot } from './snapshot.ts'
 import { attestWords } from './statement.ts'
 import type { SwarmState, SwarmStatus } from './status.ts'
-import { fetchSupply, type SupplyOrder } from './supply.ts'
+import { createSupplier, type Supplier } from './supplier.ts'
 import { createWords } from './words.ts'
 
+export type { Host, RunEnd, Swarm, SwarmOptions, SwarmParts } from './contract.ts'
 export { serveControl } from './control.ts'
-export { type Binding, type Home, type KeyPair, type KeySet, openHome } from './home.ts'
+export { type Binding, type BoundWorker, type Home, type KeyPair, type KeySet, openHome } from './home.ts'
 export { type MakeKeyPair, systemKeyPair } from './key.ts'
+export { createLiveBinding, type LiveBinding, openLiveBinding } from './live-binding.ts'
 export { PairError, type PairParts, type PairRequest, pair } from './pair.ts'
-
-export interface Host {
-  readonly os: string
-  readonly arch: string
-  /** Of this program. */
-  readonly version: string
-  /** One-minute load average. */
-  load(): number
-}
-
-export interface SwarmOptions extends DrainOptions {
-  /** Jobs at a time. */
-  readonly slots: number
-  /** Take confidential jobs even where nothing keeps other jobs from them. */
-  readonly allowUnsandboxed?: boolean
-}
-
-export interface SwarmParts {
-  /** Bound to pond's URL and the binding's token. */
-  readonly client: Client
-  readonly clock: Clock
-  readonly random: Random
-  readonly log: Log
-  readonly disk: Disk
-  readonly executor: Executor
-  /** Locked by the caller. */
-  readonly home: Home
-  readonly binding: Binding
-  readonly host: Host
-  readonly options: SwarmOptions
-}
-
-/** Why `run` ended. `unauthenticated`: revoked or unpaired. */
-export interface RunEnd {
-  readonly reason: DrainReason | 'killed' | 'unauthenticated' | 'upgrade_required'
-  readonly message?: string
-}
-
-export interface Swarm {
-  /** Sweeps what a former life left, then polls until drained or refused. Call it once. */
-  run(): Promise<RunEnd>
-  /** No new jobs; running ones go on until done or the deadline, then they are terminated with cause `drained`. */
-  drain(options?: { readonly deadlineMs?: number }): void
-  /** Drains, and terminates all jobs now: SIGTERM, then SIGKILL. */
-  cancelAll(): void
-  /** Drains, and kills all jobs at once. What pond does not hear in a few seconds, the next run tells it. */
-  killAll(): void
-  pause(): void
-  resume(): void
-  status(): SwarmStatus
-  /** A poll was answered within hold and grace. */
-  healthy(): boolean
-}
 
 export function createSwarm(parts: SwarmParts): Swarm {
   return new OneSwarm(parts)
@@ -104,14 +49,17 @@ class OneSwarm implements Swarm {
   readonly #session: string
   readonly #ending = new AbortController()
   readonly #bell = createBell()
-  readonly #slots: PQueue
+  readonly #groups: SlotGroups
   readonly #claims = new Map<string, HeldClaim>()
+  readonly #workers = new Map<string, WorkerId>()
   readonly #runs = new Set<Promise<void>>()
   readonly #over = new Over()
   readonly #freed: Freed
   readonly #drain: Drain
   readonly #poll: Poll
   readonly #snapshot: Snapshot
+  readonly #renewal: Renewal
+  readonly #supplier: Supplier
   readonly #unknownDirectives = new Set<string>()
   /** Resolves when pond had its time to hear of a kill. */
   readonly #killed: Promise<undefined>
@@ -123,24 +71,27 @@ class OneSwarm implements Swarm {
   #lowOnRoom = false
 
   constructor(parts: SwarmParts) {
-    const { client, clock, random, log, binding, options } = parts
+    const { client, clock, random, log, binding: live, options, makeKeyPair = systemKeyPair } = parts
     this.#parts = parts
     this.#session = random.bytes(16).toString('base64url')
     this.#killed = new Promise((resolve) => {
       this.#giveUp = () => resolve(undefined)
     })
-    this.#slots = new PQueue({ concurrency: options.slots })
     const changed = () => this.#changed()
-    this.#freed = createFreed({ clock, tell: changed })
-    this.#slots.on('next', () => (this.#mayRefill() ? this.#freed.slot() : changed()))
+    const freed = createFreed({ clock, tell: changed })
+    this.#freed = freed
+    const moved = () => (this.#mayRefill() ? freed.slot() : changed())
+    this.#groups = createSlotGroups({ binding: live.now, slots: options.slots, moved })
     this.#drain = createDrain({ clock, log, options, changed, stopAll: () => this.#stopAll() })
-    this.#snapshot = createSnapshot({ client, clock, log, session: this.#session, look: () => this.#look() })
+    const { alone } = live
+    this.#snapshot = createSnapshot({ client, clock, log, session: this.#session, look: () => this.#look(), alone })
+    this.#renewal = createRenewal({ client, clock, log, live, makeKeyPair })
+    this.#supplier = createSupplier(parts)
     this.#poll = createPoll({
       client,
       clock,
       random,
       log,
-      workerId: binding.worker_id,
       session: this.#session,
       facts: () => this.#facts(),
       take: (reply) => this.#take(reply),
@@ -148,16 +99,22 @@ class OneSwarm implements Swarm {
   }
 
   async run(): Promise<RunEnd> {
-    const { clock, executor, log, home, binding, options } = this.#parts
+    const { clock, executor, log, home, binding } = this.#parts
     const { signal } = this.#ending
     const { journal, held } = await this.#recover()
     for (const claim of held) this.#hold(claim, claim.run())
     this.#state = 'ready'
     this.#drain.start()
     this.#drain.holding(this.#claims.size)
-    log.info('ready', { pond: binding.pond, slots: options.slots, home: home.path, sandbox: executor.sandbox })
-    const snapshots = this.#snapshot.run(signal)
-    const polls = this.#poll.run(signal)
+    log.info('ready', {
+      pond: binding.now().pond,
+      slots: this.status().slots,
+      home: home.path,
+      sandbox: executor.sandbox,
+    })
+    const prepared = this.#renewal.prepare(signal)
+    const snapshots = prepared.then(() => Promise.all([this.#snapshot.run(signal), this.#renewal.run(signal)]))
+    const polls = prepared.then(() => this.#poll.run(signal))
     const refusal = await Promise.race([polls, this.#drained(), this.#killed])
     if (refusal) for (const claim of this.#claims.values()) claim.kill('drained')
     this.#drain.close()
@@ -173,12 +130,7 @@ class OneSwarm implements Swarm {
 
   async #recover(): Promise<{ journal: Journal; held: readonly Recovered[] }> {
     const { client, clock, log, disk, executor, home, random, binding, host, options } = this.#parts
-    const keys = await home.readKeys()
-    if (!keys)
-      throw new Error(`${home.path} has a binding and no keys; pair this machine anew (swarm unpair, then swarm pair)`)
-    const signer = createSigner(keys.signing)
-    const identityOf = () => identity
-    const identity = { workerId: binding.worker_id, signer, sealing: [keys.sealing] }
+    const { signerOf } = binding
     const journal = await openJournal({ disk, clock, log, path: home.journalPath })
     const words = createWords({
       client,
@@ -187,27 +139,13 @@ class OneSwarm implements Swarm {
       refill: () => this.#mayRefill() && this.#poll.answeredAt() !== undefined,
       missed: () => this.#poll.changed(),
       take: (intents) => this.#acceptAll(intents),
-      attest: (words) => attestWords(words, { identityOf, version: host.version }),
+      attest: (words) => attestWords(words, { signerOf, version: host.version }),
     })
-    const jobsPath = home.jobsPath
-    const world = { client, clock, log, disk, executor, journal, words, jobsPath, random }
-    const { allowUnsandboxed = false } = options
-    const bundles = await openBundleCache({ clock, disk, log, folder: join(home.path, 'bundles') })
-    const given = {
-      client,
-      log,
-      bundles,
-      unpack,
-      project: binding.project,
-      signers: [],
-      pondKey: () => binding.pond_key,
-    }
-    const supply = { ...given, pairsOf: () => identity.sealing }
-    const parts = {
-      ...world,
-      identityOf,
-      fetchSupply: (order: SupplyOrder) => fetchSupply(supply, order),
-      allowUnsandboxed,
+    const parts: ClaimParts = {
+      ...{ client, clock, log, disk, executor, journal, words, random, jobsPath: home.jobsPath },
+      signerOf,
+      fetchSupply: this.#supplier.fetchSupply,
+      allowUnsandboxed: options.allowUnsandboxed ?? false,
     }
     await sweep(parts)
     this.#claimParts = parts
@@ -235,6 +173,7 @@ class OneSwarm implements Swarm {
       .then((end) => {
         this.#runs.delete(settled)
         this.#claims.delete(claim.claimId)
+        this.#workers.delete(claim.claimId)
         const words = this.#claimParts?.words.latestCall() ?? 0
         const many = this.#over.add(claim.claimId, { poll: this.#poll.latestSeq(), words })
         this.#freed.heard()
@@ -247,7 +186,7 @@ class OneSwarm implements Swarm {
   #facts(): PollFacts {
     const have = [...this.#claims.values()].map((claim) => claim.have())
     const hold = !(this.#drain.reason() && have.length === 0)
-    return { freeSlots: this.#freeSlots(), have, hold, refill: this.#mayRefill() }
+    return { workers: this.#groups.free(this.#mostFree()), have, hold, refill: this.#mayRefill() }
   }
 
   #takesJobs(): boolean {
@@ -258,11 +197,10 @@ class OneSwarm implements Swarm {
     return this.#takesJobs() && !this.#parts.options.once && !this.#lowOnRoom
   }
 
-  #freeSlots(): number {
+  /** Slots that may be offered in all. */
+  #mostFree(): number {
     if (!this.#takesJobs()) return 0
-    const { slots, once } = this.#parts.options
-    const free = Math.max(0, slots - this.#slots.pending - this.#slots.size)
-    return Math.min(free, once ? 1 : free, limit.havePerPoll - this.#claims.size)
+    return Math.min(this.#parts.options.once ? 1 : Number.POSITIVE_INFINITY, limit.havePerPoll - this.#claims.size)
   }
 
   #take(reply: PollReply): void {
@@ -277,26 +215,25 @@ class OneSwarm implements Swarm {
 
   #accept(intent: Intent): void {
     if (!this.#claimParts || this.#claims.has(intent.claim_id) || this.#over.has(intent.claim_id)) return
-    const attempt = createAttempt(this.#claimParts, intent, this.#refusal())
-    const run = new Promise<LastWordEnd>((resolve, reject) => {
-      void this.#slots.add(
-        () => new Promise<void>((freeSlot) => attempt.run(freeSlot).finally(freeSlot).then(resolve, reject)),
-      )
-    })
+    const { claim_id, worker_id } = intent
+    const attempt = createAttempt(this.#claimParts, intent, this.#refusal(worker_id))
+    const add = (id: WorkerId) => this.#groups.add(id, (freeSlot) => attempt.run(freeSlot))
+    const run = add(worker_id) ?? attempt.run(() => {})
+    this.#workers.set(claim_id, worker_id)
     this.#hold(attempt, run)
     this.#drain.holding(this.#claims.size)
     this.#drain.took()
     this.#snapshot.changed()
   }
 
-  #refusal(): Unwilling | undefined {
-    if (this.#drain.reason()) return refuse('this swarm is draining', 'drained')
+  #refusal(worker: WorkerId): Unwilling | undefined {
+    if (!findWorker(this.#parts.binding.now(), worker)) return refuse('this swarm has no such worker')
+    if (this.#drain.reason() || this.#groups.isDraining(worker)) return refuse('this swarm is draining', 'drained')
     if (this.#paused) return refuse('this swarm is paused', 'drained')
     return this.#lowOnRoom ? refuse("this swarm's disk is full") : undefined
   }
 
   #obey({ type, claim_id, worker_id, note }: PollReply['directives'][number]): void {
-    const { log, binding } = this.#parts
     const claim = claim_id && this.#claims.get(claim_id)
     switch (type) {
       case 'cancel':
@@ -306,40 +243,48 @@ class OneSwarm implements Swarm {
         if (claim) claim.drop()
         return
       case 'drain':
-        if (!this.#drain.reason() && (worker_id ?? binding.worker_id) === binding.worker_id)
-          this.#drain.begin('drained')
+        this.#drainWorker(worker_id)
+        return
+      case 'rotate':
+        this.#renewal.asked()
         return
       case 'slow_down':
         // The poll loop waits.
         return
       default:
-        if (!this.#unknownDirectives.has(type)) log.warn('directive_ignored', { type, note })
+        if (!this.#unknownDirectives.has(type)) this.#parts.log.warn('directive_ignored', { type, note })
         this.#unknownDirectives.add(type)
     }
   }
 
-  async #look(): Promise<SnapshotBody['workers'][number]> {
-    const { binding, disk, executor, home, host, options } = this.#parts
+  /** Without a worker, or with the last of them, the whole swarm. */
+  #drainWorker(worker: WorkerId | undefined): void {
+    if (this.#drain.reason() || (worker && this.#groups.isDraining(worker))) return
+    if (!worker || this.#groups.drain(worker)) this.#drain.begin('drained')
+    else this.#changed()
+  }
+
+  async #look(): Promise<SnapshotBody['workers']> {
+    const { binding, disk, executor, home, host } = this.#parts
     const room = await disk.freeBytes(home.path).catch(() => Number.POSITIVE_INFINITY)
     const wasLow = this.#lowOnRoom
     this.#lowOnRoom = room < ROOM_BYTES_LEAST
+    if (this.#lowOnRoom) await this.#supplier.shrink()
     if (wasLow && !this.#lowOnRoom) this.#poll.changed()
     const state = this.#stateNow()
-    return {
-      worker_id: binding.worker_id,
-      keys: { sealing_key: binding.keys.sealing_key, signing_key: binding.keys.signing_key },
-      labels: binding.labels,
-      resources: { ...binding.resources, slots: options.slots },
-      inflight: this.#claims.size,
+    const [{ worker_id: first }] = binding.now().workers
+    const owners = [...this.#claims.keys()].map((id) => this.#workers.get(id) ?? first)
+    return this.#groups.snapshot({
+      inflight: (worker) => owners.filter((owner) => owner === worker).length,
       load: Math.max(0, host.load()),
       version: host.version,
       os: host.os,
       arch: host.arch,
       executor: `${executor.name} ${executor.rung}`,
       sandbox: executor.sandbox,
-      allow_unsandboxed: options.allowUnsandboxed ?? false,
+      allow_unsandboxed: this.#parts.options.allowUnsandboxed ?? false,
       state: state === 'paused' || state === 'draining' ? state : 'ready',
-    }
+    })
   }
 
   #changed(): void {
@@ -389,23 +334,28 @@ class OneSwarm implements Swarm {
     this.#changed()
   }
 
+  rotateKeys(): Promise<Rotated> {
+    return this.#renewal.rotateKeys(this.#ending.signal)
+  }
+
   status(): SwarmStatus {
-    const { binding, client, clock, executor, host, options } = this.#parts
+    const { client, clock, executor, host } = this.#parts
+    const { pond, project, name, binding_id, workers: bound } = this.#parts.binding.now()
     const answeredAt = this.#poll.answeredAt()
+    const workers = this.#groups.status(this.#mostFree())
+    const sum = (of: 'slots' | 'free') => workers.reduce((all, worker) => all + worker[of], 0)
     return {
       state: this.#stateNow(),
-      pond: binding.pond,
-      project: binding.project,
-      name: binding.name,
-      binding_id: binding.binding_id,
-      worker_id: binding.worker_id,
+      ...{ pond, project, name, binding_id, worker_id: bound[0].worker_id },
+      fingerprint: workers[0]?.fingerprint ?? '',
       version: host.version,
       executor: executor.name,
       rung: executor.rung,
       sandbox: executor.sandbox,
-      allow_unsandboxed: options.allowUnsandboxed ?? false,
-      slots: options.slots,
-      free: this.#freeSlots(),
+      allow_unsandboxed: this.#parts.options.allowUnsandboxed ?? false,
+      slots: sum('slots'),
+      free: sum('free'),
+      workers,
       healthy: this.healthy(),
       ...(answeredAt !== undefined && { since_poll_ms: Math.round(clock.monotonic() - answeredAt) }),
       skew_ms: client.skewMs(),

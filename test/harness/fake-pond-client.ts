@@ -225,9 +225,15 @@ export class FakePond {
   #intentsFor({ claim_key, workers, have, refill }: PollBody): Intent[] {
     const claims = [...this.#claims.values()]
     const again = claims.filter((claim) => claim.key === claim_key && claim.state === 'claimed')
-    const over = have.filter((it) => it.state !== 'ended' && this.#claims.get(it.claim_id)?.state === 'ended')
-    const room = (workers[0]?.free.slots ?? 0) + (refill ? over.length : 0) - again.length
-    const fresh = claims.filter((claim) => claim.state === 'queued').slice(0, Math.max(0, room))
+    const over = have.flatMap(({ claim_id, state }) => {
+      const claim = this.#claims.get(claim_id)
+      return refill && state !== 'ended' && claim?.state === 'ended' ? [claim] : []
+    })
+    const fresh = workers.flatMap(({ worker_id, free }) => {
+      const mine = ({ intent }: Claim) => intent.worker_id === worker_id
+      const room = free.slots + over.filter(mine).length - again.filter(mine).length
+      return claims.filter((claim) => claim.state === 'queued' && mine(claim)).slice(0, Math.max(0, room))
+    })
     for (const claim of fresh) Object.assign(claim, { key: claim_key, state: 'claimed' })
     return [...again, ...fresh].map((claim) => claim.intent)
   }

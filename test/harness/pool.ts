@@ -3,6 +3,7 @@ import { createClient } from '../../src/client/client.ts'
 import type { Client } from '../../src/client/contract.ts'
 import {
   type Binding,
+  createLiveBinding,
   createSwarm,
   type KeySet,
   openHome,
@@ -12,8 +13,8 @@ import {
   type SwarmOptions,
   systemKeyPair,
 } from '../../src/orchestrator/swarm.ts'
-import { hashPondKey, printPairingCode } from '../../src/seal/pairing.ts'
-import { createCallSigner, type SignCall } from '../../src/seal/request-signature.ts'
+import { printPairingCode } from '../../src/seal/pairing.ts'
+import type { SignCall } from '../../src/seal/request-signature.ts'
 import type { Clock } from '../../src/system/clock.ts'
 import { createFakeExecutor, type FakeExecutor } from './fake-executor.ts'
 import { createCode } from './machine.ts'
@@ -60,10 +61,9 @@ export async function startPool(rig: PondRig, options: PoolOptions = {}): Promis
   const line = createLine(rig.clock, answer)
   const consumerLine = createLine(rig.clock, answer)
   const parts = { clock, random, log, baseUrl: LINE_URL, version: '0.0.0' }
-  const connect = (network: Line['network'], proof: { readonly token?: string; readonly sign?: SignCall }) =>
-    createClient({ ...parts, network, ...proof })
+  type Proof = { readonly token?: string | (() => string); readonly sign?: SignCall }
+  const connect = (network: Line['network'], proof: Proof) => createClient({ ...parts, network, ...proof })
   const { binding, keys } = copyOf ?? (await pairPool())
-  const sign = createCallSigner(keys.binding, hashPondKey(binding.pond_key))
   const pool: { -readonly [K in keyof Pool]: Pool[K] } = {
     line,
     executor,
@@ -90,15 +90,16 @@ export async function startPool(rig: PondRig, options: PoolOptions = {}): Promis
 
   async function start(): Promise<void> {
     const life = createLife()
+    const live = createLiveBinding(home, binding, (await home.readKeys()) ?? keys)
     const swarm = createSwarm({
       clock: life.clock(clock),
       random,
       log,
       disk: life.thing(disk),
-      client: connect(life.network(line), { token: binding.token, sign }),
+      client: connect(life.network(line), { token: live.token, sign: live.signCall }),
       executor: life.thing(executor),
       home,
-      binding,
+      binding: live,
       host: { os: 'linux', arch: 'x64', version: '0.0.0', load: () => 0.5 },
       options: { slots: 2, ...given },
     })

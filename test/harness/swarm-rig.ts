@@ -3,7 +3,9 @@
 import {
   type Binding,
   createSwarm,
+  type KeySet,
   openHome,
+  openLiveBinding,
   type RunEnd,
   type Swarm,
   type SwarmOptions,
@@ -17,24 +19,29 @@ import { bindingPair } from './signing-key.ts'
 import { createVirtualClock } from './virtual-clock.ts'
 
 const sealing = { publicKey: 'A'.repeat(43), privateKey: 'A'.repeat(43) }
-const keys = { binding: bindingPair('b'), sealing, signing: bindingPair('s') }
+const signing = bindingPair('s')
+const keys: KeySet = { binding: bindingPair('b'), workers: [{ sealing, signing }] }
 
 export const fakeBinding = {
   pond: 'http://pond.example',
   binding_id: `bnd_${'0'.repeat(26)}`,
-  worker_id: fakeWorkerId,
   token: 'pond_bind_fake',
   pond_key: keys.binding.publicKey,
   project: 'default',
   name: 'box',
-  labels: {},
-  resources: { slots: 2 },
-  keys: {
-    binding_key: keys.binding.publicKey,
-    sealing_key: sealing.publicKey,
-    signing_key: keys.signing.publicKey,
-  },
-} as Binding
+  binding_key: keys.binding.publicKey,
+  workers: [
+    {
+      worker_id: fakeWorkerId,
+      name: 'box',
+      labels: {},
+      resources: { slots: 2 },
+      keys: { sealing_key: sealing.publicKey, signing_key: signing.publicKey },
+    },
+  ],
+} as unknown as Binding
+
+export const fakeKeys: KeySet = keys
 
 export interface Life {
   readonly swarm: Swarm
@@ -44,13 +51,19 @@ export interface Life {
   die(): void
 }
 
-export async function createSwarmRig(options: Partial<SwarmOptions> = {}) {
+export interface SwarmRigOptions extends Partial<SwarmOptions> {
+  readonly binding?: Binding
+  readonly keys?: KeySet
+}
+
+export async function createSwarmRig({ binding = fakeBinding, keys = fakeKeys, ...options }: SwarmRigOptions = {}) {
   const clock = createVirtualClock()
   const random = createSeededRandom(1)
   const disk = createMemoryDisk()
   const executor = createFakeExecutor()
   const pond = createFakePond({ clock, random })
   const home = await openHome(disk, '/home/swarm')
+  await home.writeBinding(binding)
   await home.writeKeys(keys)
   const lines: { readonly event: string; readonly fields: LogFields }[] = []
   const note = (event: string, fields: LogFields = {}) => void lines.push({ event, fields })
@@ -72,6 +85,8 @@ export async function createSwarmRig(options: Partial<SwarmOptions> = {}) {
           }
         },
       })
+    const live = await openLiveBinding(home)
+    if (!live) throw new Error('the home is paired')
     const swarm = createSwarm({
       clock: { ...clock, after: (ms, run) => clock.after(ms, () => (dead ? undefined : run())) },
       random,
@@ -80,7 +95,7 @@ export async function createSwarmRig(options: Partial<SwarmOptions> = {}) {
       client: mortal(pond.connect(() => !dead)),
       executor: mortal(executor),
       home,
-      binding: fakeBinding,
+      binding: live,
       host: { os: 'linux', arch: 'x64', version: '0.0.0', load: () => 0.5 },
       options: { slots: 2, ...options, ...more },
     })

@@ -30,6 +30,7 @@ async function setUp(answer: (body: PairBody) => Partial<Answer<'pair'>> = () =>
     binding_id: `bnd_${'0'.repeat(26)}`,
     worker_id: `wrk_${'0'.repeat(26)}`,
     token: 'pond_bind_secret',
+    token_expires_at: 4_000_000_000_000,
     protocol: 2,
     pond_key: pondKey,
     project: 'default',
@@ -58,8 +59,8 @@ t.test('the code and the keys travel, the secret does not, and the MAC covers al
   t.same(await home.readBinding(), binding)
   const keys = await home.readKeys()
   t.equal(keys?.binding.publicKey, body.binding_key)
-  t.equal(keys?.sealing.publicKey, body.worker.sealing_key)
-  t.equal(keys?.signing.publicKey, body.worker.signing_key)
+  t.equal(keys?.workers[0].sealing.publicKey, body.worker.sealing_key)
+  t.equal(keys?.workers[0].signing.publicKey, body.worker.signing_key)
 })
 
 t.test('a lost reply: the same code goes again with the same keys', async (t) => {

@@ -2,6 +2,9 @@
 import t from 'tap'
 import type { CallError } from '../../src/client/contract.ts'
 import { openBundleCache } from '../../src/orchestrator/bundle-cache.ts'
+import { openHome } from '../../src/orchestrator/home.ts'
+import { createLiveBinding } from '../../src/orchestrator/live-binding.ts'
+import { createSupplier } from '../../src/orchestrator/supplier.ts'
 import { fetchSupply, type Supplied, type Supply, type SupplyParts, toRefusal } from '../../src/orchestrator/supply.ts'
 import type { JobSpec } from '../../src/protocol/job.ts'
 import type { Intent } from '../../src/protocol/orch.ts'
@@ -12,6 +15,7 @@ import { createFakePond, refusal } from '../harness/fake-pond-client.ts'
 import { createVault, makeWorkerPairs, PROJECT, signedJob } from '../harness/fake-vault.ts'
 import { createMemoryDisk } from '../harness/memory-disk.ts'
 import { createSeededRandom } from '../harness/seeded-random.ts'
+import { fakeBinding, fakeKeys } from '../harness/swarm-rig.ts'
 import { createVirtualClock } from '../harness/virtual-clock.ts'
 
 const values = {
@@ -28,10 +32,11 @@ async function setUp() {
   const lines: LogFields[] = []
   const log = { info() {}, warn: (_: string, fields: LogFields = {}) => void lines.push(fields), error() {} }
   const unpacked: { folder: string; content: Buffer }[] = []
+  const cache = await openBundleCache({ clock, disk, log, folder: '/h/bundles' })
   const parts: SupplyParts = {
     client: pond.client,
     log,
-    bundles: await openBundleCache({ clock, disk, log, folder: '/h/bundles' }),
+    bundles: async () => cache,
     async unpack(source, folder) {
       const content: Uint8Array[] = []
       for await (const bytes of source) content.push(bytes)
@@ -168,7 +173,6 @@ t.test('a signature must fit the exact bytes, and a worker may ask for one of it
     [{}, signers],
     [signedJob({ command: ['true'] }, other), signers],
     [forged, []],
-    [{ ...signed, job: signed.job.replace('=', '') }, []],
     [{ ...signed, job_signature: renamed }, []],
   ] as const)
     t.match(await ask({}, { ...more } as Partial<Intent>, { signers: wanted }), { refused: { cause: 'bad_signature' } })
@@ -274,4 +278,34 @@ t.test('a job that is aborted while its bundle is unpacked', async (t) => {
   abort.abort()
   await t.rejects(supply.prepare('/work'), /not wanted any more/)
   await supply.close()
+})
+
+t.test('a swarm gives it from its own binding, and gives back room', async (t) => {
+  const { clock, disk, vault, pond, lines } = await setUp()
+  const log = { info() {}, warn: (event: string) => void lines.push({ event }), error() {} }
+  const home = await openHome(disk, '/h')
+  const [first] = fakeBinding.workers
+  const { sealing } = vault.worker
+  const keys = { sealing_key: sealing.publicKey, signing_key: vault.worker.signing.publicKey }
+  const live = createLiveBinding(
+    home,
+    { ...fakeBinding, pond_key: vault.pondKey, workers: [{ ...first, keys }] },
+    { ...fakeKeys, workers: [vault.worker] },
+  )
+  const parts = { binding: live, client: pond.client, clock, disk, home, log, options: { slots: 1 } }
+  const supplier = createSupplier(parts as unknown as Parameters<typeof createSupplier>[0])
+  const source_bundle = await vault.setBundle(Buffer.from('x'))
+  const job = { command: ['true'] as [string], bundle: source_bundle.digest }
+  const order = { intent: pond.give(job, { source_bundle }), job, signal: new AbortController().signal }
+  disk.fault = () => new Error('EIO')
+  await supplier.shrink()
+  t.match(lines, [{ event: 'bundles_left' }])
+  disk.fault = () => undefined
+  const supply = supplied(await supplier.fetchSupply(order))
+  const kept = () => disk.paths().filter((path) => path.startsWith('/h/bundles/')).length
+  await supplier.shrink()
+  t.equal(kept(), 1, 'it is in use')
+  await supply.close()
+  await supplier.shrink()
+  t.equal(kept(), 0)
 })

@@ -5,7 +5,7 @@ import { createWords, type WordsParts } from '../../src/orchestrator/words.ts'
 import type { Intent } from '../../src/protocol/orch.ts'
 import type { BatchWord } from '../../src/protocol/word.ts'
 import { workerSigner } from '../harness/claim-facts.ts'
-import { createFakePond, fakeWorkerId, refusal } from '../harness/fake-pond-client.ts'
+import { createFakePond, refusal } from '../harness/fake-pond-client.ts'
 import { createSeededRandom } from '../harness/seeded-random.ts'
 import { createVirtualClock } from '../harness/virtual-clock.ts'
 
@@ -20,8 +20,7 @@ function setUp(refill = false) {
   const attested: string[][] = []
   const attest: WordsParts['attest'] = (final) => {
     attested.push(final.map(({ word }) => word.claim_id))
-    const identityOf = () => ({ workerId: fakeWorkerId, signer: workerSigner, sealing: [] })
-    return attestWords(final, { identityOf, version: '0' })
+    return attestWords(final, { signerOf: () => workerSigner, version: '0' })
   }
   const words = createWords({ client: pond.client, signal: abort.signal, refill: () => refill, take, missed, attest })
   const word = (state: BatchWord['state'] = 'running', more: Partial<BatchWord> = {}): BatchWord => {

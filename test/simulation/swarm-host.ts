@@ -2,9 +2,15 @@
 import { createClient } from '../../src/client/client.ts'
 import type { Client } from '../../src/client/contract.ts'
 import type { Executor } from '../../src/executor/contract.ts'
-import { createSwarm, openHome, pair, type Swarm, type SwarmParts } from '../../src/orchestrator/swarm.ts'
-import { hashPondKey } from '../../src/seal/pairing.ts'
-import { createCallSigner, type SignCall } from '../../src/seal/request-signature.ts'
+import {
+  createSwarm,
+  openHome,
+  openLiveBinding,
+  pair,
+  type Swarm,
+  type SwarmParts,
+} from '../../src/orchestrator/swarm.ts'
+import type { SignCall } from '../../src/seal/request-signature.ts'
 import { type Clock, sleep } from '../../src/system/clock.ts'
 import type { Disk } from '../../src/system/disk.ts'
 import type { HttpReply, HttpRequest, Network } from '../../src/system/network.ts'
@@ -133,12 +139,9 @@ class SimulatedSwarm implements SwarmHost {
     const disk = life.mortal(this.#plant.disk?.(this.#disk) ?? this.#disk)
     const home = await openHome(disk, HOME)
     const unlock = await home.lock()
-    const binding = await home.readBinding()
+    const binding = await openLiveBinding(home)
     if (!binding) throw new Error('a started swarm is paired')
-    const keys = await home.readKeys()
-    if (!keys) throw new Error('a paired swarm has its keys')
-    const sign = createCallSigner(keys.binding, hashPondKey(binding.pond_key))
-    const client = this.#connect({ token: binding.token, sign }, life)
+    const client = this.#connect({ token: binding.token, sign: binding.signCall }, life)
     const swarm = this.#createSwarm(life, { disk, home, binding, client })
     if (this.#current?.life === life) this.#current.swarm = swarm
     history.note('swarm_up', { host: this.name })
@@ -163,7 +166,7 @@ class SimulatedSwarm implements SwarmHost {
     })
   }
 
-  #connect(proof: { readonly sign: SignCall; readonly token?: string }, life?: Life): Client {
+  #connect(proof: { readonly sign: SignCall; readonly token?: string | (() => string) }, life?: Life): Client {
     const { clock, random, log } = this.#place
     const heard: Network = (request) => this.#hear(request)
     return createClient({

@@ -76,8 +76,18 @@ export const coverTable: readonly CoverRow[] = [
   },
   {
     test: 'test/orchestrator/supply.test.ts',
-    covers: ['credential', 'grant'].map((name) => `src/orchestrator/${name}.ts`),
+    covers: ['credential', 'grant', 'supplier'].map((name) => `src/orchestrator/${name}.ts`),
     why: 'what a claim may open shows in what its job is given',
+  },
+  {
+    test: 'test/orchestrator/renewal.test.ts',
+    covers: ['binding', 'live-binding', 'rotation'].map((name) => `src/orchestrator/${name}.ts`),
+    why: 'keys and tokens are what they are worth only across lives of a swarm',
+  },
+  {
+    test: 'test/cli/pool/worker.test.ts',
+    covers: ['src/cli/pool/key.ts'],
+    why: 'both are about the keys of the workers of one machine',
   },
   {
     test: 'test/orchestrator/journal.test.ts',

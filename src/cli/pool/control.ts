@@ -13,7 +13,7 @@ export interface PoolFlags {
   readonly json?: boolean
 }
 
-type Order = 'status' | 'drain' | 'pause' | 'resume'
+type Order = 'status' | 'drain' | 'pause' | 'resume' | 'rotate'
 
 /** A swarm on the same machine that does not answer in this time hangs. */
 const DEADLINE_MS = 5000
@@ -36,9 +36,11 @@ interface Question {
   readonly home: string
   readonly order: Order
   readonly body?: unknown
+  readonly deadlineMs?: number
 }
 
-export async function askSwarm(io: Io, { home, order, body }: Question): Promise<SwarmStatus> {
+export async function askSwarm(io: Io, question: Question): Promise<SwarmStatus> {
+  const { home, order, body, deadlineMs = DEADLINE_MS } = question
   const network = io.connect(join(home, 'control.sock'))
   const sent = body === undefined ? {} : { body: Buffer.from(JSON.stringify(body)) }
   try {
@@ -46,7 +48,7 @@ export async function askSwarm(io: Io, { home, order, body }: Question): Promise
       method: order === 'status' ? 'GET' : 'POST',
       url: `http://swarm.localhost/${order}`,
       headers: { 'content-type': 'application/json' },
-      deadlineMs: DEADLINE_MS,
+      deadlineMs,
       ...sent,
     })
     const text = (await readAll(reply.body)).toString('utf8')
@@ -75,6 +77,7 @@ function describe(status: SwarmStatus, now: number): readonly string[] {
       ['project', status.project],
       ['binding', status.binding_id],
       ['worker', status.worker_id],
+      ['fingerprint', status.fingerprint],
       ['version', status.version],
       ['executor', `${status.executor}, kills whole trees by ${status.rung}`],
       ['sandbox', status.allow_unsandboxed ? `${status.sandbox}, confidential jobs in any case` : status.sandbox],
@@ -82,8 +85,13 @@ function describe(status: SwarmStatus, now: number): readonly string[] {
       ['polled', poll],
       ['clock', `pond is ${formatDuration(Math.abs(status.skew_ms))} ${status.skew_ms < 0 ? 'behind' : 'ahead'}`],
     ]),
+    ...(status.workers.length > 1 ? status.workers.map(describeWorker) : []),
     ...status.claims.map(({ job_id, state, started_at }) => {
       return `  ${job_id} ${state}${started_at === undefined ? '' : `, started ${formatAgo(started_at, now)}`}`
     }),
   ]
+}
+
+function describeWorker({ name, worker_id, slots, free, fingerprint, state }: SwarmStatus['workers'][number]): string {
+  return `  ${name} ${worker_id} ${state}, ${slots - free} of ${slots} slots in use, fingerprint ${fingerprint}`
 }

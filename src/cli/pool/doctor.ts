@@ -4,7 +4,8 @@ import { join } from 'node:path'
 import { SKEW_WARN_MS } from '../../client/client.ts'
 import type { Executor } from '../../executor/contract.ts'
 import { createProcessExecutor } from '../../executor/process.ts'
-import type { Binding, Home, KeySet } from '../../orchestrator/home.ts'
+import type { Binding, Home } from '../../orchestrator/home.ts'
+import { type LiveBinding, openLiveBinding } from '../../orchestrator/live-binding.ts'
 import { limit } from '../../protocol/limit.ts'
 import { systemDisk } from '../../system/disk.ts'
 import { silentLog } from '../../system/log.ts'
@@ -37,11 +38,11 @@ export async function doctor(io: Io, flags: DoctorFlags): Promise<number> {
   const out = createOutput(io, { program: 'swarm', json: flags.json === true })
   const home = await openPoolHome(io, flags)
   const binding = await home.readBinding().catch(() => undefined)
-  const keys = await home.readKeys().catch(() => undefined)
+  const live = await openLiveBinding(home).catch(() => undefined)
   const checks = [
     await checkFolder(home.path),
-    checkPairing(home, binding, keys),
-    ...(binding && keys ? await checkPond({ io, flags, home, binding }) : []),
+    checkPairing(home, binding, live),
+    ...(live ? await checkPond({ io, flags, binding: live }) : []),
     await checkRunning(io, home),
     ...(await checkExecutor(io, flags, home)),
     await checkDisk(home),
@@ -73,8 +74,8 @@ async function checkFolder(path: string): Promise<Check> {
   }
 }
 
-function checkPairing(home: Home, binding: Binding | undefined, keys: KeySet | undefined): Check {
-  if (binding && !keys) {
+function checkPairing(home: Home, binding: Binding | undefined, live: LiveBinding | undefined): Check {
+  if (binding && !live) {
     const says = `${home.path} is paired, and its keys are gone or damaged`
     return { check: 'pairing', level: 'fail', says, next: 'Type: swarm unpair --force, then swarm pair URL#CODE' }
   }
@@ -84,15 +85,16 @@ function checkPairing(home: Home, binding: Binding | undefined, keys: KeySet | u
 }
 
 async function checkPond(parts: Omit<BoundParts, 'network'>): Promise<readonly Check[]> {
-  const { io, binding } = parts
+  const { io } = parts
+  const { pond, pond_key } = parts.binding.now()
   const network = io.connect()
   try {
-    const client = await connectBound({ ...parts, network })
+    const client = connectBound({ ...parts, network })
     const answer = await client.call('orchWhoami')
     if (!answer.ok) return [{ check: 'pond', level: 'fail', says: answer.error.message, next: answer.error.help }]
-    const sameKey = answer.reply.pond_key === binding.pond_key
+    const sameKey = answer.reply.pond_key === pond_key
     const key: Check = sameKey
-      ? { check: 'pond', level: 'ok', says: `${binding.pond} knows this binding (protocol ${answer.reply.protocol})` }
+      ? { check: 'pond', level: 'ok', says: `${pond} knows this binding (protocol ${answer.reply.protocol})` }
       : {
           check: 'pond',
           level: 'fail',

@@ -3,8 +3,7 @@ import { createClient } from '../../client/client.ts'
 import type { Client } from '../../client/contract.ts'
 import type { HttpNetwork } from '../../client/network.ts'
 import { type Binding, type Home, openHome } from '../../orchestrator/home.ts'
-import { hashPondKey } from '../../seal/pairing.ts'
-import { createCallSigner } from '../../seal/request-signature.ts'
+import { type LiveBinding, openLiveBinding } from '../../orchestrator/live-binding.ts'
 import { LockedError, systemDisk } from '../../system/disk.ts'
 import { type Log, silentLog } from '../../system/log.ts'
 import { checkUrl, clientHome, pondHome, poolHome, userHome } from '../config.ts'
@@ -26,6 +25,17 @@ export async function needBinding(home: Home): Promise<Binding> {
   throw new Failure({
     what: `${home.path} is not paired with a pond`,
     next: 'Ask the operator for a code (pond pairing create) and type: swarm pair URL#CODE.',
+  })
+}
+
+/** The binding with its keys. */
+export async function needLive(home: Home): Promise<LiveBinding> {
+  await needBinding(home)
+  const live = (await home.readKeys()) && (await openLiveBinding(home))
+  if (live) return live
+  throw new Failure({
+    what: `the keys of ${home.path} are gone, and pond takes no call that they did not sign`,
+    next: 'Pair this machine anew: swarm unpair --force, then swarm pair URL#CODE.',
   })
 }
 
@@ -53,36 +63,21 @@ export function executorParts(io: Io, { home, boxes }: { readonly home: string; 
 export interface BoundParts {
   readonly io: Io
   readonly network: HttpNetwork
-  readonly home: Home
-  readonly binding: Binding
+  readonly binding: LiveBinding
   readonly flags: BindingFlags
   readonly log?: Log
 }
 
-export async function connectBound({
-  io,
-  network,
-  home,
-  binding,
-  flags,
-  log = silentLog,
-}: BoundParts): Promise<Client> {
-  const keys = await home.readKeys()
-  if (!keys) {
-    throw new Failure({
-      what: `the keys of ${home.path} are gone, and pond takes no call that they did not sign`,
-      next: 'Pair this machine anew: swarm unpair --force, then swarm pair URL#CODE.',
-    })
-  }
+export function connectBound({ io, network, binding, flags, log = silentLog }: BoundParts): Client {
   const insecureHttp = flags.insecureHttp === true
   return createClient({
     network: network.request,
     clock: io.clock,
     random: io.random,
     log,
-    baseUrl: checkUrl(binding.pond, insecureHttp),
+    baseUrl: checkUrl(binding.now().pond, insecureHttp),
     token: binding.token,
-    sign: createCallSigner(keys.binding, hashPondKey(binding.pond_key)),
+    sign: binding.signCall,
     version: io.version,
     insecureHttp,
   })

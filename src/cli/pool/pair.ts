@@ -3,7 +3,6 @@ import { availableParallelism, hostname, totalmem, userInfo } from 'node:os'
 import { createClient } from '../../client/client.ts'
 import { systemKeyPair } from '../../orchestrator/key.ts'
 import { pair as makeBinding, PairError } from '../../orchestrator/pair.ts'
-import { fingerprint } from '../../seal/fingerprint.ts'
 import type { SignCall } from '../../seal/request-signature.ts'
 import { silentLog } from '../../system/log.ts'
 import { checkUrl } from '../config.ts'
@@ -11,6 +10,7 @@ import { callFailure, Failure, usageFailure } from '../failure.ts'
 import type { Io } from '../io.ts'
 import { createOutput } from '../output.ts'
 import { type BindingFlags, openPoolHome } from './home.ts'
+import { fingerprintOf } from './key.ts'
 
 export interface PairFlags extends BindingFlags {
   /** `URL#CODE`, or `CODE` with `pond`, or `-`. */
@@ -57,7 +57,7 @@ export async function pair(io: Io, flags: PairFlags): Promise<number> {
       },
     )
     const { token: _, ...shown } = binding
-    const print = fingerprint(binding.keys.sealing_key, binding.keys.signing_key)
+    const print = fingerprintOf(binding.workers[0])
     await out.result({ ...shown, fingerprint: print }, () => [
       `paired with ${binding.pond} as ${binding.name} (project ${binding.project}, ${binding.binding_id})`,
       `fingerprint ${print}, the same as pond workers shows`,
@@ -65,7 +65,7 @@ export async function pair(io: Io, flags: PairFlags): Promise<number> {
     if (!out.json && io.stdout.isTty) await out.note('take jobs with: swarm run')
     return 0
   } catch (error) {
-    throw toFailure(error)
+    throw toPairFailure('pair', error)
   } finally {
     await network.close()
   }
@@ -99,8 +99,8 @@ function nameOf(host: string): string {
   return name.replace(/[^A-Za-z0-9]+$/, '') || 'worker'
 }
 
-function toFailure(error: unknown): unknown {
+export function toPairFailure(what: string, error: unknown): unknown {
   if (!(error instanceof PairError)) return error
-  if (error.call) return callFailure('pair', error.call)
-  return new Failure({ what: 'could not pair', why: error.message, cause: error })
+  if (error.call) return callFailure(what, error.call)
+  return new Failure({ what: `could not ${what}`, why: error.message, cause: error })
 }

@@ -4,17 +4,19 @@ import type { Client } from '../../client/contract.ts'
 import { SetupError } from '../../executor/contract.ts'
 import { createProcessExecutor } from '../../executor/process.ts'
 import { serveControl } from '../../orchestrator/control.ts'
-import type { Binding, Home } from '../../orchestrator/home.ts'
+import type { Home } from '../../orchestrator/home.ts'
+import type { LiveBinding } from '../../orchestrator/live-binding.ts'
 import { createSwarm, type RunEnd, type Swarm } from '../../orchestrator/swarm.ts'
 import type { Sandbox } from '../../protocol/field.ts'
+import { parseKey } from '../../seal/key-text.ts'
 import { systemDisk } from '../../system/disk.ts'
 import type { Log } from '../../system/log.ts'
 import { type ExitName, exitCode } from '../exit-code.ts'
-import { Failure } from '../failure.ts'
+import { Failure, usageFailure } from '../failure.ts'
 import type { Io } from '../io.ts'
 import { createLog } from '../log.ts'
 import { createOutput } from '../output.ts'
-import { type BindingFlags, connectBound, executorParts, lockHome, needBinding, openPoolHome } from './home.ts'
+import { type BindingFlags, connectBound, executorParts, lockHome, needLive, openPoolHome } from './home.ts'
 
 export interface RunFlags extends BindingFlags {
   readonly slots?: number
@@ -24,17 +26,19 @@ export interface RunFlags extends BindingFlags {
   readonly sandbox?: Sandbox
   readonly allowUnsandboxed?: boolean
   readonly boxes?: string
+  /** `pond_signer_…` */
+  readonly signer?: readonly string[]
 }
 
 export async function run(io: Io, flags: RunFlags): Promise<number> {
   const out = createOutput(io, { program: 'swarm', json: flags.json === true })
   const home = await openPoolHome(io, flags)
-  const binding = await needBinding(home)
   const unlock = await lockHome(home)
   const network = io.connect()
   try {
+    const binding = await needLive(home)
     const log = await createLog(io)
-    const client = await connectBound({ io, network, home, binding, flags, log })
+    const client = connectBound({ io, network, binding, flags, log })
     const swarm = await assemble({ io, flags, home, binding, client, log })
     const control = await serveControl(home.controlPath, swarm)
     const deaf = listen(io, swarm, log)
@@ -56,7 +60,7 @@ interface Assembly {
   readonly io: Io
   readonly flags: RunFlags
   readonly home: Home
-  readonly binding: Binding
+  readonly binding: LiveBinding
   readonly client: Client
   readonly log: Log
 }
@@ -74,7 +78,8 @@ async function assemble({ io, flags, home, binding, client, log }: Assembly): Pr
     binding,
     host: { os: process.platform, arch: process.arch, version, load: () => loadavg()[0] ?? 0 },
     options: {
-      slots: flags.slots ?? binding.resources.slots,
+      slots: flags.slots ?? binding.now().workers[0].resources.slots,
+      signers: (flags.signer ?? []).map(readSigner),
       ...(flags.once ? { once: true } : {}),
       ...(flags.allowUnsandboxed ? { allowUnsandboxed: true } : {}),
       ...(flags.idleExit === undefined ? {} : { idleExitMs: flags.idleExit }),
@@ -103,6 +108,15 @@ async function openExecutor({ io, flags, home, log }: Pick<Assembly, 'io' | 'fla
 }
 
 const sandboxOf = ({ sandbox }: RunFlags) => (sandbox === undefined ? {} : { sandbox })
+
+function readSigner(text: string): string {
+  const key = parseKey('signer', text)
+  if (key !== undefined) return key
+  throw usageFailure(
+    `${JSON.stringify(text)} is no signer`,
+    'Copy all of the text that pond identity shows: pond_signer_…',
+  )
+}
 
 const exitOfEnd: Readonly<Record<RunEnd['reason'], ExitName>> = {
   drained: 'ok',

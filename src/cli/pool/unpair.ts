@@ -3,7 +3,7 @@ import type { CallError } from '../../client/contract.ts'
 import { callFailure } from '../failure.ts'
 import type { Io } from '../io.ts'
 import { createOutput } from '../output.ts'
-import { type BindingFlags, connectBound, lockHome, needBinding, openPoolHome } from './home.ts'
+import { type BindingFlags, connectBound, lockHome, needBinding, needLive, openPoolHome } from './home.ts'
 
 export async function unpair(io: Io, flags: BindingFlags & { readonly force?: boolean }): Promise<number> {
   const out = createOutput(io, { program: 'swarm', json: flags.json === true })
@@ -12,9 +12,10 @@ export async function unpair(io: Io, flags: BindingFlags & { readonly force?: bo
   const unlock = await lockHome(home)
   const network = io.connect()
   try {
-    const client = await connectBound({ io, network, home, binding, flags }).catch((error: unknown) => {
+    const live = await needLive(home).catch((error: unknown) => {
       if (!flags.force) throw error
     })
+    const client = live && connectBound({ io, network, binding: live, flags })
     const answer = await client?.call('unpair', { body: {} })
     const told = answer !== undefined && (answer.ok || isGone(answer.error))
     if (answer?.ok === false && !told && !flags.force) {

@@ -21,6 +21,7 @@ const pairReply = {
   binding_id: BINDING,
   worker_id: fakeId('wrk', 1),
   token: 'pond_bind_secret',
+  token_expires_at: 4_000_000_000_000,
   protocol: 2,
   pond_key: POND_KEY,
   project: 'default',
@@ -190,6 +191,7 @@ const status: SwarmStatus = {
   name: 'lab',
   binding_id: BINDING,
   worker_id: 'wrk_1',
+  fingerprint: 'aaaa-bbbb',
   version: '1',
   executor: 'process',
   rung: 'cgroup-v2',
@@ -197,6 +199,7 @@ const status: SwarmStatus = {
   allow_unsandboxed: false,
   slots: 4,
   free: 3,
+  workers: [],
   healthy: false,
   since_poll_ms: 3000,
   skew_ms: -250,
@@ -214,6 +217,7 @@ t.test('status, drain, pause and resume go over control.sock', async (t) => {
     drain: (options) => void heard.push(options),
     pause: () => void heard.push('pause'),
     resume: () => void heard.push('resume'),
+    rotateKeys: async () => ({ ok: true }),
   })
   t.teardown(() => control.close())
   t.equal(await swarm(io, 'status'), 0)

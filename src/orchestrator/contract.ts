@@ -1,0 +1,71 @@
+// What a swarm is to whoever starts it: the parts it is made of, the orders it takes, and how it ends.
+import type { Client } from '../client/contract.ts'
+import type { Executor } from '../executor/contract.ts'
+import type { Clock } from '../system/clock.ts'
+import type { Disk } from '../system/disk.ts'
+import type { Log } from '../system/log.ts'
+import type { Random } from '../system/random.ts'
+import type { DrainOptions, DrainReason } from './drain.ts'
+import type { Home } from './home.ts'
+import type { MakeKeyPair } from './key.ts'
+import type { LiveBinding } from './live-binding.ts'
+import type { Rotated } from './rotation.ts'
+import type { SwarmStatus } from './status.ts'
+
+export interface Host {
+  readonly os: string
+  readonly arch: string
+  /** Of this program. */
+  readonly version: string
+  /** One-minute load average. */
+  load(): number
+}
+
+export interface SwarmOptions extends DrainOptions {
+  /** Jobs at a time of this host's own worker. */
+  readonly slots: number
+  /** Ed25519 keys of those whose signed jobs are run; without any, everybody's. */
+  readonly signers?: readonly string[]
+  /** Take confidential jobs even where nothing keeps other jobs from them. */
+  readonly allowUnsandboxed?: boolean
+}
+
+export interface SwarmParts {
+  /** Bound to pond's URL, to the binding's token and its signer. */
+  readonly client: Client
+  readonly clock: Clock
+  readonly random: Random
+  readonly log: Log
+  readonly disk: Disk
+  readonly executor: Executor
+  /** Locked by the caller. */
+  readonly home: Home
+  readonly binding: LiveBinding
+  readonly host: Host
+  readonly options: SwarmOptions
+  readonly makeKeyPair?: MakeKeyPair
+}
+
+/** Why `run` ended. `unauthenticated`: revoked or unpaired. */
+export interface RunEnd {
+  readonly reason: DrainReason | 'killed' | 'unauthenticated' | 'upgrade_required'
+  readonly message?: string
+}
+
+export interface Swarm {
+  /** Sweeps what a former life left, then polls until drained or refused. Call it once. */
+  run(): Promise<RunEnd>
+  /** No new jobs; running ones go on until done or the deadline, then they are terminated with cause `drained`. */
+  drain(options?: { readonly deadlineMs?: number }): void
+  /** Drains, and terminates all jobs now: SIGTERM, then SIGKILL. */
+  cancelAll(): void
+  /** Drains, and kills all jobs at once. What pond does not hear in a few seconds, the next run tells it. */
+  killAll(): void
+  pause(): void
+  resume(): void
+  /** New keys of the binding and of all workers, signed by the old ones; and a new token. */
+  rotateKeys(): Promise<Rotated>
+  status(): SwarmStatus
+  /** A poll was answered within hold and grace. */
+  healthy(): boolean
+}

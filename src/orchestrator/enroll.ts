@@ -1,0 +1,80 @@
+// Enrollment: a printed code becomes a further worker of this binding. Whoever stands between can neither swap its keys nor play pond.
+import { timingSafeEqual } from 'node:crypto'
+import type { Client } from '../client/contract.ts'
+import type { Resources } from '../protocol/field.ts'
+import type { CodeId } from '../protocol/id.ts'
+import type { Labels } from '../protocol/job.ts'
+import { enrollmentMac, enrollmentReplyMac } from '../seal/enrollment.ts'
+import { hashPondKey, type PairingCode, parsePairingCode } from '../seal/pairing.ts'
+import type { Binding, BoundWorker, KeySet, WorkerKeys } from './binding.ts'
+import type { MakeKeyPair } from './key.ts'
+import type { LiveBinding } from './live-binding.ts'
+import { PairError } from './pair.ts'
+
+export interface EnrollRequest {
+  /** As printed, without the URL. */
+  readonly code: string
+  readonly name: string
+  readonly labels: Labels
+  readonly resources: Resources
+}
+
+export interface EnrollParts {
+  readonly client: Client
+  readonly live: LiveBinding
+  readonly makeKeyPair: MakeKeyPair
+}
+
+/** Repeating it after a lost reply gives the same worker. Rejects with PairError. */
+export async function enroll(parts: EnrollParts, request: EnrollRequest): Promise<BoundWorker> {
+  const { client, live } = parts
+  const code = parsePairingCode(request.code)
+  if (!code) throw new PairError('this is no whole enrollment code; copy all of it: swarm worker add CODE')
+  const { pond_key, binding_id } = live.now()
+  if (!timingSafeEqual(hashPondKey(pond_key), code.pondKeyHash))
+    throw new PairError('this code is not of the pond that this machine is paired with')
+  const keys = await keysFor(parts, code.id)
+  const before = boundTo(live.now(), keys)
+  if (before) return before
+  const { name, labels, resources } = request
+  const pinned = { sealing_key: keys.sealing.publicKey, signing_key: keys.signing.publicKey }
+  const body = { name, worker: { ...pinned, labels, resources } }
+  const mac = enrollmentMac(code.secret, { ...body, pond_id: pond_key, binding_id, code_id: code.id })
+  const answer = await client.call('enroll', { params: { code_id: code.id }, body: { ...body, mac } })
+  if (!answer.ok) throw new PairError(answer.error.message, answer.error)
+  requirePond(code, pond_key, answer.reply)
+  const worker = { worker_id: answer.reply.worker_id, name, labels, resources, keys: pinned }
+  const binding = live.now()
+  await live.keep({ binding: { ...binding, workers: [...binding.workers, worker] } })
+  return worker
+}
+
+function requirePond(
+  { id, secret }: PairingCode,
+  pinned: string,
+  {
+    worker_id,
+    pond_key,
+    mac,
+  }: { readonly worker_id: BoundWorker['worker_id']; readonly pond_key: string; readonly mac: string },
+): void {
+  const expected = enrollmentReplyMac(secret, { code_id: id, worker_id, pond_key })
+  if (pond_key !== pinned || !timingSafeEqual(Buffer.from(expected, 'hex'), Buffer.from(mac, 'hex')))
+    throw new PairError('whoever answered does not know the secret of the code, or is another pond; nothing was kept')
+}
+
+/** On the disk before the call, under the code that they are for. */
+async function keysFor({ live, makeKeyPair }: EnrollParts, code: CodeId): Promise<WorkerKeys> {
+  const before = live.keys()
+  const found = before.workers.find((keys) => keys.code === code)
+  if (found) return found
+  const made = { sealing: await makeKeyPair('x25519'), signing: await makeKeyPair('ed25519'), code }
+  // Keys of a code that was given up are of no use to any other.
+  const kept = before.workers.filter((keys) => boundTo(live.now(), keys)) as unknown as KeySet['workers']
+  await live.keep({ keys: { ...before, workers: [...kept, made] } })
+  return made
+}
+
+function boundTo({ workers }: Binding, keys: WorkerKeys): BoundWorker | undefined {
+  return workers.find((worker) => worker.keys.sealing_key === keys.sealing.publicKey)
+}

@@ -1,0 +1,81 @@
+// The binding of a running swarm. Token and keys can be replaced while it runs: first on the disk, then for every call from then on.
+import PQueue from 'p-queue'
+import type { WorkerId } from '../protocol/id.ts'
+import { hashPondKey } from '../seal/pairing.ts'
+import { createCallSigner, type SignCall } from '../seal/request-signature.ts'
+import { createSigner, type Signer } from '../seal/signature.ts'
+import { type Binding, findWorker, type KeyPair, type KeySet, keysOf, settleKeys } from './binding.ts'
+import type { Home } from './home.ts'
+
+export interface LiveBinding {
+  now(): Binding
+  keys(): KeySet
+  /** For a client, which asks before each call. */
+  readonly token: () => string
+  /** For a client: with the binding's key of the moment, for the pond whose key is pinned. */
+  readonly signCall: SignCall
+  /** X25519 pairs of a worker, those in force first; none for a worker of others. */
+  pairsOf(worker: WorkerId): readonly KeyPair[]
+  /** With the key that pond has pinned; an error for a worker of others. */
+  signerOf(worker: WorkerId): Signer
+  keep(change: { readonly binding?: Binding; readonly keys?: KeySet }): Promise<void>
+  /** One at a time: what tells keys to pond must not cross what replaces them. */
+  alone<T>(run: () => Promise<T>): Promise<T>
+}
+
+/** Undefined before pairing. */
+export async function openLiveBinding(home: Home): Promise<LiveBinding | undefined> {
+  const binding = await home.readBinding()
+  const keys = await home.readKeys()
+  if (binding && !keys) throw new Error(`${home.path} has a binding and no keys; pair this machine anew`)
+  return binding && keys && createLiveBinding(home, binding, settleKeys(keys, binding))
+}
+
+export function createLiveBinding(
+  home: Pick<Home, 'writeBinding' | 'writeKeys'>,
+  firstBinding: Binding,
+  firstKeys: KeySet,
+): LiveBinding {
+  let binding = firstBinding
+  let keys = firstKeys
+  const turns = new PQueue({ concurrency: 1 })
+  const signers = new Map<string, Signer>()
+  const signerWith = (pair: KeyPair): Signer => {
+    const known = signers.get(pair.publicKey) ?? createSigner(pair)
+    signers.set(pair.publicKey, known)
+    return known
+  }
+  let calls: { readonly of: string; readonly sign: SignCall } | undefined
+  const callSigner = (): SignCall => {
+    const of = `${keys.binding.publicKey} ${binding.pond_key}`
+    if (calls?.of !== of) calls = { of, sign: createCallSigner(keys.binding, hashPondKey(binding.pond_key)) }
+    return calls.sign
+  }
+  return {
+    now: () => binding,
+    keys: () => keys,
+    token: () => binding.token,
+    signCall: (call, fresh) => callSigner()(call, fresh),
+    pairsOf(id) {
+      const worker = findWorker(binding, id)
+      const found = worker && keysOf(keys, worker)
+      if (!found) return []
+      const both = [found.sealing, ...(found.next ? [found.next.sealing] : [])]
+      return [...both, ...(found.former ?? [])]
+    },
+    signerOf(id) {
+      const worker = findWorker(binding, id)
+      const found = worker && keysOf(keys, worker)
+      if (!found) throw new Error(`this swarm has no keys of ${id}`)
+      return signerWith(found.signing)
+    },
+    async keep(change) {
+      // The binding first: it says which keys are in force, and keys.json holds those by then. In memory both change at once.
+      if (change.binding) await home.writeBinding(change.binding)
+      if (change.keys) await home.writeKeys(change.keys)
+      binding = change.binding ?? binding
+      keys = change.keys ?? keys
+    },
+    alone: (run) => turns.add(run),
+  }
+}

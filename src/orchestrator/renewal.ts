@@ -1,0 +1,72 @@
+// When token and keys are replaced: the token when three quarters of its life are over, when pond asks, and before anything else where it must be.
+import { sleep } from '../system/clock.ts'
+import type { Log } from '../system/log.ts'
+import { createBell } from './bell.ts'
+import { isPending, type Rotated, type RotationParts, renewAt, rotate } from './rotation.ts'
+
+export interface Renewal {
+  /** Finishes a rotation whose reply was lost, and replaces a token that is over. Nothing is said to pond before. */
+  prepare(signal: AbortSignal): Promise<void>
+  /** Until `signal` aborts. */
+  run(signal: AbortSignal): Promise<void>
+  /** Pond asks for it, in every reply until it is done. */
+  asked(): void
+  /** New keys too. */
+  rotateKeys(signal: AbortSignal): Promise<Rotated>
+}
+
+/** Between two rotations: a reply that was on its way may still ask for the one that is done. */
+const REST_MS = 60_000
+/** After a refusal that will not mend by itself soon. */
+const REFUSED_MS = 60 * 60 * 1000
+
+export function createRenewal(parts: RotationParts & { readonly log: Log }): Renewal {
+  const { client, clock, live, log } = parts
+  const bell = createBell()
+  let wanted = false
+  const pondNow = () => clock.now() + client.skewMs()
+
+  async function renew(signal: AbortSignal, keys: boolean): Promise<Rotated> {
+    const rotated = await rotate(parts, { keys, signal })
+    wanted = false
+    if (rotated.ok) log.info('rotated', { keys, token_expires_at: live.now().token_expires_at })
+    else if (!signal.aborted) log.warn('rotate_failed', { code: rotated.error?.code, message: rotated.message })
+    return rotated
+  }
+
+  /** Milliseconds until the token is due; a token without an end never is. */
+  async function dueIn(): Promise<number> {
+    const { token_expires_at, token_renew_at } = live.now()
+    if (token_expires_at === undefined) return Number.POSITIVE_INFINITY
+    if (token_renew_at !== undefined) return token_renew_at - pondNow()
+    const at = renewAt(pondNow(), token_expires_at)
+    await live.alone(() => live.keep({ binding: { ...live.now(), token_renew_at: at } }))
+    return at - pondNow()
+  }
+
+  return {
+    async prepare(signal) {
+      const { token_expires_at = Number.POSITIVE_INFINITY } = live.now()
+      if (isPending(live.keys()) || token_expires_at <= pondNow()) await renew(signal, isPending(live.keys()))
+    },
+    async run(signal) {
+      signal.addEventListener('abort', bell.ring, { once: true })
+      while (!signal.aborted) {
+        const waitMs = wanted ? 0 : await dueIn()
+        if (waitMs > 0) {
+          await (Number.isFinite(waitMs) ? bell.waitAtMost(clock, waitMs) : bell.wait())
+          continue
+        }
+        const { ok } = await renew(signal, false)
+        await sleep(clock, ok ? REST_MS : REFUSED_MS, signal)
+        wanted = false
+      }
+      signal.removeEventListener('abort', bell.ring)
+    },
+    asked() {
+      wanted = true
+      bell.ring()
+    },
+    rotateKeys: (signal) => renew(signal, true),
+  }
+}

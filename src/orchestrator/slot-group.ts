@@ -1,0 +1,103 @@
+// Slot groups: the workers of one swarm, each with slots of its own. Knows which claim runs for whom; decides nothing about a job.
+import PQueue from 'p-queue'
+import type { WorkerId } from '../protocol/id.ts'
+import type { PollBody, SnapshotBody } from '../protocol/orch.ts'
+import { fingerprint } from '../seal/fingerprint.ts'
+import type { Binding, BoundWorker } from './binding.ts'
+import type { SwarmStatus } from './status.ts'
+
+export interface SlotGroups {
+  /** What each worker has free, at most so many slots in all. */
+  free(most: number): PollBody['workers']
+  /** Runs it in a slot of this worker; the slot is free once `freeSlot` was called. False: there is no such worker. */
+  add<T>(worker: WorkerId, run: (freeSlot: () => void) => Promise<T>): Promise<T> | undefined
+  /** This worker takes no more jobs. True: neither does any other. */
+  drain(worker: WorkerId): boolean
+  isDraining(worker: WorkerId): boolean
+  snapshot(most: SnapshotFacts): SnapshotBody['workers']
+  status(mostFree: number): SwarmStatus['workers']
+}
+
+type Facts = Omit<SnapshotBody['workers'][number], 'worker_id' | 'keys' | 'labels' | 'resources' | 'inflight'>
+export interface SnapshotFacts extends Facts {
+  /** Claims by worker. */
+  readonly inflight: (worker: WorkerId) => number
+}
+
+export interface SlotGroupsParts {
+  /** As it stands now: keys change. */
+  readonly binding: () => Binding
+  /** Jobs at a time of the first worker; the others have theirs from their enrollment. */
+  readonly slots: number
+  /** A slot was taken or came free. */
+  readonly moved: () => void
+}
+
+interface Group {
+  readonly id: WorkerId
+  readonly slots: number
+  readonly queue: PQueue
+  draining: boolean
+}
+
+export function createSlotGroups({ binding, slots, moved }: SlotGroupsParts): SlotGroups {
+  const groups: readonly Group[] = binding().workers.map(({ worker_id: id, resources }, index) => {
+    const count = index === 0 ? slots : resources.slots
+    const queue = new PQueue({ concurrency: count })
+    queue.on('next', moved)
+    return { id, slots: count, queue, draining: false }
+  })
+  const find = (id: WorkerId) => groups.find((group) => group.id === id)
+  const freeOf = ({ slots, queue, draining }: Group) => (draining ? 0 : Math.max(0, slots - queue.pending - queue.size))
+
+  function free(most: number): PollBody['workers'] {
+    let left = Math.max(0, most)
+    return groups.map((group) => {
+      const slots = Math.min(freeOf(group), left)
+      left -= slots
+      return { worker_id: group.id, free: { slots } }
+    })
+  }
+
+  /** Each worker as it is bound, with its group. */
+  const both = (): readonly (readonly [BoundWorker, Group])[] =>
+    binding().workers.flatMap((worker) => {
+      const group = find(worker.worker_id)
+      return group ? [[worker, group] as const] : []
+    })
+
+  return {
+    free,
+    add(worker, run) {
+      const group = find(worker)
+      return group && runIn(group.queue, run)
+    },
+    drain(worker) {
+      const group = find(worker)
+      if (group) group.draining = true
+      return groups.every(({ draining }) => draining)
+    },
+    isDraining: (worker) => find(worker)?.draining === true,
+    snapshot: ({ inflight, ...facts }) =>
+      both().map(([{ worker_id, keys, labels, resources }, { slots, draining }]) => ({
+        ...facts,
+        ...{ worker_id, keys, labels, resources: { ...resources, slots }, inflight: inflight(worker_id) },
+        ...(draining && { state: 'draining' as const }),
+      })),
+    status(mostFree) {
+      const left = new Map(free(mostFree).map(({ worker_id, free }) => [worker_id, free.slots]))
+      return both().map(([{ worker_id, name, keys }, { slots, draining }]) => ({
+        ...{ worker_id, name, fingerprint: fingerprint(keys.sealing_key, keys.signing_key), slots },
+        free: left.get(worker_id) ?? 0,
+        state: draining ? ('draining' as const) : ('ready' as const),
+      }))
+    },
+  }
+}
+
+/** The run goes on after its slot is free. */
+function runIn<T>(queue: PQueue, run: (freeSlot: () => void) => Promise<T>): Promise<T> {
+  return new Promise((resolve, reject) => {
+    void queue.add(() => new Promise<void>((freeSlot) => run(freeSlot).finally(freeSlot).then(resolve, reject)))
+  })
+}

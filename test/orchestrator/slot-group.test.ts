@@ -1,0 +1,104 @@
+// Several workers in one swarm: each is offered, filled, told and drained for itself.
+import t from 'tap'
+import type { WorkerId } from '../../src/protocol/id.ts'
+import { fingerprint } from '../../src/seal/fingerprint.ts'
+import { fakeWorkerId } from '../harness/fake-pond-client.ts'
+import { bindingPair } from '../harness/signing-key.ts'
+import { createSwarmRig, fakeBinding, fakeKeys } from '../harness/swarm-rig.ts'
+
+const second = `wrk_${'1'.repeat(26)}` as WorkerId
+const key = `${'B'.repeat(42)}A`
+const signing = bindingPair('t')
+
+async function started(options = {}) {
+  const [first] = fakeBinding.workers
+  const other = {
+    worker_id: second,
+    name: 'gpu',
+    labels: { gpu: 'yes' },
+    resources: { slots: 1 },
+    keys: { sealing_key: key, signing_key: signing.publicKey },
+  }
+  const sealing = { publicKey: key, privateKey: key }
+  const rig = await createSwarmRig({
+    binding: { ...fakeBinding, workers: [first, other] },
+    keys: { ...fakeKeys, workers: [fakeKeys.workers[0], { sealing, signing }] },
+    ...options,
+  })
+  const life = await rig.start()
+  return { ...rig, life }
+}
+
+t.test('each worker is offered with what it has free, and runs its own jobs in its own slots', async (t) => {
+  const { clock, pond, executor, life } = await started()
+  t.same(pond.polls[0]?.workers, [
+    { worker_id: fakeWorkerId, free: { slots: 2 } },
+    { worker_id: second, free: { slots: 1 } },
+  ])
+  for (let count = 0; count < 3; count++) pond.give({}, { worker_id: second })
+  await clock.advance(1000)
+  t.equal(executor.processes.length, 1, 'it takes no slot of its neighbour')
+  pond.give()
+  await clock.advance(1000)
+  t.equal(executor.processes.length, 2)
+  t.same(pond.polls.at(-1)?.workers, [
+    { worker_id: fakeWorkerId, free: { slots: 1 } },
+    { worker_id: second, free: { slots: 0 } },
+  ])
+  t.match(life.swarm.status(), {
+    slots: 3,
+    free: 1,
+    workers: [
+      { worker_id: fakeWorkerId, slots: 2, free: 1, state: 'ready' },
+      { worker_id: second, name: 'gpu', slots: 1, free: 0, fingerprint: fingerprint(key, signing.publicKey) },
+    ],
+  })
+  executor.processes[0]?.exit()
+  await clock.advance(1000)
+  t.equal(executor.processes.length, 3, 'and the next of its own')
+  await clock.advance(30_000)
+  t.match(pond.snapshots.at(-1)?.workers, [
+    { worker_id: fakeWorkerId, inflight: 1, resources: { slots: 2 } },
+    { worker_id: second, inflight: 1, labels: { gpu: 'yes' }, keys: { sealing_key: key }, resources: { slots: 1 } },
+  ])
+})
+
+t.test('one worker is drained, the other goes on; with the last one the swarm ends', async (t) => {
+  const { clock, pond, executor, life } = await started()
+  pond.direct({ type: 'drain', worker_id: second })
+  await clock.advance(5000)
+  t.same(
+    pond.polls.at(-1)?.workers.map(({ free }) => free.slots),
+    [2, 0],
+  )
+  t.same(
+    pond.snapshots.at(-1)?.workers.map(({ state }) => state),
+    ['ready', 'draining'],
+  )
+  pond.give()
+  await clock.advance(1000)
+  t.equal(executor.processes.length, 1)
+  pond.direct({ type: 'drain', worker_id: fakeWorkerId })
+  executor.processes[0]?.exit()
+  await clock.until(() => life.end !== undefined)
+  t.match(life.end, { reason: 'drained' })
+})
+
+t.test('with --once one job is asked for, whoever runs it', async (t) => {
+  const { pond } = await started({ once: true })
+  t.same(
+    pond.polls[0]?.workers.map(({ free }) => free.slots),
+    [1, 0],
+  )
+})
+
+t.test('a job for a worker that is none of ours is declined', async (t) => {
+  const { clock, pond, executor } = await started()
+  const { intent } = { intent: pond.giveWithWords() }
+  Object.assign(intent, { worker_id: `wrk_${'9'.repeat(26)}` })
+  pond.give()
+  await clock.settle()
+  executor.processes[0]?.exit()
+  await clock.advance(1000)
+  t.match(pond.finalOf(intent.claim_id), { state: 'declined', message: /no such worker/ })
+})
