@@ -175,6 +175,7 @@ for (const crash of ['the reply is lost', 'swarm dies between the two files'] as
     await start()
     await clock.advance(60_000)
     if (crash === 'the reply is lost') t.equal(pond.calls[calls], 'rotate')
+    else t.equal(state.rotations, 1, 'what the binding names is in force')
     t.same((await kept()).workers[0].keys, state.workerKeys)
     t.same(state.strange, [])
     void rotated
