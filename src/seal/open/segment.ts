@@ -50,7 +50,7 @@ export interface Piece {
 
 export interface SegmentReader {
   push(bytes: Uint8Array): readonly Piece[]
-  /** The stream's own word that it ends here. */
+  /** The stream's own word that it ends here; never said of one that goes on behind it. */
   ended(): boolean
   /** Where the next byte to push stands among the stored ones. */
   position(): number
@@ -132,7 +132,7 @@ class Reader implements SegmentReader {
   }
 
   ended(): boolean {
-    return this.#ended
+    return this.#ended && this.#held.length === 0
   }
 
   position(): number {
@@ -192,18 +192,18 @@ class Reader implements SegmentReader {
     requireFrameLength(length)
     if (this.#held.length < LENGTH_BYTES + length) return false
     const { bytes, final } = open.opener.open(this.#held.peek(LENGTH_BYTES + length).subarray(LENGTH_BYTES))
-    // Only a trailer is final, and no other frame is empty.
-    if (final !== ((word & TRAILER_BIT) !== 0) || bytes.length === 0) throw new SealError('damaged')
+    const trailer = final ? parseTrailer(bytes) : undefined
+    // Who has no key goes by the bits, so they must say the same. Only a trailer is final, and no other frame is empty.
+    const bits = (final ? TRAILER_BIT : 0) | (trailer?.end ? END_BIT : 0)
+    if (word !== (bits | length) >>> 0 || bytes.length === 0) throw new SealError('damaged')
     const { at, offset } = { at: this.#at, offset: this.#offset ?? 0 }
     this.#advance(LENGTH_BYTES + length)
-    if (final) this.#trailer(parseTrailer(bytes))
+    if (trailer) this.#trailer(trailer)
     else {
       this.#plain?.update(bytes)
       this.#offset = offset + bytes.length
       pieces.push({ bytes, offset, at })
     }
-    // Who has no key goes by the bits, so they must say the same.
-    if (this.#ended !== ((word & END_BIT) !== 0)) throw new SealError('damaged')
     return true
   }
 
