@@ -115,7 +115,7 @@ export const segmentTrailer = z.union([
   z.strictObject({ end: z.literal(false) }),
   z.strictObject({
     end: z.literal(true),
-    /** Plaintext of the whole stream, and its SHA-256; absent behind an interruption, which nobody hashed across. */
+    /** Plaintext of the whole stream, and its SHA-256; absent where a writer went on that did not hash it from the beginning. */
     bytes: z.int().min(0),
     sha256: digest.optional(),
   }),
@@ -135,7 +135,11 @@ export const dsse = z.strictObject({
       }),
     )
     .min(1)
-    .max(8),
+    .max(8)
+    .refine(
+      (all) => new Set(all.map(({ keyid }) => keyid)).size === all.length,
+      'must not hold two signatures of one key',
+    ),
 })
 export type Dsse = z.infer<typeof dsse>
 

@@ -22,7 +22,7 @@ export class ByteQueue {
   }
 
   /** Takes the first bytes away. */
-  skip(count: number): void {
+  drop(count: number): void {
     this.#start = Math.min(this.#start + count, this.#end)
   }
 

@@ -67,7 +67,7 @@ export async function* sealPayload(
       held.push(bytes)
       while (held.length > FRAME_BYTES) {
         yield sealer.seal(held.peek(FRAME_BYTES), false)
-        held.skip(FRAME_BYTES)
+        held.drop(FRAME_BYTES)
       }
     }
     yield sealer.seal(held.peek(FRAME_BYTES), true)

@@ -13,7 +13,7 @@ t.test('what is pushed in any pieces is taken in any others', async (t) => {
       const take = () => {
         const count = out[turn++ % out.length] ?? 1
         taken.push(queue.peek(count))
-        queue.skip(count)
+        queue.drop(count)
       }
       for (const piece of split(bytes, into)) {
         queue.push(piece)
@@ -32,7 +32,7 @@ t.test('a piece may be used again by whoever pushed it', async (t) => {
   queue.push(piece)
   piece.fill(0)
   t.equal(queue.peek(9).toString(), 'abc', 'and no more than there is')
-  queue.skip(9)
+  queue.drop(9)
   t.equal(queue.length, 0)
 })
 
@@ -44,7 +44,7 @@ t.test('memory follows what is held, not what went through', async (t) => {
   let memory = queue.peek(1).buffer
   for (let turn = 0; turn < 10_000; turn++) {
     queue.push(piece)
-    queue.skip(1000)
+    queue.drop(1000)
     if (queue.peek(0).buffer !== memory) moves++
     memory = queue.peek(0).buffer
     most = Math.max(most, memory.byteLength)

@@ -54,7 +54,7 @@ t.test('interrupted anywhere in a long stream, and again, and again', async (t) 
         const read = readStream(now.stored, { named: () => true }, [30_000])
         return read.ended && read.bytes.equals(expected)
       }),
-      { numRuns: 100 },
+      { numRuns: 50 },
     ),
   )
 })

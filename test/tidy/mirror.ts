@@ -230,6 +230,21 @@ export const coverTable: readonly CoverRow[] = [
     why: 'the routes of the orchestrator bring its schemas together',
   },
   {
+    test: 'test/seal/open/frame.test.ts',
+    covers: ['frame', 'sodium'].map((name) => `src/seal/${name}.ts`),
+    why: 'what is sealed is worth what its opener makes of it',
+  },
+  {
+    test: 'test/seal/open/envelope.test.ts',
+    covers: ['box', 'envelope'].map((name) => `src/seal/${name}.ts`),
+    why: 'an envelope goes from one who seals over one who grants to one who opens, and only the whole way shows who cannot',
+  },
+  {
+    test: 'test/seal/dsse.test.ts',
+    covers: ['refusal', 'signature'].map((name) => `src/seal/${name}.ts`),
+    why: 'a signature is refused in the words that everything sealed is refused in',
+  },
+  {
     test: 'test/seal/pairing.test.ts',
     covers: ['fingerprint', 'key', 'token'].map((name) => `src/seal/${name}.ts`),
     why: 'pairing is what makes and shows them',

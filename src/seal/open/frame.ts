@@ -65,7 +65,7 @@ export async function* openPayload(
       if (!opener) {
         if (held.length < HEADER_BYTES) continue
         opener = createFrameOpener(sodium, { key, header: held.peek(HEADER_BYTES), place })
-        held.skip(HEADER_BYTES)
+        held.drop(HEADER_BYTES)
       }
       for (;;) {
         const frame = nextFrame(opener, held)
@@ -88,7 +88,7 @@ function nextFrame(opener: FrameOpener, held: ByteQueue): OpenedFrame | undefine
   requireFrameLength(length)
   if (held.length < LENGTH_BYTES + length) return undefined
   const frame = opener.open(held.peek(LENGTH_BYTES + length).subarray(LENGTH_BYTES))
-  held.skip(LENGTH_BYTES + length)
+  held.drop(LENGTH_BYTES + length)
   return frame
 }
 
