@@ -3,11 +3,12 @@ import type { Client } from '../client/contract.ts'
 import type { AttemptView, JobView } from '../protocol/consumer.ts'
 import { isFinal } from '../protocol/job.ts'
 import { limit } from '../protocol/limit.ts'
+import { SealError } from '../seal/refusal.ts'
 import type { Clock } from '../system/clock.ts'
 import type { Random } from '../system/random.ts'
 import type { StreamRead } from './stream.ts'
 import { readOpened } from './trust/opened-stream.ts'
-import type { Opening } from './trust/opening.ts'
+import { type Opening, sealFailure } from './trust/opening.ts'
 import type { JobWatch, Outage } from './watch.ts'
 
 export type StreamName = 'stdout' | 'stderr'
@@ -71,7 +72,10 @@ async function followAttempt(parts: FollowParts, { attempt, streams, from }: Att
     .finally(() => over.abort())
   try {
     const [job, ...done] = await Promise.all([moved, ...reads])
-    for (const { name, read } of done) await closeStream(parts, { name, attempt, read })
+    for (const { name, read } of done) {
+      requireEnd(parts, job, { name, attempt, read })
+      await closeStream(parts, { name, attempt, read })
+    }
     return job
   } finally {
     stop.abort()
@@ -79,10 +83,28 @@ async function followAttempt(parts: FollowParts, { attempt, streams, from }: Att
   }
 }
 
+interface ReadStream {
+  readonly name: StreamName
+  readonly attempt: number
+  readonly read: StreamRead
+}
+
+/** The streams of a process that ended by itself have an end; a pond that shows none keeps something back. */
+export function requireEnd(
+  { opening, id }: Pick<FollowParts, 'opening' | 'id'>,
+  job: JobView,
+  { name, attempt, read }: ReadStream,
+): void {
+  const ended = isFinal(job.state) && job.attempts === attempt && (job.cause === 'exit' || job.cause === 'signal')
+  if (opening && ended && read.end === 'open') {
+    throw sealFailure(`could not open the end of ${name} of ${id}`, new SealError('damaged'))
+  }
+}
+
 /** Says what is missing from a stream, and prints the kept tail of a capped one behind the gap. */
 export async function closeStream(
   parts: Omit<FollowParts, 'watch'>,
-  { name, attempt, read }: { name: StreamName; attempt: number; read: StreamRead },
+  { name, attempt, read }: ReadStream,
 ): Promise<void> {
   if (read.end !== 'capped' && read.end !== 'lost') return
   const streams = (await findAttempt(parts, attempt))?.streams ?? []

@@ -1,6 +1,7 @@
 // The program `pond`: its whole tree of verbs. Nothing is run and nothing heavy is loaded until a verb is.
 import { Command } from 'commander'
 import { addConsumerVerbs } from './consumer/program.ts'
+import { addTrustVerbs } from './consumer/trust-program.ts'
 import { type Act, noAct } from './main.ts'
 import { addOperatorVerbs } from './operator/program.ts'
 import { addServe, type Serve } from './serve-flag.ts'
@@ -27,6 +28,7 @@ Examples:
   $ pond logs -f`,
     )
   addConsumerVerbs(program, act)
+  addTrustVerbs(program, act)
   addOperatorVerbs(program, act)
   addServe(program, act, serve)
   return program

@@ -12,7 +12,7 @@ import { need, resolveJob, type Session, withSession } from '../session.ts'
 import { formatSize } from '../size.ts'
 import { type OpenedParts, readOpened } from '../trust/opened-stream.ts'
 import { openingOf } from '../trust/opening.ts'
-import { openPrivate } from '../trust/private.ts'
+import { openPrivate, type PrivateEnd } from '../trust/private.ts'
 import { createOutage } from '../watch.ts'
 
 export interface ArtifactFlags extends ConnectionFlags {
@@ -75,15 +75,20 @@ async function findArtifacts(session: Session, flags: ArtifactFlags): Promise<Fo
   const job: JobView = need(`show ${id}`, await client.call('getJob', { params: { id } }))
   const opening = await openingOf(session, job)
   const query = flags.attempt === undefined ? {} : { attempt: flags.attempt }
-  const { items } = need(`list the artifacts of ${id}`, await client.call('listArtifacts', { params: { id }, query }))
-  const inside = opening ? (await openPrivate(session, job, opening))?.artifacts : undefined
+  const list = need(`list the artifacts of ${id}`, await client.call('listArtifacts', { params: { id }, query }))
+  const end = opening && (await openPrivate(session, job, opening))
   const { signal } = new AbortController()
   const parts = { client, clock: io.clock, random: io.random, id, signal, outage: createOutage(out.note), opening }
   return {
     parts,
     attempt: flags.attempt ?? Math.max(1, job.attempts),
-    items: items.map((item) => ({ ...item, ...inside?.find(({ stream }) => stream && stream === item.stream) })),
+    items: end && end.claim === list.claim_id ? nameAll(end.artifacts ?? [], list.items) : list.items,
   }
+}
+
+/** What the worker attested is what there is; pond adds only what it stores of it. */
+function nameAll(inside: NonNullable<PrivateEnd['artifacts']>, stored: readonly ArtifactView[]): ArtifactView[] {
+  return inside.map((it) => ({ ...stored.find(({ stream }) => stream !== undefined && stream === it.stream), ...it }))
 }
 
 /** What is there already of an earlier try is not fetched again. */
@@ -96,7 +101,8 @@ async function fetchOne(
   if (end !== 'complete') throw new Failure({ what: `${path} is not whole`, why: `its stream is ${end ?? 'open'}` })
   const file = join(folder, safe(path))
   await mkdir(dirname(file), { recursive: true })
-  const draft = `${file}.part`
+  // Named by where it comes from: what is left of another job's must not become its beginning.
+  const draft = `${file}.${parts.id}.${attempt}.part`
   const handle = await open(draft, 'a')
   try {
     const from = (await handle.stat()).size

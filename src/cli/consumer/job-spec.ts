@@ -19,7 +19,11 @@ export interface JobFlags {
   readonly streamLimit?: number
   readonly input?: string
   readonly credential?: string
+  /** A folder, or the digest of a bundle that pond has. */
   readonly bundle?: string
+  /** Trusted workers that the bundle is sealed to, in place of pond. */
+  readonly sealTo?: readonly string[]
+  readonly sign?: boolean
   readonly artifact?: readonly string[]
   readonly gpus?: number
   /** Output is not sealed. */
@@ -57,7 +61,8 @@ export async function buildJob(
     retry: Object.keys(retry).length > 0 ? retry : undefined,
     limits: flags.streamLimit === undefined ? undefined : { stream_bytes: flags.streamLimit },
     credential: flags.credential,
-    bundle: flags.bundle,
+    // Its digest is known once it is sent.
+    bundle: undefined,
     recipients: flags.recipients && [...flags.recipients],
     artifacts: flags.artifact && [...flags.artifact],
     requires: flags.gpus === undefined ? undefined : { gpus: { count: flags.gpus } },

@@ -1,9 +1,10 @@
 // pond logs: a job's output as raw bytes, from any offset; with -f up to the job's end and its exit code.
+import type { JobView } from '../../protocol/consumer.ts'
 import { isFinal } from '../../protocol/job.ts'
 import type { ConnectionFlags } from '../config.ts'
 import { exitCode, exitOfJob } from '../exit-code.ts'
 import { usageFailure } from '../failure.ts'
-import { closeStream, type FollowParts, followJob, type StreamName } from '../follow.ts'
+import { closeStream, type FollowParts, followJob, requireEnd, type StreamName } from '../follow.ts'
 import type { Io } from '../io.ts'
 import { need, resolveJob, type Session, withSession } from '../session.ts'
 import { findTail } from '../tail.ts'
@@ -41,7 +42,7 @@ export function logs(io: Io, flags: LogsFlags): Promise<number> {
       )
       return exitCode('ok')
     }
-    await printNow(parts, wish)
+    await printNow(parts, job, wish)
     return exitCode('ok')
   })
 }
@@ -105,7 +106,7 @@ async function follow(session: Session, parts: Parts, flags: Wish): Promise<numb
   }
 }
 
-async function printNow(parts: Parts, flags: Wish): Promise<void> {
+async function printNow(parts: Parts, job: JobView, flags: Wish): Promise<void> {
   const { attempt } = flags
   const from = await startsOf(parts, flags)
   const over = AbortSignal.abort()
@@ -113,6 +114,7 @@ async function printNow(parts: Parts, flags: Wish): Promise<void> {
     streamsOf(flags).map(async (name) => {
       const sink = parts.sink(name, attempt)
       const read = await readOpened(parts, { name, attempt, from: from(name), over, sink })
+      requireEnd(parts, job, { name, attempt, read })
       await closeStream(parts, { name, attempt, read })
     }),
   )

@@ -182,9 +182,9 @@ function addJobFlags(command: Command): void {
   })
 }
 
-/** Who may read what it says. */
+/** Who may read what it says and what it takes along. */
 function addPrivacyFlags(command: Command): void {
-  const group = 'Who may read its output:'
+  const group = 'Who may read it:'
   flag(command, '--plain', {
     says: 'pond too: output is not sealed',
     variable: 'POND_PLAIN',
@@ -194,6 +194,17 @@ function addPrivacyFlags(command: Command): void {
     says: 'this one too (pond_recipient_…), repeatable',
     variable: jobVariable('recipient'),
     parse: asList,
+    group,
+  })
+  flag(command, '--seal-to <worker>', {
+    says: 'the bundle, to this trusted worker and not to pond, repeatable',
+    variable: 'POND_SEAL_TO',
+    parse: asList,
+    group,
+  })
+  flag(command, '--sign', {
+    says: 'sign the job; done by itself where what it names needs it',
+    variable: jobVariable('sign'),
     group,
   })
 }
@@ -213,7 +224,11 @@ function addContentFlags(command: Command): void {
     variable: jobVariable('credential'),
     group,
   })
-  flag(command, '--bundle <dir>', { says: 'files to send along', variable: jobVariable('bundle'), group })
+  flag(command, '--bundle <dir>', {
+    says: 'files to send along, or the digest of a bundle',
+    variable: jobVariable('bundle'),
+    group,
+  })
   flag(command, '--artifact <glob>', {
     says: 'files to bring back, repeatable',
     variable: jobVariable('artifact'),

@@ -4,6 +4,7 @@ import { formatTime } from '../duration.ts'
 import type { Io } from '../io.ts'
 import { fields } from '../output.ts'
 import { need, withSession } from '../session.ts'
+import { pondFingerprint } from '../trust/pond-key.ts'
 
 export function whoami(io: Io, flags: ConnectionFlags): Promise<number> {
   return withSession(io, flags, async ({ client, out, connection }) => {
@@ -16,6 +17,7 @@ export function whoami(io: Io, flags: ConnectionFlags): Promise<number> {
         ['may', me.kind === 'admin' ? 'everything' : me.scopes.join(', ')],
         ['expires', me.expires_at === undefined ? 'never' : formatTime(me.expires_at)],
         ['protocol', me.protocol],
+        ['its key', pondFingerprint(me.pond)],
       ]),
     )
     return 0

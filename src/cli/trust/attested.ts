@@ -1,5 +1,5 @@
 // What a worker attested of a job's latest attempt, checked against the keys that are trusted here.
-import type { AttestationView, JobView } from '../../protocol/consumer.ts'
+import type { AttestationView } from '../../protocol/consumer.ts'
 import type { ClaimId, JobId } from '../../protocol/id.ts'
 import { type Execution, findExecution, openAttestation } from '../../seal/attestation.ts'
 import { SealError } from '../../seal/refusal.ts'
@@ -9,13 +9,14 @@ import type { Opening } from './opening.ts'
 
 /** The execution that the attestation states, by a trusted worker and of this very job; else a SealError. */
 export async function attestedExecution(
-  { client }: Session,
-  { job, opening, attempt }: { readonly job: JobView; readonly opening: Opening; readonly attempt?: number },
+  { client }: Pick<Session, 'client'>,
+  { id, opening, attempt }: { readonly id: string; readonly opening: Opening; readonly attempt?: number },
 ): Promise<Execution> {
   const query = attempt === undefined ? {} : { attempt }
-  const answer = await client.call('getAttestation', { params: { id: job.id }, query })
-  if (!answer.ok) throw callFailure(`get the attestation of ${job.id}`, answer.error)
-  const execution = readExecution(answer.reply, job.id)
+  const answer = await client.call('getAttestation', { params: { id }, query })
+  if (!answer.ok) throw callFailure(`get the attestation of ${id}`, answer.error)
+  const execution = readExecution(answer.reply, id)
+  await opening.meet()
   if (!opening.trusts(answer.reply.signing_key)) throw new SealError('untrusted')
   if (execution.facts.job_digest !== opening.jobDigest) throw new SealError('wrong_place')
   return execution

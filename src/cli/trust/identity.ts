@@ -1,4 +1,5 @@
 // This consumer's own identity: one file, made the first time it is needed.
+import { link } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Identity, KeyFileError, makeIdentity, readIdentity, writeIdentity } from '../../seal/identity.ts'
 import { systemDisk } from '../../system/disk.ts'
@@ -27,6 +28,17 @@ export async function needIdentity(home: string): Promise<{ readonly identity: I
   if (known) return { identity: known, made: false }
   const identity = await makeIdentity()
   await systemDisk.makeFolder(home)
-  await writeIdentity(systemDisk, identityFile(home), identity)
-  return { identity, made: true }
+  const draft = `${identityFile(home)}.${process.pid}.draft`
+  try {
+    await writeIdentity(systemDisk, draft, identity)
+    // Of two programs that make one at once, the first one's stands: what the other sealed to its own would never open.
+    await link(draft, identityFile(home))
+    return { identity, made: true }
+  } catch (error) {
+    const other = await findIdentity(home)
+    if (!other) throw error
+    return { identity: other, made: false }
+  } finally {
+    await systemDisk.remove(draft)
+  }
 }

@@ -5,6 +5,7 @@ import { z } from 'zod'
 import { jobId } from '../../protocol/id.ts'
 import type { Clock } from '../../system/clock.ts'
 import { systemDisk } from '../../system/disk.ts'
+import { Failure } from '../failure.ts'
 
 const memory = z.object({
   /** SHA-256 of the job's exact bytes. */
@@ -33,13 +34,21 @@ export async function rememberSubmitted(
   if (Math.floor(sweep * SWEEP_EVERY) === 0) await sweepOld(folderIn(home), clock.now() - KEPT_MS)
 }
 
-/** Undefined for a job that was submitted elsewhere. */
+/** Undefined for a job that was submitted elsewhere. What cannot be read is no reason to believe pond instead. */
 export async function recallSubmitted(home: string, id: string): Promise<JobMemory | undefined> {
   if (!jobId.safeParse(id).success) return undefined
   const bytes = await systemDisk.read(fileOf(home, id))
   if (!bytes) return undefined
-  const known = memory.safeParse(JSON.parse(bytes.toString('utf8')))
-  return known.success ? known.data : undefined
+  try {
+    return memory.parse(JSON.parse(bytes.toString('utf8')))
+  } catch (cause) {
+    throw new Failure({
+      what: `could not read ${fileOf(home, id)}`,
+      why: 'it is damaged, and what was submitted from here is not known any more',
+      next: 'Remove it, to believe pond about this job.',
+      cause,
+    })
+  }
 }
 
 async function sweepOld(folder: string, before: number): Promise<void> {

@@ -4,6 +4,7 @@ import { SealError } from '../../seal/refusal.ts'
 import { STRIDE_BYTES } from '../../seal/segment.ts'
 import { callFailure, Failure } from '../failure.ts'
 import { readStream, type StreamParts, type StreamRead, type StreamWish } from '../stream.ts'
+import { attestedExecution } from './attested.ts'
 import { type Opening, sealFailure } from './opening.ts'
 
 export interface OpenedParts extends StreamParts {
@@ -23,23 +24,40 @@ export async function readOpened(parts: OpenedParts, wish: StreamWish): Promise<
 
 async function readSealed(parts: StreamParts, opening: Opening, wish: StreamWish): Promise<StreamRead> {
   const stored = await findStored(parts, wish)
+  if (!stored && parts.signal.aborted) return { offset: wish.from, end: 'open' }
   if (!stored) throw new Failure({ what: `${parts.id} has no attempt ${wish.attempt} yet` })
+  await opening.meet(parts)
   const sealed = opening.reader(stored.claim, wish.name)
   const size = stored.bytes
   const at = wish.from > 0 ? await findSegment(sealed, peekIn(parts, wish), { size, offset: wish.from }) : 0
   const reader = createSegmentReader({ ...sealed, at })
+  let until = wish.from
   const sink: StreamWish['sink'] = async (bytes) => {
-    for (const piece of reader.push(bytes)) {
+    const pieces = reader.push(bytes)
+    await opening.settle()
+    for (const piece of pieces) {
       const skip = Math.max(0, wish.from - piece.offset)
+      until = piece.offset + piece.bytes.length
       if (skip < piece.bytes.length) await wish.sink(piece.bytes.subarray(skip), piece.at)
     }
   }
   const read = await readStream(parts, { ...wish, from: at, sink })
-  await opening.settle()
   const whole = read.end === 'complete' || read.end === 'capped'
   // Pond says that all of it is here; only the worker's own end proves it.
-  if (whole && read.offset > 0 && !reader.ended()) throw new SealError('damaged')
-  return read
+  if (whole && !reader.ended()) await requireEmpty(parts, opening, { ...wish, read })
+  return { ...read, offset: until }
+}
+
+/** A stream into which nothing was written has no end of its own; that it is one, its worker attested. */
+async function requireEmpty(
+  { client, id }: StreamParts,
+  opening: Opening,
+  { name, attempt, read }: Pick<StreamWish, 'name' | 'attempt'> & { readonly read: StreamRead },
+): Promise<void> {
+  if (read.offset > 0) throw new SealError('damaged')
+  const { facts } = await attestedExecution({ client }, { id, opening, attempt })
+  await opening.settle()
+  if ((facts.streams[name]?.bytes ?? 0) > 0) throw new SealError('damaged')
 }
 
 interface StoredStream {
@@ -79,25 +97,49 @@ function peekIn({ client, id, signal }: StreamParts, { attempt, name }: Pick<Str
 }
 
 /** The opened end of a stream: at least the last `most` stored bytes of it, and where that begins in the plaintext. */
-export async function readEnd(
-  parts: OpenedParts,
-  { name, attempt, most }: { readonly name: string; readonly attempt: number; readonly most: number },
-): Promise<{ readonly bytes: Buffer; readonly offset: number }> {
-  const over = AbortSignal.abort()
-  const { opening } = parts
-  const stored = await findStored(parts, { name, attempt })
-  const size = stored?.bytes ?? 0
-  if (!opening || !stored) {
-    const offset = Math.max(0, size - most)
-    const pieces: Uint8Array[] = []
-    const sink: StreamWish['sink'] = async (bytes, at) => {
-      if (at < size) pieces.push(bytes.subarray(0, size - at))
-    }
-    await readStream(parts, { name, attempt, from: offset, over, sink })
-    return { bytes: Buffer.concat(pieces), offset }
+export async function readEnd(parts: OpenedParts, wish: EndWish): Promise<StreamEnd> {
+  const stored = await findStored(parts, wish)
+  if (!stored) return { bytes: Buffer.alloc(0), offset: 0 }
+  if (!parts.opening) return await readPlainEnd(parts, wish, stored)
+  try {
+    return await readSealedEnd({ ...parts, opening: parts.opening }, wish, stored)
+  } catch (error) {
+    throw sealFailure(`could not open ${wish.name} of ${parts.id}`, error)
   }
-  const sealed = opening.reader(stored.claim, name)
-  let at = Math.floor(Math.max(0, size - most) / STRIDE_BYTES) * STRIDE_BYTES
+}
+
+interface EndWish {
+  readonly name: string
+  readonly attempt: number
+  readonly most: number
+}
+
+interface StreamEnd {
+  readonly bytes: Buffer
+  readonly offset: number
+}
+
+const over = AbortSignal.abort()
+
+async function readPlainEnd(parts: StreamParts, wish: EndWish, { bytes: size }: StoredStream): Promise<StreamEnd> {
+  const { name, attempt, most } = wish
+  const offset = Math.max(0, size - most)
+  const pieces: Uint8Array[] = []
+  const sink: StreamWish['sink'] = async (bytes, at) => {
+    if (at < size) pieces.push(bytes.subarray(0, size - at))
+  }
+  await readStream(parts, { name, attempt, from: offset, over, sink })
+  return { bytes: Buffer.concat(pieces), offset }
+}
+
+async function readSealedEnd(
+  parts: StreamParts & { readonly opening: Opening },
+  { name, attempt, most }: EndWish,
+  stored: StoredStream,
+): Promise<StreamEnd> {
+  await parts.opening.meet(parts)
+  const sealed = parts.opening.reader(stored.claim, name)
+  let at = Math.floor(Math.max(0, stored.bytes - most) / STRIDE_BYTES) * STRIDE_BYTES
   const peek = peekIn(parts, { name, attempt })
   // None begins there where the one before reaches beyond.
   while (at > 0 && !readHeader(sealed, await peek(at), at)) at -= STRIDE_BYTES

@@ -7,8 +7,9 @@ import { parseKey } from '../../seal/key-text.ts'
 import type { ReaderParts } from '../../seal/open/segment.ts'
 import { SealError, type SealReason } from '../../seal/refusal.ts'
 import { loadSodium, type Sodium } from '../../seal/sodium.ts'
-import { Failure } from '../failure.ts'
-import { need, type Session } from '../session.ts'
+import { callFailure, Failure } from '../failure.ts'
+import { ask, type Patience } from '../patience.ts'
+import type { Session } from '../session.ts'
 import { findIdentity } from './identity.ts'
 import { recallSubmitted } from './job-memory.ts'
 import { changeTrust, type PinnedWorker, projectKey, readTrust, type Trust } from './store.ts'
@@ -18,7 +19,9 @@ export interface Opening {
   readonly identity: Identity
   /** Of the job's exact bytes: as they were submitted from here, else as pond tells. */
   readonly jobDigest: string
-  /** Whether what this Ed25519 key signed is believed; pins the key of a worker that is seen for the first time. */
+  /** Asks pond for its workers, so that one that came since is known. Through outages, where there is somebody who waits for it. */
+  meet(patience?: Patience): Promise<void>
+  /** Whether what this Ed25519 key signed is believed; pins the key of a worker that is met for the first time. */
   readonly trusts: (signingKey: string) => boolean
   reader(claim: string, stream: string): ReaderParts
   /** Keeps what was pinned, and says so. */
@@ -33,15 +36,15 @@ export async function openingOf(session: Session, job: JobView): Promise<Opening
   const identity = await findIdentity(home)
   if (!identity) throw noIdentity(job)
   const trust = await readTrust(home)
-  const workers = need('list the workers', await session.client.call('listWorkers')).items
   const named = namedBy({ job, trust, url, identity, remembered: remembered?.recipients })
-  const pins = createPins(session, { trust, workers })
+  const pins = createPins(session, trust)
   const jobDigest = remembered?.digest ?? job.digest
   const sodium = await loadSodium()
   return {
     sodium,
     identity,
     jobDigest,
+    meet: pins.meet,
     trusts: pins.trusts,
     reader: (claim, stream) => ({
       sodium,
@@ -82,35 +85,42 @@ function namedBy({
   return new Set([identity.sealing.publicKey, ...keys].map((key) => fingerprint(key)))
 }
 
-interface Known {
-  readonly trust: Trust
-  readonly workers: readonly WorkerView[]
-}
-
-function createPins({ connection, io, out }: Session, { trust, workers }: Known) {
+function createPins({ client, connection, io, out }: Session, trust: Trust) {
   const { url, home } = connection
-  const fresh = new Map<string, PinnedWorker>()
   const strict = io.env.POND_TRUST === 'checked'
-  const pinnedId = new Map(Object.entries(trust.workers).map(([key, it]) => [`${it.pond} ${it.id}`, key]))
+  const pinned = new Map(Object.entries(trust.workers))
+  const pinnedIds = new Set(Object.values(trust.workers).map((it) => `${it.pond} ${it.id}`))
+  let workers: readonly WorkerView[] = []
+  /** Pinned in memory, to be kept. */
+  let fresh: readonly (readonly [string, PinnedWorker])[] = []
   return {
+    async meet(patience?: Patience): Promise<void> {
+      const answer = await ask(client, 'listWorkers', { patience })
+      if (answer.ok) workers = answer.reply.items
+      else if (!patience?.signal.aborted) throw callFailure('list the workers', answer.error)
+    },
     trusts(key: string): boolean {
-      const pinned = trust.workers[key]
-      if (pinned) return pinned.checked || !strict
+      const known = pinned.get(key)
+      if (known) return known.checked || !strict
       const shown = workers.find(({ signing_key }) => signing_key === key)
       // A worker that shows another key than the pinned one is not the one that was trusted.
-      if (!shown || strict || shown.state === 'quarantined' || pinnedId.has(`${url} ${shown.id}`)) return false
+      if (!shown || strict || shown.state === 'quarantined' || pinnedIds.has(`${url} ${shown.id}`)) return false
       const { id, name, sealing_key } = shown
-      fresh.set(key, { id, name, pond: url, sealing_key, checked: false, at: io.clock.now() })
+      const pin: PinnedWorker = { id, name, pond: url, sealing_key, checked: false, at: io.clock.now() }
+      pinned.set(key, pin)
+      pinnedIds.add(`${url} ${id}`)
+      fresh = [...fresh, [key, pin]]
       return true
     },
     async settle(): Promise<void> {
-      if (fresh.size === 0) return
-      const pins = Object.fromEntries(fresh)
-      await changeTrust(home, (before) => ({ ...before, workers: { ...pins, ...before.workers } }))
-      for (const [key, { name, sealing_key }] of fresh) {
+      const pins = fresh
+      // Two streams end at once, and each key is kept and told of once.
+      fresh = []
+      if (pins.length === 0) return
+      await changeTrust(home, (before) => ({ ...before, workers: { ...Object.fromEntries(pins), ...before.workers } }))
+      for (const [key, { name, sealing_key }] of pins) {
         await out.note(`trusting worker ${name} from now on: ${fingerprint(sealing_key, key)} (compare: swarm keys)`)
       }
-      fresh.clear()
     },
   }
 }

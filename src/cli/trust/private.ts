@@ -18,22 +18,24 @@ const privateEnd = z.object({
   result: z.string().optional(),
   artifacts: z.array(artifactReport).optional(),
 })
-export type PrivateEnd = z.infer<typeof privateEnd>
+export type PrivateEnd = z.infer<typeof privateEnd> & { readonly claim: string }
 
 /** Undefined when the job said nothing of the kind. A sealed box has no sender, so only what the worker attested is believed. */
 export async function openPrivate(session: Session, job: JobView, opening: Opening): Promise<PrivateEnd | undefined> {
-  if (!job.has_result) return undefined
-  const answer = await session.client.call('getResult', { params: { id: job.id } })
-  if (!answer.ok) throw callFailure(`get the result of ${job.id}`, answer.error)
+  if (!job.has_result && !job.attested) return undefined
   try {
+    const { facts } = await attestedExecution(session, { id: job.id, opening })
+    // Not what pond says decides whether there is one.
+    if (facts.result === undefined && !job.has_result) return undefined
+    const answer = await session.client.call('getResult', { params: { id: job.id } })
+    if (!answer.ok) throw callFailure(`get the result of ${job.id}`, answer.error)
     const bytes = answer.reply instanceof Uint8Array ? answer.reply : new Uint8Array()
-    const { facts } = await attestedExecution(session, { job, opening })
     if (facts.result !== createHash('sha256').update(bytes).digest('hex')) throw new SealError('bad_signature')
     const place = { kind: 'private', job: job.id as JobId, claim: facts.claim as ClaimId, part: 'end' } as const
     const sealed = parse(sealedInline.parse, bytes)
     const opened = await openOwn(opening.sodium, sealed, { pairs: [opening.identity.sealing], place })
     await opening.settle()
-    return parse(privateEnd.parse, opened)
+    return { ...parse(privateEnd.parse, opened), claim: facts.claim }
   } catch (error) {
     throw sealFailure(`could not open the result of ${job.id}`, error)
   }
