@@ -1,4 +1,5 @@
 // Recipients: to whom output is sealed, as a project recommends it and as a job says it. Consumers pin them; pond only keeps the list.
+import type { RecipientView } from '../../src/protocol/consumer.ts'
 import { Refusal } from '../../src/protocol/error.ts'
 import type { ProjectId } from '../../src/protocol/id.ts'
 import { fingerprint } from '../../src/seal/fingerprint.ts'
@@ -26,16 +27,21 @@ export function readRecipients(texts: readonly string[], field: string): readonl
   })
 }
 
-export async function getRecipients(core: Core, projectId: ProjectId): Promise<{ recipients: string[] }> {
-  return { recipients: [...(await core.store.read((tx) => tx.getRecipients(projectId)))] }
+export async function getRecipients(core: Core, projectId: ProjectId): Promise<RecipientView> {
+  return view(core, projectId, await core.store.read((tx) => tx.getRecipients(projectId)))
 }
+
+const view = (core: Core, projectId: ProjectId, recipients: readonly string[]): RecipientView => ({
+  project: core.projects.get(projectId) ?? projectId,
+  recipients: [...recipients],
+})
 
 /** A repeat changes nothing. */
 export async function putRecipients(
   core: Core,
   { projectId, by }: Owner,
   recipients: readonly string[],
-): Promise<{ recipients: string[] }> {
+): Promise<RecipientView> {
   const keys = readRecipients(recipients, 'recipients')
   await core.store.write(async (tx) => {
     if (recipients.join() === (await tx.getRecipients(projectId)).join()) return
@@ -43,5 +49,5 @@ export async function putRecipients(
     const note = keys.map((key) => fingerprint(key)).join(' ')
     await recordAudit(core, tx, { by, action: 'recipients.put', target: projectId, note })
   })
-  return { recipients: [...recipients] }
+  return view(core, projectId, recipients)
 }

@@ -241,6 +241,7 @@ export const credentialList = z.object({ items: z.array(credentialView) })
 
 export const recipientList = z.strictObject({ recipients: z.array(z.string().max(128)).max(limit.recipients) })
 export const recipientView = z.object({ project: z.string(), recipients: z.array(z.string()) })
+export type RecipientView = z.infer<typeof recipientView>
 
 const job = { id: jobId }
 

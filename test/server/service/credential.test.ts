@@ -141,9 +141,9 @@ t.test('recipients of a project', async (t) => {
   const texts = keys.map(({ publicKey }) => printKey('recipient', publicKey))
   const [one = '', other = ''] = texts
   const send = (recipients: readonly string[]) => rig.call('putRecipients', { body: { recipients } })
-  t.strictSame((await rig.call('getRecipients')).reply, { recipients: [] })
-  t.strictSame((await send(texts)).reply, { recipients: texts })
-  t.strictSame((await rig.call('getRecipients')).reply, { recipients: texts })
+  t.strictSame((await rig.call('getRecipients')).reply, { project: 'default', recipients: [] })
+  t.strictSame((await send(texts)).reply, { project: 'default', recipients: texts })
+  t.strictSame((await rig.call('getRecipients')).reply, { project: 'default', recipients: texts })
   await send(texts)
   t.match(await auditOf(rig, 'recipients.'), [{ note: keys.map(({ publicKey }) => fingerprint(publicKey)).join(' ') }])
   for (const [list, field] of [
@@ -156,12 +156,12 @@ t.test('recipients of a project', async (t) => {
     const job = { command: ['true'], recipients: list }
     t.match(await rig.call('submitJob', { body: job }), { code: 'invalid_field', error: { details: { field } } })
   }
-  t.strictSame((await rig.call('getRecipients')).reply, { recipients: texts })
+  t.strictSame((await rig.call('getRecipients')).reply, { project: 'default', recipients: texts })
   t.match((await rig.call('submitJob', { body: { command: ['true'], recipients: [one] } })).reply, {
     recipients: [one],
   })
   await send([])
-  t.strictSame((await rig.call('getRecipients')).reply, { recipients: [] })
+  t.strictSame((await rig.call('getRecipients')).reply, { project: 'default', recipients: [] })
 })
 
 t.test('whoami names the keys that consumers pin, and a proof that they are of one pond', async (t) => {
