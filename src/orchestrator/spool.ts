@@ -74,6 +74,7 @@ class FileSpool implements Spool {
   #pendingBytes = 0
   #pumping: Promise<void> | undefined
   #broken = false
+  #ended = false
 
   constructor(parts: SpoolParts) {
     this.#parts = parts
@@ -164,7 +165,8 @@ class FileSpool implements Spool {
 
   async end(): Promise<void> {
     await this.#settled()
-    if (this.#broken) return
+    if (this.#broken || this.#ended) return
+    this.#ended = true
     try {
       await this.#append(this.#parts.encoder.end())
     } catch (error) {

@@ -1,8 +1,15 @@
 // Gives the claims of one swarm what their jobs need, from one cache of bundles.
+import { rmdir } from 'node:fs/promises'
 import { unpack } from '../bundle/unpack.ts'
 import { type BundleCache, openBundleCache } from './bundle-cache.ts'
 import type { SwarmParts } from './contract.ts'
 import { fetchSupply, type Supplied, type SupplyOrder } from './supply.ts'
+
+/** The job's folder stands there empty, and an archive is unpacked into one that it makes itself. */
+const unpackInto: typeof unpack = async (source, folder, options) => {
+  await rmdir(folder)
+  return await unpack(source, folder, options)
+}
 
 export interface Supplier {
   readonly fetchSupply: (order: SupplyOrder) => Promise<Supplied>
@@ -24,7 +31,7 @@ export function createSupplier({ binding, client, clock, disk, home, log, option
     fetchSupply: (order) =>
       fetchSupply(
         {
-          ...{ client, log, unpack, bundles, pairsOf: binding.pairsOf, signers: options.signers ?? [] },
+          ...{ client, log, unpack: unpackInto, bundles, pairsOf: binding.pairsOf, signers: options.signers ?? [] },
           project: binding.now().project,
           pondKey: () => binding.now().pond_key,
         },
