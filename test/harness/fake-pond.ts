@@ -3,9 +3,12 @@ import { createHash } from 'node:crypto'
 import type { AttemptView, JobView } from '../../src/protocol/consumer.ts'
 import { isFinal } from '../../src/protocol/job.ts'
 import { matchRoute, type RouteName, routes } from '../../src/protocol/route.ts'
+import { type Dsse, payloadType } from '../../src/protocol/sealed.ts'
 import type { Route } from '../../src/protocol/shape.ts'
 import { canonicalBytes } from '../../src/seal/canonical.ts'
+import { openDsse } from '../../src/seal/dsse.ts'
 import type { HttpReply, HttpRequest, Network } from '../../src/system/network.ts'
+import { FakeSafe } from './fake-safe.ts'
 import { errorReply, jsonReply, reply } from './http-reply.ts'
 import type { VirtualClock } from './virtual-clock.ts'
 
@@ -39,10 +42,12 @@ export interface FakePond {
   intercept: Answering | undefined
   /** Replies for routes that need no state. */
   readonly answers: Partial<Record<RouteName, unknown>>
+  /** Its keys, workers, recipients, credentials and bundles. */
+  readonly safe: FakeSafe
   addJob(change?: Partial<JobView>): JobView
   change(id: string, change: Partial<JobView>): void
   /** `stream` is a name, with `@2` behind it for the second attempt. */
-  write(id: string, stream: string, text: string): void
+  write(id: string, stream: string, text: string | Uint8Array): void
   end(id: string, stream: string, end: string): void
 }
 
@@ -61,6 +66,7 @@ class ScriptedPond implements FakePond {
   readonly attempts = new Map<string, AttemptView[]>()
   readonly calls: FakeCall[] = []
   readonly answers: Partial<Record<RouteName, unknown>> = {}
+  readonly safe = new FakeSafe()
   intercept: Answering | undefined
   readonly #streams = new Map<string, FakeStream>()
   readonly #waiting = new Set<() => void>()
@@ -85,7 +91,7 @@ class ScriptedPond implements FakePond {
     this.#wake()
   }
 
-  write(id: string, stream: string, text: string): void {
+  write(id: string, stream: string, text: string | Uint8Array): void {
     const found = this.#stream(id, stream)
     found.bytes = Buffer.concat([found.bytes, Buffer.from(text)])
     this.#wake()
@@ -109,6 +115,8 @@ class ScriptedPond implements FakePond {
     if (name in this.answers) return jsonReply(this.answers[name])
     if (name === 'listJobs') return jsonReply({ items: listed([...this.jobs.values()], query), next: null })
     if (name === 'submitJob') return jsonReply(this.submit(call), 201)
+    const kept = this.safe.serve(call)
+    if (kept) return kept
     const id = params.id ?? ''
     if (!this.jobs.has(id)) return errorReply('not_found', `there is no job ${id}`)
     if (name === 'getJob') return this.#getJob(call, id)
@@ -122,8 +130,10 @@ class ScriptedPond implements FakePond {
     const key = headers['idempotency-key'] ?? String(this.jobs.size)
     const known = this.#submitted.get(key)
     if (known !== undefined) return this.#job(known)
-    const { command } = body as { command: string[] }
-    const job = this.addJob({ command, digest: digestOf(canonicalBytes(body)) })
+    const bytes = exactBytes(body)
+    const { command, recipients = [], credential, bundle } = JSON.parse(bytes.toString('utf8'))
+    const named = { ...(credential && { credential }), ...(bundle && { bundle }) }
+    const job = this.addJob({ command, recipients, ...named, digest: digestOf(bytes) })
     this.#submitted.set(key, job.id)
     return job
   }
@@ -195,17 +205,23 @@ function toCall(request: HttpRequest): FakeCall | undefined {
   const url = new URL(request.url)
   const found = matchRoute(request.method, url.pathname)
   if (!found || found === 'other method') return undefined
-  const text = request.body === undefined ? undefined : Buffer.from(request.body).toString()
+  const route: Route = routes[found.name]
+  const bytes = request.body === undefined ? undefined : Buffer.from(request.body)
   return {
     ...found,
     query: Object.fromEntries(url.searchParams),
     headers: request.headers,
-    body: text === undefined ? undefined : JSON.parse(text),
+    body: bytes === undefined || route.body === 'bytes' ? bytes : JSON.parse(bytes.toString()),
     signal: request.signal,
   }
 }
 
-/** The fake keeps the digest of a job's Idempotency-Key in place of the job's own. */
+/** The payload of a signed job, if its own key signed it; else the RFC 8785 form. */
+function exactBytes(body: unknown): Buffer {
+  const { signed } = body as { signed?: Dsse }
+  return signed ? openDsse(signed, payloadType.job, signed.signatures[0]?.keyid ?? '') : canonicalBytes(body)
+}
+
 function digestOf(bytes: Uint8Array): string {
   return createHash('sha256').update(bytes).digest('hex')
 }

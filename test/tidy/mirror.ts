@@ -107,6 +107,34 @@ export const coverTable: readonly CoverRow[] = [
     why: 'following a job is one story of held calls, cuts and signals',
   },
   {
+    test: 'test/cli/bundle/send.test.ts',
+    covers: ['memory', 'progress', 'upload'].map((name) => `src/cli/bundle/${name}.ts`),
+    why: 'they are stages of one transfer, and only a whole one shows that it goes on',
+  },
+  {
+    test: 'test/cli/trust/opened-stream.test.ts',
+    covers: ['attested', 'opening', 'private'].map((name) => `src/cli/trust/${name}.ts`),
+    why: 'opening is one chain of proofs, and a refusal is seen at its end',
+  },
+  {
+    test: 'test/cli/consumer/trust.test.ts',
+    covers: [
+      ...['consumer/identity', 'consumer/trust-program'],
+      ...['confirm', 'entry', 'identity', 'pond-key', 'store'].map((name) => `trust/${name}`),
+    ].map((name) => `src/cli/${name}.ts`),
+    why: 'what is trusted shows in what is asked, kept and refused',
+  },
+  {
+    test: 'test/cli/consumer/recipient.test.ts',
+    covers: ['src/cli/trust/recipient.ts', 'src/cli/patience.ts'],
+    why: 'the pinned list shows in the recipients of the next job',
+  },
+  {
+    test: 'test/cli/consumer/credential.test.ts',
+    covers: ['consumer/credential-value', 'trust/custody', 'trust/signing'].map((name) => `src/cli/${name}.ts`),
+    why: 'where a value came from, and for whom it is, shows in what is sealed and signed',
+  },
+  {
     test: 'test/cli/consumer/logs.test.ts',
     covers: ['tail', 'timestamp'].map((name) => `src/cli/${name}.ts`),
     why: 'they are two flags of pond logs',

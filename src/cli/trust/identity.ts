@@ -28,7 +28,7 @@ export async function needIdentity(home: string): Promise<{ readonly identity: I
   if (known) return { identity: known, made: false }
   const identity = await makeIdentity()
   await systemDisk.makeFolder(home)
-  const draft = `${identityFile(home)}.${process.pid}.draft`
+  const draft = `${identityFile(home)}.${identity.signing.publicKey}.draft`
   try {
     await writeIdentity(systemDisk, draft, identity)
     // Of two programs that make one at once, the first one's stands: what the other sealed to its own would never open.

@@ -221,7 +221,7 @@ t.test('every flag of a job arrives', async (t) => {
     '1',
   ]
   t.equal(await pond(io, 'submit', ...flags, '--stream-limit', '200M', ...reserved, '--', 'x'), 0)
-  t.same(io.pond.calls[0]?.body, {
+  t.same(io.pond.calls.find(({ name }) => name === 'submitJob')?.body, {
     command: ['x'],
     env: { A: '1', B: '2' },
     priority: 3,
