@@ -2,13 +2,14 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
+import { changeTrust } from '../../../src/cli/trust/store.ts'
 import { type Custody, type Dsse, payloadType } from '../../../src/protocol/sealed.ts'
 import { openDsse } from '../../../src/seal/dsse.ts'
 import { readCustody } from '../../../src/seal/envelope.ts'
 import type { KeyPair } from '../../../src/seal/key.ts'
 import { openOwn } from '../../../src/seal/open/envelope.ts'
 import { createFakeIo, type FakeIo, pond } from '../../harness/fake-io.ts'
-import { fakeId } from '../../harness/fake-pond.ts'
+import { FAKE_URL, fakeId } from '../../harness/fake-pond.ts'
 import { createFakeWorker, sodium } from '../../harness/fake-safe.ts'
 import { errorReply } from '../../harness/http-reply.ts'
 import { clientHomeOf, identityOf, labOf } from '../../harness/sealed-job.ts'
@@ -117,6 +118,12 @@ t.test('sealed to workers only a checked one opens it, and every job that names 
   const set = (...words: string[]) => pond(io, 'credential', 'set', 'db', '--key', 'A', ...words)
   t.equal(await set('--seal-to', 'lab'), 1)
   t.match(io.printed().err, /no worker that is trusted here/)
+  const { id, sealing_key, signing_key } = lab.view
+  const met = { id, name: 'lab', pond: FAKE_URL, sealing_key, checked: false, at: 1 }
+  await changeTrust(clientHomeOf(io), (before) => ({ ...before, workers: { [signing_key]: met } }))
+  t.equal(await set('--seal-to', 'lab'), 1)
+  t.match(io.printed().err, /nobody compared it/)
+  t.equal(io.pond.safe.credentials.size, 0)
   for (const name of ['lab', 'attic']) t.equal(await pond(io, 'trust', 'worker', name, '--yes'), 0)
   t.equal(await set('--seal-to', 'lab', '--seal-to', attic.view.id), 0)
   const { sealed, signer } = readCustody(io.pond.safe.credentials.get('db') as Custody)
@@ -156,5 +163,4 @@ t.test('what another identity sealed is told, not tried', async (t) => {
   mkdirSync(join(io.home, 'other'))
   t.equal(await pond(io, 'submit', '--home', join(io.home, 'other'), '--credential', 'db', '--', 'x'), 1)
   t.match(io.printed().err, /opens only for jobs that [0-9a-f-]+ signed/)
-  t.ok(clientHomeOf(io))
 })
