@@ -39,7 +39,7 @@ async function opened(io: FakeIo, digest: string, pair: KeyPair): Promise<string
   const { bytes, custody } = io.pond.safe.bundles.get(digest) ?? { bytes: Buffer.alloc(0) }
   const { sealed } = readCustodyDetached(custody as CustodyDetached)
   t.equal(sealed.digest, createHash('sha256').update(bytes).digest('hex'))
-  const { key } = openBox(sodium, { boxes: sealed.boxes, pairs: [pair], place: sealed.context })
+  const { key } = openBox(sodium, sealed, { pairs: [pair], place: sealed.context })
   const parts: Buffer[] = []
   const content = { key: Buffer.from(key, 'base64url'), place: sealed.context }
   for await (const part of openPayload(sodium, content, [bytes])) parts.push(part)
