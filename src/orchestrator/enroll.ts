@@ -1,11 +1,10 @@
 // Enrollment: a printed code becomes a further worker of this binding. Whoever stands between can neither swap its keys nor play pond.
-import { timingSafeEqual } from 'node:crypto'
 import type { Client } from '../client/contract.ts'
 import type { Resources } from '../protocol/field.ts'
 import type { CodeId } from '../protocol/id.ts'
 import type { Labels } from '../protocol/job.ts'
-import { enrollmentMac, enrollmentReplyMac } from '../seal/enrollment.ts'
-import { hashPondKey, type PairingCode, parsePairingCode } from '../seal/pairing.ts'
+import { enrollmentMac, isEnrolled } from '../seal/enrollment.ts'
+import { isPrinter, parsePairingCode } from '../seal/pairing.ts'
 import type { Binding, BoundWorker, KeySet, WorkerKeys } from './binding.ts'
 import type { MakeKeyPair } from './key.ts'
 import type { LiveBinding } from './live-binding.ts'
@@ -31,36 +30,23 @@ export async function enroll(parts: EnrollParts, request: EnrollRequest): Promis
   const code = parsePairingCode(request.code)
   if (!code) throw new PairError('this is no whole enrollment code; copy all of it: swarm worker add CODE')
   const { pond_key, binding_id } = live.now()
-  if (!timingSafeEqual(hashPondKey(pond_key), code.pondKeyHash))
-    throw new PairError('this code is not of the pond that this machine is paired with')
+  if (!isPrinter(code, pond_key)) throw new PairError('this code is not of the pond that this machine is paired with')
   const keys = await keysFor(parts, code.id)
   const before = boundTo(live.now(), keys)
   if (before) return before
   const { name, labels, resources } = request
   const pinned = { sealing_key: keys.sealing.publicKey, signing_key: keys.signing.publicKey }
   const body = { name, worker: { ...pinned, labels, resources } }
-  const mac = enrollmentMac(code.secret, { ...body, pond_id: pond_key, binding_id, code_id: code.id })
+  const { pondKeyHash } = code
+  const mac = enrollmentMac(code.secret, { pondKeyHash, bindingId: binding_id, codeId: code.id, said: body })
   const answer = await client.call('enroll', { params: { code_id: code.id }, body: { ...body, mac } })
   if (!answer.ok) throw new PairError(answer.error.message, answer.error)
-  requirePond(code, pond_key, answer.reply)
+  if (!isEnrolled(code, answer.reply))
+    throw new PairError('whoever answered does not know the secret of the code, or is another pond; nothing was kept')
   const worker = { worker_id: answer.reply.worker_id, name, labels, resources, keys: pinned }
   const binding = live.now()
   await live.keep({ binding: { ...binding, workers: [...binding.workers, worker] } })
   return worker
-}
-
-function requirePond(
-  { id, secret }: PairingCode,
-  pinned: string,
-  {
-    worker_id,
-    pond_key,
-    mac,
-  }: { readonly worker_id: BoundWorker['worker_id']; readonly pond_key: string; readonly mac: string },
-): void {
-  const expected = enrollmentReplyMac(secret, { code_id: id, worker_id, pond_key })
-  if (pond_key !== pinned || !timingSafeEqual(Buffer.from(expected, 'hex'), Buffer.from(mac, 'hex')))
-    throw new PairError('whoever answered does not know the secret of the code, or is another pond; nothing was kept')
 }
 
 /** On the disk before the call, under the code that they are for. */

@@ -117,7 +117,7 @@ async function accept({ client, clock, live }: RotationParts, reply: RotateReply
 function follow({ pond_key }: Binding, { pond_key: shown, pond_rotations }: RotateReply): string | undefined {
   if (shown === pond_key) return shown
   try {
-    return followPondKey(pond_key, pond_rotations) === shown ? shown : undefined
+    return followPondKey(pond_key, { pond_key: shown, pond_rotations })?.signing_key ?? pond_key
   } catch (error) {
     if (error instanceof SealError) return undefined
     throw error

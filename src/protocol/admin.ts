@@ -96,6 +96,7 @@ export const enrollmentList = z.object({ items: z.array(enrollmentView) })
 export const enrollmentCreated = enrollmentView.extend({ code: z.string() })
 
 export const pondKeyView = z.object({ signing_key: z.string(), sealing_key: z.string(), rotated_at: z.int() })
+export type PondKeyView = z.infer<typeof pondKeyView>
 
 export const bindingView = z.object({
   id: z.string(),

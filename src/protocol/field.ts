@@ -33,14 +33,21 @@ export const name = z
 export const streamNames = ['stdout', 'stderr', 'stdout.tail', 'stderr.tail'] as const
 /** Artifacts are numbered in the order in which they were collected; their paths stand in the final word. */
 export type StreamName = (typeof streamNames)[number] | `artifact/${number}`
+const ARTIFACT = 'artifact/'
+const artifactStreams = limit.streamsPerClaim - streamNames.length
 const looksLikeStream = /^(stdout|stderr)(\.tail)?$|^artifact\/(0|[1-9][0-9]{0,3})$/
 export const streamName = z
-  .custom<StreamName>((value) => typeof value === 'string' && looksLikeStream.test(value), {
-    message: `must be ${streamNames.join(', ')} or artifact/N`,
+  .custom<StreamName>((value) => typeof value === 'string' && isStreamName(value), {
+    message: `must be ${streamNames.join(', ')} or artifact/N with N below ${artifactStreams}`,
   })
   .meta({ type: 'string', pattern: looksLikeStream.source })
 
-export const isArtifact = (name: StreamName) => name.startsWith('artifact/')
+export const isArtifact = (name: string) => name.startsWith(ARTIFACT)
+
+/** Its number bounds how many streams a claim can have, so that nobody has to count them. */
+function isStreamName(text: string): boolean {
+  return looksLikeStream.test(text) && (!isArtifact(text) || Number(text.slice(ARTIFACT.length)) < artifactStreams)
+}
 
 export const gpu = z.strictObject({
   uuid: z.string().max(128),

@@ -40,7 +40,7 @@ export const causeTable = {
   output_lost: 'output that the job needs did not reach pond',
   budget: 'a budget of the project was used up',
   dependency: 'a job it waits for did not end well',
-  revoked: 'the binding of its worker was revoked',
+  revoked: 'its worker was shut out: revoked, or it showed other keys than the pinned ones',
 } as const
 export type Cause = keyof typeof causeTable
 export const causes = Object.keys(causeTable) as [Cause, ...Cause[]]

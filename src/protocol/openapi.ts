@@ -77,6 +77,7 @@ const securityOf: Readonly<Record<Caller, Operation['security']>> = {
   pair: [],
   binding: [{ binding: [] }],
   claim: [{ binding: [], claim: [] }],
+  renewal: [{ binding: [] }],
   read: [{ key: ['read'] }, { admin: [] }],
   submit: [{ key: ['submit'] }, { admin: [] }],
   credentials: [{ key: ['credentials'] }, { admin: [] }],

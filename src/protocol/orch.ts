@@ -311,7 +311,7 @@ export const orchRoutes = defineRoutes({
   rotate: {
     method: 'POST',
     path: '/orch/rotate',
-    caller: 'binding',
+    caller: 'renewal',
     says: 'Replace the token, and keys signed by the ones they replace.',
     body: rotateBody,
     reply: rotateReply,

@@ -3,9 +3,9 @@ import { z } from 'zod'
 
 /**
  * Who may call. `open`: anyone. `pair`: the holder of a pairing code, proved by the MAC in the body and the signature of the key it brings.
- * `binding`: a binding's token and the signature of its key. `claim`: those and the claim's own token in X-Claim-Token. `read`, `submit`, `credentials`: a project key of that scope, or an admin token. `admin`: an admin token.
+ * `binding`: a binding's token and the signature of its key. `claim`: those and the claim's own token in X-Claim-Token. `renewal`: as `binding`, with a token that may have expired. `read`, `submit`, `credentials`: a project key of that scope, or an admin token. `admin`: an admin token.
  */
-export type Caller = 'open' | 'pair' | 'binding' | 'claim' | 'read' | 'submit' | 'credentials' | 'admin'
+export type Caller = 'open' | 'pair' | 'binding' | 'claim' | 'renewal' | 'read' | 'submit' | 'credentials' | 'admin'
 
 /** What a reply's body is: one JSON object, raw bytes, server-sent events, Prometheus or plain text. */
 export type ReplyKind = 'json' | 'bytes' | 'events' | 'text'

@@ -1,6 +1,6 @@
 // What swarm says about a claim: words, chunks and telemetry, and how pond answers them.
 import { z } from 'zod'
-import { bytesCount, digest, queryInt, streamName, wallMs } from './field.ts'
+import { bytesCount, digest, isArtifact, queryInt, streamName, wallMs } from './field.ts'
 import { claimId, jobId } from './id.ts'
 import { workerCauses } from './job.ts'
 import { limit } from './limit.ts'
@@ -41,7 +41,7 @@ export type ArtifactProblem = (typeof artifactProblems)[number]
 
 export const artifactReport = z.strictObject({
   /** Its bytes; absent with a problem. */
-  stream: streamName.optional(),
+  stream: streamName.refine(isArtifact, 'must be artifact/N').optional(),
   /** Below the job's folder, or the glob that found nothing. Absent in a confidential job: it stands in the sealed result. */
   path: z.string().min(1).max(4096).optional(),
   problem: z.enum(artifactProblems).optional(),

@@ -1,30 +1,41 @@
-// What proves, on both sides, that a further worker and pond share the secret of an enrollment code. The secret itself never travels.
+// Enrollment: how a further worker of a binding and pond prove to each other that both know a printed code, across an orchestrator that knows it too little to forge.
 import { createHmac } from 'node:crypto'
-import type { BindingId, CodeId, WorkerId } from '../protocol/id.ts'
-import type { EnrollBody } from '../protocol/orch.ts'
+import type { BindingId, CodeId } from '../protocol/id.ts'
+import type { EnrollBody, EnrollReply } from '../protocol/orch.ts'
 import { canonicalBytes } from './canonical.ts'
+import { isPrinter, type PairingCode, SECRET_BYTES } from './pairing.ts'
+import { sameText } from './token.ts'
 
-/** Where the body is good: nowhere but with this pond, this binding and this code. */
-export interface EnrollmentClaim extends Omit<EnrollBody, 'mac'> {
-  readonly pond_id: string
-  readonly binding_id: BindingId
-  readonly code_id: CodeId
+/** The secret of an enrollment code; none of a pairing code is ever the same. */
+export function enrollmentSecret(tokenKey: Uint8Array, id: CodeId): Buffer {
+  return createHmac('sha256', tokenKey).update(`enrollment\0${id}`).digest().subarray(0, SECRET_BYTES)
 }
 
-/** HMAC-SHA-256 in lower-case hex. */
-export function enrollmentMac(secret: Uint8Array, claim: EnrollmentClaim): string {
-  return mac(secret, 'enroll', claim)
+/** What a worker proves: that it asks this pond, for this binding, with this code, under these keys. */
+export interface Enrollment {
+  readonly pondKeyHash: Uint8Array
+  readonly bindingId: BindingId
+  readonly codeId: CodeId
+  readonly said: Omit<EnrollBody, 'mac'>
 }
 
-/** Pond's answer: whoever stands between cannot put another worker or another pond in its place. */
-export function enrollmentReplyMac(
-  secret: Uint8Array,
-  reply: { readonly code_id: CodeId; readonly worker_id: WorkerId; readonly pond_key: string },
-): string {
-  return mac(secret, 'enrolled', reply)
+/** The worker's MAC: HMAC-SHA-256 in lower-case hex over the RFC 8785 form of all of it. */
+export function enrollmentMac(secret: Uint8Array, { pondKeyHash, bindingId, codeId, said }: Enrollment): string {
+  const pond = Buffer.from(pondKeyHash).toString('base64url')
+  return macOf(secret, { ...said, says: 'enroll', pond, binding_id: bindingId, code_id: codeId })
 }
 
-/** The word in front keeps what one side says from passing for what the other says. */
-function mac(secret: Uint8Array, word: string, value: object): string {
-  return createHmac('sha256', secret).update(`${word}\0`).update(canonicalBytes(value)).digest('hex')
+/** Pond's MAC over its reply. */
+export function enrolledMac(secret: Uint8Array, codeId: CodeId, reply: Omit<EnrollReply, 'mac'>): string {
+  const { worker_id, pond_key } = reply
+  return macOf(secret, { says: 'enrolled', code_id: codeId, worker_id, pond_key })
+}
+
+/** For the worker: whether the reply is by the pond that printed the code, to the letter. Nothing of another one may be kept. */
+export function isEnrolled(code: PairingCode, { mac, ...reply }: EnrollReply): boolean {
+  return isPrinter(code, reply.pond_key) && sameText(mac, enrolledMac(code.secret, code.id, reply))
+}
+
+function macOf(secret: Uint8Array, said: object): string {
+  return createHmac('sha256', secret).update(canonicalBytes(said)).digest('hex')
 }

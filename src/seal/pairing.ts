@@ -4,7 +4,7 @@ import canonicalize from 'canonicalize'
 import { type CodeId, codeId } from '../protocol/id.ts'
 import type { PairBody } from '../protocol/orch.ts'
 
-const SECRET_BYTES = 16
+export const SECRET_BYTES = 16
 const KEY_HASH_BYTES = 16
 
 export interface PairingCode {
@@ -22,6 +22,11 @@ export function pairingSecret(tokenKey: Uint8Array, id: CodeId): Buffer {
 /** `pondKey` is the public key in unpadded base64url, as it stands on the wire. */
 export function hashPondKey(pondKey: string): Buffer {
   return createHash('sha256').update(Buffer.from(pondKey, 'base64url')).digest().subarray(0, KEY_HASH_BYTES)
+}
+
+/** For the machine that pairs or enrolls: whether a key is that of the pond that printed its code. */
+export function isPrinter(code: PairingCode, pondKey: string): boolean {
+  return hashPondKey(pondKey).equals(code.pondKeyHash)
 }
 
 /** What a person types: id, secret and hash of pond's key, joined by dots. */

@@ -1,4 +1,4 @@
-// Rotations: new keys signed by the key that they replace. Whoever pinned an old key follows them one by one.
+// Rotations: new keys, signed by the ones they replace. Who knows an old key follows them to the key of now.
 import { type Rotation, rotation } from '../protocol/orch.ts'
 import { type Dsse, payloadType } from '../protocol/sealed.ts'
 import { canonicalBytes } from './canonical.ts'
@@ -6,26 +6,37 @@ import { openDsse, signDsse } from './dsse.ts'
 import { SealError } from './refusal.ts'
 import type { Signer } from './signature.ts'
 
-/** `signer` holds the key that is replaced. */
+export type RotationOf<K extends Rotation['kind']> = Extract<Rotation, { readonly kind: K }>
+
 export function signRotation(said: Rotation, signer: Signer): Dsse {
   return signDsse(payloadType.rotation, canonicalBytes(said), signer)
 }
 
-/** What a rotation says, if this key signed it; else a SealError. */
-export function openRotation(signed: Dsse, signingKey: string): Rotation {
-  const bytes = openDsse(signed, payloadType.rotation, signingKey)
+/** What a rotation of this kind says, if this key signed it; else a SealError. */
+export function openRotation<K extends Rotation['kind']>(signed: Dsse, kind: K, key: string): RotationOf<K> {
+  const said = parse(openDsse(signed, payloadType.rotation, key))
+  if (said.kind !== kind) throw new SealError('wrong_place')
+  return said as RotationOf<K>
+}
+
+/**
+ * For swarm and consumers: from the pond key that they pinned to the one that pond announces, each step signed by the key before it. Undefined when they are
+ * the same; a SealError where the chain has a gap, leads elsewhere or leads nowhere new.
+ */
+export function followPondKey(
+  pinned: string,
+  { pond_key, pond_rotations }: { readonly pond_key: string; readonly pond_rotations: readonly Dsse[] },
+): RotationOf<'pond'> | undefined {
+  let latest: RotationOf<'pond'> | undefined
+  for (const signed of pond_rotations) latest = openRotation(signed, 'pond', latest?.signing_key ?? pinned)
+  if ((latest?.signing_key ?? pinned) !== pond_key) throw new SealError('untrusted')
+  return latest
+}
+
+function parse(bytes: Buffer): Rotation {
   try {
     return rotation.parse(JSON.parse(bytes.toString('utf8')))
   } catch {
     throw new SealError('damaged')
   }
-}
-
-/** Pond's key of now, from the pinned one on; a SealError where a step is missing or not signed by the one before. */
-export function followPondKey(pinned: string, rotations: readonly Dsse[]): string {
-  return rotations.reduce((key, signed) => {
-    const said = openRotation(signed, key)
-    if (said.kind !== 'pond') throw new SealError('wrong_place')
-    return said.signing_key
-  }, pinned)
 }

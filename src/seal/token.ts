@@ -10,6 +10,21 @@ export function makeToken(kind: 'admin' | 'key' | 'binding', random: Random): st
   return tokenPrefix[kind] + random.bytes(TOKEN_BYTES).toString('base64url')
 }
 
+/** What follows a token, and what its holder was told with it. */
+export interface Renewal {
+  readonly bindingId: string
+  /** Hash of the token that is replaced. */
+  readonly before: string
+  readonly bindingKey: string
+  readonly pondKey: string
+}
+
+/** The token that replaces one of a binding. Always the same, so that a repeat of the call, or a replay of it, neither makes another nor ends the one that was told. */
+export function renewedToken(tokenKey: Uint8Array, { bindingId, before, bindingKey, pondKey }: Renewal): string {
+  const mac = createHmac('sha256', tokenKey).update(['renewal', bindingId, before, bindingKey, pondKey].join('\0'))
+  return tokenPrefix.binding + mac.digest('base64url')
+}
+
 /** What is stored of a long-lived token: SHA-256 in lower-case hex. */
 export function hashToken(token: string): string {
   return createHash('sha256').update(token).digest('hex')

@@ -61,7 +61,7 @@ const finish = {
 }
 const revoke = {
   to: ['revoked'] as const,
-  says: 'its binding was revoked',
+  says: 'its worker was shut out',
   step: (lease: Lease): LeaseStep => ({
     lease: { state: 'revoked', holdMs: lease.holdMs },
     job: 'lose',

@@ -1,5 +1,7 @@
 // The law of a stream: bytes are accepted once, in order, up to a cap; an accepted prefix never changes. Pure.
-import type { StreamReport } from '../protocol/word.ts'
+import { isArtifact } from '../protocol/field.ts'
+import { limit } from '../protocol/limit.ts'
+import type { ArtifactProblem, StreamReport } from '../protocol/word.ts'
 import { notPossible, type Refused, refused, type Table } from './table.ts'
 
 export const streamStates = ['open', 'full', 'closed'] as const
@@ -54,6 +56,18 @@ export function stepStream(stream: Stream, event: StreamEvent, now: number): Ans
   return (cell.step as (stream: Stream, event: StreamEvent, now: number) => Answer)(stream, event, now)
 }
 
+/**
+ * The most that is stored of a stream. Sealing adds to what it seals, and a worker cuts a stream at its cap as it stands stored; a tail is cut before it is
+ * sealed, so it gets room for what comes around it.
+ */
+export function capOf(
+  name: string,
+  { streamBytes, artifactBytes }: { readonly streamBytes: number; readonly artifactBytes: number },
+): number {
+  if (isArtifact(name)) return artifactBytes
+  return name.endsWith('.tail') ? 2 * limit.tailBytes : streamBytes
+}
+
 export function openStream(committed: number, cap: number): Stream {
   return { state: committed >= cap ? 'full' : 'open', committed, cap }
 }
@@ -68,6 +82,23 @@ function take(stream: Stream, event: StreamEvents['chunk']): Answer {
     stream: openStream(stream.committed + length, stream.cap),
     append: { skip, length },
     overflow: length < fresh,
+  }
+}
+
+/** Why what is stored of an artifact is not the whole file; undefined when it is. One of which nothing was told is an empty file, if nothing came. */
+export function judgeArtifact(report: StreamReport | undefined, committed: number): ArtifactProblem | undefined {
+  const end = report?.end
+  switch (end) {
+    case undefined:
+      return committed === 0 ? undefined : 'unreadable'
+    case 'complete':
+      return report?.bytes === committed ? undefined : 'unreadable'
+    case 'capped':
+      return 'too_large'
+    case 'lost':
+      return 'unreadable'
+    default:
+      return end satisfies never
   }
 }
 

@@ -38,7 +38,7 @@ export const newWorker = well
 
 const revoke = {
   to: ['revoked'] as const,
-  says: 'its binding was revoked',
+  says: 'it or its binding was revoked',
   step: (): Worker => ({ ...well, state: 'revoked' }),
 }
 const keyChanged = {

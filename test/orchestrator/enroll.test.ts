@@ -7,7 +7,7 @@ import { systemKeyPair } from '../../src/orchestrator/key.ts'
 import { openLiveBinding } from '../../src/orchestrator/live-binding.ts'
 import type { CodeId, WorkerId } from '../../src/protocol/id.ts'
 import type { EnrollBody } from '../../src/protocol/orch.ts'
-import { enrollmentMac, enrollmentReplyMac } from '../../src/seal/enrollment.ts'
+import { enrolledMac, enrollmentMac } from '../../src/seal/enrollment.ts'
 import { hashPondKey, printPairingCode } from '../../src/seal/pairing.ts'
 import { refusal } from '../harness/fake-pond-client.ts'
 import { createMemoryDisk } from '../harness/memory-disk.ts'
@@ -30,7 +30,7 @@ async function setUp() {
     answer: undefined as Partial<Answer<'enroll'>> | undefined,
     reply: () => {
       const worker_id = `wrk_${String(++count).padStart(26, '0')}` as WorkerId
-      return { worker_id, pond_key, mac: enrollmentReplyMac(secret, { code_id: id, worker_id, pond_key }) }
+      return { worker_id, pond_key, mac: enrolledMac(secret, id, { worker_id, pond_key }) }
     },
   }
   const client = {
@@ -57,7 +57,10 @@ t.test('a code becomes a worker with keys of its own', async (t) => {
   const [body] = bodies
   if (!body) throw new Error('nothing was sent')
   const { mac, ...rest } = body
-  t.equal(mac, enrollmentMac(secret, { ...rest, pond_id: pond_key, binding_id, code_id: id }))
+  t.equal(
+    mac,
+    enrollmentMac(secret, { pondKeyHash: hashPondKey(pond_key), bindingId: binding_id, codeId: id, said: rest }),
+  )
   t.match(rest, { name: 'gpu', worker: { labels: { gpu: 'yes' }, resources: { slots: 2 } } })
   const binding = await home.readBinding()
   t.same(binding?.workers, [fakeBinding.workers[0], worker])

@@ -47,16 +47,13 @@ async function setUp(more: Partial<Binding> = {}) {
     state.bodies.push(body)
     for (const signed of body.workers ?? []) {
       const by = signed.signatures[0]?.keyid ?? ''
-      const said = openRotation(signed, by)
-      if (said.kind !== 'worker') throw new Error('a rotation of a worker')
-      const { sealing_key, signing_key } = said
+      const { sealing_key, signing_key } = openRotation(signed, 'worker', by)
       const again = state.workerKeys.signing_key === signing_key
       if (!again && by !== state.workerKeys.signing_key) return refusal('forbidden')
       state.workerKeys = { sealing_key, signing_key }
     }
     if (body.binding) {
-      const said = openRotation(body.binding, body.binding.signatures[0]?.keyid ?? '')
-      if (said.kind === 'binding') state.bindingKey = said.binding_key
+      state.bindingKey = openRotation(body.binding, 'binding', body.binding.signatures[0]?.keyid ?? '').binding_key
     }
     state.rotations++
     return {

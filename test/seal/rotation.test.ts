@@ -1,40 +1,66 @@
-// Rotations: followed only as far as each step is signed by the key before it.
+// Rotations: only the key that is replaced can replace itself, and a chain of them leads from what is pinned to what is announced, or nowhere.
 import t from 'tap'
-import type { Rotation } from '../../src/protocol/orch.ts'
-import { payloadType } from '../../src/protocol/sealed.ts'
-import { canonicalBytes } from '../../src/seal/canonical.ts'
-import { signDsse } from '../../src/seal/dsse.ts'
-import { makeSigningPair } from '../../src/seal/key.ts'
+import { makeSealingPair, makeSigningPair } from '../../src/seal/key.ts'
+import { SealError } from '../../src/seal/refusal.ts'
 import { followPondKey, openRotation, signRotation } from '../../src/seal/rotation.ts'
 import { createSigner } from '../../src/seal/signature.ts'
+import { ids } from '../protocol/sample.ts'
 
-const signers = (await Promise.all([1, 2, 3].map(() => makeSigningPair()))).map(createSigner)
-const [first, second, third] = signers as [(typeof signers)[0], (typeof signers)[0], (typeof signers)[0]]
-const to = (key: string): Rotation => ({ kind: 'pond', signing_key: key, sealing_key: key })
-
-t.test('step by step, and no further', async (t) => {
-  const steps = [signRotation(to(second.publicKey), first), signRotation(to(third.publicKey), second)]
-  t.equal(followPondKey(first.publicKey, []), first.publicKey)
-  t.equal(followPondKey(first.publicKey, steps), third.publicKey)
-  for (const broken of [steps.slice(1), [...steps].reverse(), [...steps, ...steps]])
-    t.throws(() => followPondKey(first.publicKey, broken), { name: 'SealError', reason: 'bad_signature' })
-  const id = `wrk_${'0'.repeat(26)}`
-  const worker = {
-    kind: 'worker',
-    worker_id: id,
-    sealing_key: third.publicKey,
-    signing_key: third.publicKey,
-  } as Rotation
-  t.throws(() => followPondKey(first.publicKey, [signRotation(worker, first)]), {
-    name: 'SealError',
-    reason: 'wrong_place',
+async function makeChain(steps: number) {
+  const signers = await Promise.all(
+    Array.from({ length: steps + 1 }, async () => createSigner(await makeSigningPair())),
+  )
+  const sealing = await Promise.all(signers.map(async () => (await makeSealingPair()).publicKey))
+  const [first] = signers
+  if (!first) throw new Error('a chain has a first key')
+  const pond_rotations = signers.slice(1).map((signer, index) => {
+    const says = { kind: 'pond', signing_key: signer.publicKey, sealing_key: sealing[index + 1] ?? '' } as const
+    return signRotation(says, signers[index] ?? first)
   })
+  return {
+    first: first.publicKey,
+    pond_key: signers.at(-1)?.publicKey ?? '',
+    pond_rotations,
+    sealing_key: sealing.at(-1),
+  }
+}
+
+t.test('a chain is followed to its end', async (t) => {
+  const { first, sealing_key, ...reply } = await makeChain(3)
+  t.match(followPondKey(first, reply), { kind: 'pond', signing_key: reply.pond_key, sealing_key })
+  t.equal(followPondKey(reply.pond_key, { ...reply, pond_rotations: [] }), undefined, 'nothing was replaced')
 })
 
-t.test('what was signed for something else is none', async (t) => {
-  const bytes = canonicalBytes(to(second.publicKey))
-  const other = signDsse(payloadType.grant, bytes, first)
-  t.throws(() => openRotation(other, first.publicKey), { name: 'SealError', reason: 'bad_signature' })
-  const empty = signDsse(payloadType.rotation, Buffer.from('{}'), first)
-  t.throws(() => openRotation(empty, first.publicKey), { name: 'SealError', reason: 'damaged' })
+t.test('a chain with a gap, out of order, cut short or of another key is refused', async (t) => {
+  const { first, pond_key, pond_rotations } = await makeChain(3)
+  const [a, b, c] = pond_rotations
+  if (!a || !b || !c) throw new Error('there are three steps')
+  const other = await makeChain(1)
+  const bent = { ...b, payload: a.payload }
+  const long = { ...a, signatures: [...b.signatures, ...a.signatures] }
+  const wrong: readonly (readonly [string, Parameters<typeof followPondKey>[1]])[] = [
+    ['nothing signed', { pond_key, pond_rotations: [] }],
+    ['a gap', { pond_key, pond_rotations: [a, c] }],
+    ['out of order', { pond_key, pond_rotations: [b, a, c] }],
+    ['cut short', { pond_key, pond_rotations: [a, b] }],
+    ['a step too far', { pond_key, pond_rotations: [a, b, c, c] }],
+    ['another key at the end', { pond_key: other.pond_key, pond_rotations }],
+    ['another chain', { pond_key: other.pond_key, pond_rotations: other.pond_rotations }],
+    ['a bent payload', { pond_key, pond_rotations: [a, bent, c] }],
+  ]
+  for (const [says, reply] of wrong) t.throws(() => followPondKey(first, reply), SealError, says)
+  t.ok(followPondKey(first, { pond_key, pond_rotations: [long, b, c] }), 'a second signature does no harm')
+})
+
+t.test('a rotation is of one kind and by one key', async (t) => {
+  const signer = createSigner(await makeSigningPair())
+  const other = createSigner(await makeSigningPair())
+  const said = { kind: 'binding', binding_id: ids.bnd, binding_key: other.publicKey } as never
+  const signed = signRotation(said, signer)
+  t.match(openRotation(signed, 'binding', signer.publicKey), { binding_key: other.publicKey })
+  t.throws(() => openRotation(signed, 'pond', signer.publicKey), SealError, 'another kind')
+  t.throws(() => openRotation(signed, 'binding', other.publicKey), SealError, 'another key')
+  t.throws(() => openRotation({ ...signed, payloadType: 'text/plain' }, 'binding', signer.publicKey), SealError)
+  const empty = signRotation({ kind: 'binding' } as never, signer)
+  t.throws(() => openRotation(empty, 'binding', signer.publicKey), SealError, 'signed, and no rotation')
 })

@@ -3,7 +3,7 @@ import { readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import type { CodeId, WorkerId } from '../../../src/protocol/id.ts'
-import { enrollmentReplyMac } from '../../../src/seal/enrollment.ts'
+import { enrolledMac } from '../../../src/seal/enrollment.ts'
 import { fingerprint } from '../../../src/seal/fingerprint.ts'
 import { printKey } from '../../../src/seal/key-text.ts'
 import { hashPondKey, printPairingCode } from '../../../src/seal/pairing.ts'
@@ -28,7 +28,7 @@ const answers: Readonly<Record<string, unknown>> = {
   enroll: {
     worker_id: second,
     pond_key: POND_KEY,
-    mac: enrollmentReplyMac(secret, { code_id: codeId, worker_id: second, pond_key: POND_KEY }),
+    mac: enrolledMac(secret, codeId, { worker_id: second, pond_key: POND_KEY }),
   },
   rotate: { token: 'pond_bind_two', token_expires_at: FAR, pond_key: POND_KEY, pond_rotations: [] },
   sendSnapshot: {},
