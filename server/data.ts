@@ -3,12 +3,9 @@ import { createPrivateKey, generateKeyPairSync } from 'node:crypto'
 import { join } from 'node:path'
 import { z } from 'zod'
 import { publicKey } from '../src/protocol/field.ts'
-import type { Rotation } from '../src/protocol/orch.ts'
-import { payloadType } from '../src/protocol/sealed.ts'
-import { canonicalBytes } from '../src/seal/canonical.ts'
-import { signDsse } from '../src/seal/dsse.ts'
 import { requirePrivate } from '../src/seal/identity.ts'
 import { type KeyPair, makeSealingPair } from '../src/seal/key.ts'
+import { signRotation } from '../src/seal/rotation.ts'
 import { createSigner } from '../src/seal/signature.ts'
 import { makeToken } from '../src/seal/token.ts'
 import type { Disk } from '../src/system/disk.ts'
@@ -48,15 +45,17 @@ export async function loadAdminToken(disk: Disk, random: Random, path: string): 
 
 const sealingPair = z.strictObject({ publicKey, privateKey: publicKey })
 
-const keyFile = z.strictObject({
+export const keyFile = z.strictObject({
   /** 32 bytes in base64url. */
   token_key: z.string().length(43),
   /** Ed25519 private key, PKCS 8 in PEM. */
   signing_key: z.string(),
+  /** Those before it, newest first, likewise. */
+  former_signing_keys: z.array(z.string()).optional(),
   /** X25519, newest first; both halves of each, 32 bytes in base64url. */
   sealing_keys: z.tuple([sealingPair], sealingPair).optional(),
 })
-type KeyFile = z.infer<typeof keyFile>
+export type KeyFile = z.infer<typeof keyFile>
 
 /** Reads pond's keys, makes them where there are none, and completes a file without sealing keys. One that others can read is refused. */
 export async function loadKeys(disk: Disk, random: Random, path: string): Promise<PondKeys> {
@@ -69,35 +68,49 @@ export async function loadKeys(disk: Disk, random: Random, path: string): Promis
   return keysOf(file, sealing)
 }
 
-type SealingKeys = NonNullable<KeyFile['sealing_keys']>
+export type SealingKeys = NonNullable<KeyFile['sealing_keys']>
 
 function makeKeys(random: Random): KeyFile {
   const signing_key = generateKeyPairSync('ed25519').privateKey.export({ type: 'pkcs8', format: 'pem' }).toString()
   return { token_key: random.bytes(32).toString('base64url'), signing_key }
 }
 
-function keysOf(file: KeyFile, sealing: SealingKeys): PondKeys {
-  const { x, d } = createPrivateKey(file.signing_key).export({ format: 'jwk' })
-  if (x === undefined || d === undefined) throw new Error('an Ed25519 private key has both halves')
+export function keysOf(file: KeyFile, sealing: SealingKeys): PondKeys {
   return makePondKeys({
     tokenKey: Buffer.from(file.token_key, 'base64url'),
-    signing: { publicKey: x, privateKey: d },
+    signing: fromPem(file.signing_key),
+    former: (file.former_signing_keys ?? []).map(fromPem),
     sealing,
   })
 }
 
-/** What pond is known by, with its own word for it: the signature says that both keys are of one pond. */
+function fromPem(pem: string): KeyPair {
+  const { x, d } = createPrivateKey(pem).export({ format: 'jwk' })
+  if (x === undefined || d === undefined) throw new Error('an Ed25519 private key has both halves')
+  return { publicKey: x, privateKey: d }
+}
+
+/** What pond is known by, with its own word for it: the signatures say that both keys are of one pond, to whoever knows any key that it ever had. */
 export function makePondKeys({
   tokenKey,
   signing,
+  former = [],
   sealing,
 }: {
   readonly tokenKey: Uint8Array
   readonly signing: KeyPair
+  /** Signing keys before it, newest first; `sealing` has one for each. */
+  readonly former?: readonly KeyPair[]
   readonly sealing: PondKeys['sealing']
 }): PondKeys {
   const signer = createSigner(signing)
-  const said: Rotation = { kind: 'pond', signing_key: signing.publicKey, sealing_key: sealing[0].publicKey }
-  const proofs = [signDsse(payloadType.rotation, canonicalBytes(said), signer)] as const
-  return { tokenKey, publicKey: signing.publicKey, signer, sealing, proofs }
+  const older = former.map(createSigner)
+  const says = (keys: KeyPair, sealingKey: KeyPair | undefined) => {
+    if (!sealingKey) throw new Error('a signing key of pond has its sealing key beside it')
+    return { kind: 'pond', signing_key: keys.publicKey, sealing_key: sealingKey.publicKey } as const
+  }
+  const now = says(signing, sealing[0])
+  const steps = older.map((by, index) => signRotation(says([signing, ...former][index] ?? signing, sealing[index]), by))
+  const proofs = [signRotation(now, signer), ...older.map((by) => signRotation(now, by))] as const
+  return { tokenKey, publicKey: signing.publicKey, signer, sealing, proofs, rotations: steps.reverse() }
 }

@@ -9,6 +9,7 @@ import { openDiskBlobs } from '../blob/disk.ts'
 import { type DataFolder, dataFolder, loadAdminToken, loadKeys } from '../data.ts'
 import { type Front, openFront } from '../http/front.ts'
 import { createPond, type Pond } from '../pond.ts'
+import { createKeyRotation } from '../pond-key.ts'
 import { openSqliteStore } from '../store/sqlite.ts'
 import { dataHome } from './config.ts'
 import { createLog } from './log.ts'
@@ -76,7 +77,10 @@ async function start(parts: {
   const blobs = await openDiskBlobs({ folder: data.blobFolder, reserveBytes: flags.reserve, clock, fatal })
   const store = openSqliteStore({ file: data.storeFile, events: { fatal }, clock })
   const makeAdminToken = () => loadAdminToken(systemDisk, random, data.adminTokenFile)
-  const pond = await createPond({ store, blobs, clock, random, log: createLog(io), keys, makeAdminToken })
+  const rotateKeys = createKeyRotation(systemDisk, data.keyFile)
+  const log = createLog(io)
+  const settings = { requireAttestation: flags.allowUnattested !== true }
+  const pond = await createPond({ store, blobs, clock, random, log, keys, makeAdminToken, rotateKeys, settings })
   const closeParts = async () => {
     pond.close()
     await store.close().catch(() => {})

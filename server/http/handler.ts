@@ -6,18 +6,24 @@ import type { BodyOf, ParamsOf, QueryOf, RouteName } from '../../src/protocol/ro
 import { PROTOCOL } from '../../src/protocol/version.ts'
 import type { OutcomeReply } from '../../src/protocol/word.ts'
 import type { Identity } from '../service/access.ts'
+import { findArtifact, listArtifacts } from '../service/artifact.ts'
+import { readAttestation } from '../service/attestation.ts'
 import { listAudit } from '../service/audit.ts'
 import * as binding from '../service/binding.ts'
+import * as enrollment from '../service/enrollment.ts'
 import { followJob, followProject } from '../service/event.ts'
 import * as job from '../service/job.ts'
 import * as key from '../service/key.ts'
 import * as pairing from '../service/pairing.ts'
 import type { Services } from '../service/pond.ts'
+
+import * as rotation from '../service/rotation.ts'
 import { openSignedJob, type Submission, submitJobs } from '../service/submit.ts'
+
 import { hearTelemetry } from '../service/telemetry.ts'
 import { viewAttempt, viewJob } from '../service/view.ts'
 import { hearWords } from '../service/word.ts'
-import { listWorkers } from '../service/worker.ts'
+import * as worker from '../service/worker.ts'
 import { bytesReply, eventsReply, jsonReply, type PondReply, type PondRequest } from './message.ts'
 import { parseJob } from './parse.ts'
 import { listChunks, readStream } from './stream.ts'
@@ -45,14 +51,17 @@ export const handlers: { readonly [N in RouteName]?: Handler<N> } = {
       token: claim_token,
       body: word,
     }))
-    const { outcomes, intents } = await hearWords({ core, polls }, bindingOf(identity), { words, refill: body.refill })
+    const { attestation, refill } = body
+    const batch = { words, attestation, refill }
+    const { outcomes, intents } = await hearWords({ core, polls }, bindingOf(identity), batch)
     return jsonReply(200, { outcomes, ...(intents.length > 0 && { intents }) })
   },
   async sendWord({ core, polls }, { params, body, identity, request }) {
-    const word = { jobId: params.id, token: claimTokenOf(request), body }
+    const { attestation, ...said } = body
+    const word = { jobId: params.id, token: claimTokenOf(request), body: said }
     const {
       outcomes: [outcome],
-    } = await hearWords({ core, polls }, bindingOf(identity), { words: [word] })
+    } = await hearWords({ core, polls }, bindingOf(identity), { words: [word], attestation })
     if (!outcome) throw new Error('a word has an outcome')
     return wordReply(outcome)
   },
@@ -71,6 +80,13 @@ export const handlers: { readonly [N in RouteName]?: Handler<N> } = {
     await binding.revokeBinding(services, bindingId, `binding:${bindingId}`)
     return jsonReply(200, {})
   },
+  enroll: async ({ core }, { params, body, identity }) =>
+    jsonReply(
+      200,
+      await enrollment.enroll(core, { bindingId: bindingOf(identity).bindingId, codeId: params.code_id, body }),
+    ),
+  rotate: async ({ core, access }, { body, identity }) =>
+    jsonReply(200, await rotation.rotate({ core, access }, bindingOf(identity), body)),
   orchWhoami: async ({ core, polls }, { identity }) =>
     jsonReply(200, await binding.describeBinding(core, polls, bindingOf(identity).bindingId)),
 
@@ -138,8 +154,17 @@ export const handlers: { readonly [N in RouteName]?: Handler<N> } = {
     const projectId = projectOf(core, identity, request)
     return eventsReply(followProject(core, { projectId, label, signal: request.signal }))
   },
+  getAttestation: async ({ core }, { params, query, identity }) =>
+    jsonReply(200, await readAttestation(core, { scope: reachOf(identity), jobId: params.id, attempt: query.attempt })),
+  listArtifacts: async ({ core }, { params, query, identity }) =>
+    jsonReply(200, await listArtifacts(core, { scope: reachOf(identity), jobId: params.id, attempt: query.attempt })),
+  async readArtifact({ core }, { params, query, identity, request }) {
+    const ask = { scope: reachOf(identity), jobId: params.id, attempt: query.attempt }
+    const { name, attempt } = await findArtifact(core, ask, params.path)
+    return await readStream(core, { ...ask, name, query: { ...query, attempt }, request })
+  },
   listWorkers: async ({ core, polls }, { identity, request }) =>
-    jsonReply(200, listWorkers(core, polls, scopeOf(core, identity, request))),
+    jsonReply(200, worker.listWorkers(core, polls, scopeOf(core, identity, request))),
   whoami: async ({ core }, { identity }) => jsonReply(200, await describeCaller(core, identity)),
 
   createProject: async ({ core }, { body, identity }) =>
@@ -158,11 +183,21 @@ export const handlers: { readonly [N in RouteName]?: Handler<N> } = {
   listPairingCodes: async ({ core }) => jsonReply(200, await pairing.listPairingCodes(core)),
   revokePairingCode: async ({ core }, { params, identity }) =>
     jsonReply(200, await pairing.revokePairingCode(core, params.id, adminOf(identity))),
+  createEnrollmentCode: async ({ core }, { body, identity }) =>
+    jsonReply(201, await enrollment.createEnrollmentCode(core, body, byOf(identity))),
+  listEnrollmentCodes: async ({ core }) => jsonReply(200, await enrollment.listEnrollmentCodes(core)),
+  revokeEnrollmentCode: async ({ core }, { params, identity }) =>
+    jsonReply(200, await enrollment.revokeEnrollmentCode(core, params.id, byOf(identity))),
+  reinstateWorker: async (services, { params, identity }) =>
+    jsonReply(200, await worker.reinstateWorker(services, { id: params.id, by: byOf(identity) })),
+  revokeWorker: async (services, { params, identity }) =>
+    jsonReply(200, await worker.revokeWorker(services, { id: params.id, by: byOf(identity) })),
+  rotatePondKey: async ({ core }, { identity }) => jsonReply(200, await rotation.rotatePondKey(core, byOf(identity))),
   listBindings: async ({ core, polls }) => jsonReply(200, await binding.listBindings(core, polls)),
   getBinding: async ({ core, polls }, { params }) => jsonReply(200, await binding.getBinding(core, polls, params.id)),
   revokeBinding: async (services, { params, identity }) =>
     jsonReply(200, await binding.revokeBinding(services, params.id, byOf(identity))),
-  listAllWorkers: async ({ core, polls }) => jsonReply(200, listWorkers(core, polls, 'all')),
+  listAllWorkers: async ({ core, polls }) => jsonReply(200, worker.listWorkers(core, polls, 'all')),
   listAllJobs: async ({ core }, { query }) => jsonReply(200, await job.listJobs(core, 'all', query)),
   listAudit: async ({ core }, { query }) => jsonReply(200, await listAudit(core, query)),
 

@@ -8,26 +8,32 @@ import type { Caller as CallerKind } from '../../src/protocol/shape.ts'
 import { hashPondKey } from '../../src/seal/pairing.ts'
 import { createCallVerifier, type SignableCall, type VerifyCall } from '../../src/seal/request-signature.ts'
 import { hashToken } from '../../src/seal/token.ts'
-import type { BindingRow, KeyRow } from '../store/contract.ts'
+import type { BindingRow, BindingToken, KeyRow } from '../store/contract.ts'
 import type { Core } from './core.ts'
 
 export type Identity =
   | { readonly kind: 'nobody' }
   | { readonly kind: 'admin'; readonly keyId: KeyId }
   | { readonly kind: 'key'; readonly keyId: KeyId; readonly projectId: ProjectId; readonly scopes: readonly Scope[] }
-  | { readonly kind: 'binding'; readonly bindingId: BindingId; readonly projectId: ProjectId }
+  | {
+      readonly kind: 'binding'
+      readonly bindingId: BindingId
+      readonly projectId: ProjectId
+      /** The one that it came with. */
+      readonly token: BindingToken
+      /** The token's life is over: it opens nothing but its renewal. */
+      readonly expired: boolean
+    }
 
 export class Access {
   readonly #core: Core
   readonly #keys = new Map<string, KeyRow>()
   readonly #bindings = new Map<string, BindingRow>()
   /** Made at a binding's first call, gone with its row. */
-  readonly #verifiers = new WeakMap<BindingRow, VerifyCall>()
-  readonly #pondKeyHash: Uint8Array
+  readonly #verifiers = new WeakMap<BindingRow, Map<string, VerifyCall>>()
 
   constructor(core: Core) {
     this.#core = core
-    this.#pondKeyHash = hashPondKey(core.keys.publicKey)
   }
 
   async load(): Promise<void> {
@@ -45,9 +51,9 @@ export class Access {
   }
 
   setBinding(before: BindingRow | undefined, row: BindingRow): void {
-    for (const hash of before?.tokenHashes ?? []) this.#bindings.delete(hash)
+    for (const { hash } of before?.tokens ?? []) this.#bindings.delete(hash)
     if (row.state === 'revoked') return
-    for (const hash of row.tokenHashes) this.#bindings.set(hash, row)
+    for (const { hash } of row.tokens) this.#bindings.set(hash, row)
   }
 
   /**
@@ -59,9 +65,11 @@ export class Access {
     const hash = hashToken(token)
     if (token.startsWith(tokenPrefix.binding)) {
       const binding = this.#bindings.get(hash)
-      if (!binding || !this.#isSigned(binding, call)) throw unproved()
-      if (binding.tokenHashes.length > 1) await this.#settleToken(binding, hash)
-      return { kind: 'binding', bindingId: binding.id, projectId: binding.projectId }
+      const held = binding?.tokens.find((it) => it.hash === hash)
+      if (!binding || !held || !this.#isSigned(binding, held, call)) throw unproved()
+      const expired = held.expiresAt <= this.#core.clock.now()
+      if (!held.used && !expired) await this.#settleToken(binding, hash)
+      return { kind: 'binding', bindingId: binding.id, projectId: binding.projectId, token: held, expired }
     }
     const key = this.#keys.get(hash)
     if (!key || (key.expiresAt !== undefined && key.expiresAt <= this.#core.clock.now())) throw unproved()
@@ -72,22 +80,32 @@ export class Access {
 
   /** Refuses a call that is not signed with the key. */
   requireSigned(bindingKey: string, call: SignableCall): void {
-    const verify = createCallVerifier(bindingKey, this.#pondKeyHash)
+    const verify = createCallVerifier(bindingKey, hashPondKey(this.#core.keys.publicKey))
     if (!verify(call, this.#core.clock.now())) throw unproved()
   }
 
-  #isSigned(binding: BindingRow, call: SignableCall): boolean {
-    const verify = this.#verifiers.get(binding) ?? createCallVerifier(binding.bindingKey, this.#pondKeyHash)
-    this.#verifiers.set(binding, verify)
-    return verify(call, this.#core.clock.now())
+  /** For the pond that its holder knows: after a rotation of pond's key that is the former one, until the token is replaced. */
+  #isSigned(binding: BindingRow, { pondKey, bindingKey }: BindingToken, call: SignableCall): boolean {
+    const verifiers = this.#verifiers.get(binding) ?? new Map<string, VerifyCall>()
+    this.#verifiers.set(binding, verifiers)
+    const known = new Set([pondKey, this.#core.keys.publicKey])
+    return [...known].some((key) => {
+      const verify = verifiers.get(`${bindingKey} ${key}`) ?? createCallVerifier(bindingKey, hashPondKey(key))
+      verifiers.set(`${bindingKey} ${key}`, verify)
+      return verify(call, this.#core.clock.now())
+    })
   }
 
-  /** A token of several was used: the others, of replies that were lost, are worth nothing from now on. */
+  /**
+   * A token was used for the first time, so its reply arrived: those before it are worth nothing from now on. Those behind it stay: a call with the old
+   * token may still be under way when the new one is told.
+   */
   async #settleToken(binding: BindingRow, hash: string): Promise<void> {
     await this.#core.store.write(async (tx) => {
       const row = await tx.getBinding(binding.id)
-      if (!row?.tokenHashes.includes(hash)) return
-      const next = { ...row, tokenHashes: [hash] }
+      const [first, ...later] = row?.tokens.slice(row.tokens.findIndex((it) => it.hash === hash)) ?? []
+      if (!row || first?.hash !== hash || first.used) return
+      const next = { ...row, bindingKey: first.bindingKey, tokens: [{ ...first, used: true }, ...later] }
       await tx.updateBinding(next)
       tx.afterCommit(() => this.setBinding(row, next))
     })
@@ -99,8 +117,15 @@ function unproved(): Refusal {
   return new Refusal('unauthenticated', 'the token or the signature of this call is not valid')
 }
 
+/** Whether a binding should ask for new things: its token's life is three quarters over, or pond's key is not the one that it knows. */
+export function isRotationDue(core: Core, token: Pick<BindingToken, 'expiresAt' | 'pondKey'>): boolean {
+  const late = core.clock.now() >= token.expiresAt - core.settings.tokenLifeMs / 4
+  return late || token.pondKey !== core.keys.publicKey
+}
+
 /** Refuses a caller that a route is not for. */
 export function authorise(wanted: CallerKind, identity: Identity): void {
+  if (identity.kind === 'binding' && identity.expired && wanted !== 'renewal') throw unproved()
   if (isAllowed(wanted, identity)) return
   const code = identity.kind === 'nobody' ? 'unauthenticated' : 'forbidden'
   throw new Refusal(code, `this call needs ${neededFor[wanted]}`)
@@ -113,6 +138,7 @@ function isAllowed(wanted: CallerKind, identity: Identity): boolean {
       return true
     case 'binding':
     case 'claim':
+    case 'renewal':
       return identity.kind === 'binding'
     case 'admin':
       return identity.kind === 'admin'
@@ -130,6 +156,7 @@ const neededFor: Readonly<Record<CallerKind, string>> = {
   pair: 'a pairing code',
   binding: 'a binding token',
   claim: 'a binding token and the token of the claim',
+  renewal: 'a binding token',
   admin: 'an admin token',
   read: 'a project key with scope read',
   submit: 'a project key with scope submit',

@@ -82,6 +82,7 @@ function viewBinding(core: Core, polls: Polls, row: BindingRow): BindingView {
     claims: core.live.ofBinding(row.id).size,
     created_at: row.createdAt,
     last_poll_at: polls.lastPollAt(row.id),
+    token_expires_at: row.tokens.at(-1)?.expiresAt,
     revoked_at: row.revokedAt,
   }
 }

@@ -100,6 +100,7 @@ async function claimOne(write: Write, opening: Opening): Promise<ClaimId | undef
     claimKey: opening.claimKey,
     lease: { state: 'granted', holdMs: row.law.policy.onLost === 'hold' ? row.law.policy.holdMs : 0 },
     streamBytes: row.streamBytes,
+    artifactBytes: row.artifactBytes,
     claimedAt: core.clock.now(),
     orphan: false,
   }

@@ -5,11 +5,14 @@ import { DueList } from './due.ts'
 import { Fleet } from './fleet.ts'
 import { Hub } from './hub.ts'
 import { Listening } from './listening.ts'
+
 import { type JobPart, jobPart, LiveClaims } from './live.ts'
-import { createWorld, type Parts, type World } from './parts.ts'
+import { createWorld, type Parts, type PondKeys, type World } from './parts.ts'
 import { Queue, type Waiting, waitingAgain } from './queue.ts'
 
 export interface Core extends World {
+  /** Of now: a rotation replaces them. */
+  keys: PondKeys
   readonly queue: Queue
   readonly live: LiveClaims
   readonly fleet: Fleet

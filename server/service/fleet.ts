@@ -4,9 +4,13 @@ import type { WorkerRow } from '../store/contract.ts'
 
 export class Fleet {
   readonly #workers = new Map<WorkerId, WorkerRow>()
+  readonly #byBinding = new Map<BindingId, Set<WorkerId>>()
 
   set(row: WorkerRow): void {
     this.#workers.set(row.id, row)
+    const mates = this.#byBinding.get(row.bindingId)
+    if (mates) mates.add(row.id)
+    else this.#byBinding.set(row.bindingId, new Set([row.id]))
   }
 
   get(id: WorkerId): WorkerRow | undefined {
@@ -14,7 +18,7 @@ export class Fleet {
   }
 
   ofBinding(bindingId: BindingId): readonly WorkerRow[] {
-    return [...this.#workers.values()].filter((row) => row.bindingId === bindingId)
+    return [...(this.#byBinding.get(bindingId) ?? [])].flatMap((id) => this.#workers.get(id) ?? [])
   }
 
   ofProject(projectId: ProjectId): readonly WorkerRow[] {

@@ -1,6 +1,5 @@
 // Intents: how a claim is told to its worker, in the reply to a poll or to words, and told again when that reply may be lost.
 import type { BindingId, ClaimId } from '../../src/protocol/id.ts'
-import { limit } from '../../src/protocol/limit.ts'
 import type { Intent, PollBody } from '../../src/protocol/orch.ts'
 import { bundleToken, claimToken } from '../../src/seal/token.ts'
 import type { Core } from './core.ts'
@@ -56,7 +55,7 @@ function intentOf(core: Core, claim: LiveClaim): Intent[] {
       attempt: claim.attempt,
       job: claim.job.spec.toString('base64'),
       ...neededBy(core, claim, claim.job),
-      limits: { stream_bytes: claim.streamBytes, artifact_bytes: limit.artifactBytes },
+      limits: { stream_bytes: claim.streamBytes, artifact_bytes: claim.artifactBytes },
     },
   ]
 }

@@ -29,6 +29,7 @@ export interface LiveClaim {
   /** Of the poll that brings it. */
   claimKey: string
   readonly streamBytes: number
+  readonly artifactBytes: number
   /** Listening time of the grant: the time to confirm runs from here, whatever is said meanwhile. */
   readonly grantedAt: number
   lease: LeaseState
@@ -68,6 +69,7 @@ export class LiveClaims {
       attempt: row.attempt,
       claimKey: row.claimKey,
       streamBytes: row.streamBytes,
+      artifactBytes: row.artifactBytes,
       lease: row.lease.state,
       grantedAt: heardAt,
       heardAt,

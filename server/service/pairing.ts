@@ -6,19 +6,17 @@ import type { Labels } from '../../src/protocol/job.ts'
 import { limit } from '../../src/protocol/limit.ts'
 import type { PairBody, PairReply } from '../../src/protocol/orch.ts'
 import { OLDEST_PROTOCOL, PROTOCOL } from '../../src/protocol/version.ts'
+import { fingerprint } from '../../src/seal/fingerprint.ts'
 import { hashPondKey, pairingMac, pairingSecret, printPairingCode } from '../../src/seal/pairing.ts'
 import type { SignableCall } from '../../src/seal/request-signature.ts'
 import { hashToken, makeToken, sameText } from '../../src/seal/token.ts'
 import { newWorker } from '../../src/state/worker.ts'
-import type { BindingRow, CodeRow, WorkerRow } from '../store/contract.ts'
+import type { BindingRow, BindingToken, CodeRow, WorkerRow } from '../store/contract.ts'
 import type { Access } from './access.ts'
 import { recordAudit } from './audit.ts'
 import type { Write } from './change.ts'
 import type { Core } from './core.ts'
 import { limitsOf } from './poll.ts'
-
-/** A binding token that is never rotated opens nothing after this. */
-const TOKEN_LIFE_MS = 90 * 24 * 60 * 60 * 1000
 
 /** Replies to the same pairing that were lost each left a token; more than this many are not kept. */
 const TOKENS_MOST = 5
@@ -32,6 +30,7 @@ export async function createPairingCode(
     readonly expiresMs?: number | undefined
     readonly labels?: Labels | undefined
     readonly ephemeral?: boolean | undefined
+    readonly fingerprint?: string | undefined
   },
 ): Promise<PairingView & { code: string }> {
   const now = core.clock.now()
@@ -42,6 +41,7 @@ export async function createPairingCode(
     triesLeft: limit.pairingTries,
     labels: asked.labels ?? {},
     ephemeral: asked.ephemeral ?? false,
+    ...(asked.fingerprint === undefined ? {} : { fingerprint: asked.fingerprint }),
     createdAt: now,
     expiresAt: now + (asked.expiresMs ?? limit.pairingCodeMs),
   }
@@ -59,20 +59,33 @@ export async function createPairingCode(
 
 export async function listPairingCodes(core: Core): Promise<{ items: PairingView[] }> {
   const rows = await core.store.read((tx) => tx.listCodes())
-  const usable = rows.filter((row) => row.usesLeft > 0 && row.triesLeft > 0 && row.expiresAt > core.clock.now())
+  const usable = rows.filter((row) => row.bindingId === undefined && isUsable(core, row))
   return { items: usable.map((row) => viewCode(core, row)) }
+}
+
+export function isUsable(core: Core, row: CodeRow): boolean {
+  return row.usesLeft > 0 && row.triesLeft > 0 && row.expiresAt > core.clock.now()
 }
 
 /** No machine pairs with it from the commit on. A repeat changes nothing. */
 export async function revokePairingCode(core: Core, id: CodeId, by: KeyId): Promise<Record<string, never>> {
   await core.store.write(async (tx) => {
     const row = await tx.getCode(id)
-    if (!row) throw new Refusal('not_found', `there is no pairing code ${id}`)
-    if (row.usesLeft === 0 && row.expiresAt <= core.clock.now()) return
-    await tx.updateCode({ ...row, usesLeft: 0, expiresAt: Math.min(row.expiresAt, core.clock.now()) })
-    await recordAudit(core, tx, { by: `admin:${by}`, action: 'pairing.revoke', target: id })
+    if (!row || row.bindingId !== undefined) throw new Refusal('not_found', `there is no pairing code ${id}`)
+    await endCode({ core, tx }, row, { by: `admin:${by}`, action: 'pairing.revoke' })
   })
   return {}
+}
+
+/** Nothing is gained with it from the commit on. A code that is over already is left as it is. */
+export async function endCode(
+  { core, tx }: Write,
+  row: CodeRow,
+  entry: { readonly by: string; readonly action: string },
+): Promise<void> {
+  if (row.usesLeft === 0 && row.expiresAt <= core.clock.now()) return
+  await tx.updateCode({ ...row, usesLeft: 0, expiresAt: Math.min(row.expiresAt, core.clock.now()) })
+  await recordAudit(core, tx, { ...entry, target: row.id })
 }
 
 function viewCode(core: Core, row: CodeRow): PairingView {
@@ -83,15 +96,16 @@ function viewCode(core: Core, row: CodeRow): PairingView {
     tries_left: row.triesLeft,
     labels: { ...row.labels },
     ephemeral: row.ephemeral,
+    ...(row.fingerprint === undefined ? {} : { fingerprint: row.fingerprint }),
     created_at: row.createdAt,
     expires_at: row.expiresAt,
   }
 }
 
 /**
- * Pairs a machine. The same code with the same binding key leads to the same binding within the code's life, so a lost reply loses nothing;
- * a wrong MAC burns one of the code's tries, and that is stored although the call is refused. A call that is not signed with the key that it brings
- * burns none: a machine whose clock is wrong learns the time from the refusal and calls again.
+ * Pairs a machine. The same code with the same binding key leads to the same binding within the code's life until its token was used, so a lost reply loses
+ * nothing and a replay gains nothing; a wrong MAC burns one of the code's tries, and that is stored although the call is refused. A call that is not signed
+ * with the key that it brings burns none: a machine whose clock is wrong learns the time from the refusal and calls again.
  */
 export async function pair(
   { core, access }: Omit<Pairing, 'tx'>,
@@ -115,29 +129,52 @@ interface Pairing extends Write {
 async function pairIn(pairing: Pairing, body: PairBody): Promise<PairReply | Refusal> {
   const { core, tx } = pairing
   const code = await tx.getCode(body.code)
-  if (!code || code.expiresAt <= core.clock.now())
-    return new Refusal('code_expired', 'the code has expired, or never was')
-  if (code.triesLeft <= 0) return new Refusal('code_burned', 'the code was tried wrongly too often')
+  if (!code || code.bindingId !== undefined || code.expiresAt <= core.clock.now()) return codeExpired()
+  if (code.triesLeft <= 0) return codeBurned()
   const { mac, ...said } = body
-  if (!sameText(mac, pairingMac(pairingSecret(core.keys.tokenKey, code.id), said))) return await burn(pairing, code)
+  if (!sameText(mac, pairingMac(pairingSecret(core.keys.tokenKey, code.id), said))) {
+    return await burn(pairing, code, { action: 'pairing.wrong_mac' })
+  }
+  const stranger = strangerTo(code, body.worker)
+  if (stranger) return await burn(pairing, code, { action: 'pairing.wrong_keys', stranger })
   const known = await tx.findBinding(code.id, body.binding_key)
-  if (known?.state === 'active') return await again(pairing, known)
+  if (known?.state === 'active' && !known.tokens.some(({ used }) => used)) return await again(pairing, known)
   if (known || code.usesLeft <= 0) return new Refusal('code_used', 'the code was used by another machine')
   return await bind(pairing, code, body)
 }
 
-async function burn({ core, tx }: Write, code: CodeRow): Promise<Refusal> {
+export const codeExpired = () => new Refusal('code_expired', 'the code has expired, or never was')
+export const codeBurned = () => new Refusal('code_burned', 'the code was tried wrongly too often')
+
+/** The fingerprint of keys that a code is not for. */
+export function strangerTo(
+  code: CodeRow,
+  keys: { readonly sealing_key: string; readonly signing_key: string },
+): string | undefined {
+  const shown = fingerprint(keys.sealing_key, keys.signing_key)
+  return code.fingerprint === undefined || code.fingerprint === shown ? undefined : shown
+}
+
+/** A wrong try costs the code one of its tries, and no more. */
+export async function burn(
+  { core, tx }: Write,
+  code: CodeRow,
+  wrong: { readonly action: string; readonly stranger?: string },
+): Promise<Refusal> {
+  const { action, stranger } = wrong
   const triesLeft = code.triesLeft - 1
   await tx.updateCode({ ...code, triesLeft })
-  await recordAudit(core, tx, { by: 'nobody', action: 'pairing.wrong_mac', target: code.id })
-  return triesLeft > 0
+  const note = stranger === undefined ? {} : { note: `keys ${stranger}` }
+  await recordAudit(core, tx, { by: 'nobody', action, target: code.id, ...note })
+  if (triesLeft <= 0) return codeBurned()
+  return stranger === undefined
     ? new Refusal('unauthenticated', 'the MAC does not prove the code', { tries_left: triesLeft })
-    : new Refusal('code_burned', 'the code was tried wrongly too often')
+    : new Refusal('forbidden', 'the code is for the keys of another machine', { tries_left: triesLeft })
 }
 
 async function again({ core, access, tx }: Pairing, binding: BindingRow): Promise<PairReply> {
-  const token = makeToken('binding', core.random)
-  const next = { ...binding, tokenHashes: [...binding.tokenHashes, hashToken(token)].slice(-TOKENS_MOST) }
+  const { token, row } = freshToken(core, binding.bindingKey)
+  const next = { ...binding, tokens: [...binding.tokens, row].slice(-TOKENS_MOST) }
   await tx.updateBinding(next)
   tx.afterCommit(() => access.setBinding(binding, next))
   const [worker] = await tx.listWorkers({ bindingId: binding.id })
@@ -145,8 +182,14 @@ async function again({ core, access, tx }: Pairing, binding: BindingRow): Promis
   return reply(core, binding, { workerId: worker.id, token })
 }
 
-async function bind({ core, access, tx }: Pairing, code: CodeRow, body: PairBody): Promise<PairReply> {
+function freshToken(core: Core, bindingKey: string): { readonly token: string; readonly row: BindingToken } {
   const token = makeToken('binding', core.random)
+  const expiresAt = core.clock.now() + core.settings.tokenLifeMs
+  return { token, row: { hash: hashToken(token), expiresAt, bindingKey, pondKey: core.keys.publicKey, used: false } }
+}
+
+async function bind({ core, access, tx }: Pairing, code: CodeRow, body: PairBody): Promise<PairReply> {
+  const { token, row } = freshToken(core, body.binding_key)
   const binding: BindingRow = {
     id: `bnd_${core.newId()}` as BindingId,
     projectId: code.projectId,
@@ -154,7 +197,7 @@ async function bind({ core, access, tx }: Pairing, code: CodeRow, body: PairBody
     name: body.name,
     bindingKey: body.binding_key,
     state: 'active',
-    tokenHashes: [hashToken(token)],
+    tokens: [row],
     ephemeral: code.ephemeral,
     createdAt: core.clock.now(),
   }
@@ -190,7 +233,7 @@ function reply(
     binding_id: binding.id,
     worker_id: made.workerId,
     token: made.token,
-    token_expires_at: core.clock.now() + TOKEN_LIFE_MS,
+    token_expires_at: core.clock.now() + core.settings.tokenLifeMs,
     protocol: PROTOCOL,
     pond_key: core.keys.publicKey,
     project: core.projects.get(binding.projectId) ?? binding.projectId,

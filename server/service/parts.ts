@@ -22,9 +22,15 @@ export interface PondKeys {
   readonly sealing: readonly [KeyPair, ...KeyPair[]]
   /** Rotations of kind `pond` that name the signing key and the first sealing key: by that signing key, then by each one before it. */
   readonly proofs: readonly [Dsse, ...Dsse[]]
+  /** How the first signing key became this one, step by step; each is signed by the key before it. */
+  readonly rotations: readonly Dsse[]
 }
 
 export interface Settings {
+  /** A binding's token that is not renewed opens nothing after this but its renewal. */
+  readonly tokenLifeMs: number
+  /** A success that its worker did not sign is none. */
+  readonly requireAttestation: boolean
   readonly leaseMs: number
   readonly confirmMs: number
   readonly pollHoldMs: number
@@ -33,13 +39,16 @@ export interface Settings {
   readonly sweepMs: number
   /** Ended jobs and their streams are removed after this. */
   readonly retentionMs: number
-  /** Below this much free room submits and chunks are refused; words about claims still fit. */
+  /** The most that a job may ask for. */
   readonly streamBytesMost: number
+  readonly artifactBytesMost: number
 }
 
 const DAY_MS = 24 * 60 * 60 * 1000
 
 export const defaultSettings: Settings = {
+  tokenLifeMs: 90 * DAY_MS,
+  requireAttestation: true,
   leaseMs: limit.leaseMs,
   confirmMs: limit.confirmMs,
   pollHoldMs: limit.pollHoldMs,
@@ -47,6 +56,7 @@ export const defaultSettings: Settings = {
   sweepMs: 1000,
   retentionMs: 30 * DAY_MS,
   streamBytesMost: limit.streamBytesMost,
+  artifactBytesMost: limit.artifactBytesMost,
 }
 
 export interface Parts {
@@ -58,6 +68,8 @@ export interface Parts {
   readonly keys: PondKeys
   /** Loaded, so that its functions may be called. */
   readonly sodium: typeof Sodium
+  /** Makes new keys for pond, signed by those of now. They are stored outside before pond uses them, so that no crash loses them. */
+  readonly rotateKeys?: () => Promise<PondKeys>
   /** Asked for the first admin token where there is no key yet. It is stored outside before pond knows it, so that no crash loses it. */
   readonly makeAdminToken?: () => Promise<string>
   readonly settings: Settings

@@ -7,6 +7,8 @@ import type { Directive, Intent, Limits, PollBody, PollReply } from '../../src/p
 import { OLDEST_PROTOCOL, PROTOCOL } from '../../src/protocol/version.ts'
 import { mayKeepSecrets } from '../../src/state/match.ts'
 import type { Cancel } from '../../src/system/clock.ts'
+import type { BindingToken } from '../store/contract.ts'
+import { isRotationDue } from './access.ts'
 import { recordAudit } from './audit.ts'
 import { type FreshJob, type Opening, writeClaims } from './claim.ts'
 import type { Core } from './core.ts'
@@ -19,14 +21,22 @@ import { isOver, roomOf, type Told, tell } from './room.ts'
 /** A directive that was told is repeated only after this, so that a worker busy obeying it does not spin. */
 const REPEAT_MS = 5000
 
+/** One that asks for a rotation is repeated only after this: a worker that knows none would be answered by nothing else. */
+const ROTATE_REPEAT_MS = 600_000
+
 export interface PollCaller {
   readonly bindingId: BindingId
   readonly projectId: ProjectId
 }
 
+/** A binding and the token that it polls with. */
+export interface Poller extends PollCaller {
+  readonly token: BindingToken
+}
+
 /** A poll and who asked it. */
 interface Asked extends Told {
-  readonly caller: PollCaller
+  readonly caller: Poller
 }
 
 interface Parked extends Asked {
@@ -44,6 +54,8 @@ interface Session {
   lastPollAt: number
   /** When each directive was last told, by its type and claim. */
   readonly told: Map<string, number>
+  /** When it was last asked to rotate. */
+  rotationTold?: number
 }
 
 export class Polls {
@@ -77,7 +89,7 @@ export class Polls {
   }
 
   /** Answers a poll: at once if there is something to say, else when there is, when a newer one comes, or after its hold. */
-  async poll(caller: PollCaller, body: PollBody, signal: AbortSignal): Promise<PollReply> {
+  async poll(caller: Poller, body: PollBody, signal: AbortSignal): Promise<PollReply> {
     if (body.protocol < OLDEST_PROTOCOL || body.protocol > PROTOCOL) {
       throw new Refusal('upgrade_required', `protocol ${body.protocol} is not spoken here`, {
         protocol: PROTOCOL,
@@ -142,7 +154,7 @@ export class Polls {
     }
   }
 
-  #park(poll: { caller: PollCaller; told: Told; session: Session; signal: AbortSignal }): Promise<PollReply> {
+  #park(poll: { caller: Poller; told: Told; session: Session; signal: AbortSignal }): Promise<PollReply> {
     const { caller, told, session, signal } = poll
     const { promise, resolve } = deferred<PollReply>()
     const over = () => {
@@ -191,13 +203,18 @@ export class Polls {
     const directives = this.#directives(parked)
     const now = this.#core.clock.now()
     const due = directives.map((it) => (session.told.get(keyOf(it)) ?? Number.NEGATIVE_INFINITY) + REPEAT_MS)
-    if (intents.length > 0 || due.some((at) => at <= now)) {
+    const rotates = isRotationDue(this.#core, parked.caller.token)
+    const rotationAt = rotates
+      ? (session.rotationTold ?? Number.NEGATIVE_INFINITY) + ROTATE_REPEAT_MS
+      : Number.POSITIVE_INFINITY
+    if (intents.length > 0 || rotationAt <= now || due.some((at) => at <= now)) {
+      if (rotates) session.rotationTold = now
       for (const it of directives) {
         // The worker may not know of a claim that it has neither named nor confirmed; its next poll is told at once.
         if (it.claim_id && (parked.have.has(it.claim_id) || this.#core.live.get(it.claim_id)?.lease !== 'granted'))
           session.told.set(keyOf(it), now)
       }
-      this.#release(session, intents, directives)
+      this.#release(session, intents, rotates ? [...directives, rotation] : directives)
     } else if (directives.length > 0) {
       this.#core.clock.after(Math.min(...due) - now, () => {
         if (session.parked === parked) this.#settle(bindingId)
@@ -354,6 +371,8 @@ export interface Offering {
 }
 
 const none: ReadonlySet<ClaimId> = new Set()
+
+const rotation: Directive = { type: 'rotate', note: 'new keys or a new token: POST /orch/rotate' }
 
 /** After the end of a poll a binding counts as online for this long. */
 const GRACE_MS = 10_000

@@ -6,7 +6,7 @@ import { limit } from '../../src/protocol/limit.ts'
 import type { ChunkQuery, StreamEnd } from '../../src/protocol/word.ts'
 import { claimToken, sameText } from '../../src/seal/token.ts'
 import { isLive } from '../../src/state/lease.ts'
-import { openStream, stepStream } from '../../src/state/stream.ts'
+import { capOf, openStream, stepStream } from '../../src/state/stream.ts'
 import { appendMost, type NewChunk, NoRoomError } from '../blob/contract.ts'
 import type { ClaimRow } from '../store/contract.ts'
 import type { Core } from './core.ts'
@@ -20,7 +20,7 @@ export interface ClaimCaller {
   readonly token: string
 }
 
-type Holder = Pick<ClaimRow, 'id' | 'jobId' | 'bindingId' | 'epoch' | 'streamBytes'> & {
+type Holder = Pick<ClaimRow, 'id' | 'jobId' | 'bindingId' | 'epoch' | 'streamBytes' | 'artifactBytes'> & {
   readonly lease: ClaimRow['lease']['state']
 }
 
@@ -97,9 +97,9 @@ export class Streams {
     }
     const due = this.#core.clock.monotonic() + AHEAD_MS
     for (;;) {
-      const { id, streamBytes } = await holdClaim(this.#core, caller)
-      const key = { claimId: id, name: query.stream }
-      const cap = query.stream.endsWith('.tail') ? limit.tailBytes : streamBytes
+      const holder = await holdClaim(this.#core, caller)
+      const key = { claimId: holder.id, name: query.stream }
+      const cap = capOf(query.stream, holder)
       const { committed, how } = await this.#offer(key, { query, bytes, cap })
       if (how === 'whole') return { committed }
       if (how === 'cut') throw new Refusal('stream_full', `the stream ends at its cap of ${cap}`, { committed, cap })
@@ -200,15 +200,18 @@ export interface StreamView {
   readonly end: StreamEnd | 'open'
 }
 
-export interface StreamAsk {
+export interface AttemptAsk {
   readonly scope: Scope
   readonly jobId: JobId
-  readonly name: StreamName
   readonly attempt?: number | undefined
 }
 
-/** Finds the stream of an attempt (the latest by default) and how far it is. */
-export async function lookStream(core: Core, ask: StreamAsk): Promise<StreamView> {
+export interface StreamAsk extends AttemptAsk {
+  readonly name: StreamName
+}
+
+/** The claim of an attempt, the latest by default. */
+export async function findAttempt(core: Core, ask: AttemptAsk): Promise<ClaimRow> {
   await readJob(core, ask.scope, ask.jobId)
   const claims = await core.store.read((tx) => tx.listClaims(ask.jobId))
   const started = claims.filter((claim) => claim.confirmedAt !== undefined)
@@ -216,6 +219,12 @@ export async function lookStream(core: Core, ask: StreamAsk): Promise<StreamView
   if (!claim) {
     throw new Refusal('not_found', 'there is no such attempt yet', { reason: 'no_attempt' })
   }
+  return claim
+}
+
+/** Finds the stream of an attempt (the latest by default) and how far it is. */
+export async function lookStream(core: Core, ask: StreamAsk): Promise<StreamView> {
+  const claim = await findAttempt(core, ask)
   const { committed } = await core.blobs.stat({ claimId: claim.id, name: ask.name })
   const end = claim.streams?.[ask.name]?.end ?? endOf(claim, committed)
   return { claimId: claim.id, attempt: claim.attempt, committed, end }

@@ -100,9 +100,13 @@ function checkSpec(core: Core, spec: JobSpec, prefix: string): void {
   if (used) {
     throw new Refusal('unsupported', `${prefix}${used} is not served by this pond`, { field: `${prefix}${used}` })
   }
-  const most = core.settings.streamBytesMost
-  if ((spec.limits?.stream_bytes ?? 0) > most) {
-    const field = `${prefix}limits.stream_bytes`
+  const { streamBytesMost, artifactBytesMost } = core.settings
+  for (const [name, most] of [
+    ['stream_bytes', streamBytesMost],
+    ['artifact_bytes', artifactBytesMost],
+  ] as const) {
+    if ((spec.limits?.[name] ?? 0) <= most) continue
+    const field = `${prefix}limits.${name}`
     throw new Refusal('invalid_field', `${field} must not be above ${most} on this pond`, { field, most })
   }
   if (spec.recipients) readRecipients(spec.recipients, `${prefix}recipients`)
@@ -125,6 +129,7 @@ function prepare(core: Core, projectId: ProjectId, { spec, raw, signed }: Submit
     ...(spec.recipients ? { recipients: spec.recipients } : {}),
     ...(signed ? { signature: signed.signature } : {}),
     streamBytes: spec.limits?.stream_bytes ?? Math.min(limit.streamBytes, core.settings.streamBytesMost),
+    artifactBytes: spec.limits?.artifact_bytes ?? Math.min(limit.artifactBytes, core.settings.artifactBytesMost),
     createdAt: now,
     ...(spec.ttl_ms === undefined ? {} : { expiresAt: now + spec.ttl_ms }),
   }

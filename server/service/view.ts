@@ -34,7 +34,7 @@ export function viewJob(core: Core, row: JobRow): JobView {
     credential: row.credential,
     bundle: row.bundle?.digest,
     signer: row.signature?.keyid,
-    attested: false,
+    attested: row.attested === true,
   }
 }
 
@@ -84,6 +84,7 @@ export function viewWorker(core: Core, polls: Polls, row: WorkerRow): WorkerView
     arch: row.report?.arch,
     executor: row.report?.executor,
     sandbox: row.report?.sandbox,
+    shown_fingerprint: row.shownKeys && fingerprint(row.shownKeys.sealingKey, row.shownKeys.signingKey),
     last_poll_at: polls.lastPollAt(row.bindingId),
   }
 }

@@ -5,11 +5,15 @@ import { type ErrorCode, type ErrorDetails, errorTable } from '../../src/protoco
 import type { BindingId, ClaimId, JobId } from '../../src/protocol/id.ts'
 import { limit } from '../../src/protocol/limit.ts'
 import type { Intent } from '../../src/protocol/orch.ts'
+import type { Dsse } from '../../src/protocol/sealed.ts'
 import type { OutcomeReply, StreamReport, WordBody } from '../../src/protocol/word.ts'
 import { claimToken, sameText } from '../../src/seal/token.ts'
+import type { Verdict } from '../../src/state/job.ts'
 import { type LeaseEvent, type LeaseStep, stepLease } from '../../src/state/lease.ts'
+import { judgeProof } from '../../src/state/proof.ts'
 import { judgeEnd } from '../../src/state/stream.ts'
 import type { ClaimRow, JobRow } from '../store/contract.ts'
+import { openTestimony, type Witness, witnessOf } from './attestation.ts'
 import { changeClaim, changeJob, changeWorker, type Write } from './change.ts'
 import { writeClaims } from './claim.ts'
 import type { Core } from './core.ts'
@@ -20,11 +24,16 @@ import type { PollCaller, Polls } from './poll.ts'
 export interface Word {
   readonly jobId: JobId
   readonly token: string
-  readonly body: WordBody
+  readonly body: Said
 }
+
+/** What proves a word is no part of it: signed anew it is the same word. */
+export type Said = Omit<WordBody, 'attestation'>
 
 export interface Batch {
   readonly words: readonly Word[]
+  /** The worker's signed statement about them. */
+  readonly attestation?: Dsse | undefined
   /** Slots that they free may be filled in the reply. */
   readonly refill?: boolean | undefined
 }
@@ -39,17 +48,20 @@ export interface Heed {
 export async function hearWords(
   { core, polls }: { readonly core: Core; readonly polls: Polls },
   { bindingId, projectId }: PollCaller,
-  { words, refill }: Batch,
+  { words, attestation, refill }: Batch,
 ): Promise<Heed> {
   const lacks = await Promise.all(words.map((word) => lacking(core, word)))
   const hasRoom = (await core.blobs.roomBytes()) > 0
+  // One signature for all words, and outside of the write.
+  const testimony = attestation && openTestimony(core, bindingId, attestation)
   const { outcomes, claimed } = await writeClaims(core, async (write, claim) => {
     const outcomes: OutcomeReply[] = []
+    const call = { bindingId, unproved: new Set<ClaimId>(), witness: witnessOf(write.tx, testimony) }
     for (const [index, word] of words.entries()) {
       const missing = lacks[index]
-      outcomes.push(await hearWord(write, { bindingId, word, ...(missing ? { missing } : {}) }))
+      outcomes.push(await hearWord(write, { ...call, word, ...(missing ? { missing } : {}) }))
     }
-    const ended = endedBy(words, outcomes)
+    const ended = call.unproved.size > 0 ? none : endedBy(words, outcomes)
     if (!hasRoom || ended.size === 0) return { outcomes, claimed: [] }
     return { outcomes, claimed: await claim(polls.offer(projectId, { ended, refill: refill ? bindingId : undefined })) }
   })
@@ -69,9 +81,14 @@ function endedBy(words: readonly Word[], outcomes: readonly OutcomeReply[]): Rea
   return new Set(mishap ? [] : ended.map(({ claim_id }) => claim_id))
 }
 
+const none: ReadonlySet<ClaimId> = new Set()
+
 interface Hearing {
   readonly bindingId: BindingId
   readonly word: Word
+  readonly witness: Witness
+  /** Gets the claims whose final words did not hold. */
+  readonly unproved: Set<ClaimId>
   /** Streams of a final word that are not whole: what pond has of each. */
   readonly missing?: Readonly<Record<string, number>>
 }
@@ -86,9 +103,6 @@ async function hearWord(write: Write, hearing: Hearing): Promise<OutcomeReply> {
   if (!sameText(token, claimToken(core.keys.tokenKey, claim.id, claim.epoch))) {
     return refuse('forbidden', 'this is not the token of the claim')
   }
-  if (body.attestation !== undefined) {
-    return refuse('unsupported', 'attestations are not checked here', { field: 'attestation' })
-  }
   const event = eventOf(body)
   const step = stepLease(claim.lease, event, core.clock.now())
   if ('refused' in step) {
@@ -101,10 +115,10 @@ async function hearWord(write: Write, hearing: Hearing): Promise<OutcomeReply> {
   if (hearing.missing && step.job === 'finish') {
     return refuse('streams_incomplete', 'not all of the streams is here', { streams: hearing.missing })
   }
-  return apply(write, { claim, step, body })
+  return apply(write, { claim, step, body, hearing })
 }
 
-function eventOf(body: WordBody): Extract<LeaseEvent, { type: 'confirm' | 'decline' | 'finish' }> {
+function eventOf(body: Said): Extract<LeaseEvent, { type: 'confirm' | 'decline' | 'finish' }> {
   switch (body.state) {
     case 'running':
       return { type: 'confirm' }
@@ -118,7 +132,7 @@ function eventOf(body: WordBody): Extract<LeaseEvent, { type: 'confirm' | 'decli
 }
 
 /** What a repeat is told by: SHA-256 of the word's canonical form. */
-function digestOf(body: WordBody): string {
+function digestOf(body: Said): string {
   return createHash('sha256')
     .update(canonicalize(body) ?? '')
     .digest('hex')
@@ -128,7 +142,33 @@ function digestOf(body: WordBody): string {
 interface Heard {
   readonly claim: ClaimRow
   readonly step: LeaseStep
-  readonly body: WordBody
+  readonly body: Said
+  readonly hearing: Hearing
+}
+
+/** A final word after its proof was looked at. */
+interface Judged {
+  readonly verdict: Verdict
+  readonly message?: string | undefined
+  /** What came with a word that does not hold is nobody's. */
+  readonly result?: string | undefined
+  readonly attestationId?: string | undefined
+}
+
+async function judgeFinal({ core }: Write, job: JobRow, { claim, body, hearing }: Heard): Promise<Judged> {
+  const { cause, rc, message, result } = body
+  if (cause === undefined) throw new Error('a final word has a cause')
+  const said: Verdict = { cause, ...(rc === undefined ? {} : { rc }) }
+  const proof = hearing.witness.proofOf({ claim, job, word: body })
+  const verdict = judgeProof(said, proof, core.settings.requireAttestation)
+  if (verdict !== said) {
+    hearing.unproved.add(claim.id)
+    return {
+      verdict,
+      message: proof === 'bad' ? 'what its worker signed is not what it said' : 'its worker did not sign it',
+    }
+  }
+  return { verdict, message, result, ...(proof === 'good' ? { attestationId: await hearing.witness.keep() } : {}) }
 }
 
 async function apply(write: Write, heard: Heard): Promise<OutcomeReply> {
@@ -142,26 +182,32 @@ async function apply(write: Write, heard: Heard): Promise<OutcomeReply> {
   // What was said before changes nothing, its times included.
   if (step.outcome === 'idempotent' && step.lease.state === claim.lease.state) return { outcome: 'idempotent' }
   const row = step.job ? await tx.getJob(claim.jobId) : undefined
-  await changeClaim(write, claim, { step, patch: claimPatch(core, claim, body) })
-  if (row) await tellJob(write, row, heard)
+  const judged = row && body.state === 'final' ? await judgeFinal(write, row, heard) : undefined
+  await changeClaim(write, claim, { step, patch: claimPatch(core, claim, { body, judged }) })
+  if (row && judged) await finishJob(write, row, { heard, judged })
+  else if (row) await tellJob(write, row, heard)
   return { outcome: step.outcome }
 }
 
 /** The late final word of a claim that lost only its lease: kept beside the job. */
-async function keepOrphan(write: Write, { claim, step, body }: Heard): Promise<void> {
-  const patch = { ...claimPatch(write.core, claim, body), orphan: true }
-  await changeClaim(write, claim, { step, patch })
-  if (body.result !== undefined) await write.tx.putResult(claim.id, body.result)
+async function keepOrphan(write: Write, heard: Heard): Promise<void> {
+  const { claim, step, body } = heard
+  const job = await write.tx.getJob(claim.jobId)
+  if (!job) return
+  const judged = await judgeFinal(write, job, heard)
+  await changeClaim(write, claim, { step, patch: { ...claimPatch(write.core, claim, { body, judged }), orphan: true } })
+  if (judged.result !== undefined) await write.tx.putResult(claim.id, judged.result)
 }
 
+const byWorker = (claim: ClaimRow, note: string | undefined) => ({
+  by: `worker:${claim.workerId}`,
+  claimId: claim.id,
+  ...(note === undefined ? {} : { note }),
+})
+
 async function tellJob(write: Write, row: JobRow, { claim, step, body }: Heard): Promise<void> {
-  const { core, tx } = write
-  const who = {
-    by: `worker:${claim.workerId}`,
-    claimId: claim.id,
-    ...(body.message === undefined ? {} : { note: body.message }),
-  }
-  const started = body.started_at === undefined ? {} : { startedAt: body.started_at }
+  const { core } = write
+  const who = byWorker(claim, body.message)
   if (step.job === 'confirm') {
     const patch = { startedAt: body.started_at ?? core.clock.now() }
     await changeJob(write, { row, event: { type: 'confirm', claimId: claim.id }, who, patch })
@@ -172,18 +218,28 @@ async function tellJob(write: Write, row: JobRow, { claim, step, body }: Heard):
     const event = { type: 'giveBack', claimId: claim.id, ...(willing ? {} : { passOver }) } as const
     await changeJob(write, { row, event, who })
     if (body.cause !== 'drained') await judgeWorker(write, claim, 'mishap')
-  } else if (step.job === 'finish' && body.cause) {
-    const verdict = { cause: body.cause, ...(body.rc === undefined ? {} : { rc: body.rc }) }
-    const patch: Partial<JobRow> = {
-      ...started,
-      ...(body.message === undefined ? {} : { message: body.message }),
-      ...(body.usage ? { usage: body.usage } : {}),
-      ...(body.result === undefined ? {} : { resultClaimId: claim.id }),
-    }
-    await changeJob(write, { row, event: { type: 'finish', claimId: claim.id, verdict }, who, patch })
-    if (body.result !== undefined) await tx.putResult(claim.id, body.result)
-    await judgeWorker(write, claim, body.cause === 'setup_failed' ? 'mishap' : 'success')
   }
+}
+
+async function finishJob(
+  write: Write,
+  { attested: _before, ...row }: JobRow,
+  { heard, judged }: { readonly heard: Heard; readonly judged: Judged },
+): Promise<void> {
+  const { claim, body, hearing } = heard
+  const { verdict, message, result, attestationId } = judged
+  const patch: Partial<JobRow> = {
+    ...(body.started_at === undefined ? {} : { startedAt: body.started_at }),
+    ...(message === undefined ? {} : { message }),
+    ...(body.usage ? { usage: body.usage } : {}),
+    ...(result === undefined ? {} : { resultClaimId: claim.id }),
+    ...(attestationId === undefined ? {} : { attested: true }),
+  }
+  const event = { type: 'finish', claimId: claim.id, verdict } as const
+  await changeJob(write, { row, event, who: byWorker(claim, message), patch })
+  if (result !== undefined) await write.tx.putResult(claim.id, result)
+  const mishap = verdict.cause === 'setup_failed' || hearing.unproved.has(claim.id)
+  await judgeWorker(write, claim, mishap ? 'mishap' : 'success')
 }
 
 async function judgeWorker(write: Write, claim: ClaimRow, type: 'mishap' | 'success'): Promise<void> {
@@ -195,7 +251,13 @@ async function judgeWorker(write: Write, claim: ClaimRow, type: 'mishap' | 'succ
   if (worker) await changeWorker(write, worker, { type })
 }
 
-function claimPatch(core: Core, claim: ClaimRow, body: WordBody): Partial<ClaimRow> {
+function claimPatch(
+  core: Core,
+  claim: ClaimRow,
+  { body, judged }: { readonly body: Said; readonly judged?: Judged | undefined },
+): Partial<ClaimRow> {
+  const { cause, rc } = judged?.verdict ?? body
+  const { message } = judged ?? body
   const now = core.clock.now()
   if (body.state === 'running') {
     return claim.confirmedAt === undefined ? { confirmedAt: now, startedAt: body.started_at ?? now } : {}
@@ -204,11 +266,13 @@ function claimPatch(core: Core, claim: ClaimRow, body: WordBody): Partial<ClaimR
     endedAt: body.ended_at ?? now,
     ...(body.state === 'final' && claim.confirmedAt === undefined ? { confirmedAt: now } : {}),
     ...(body.started_at === undefined ? {} : { startedAt: body.started_at }),
-    ...(body.cause ? { cause: body.cause } : {}),
-    ...(body.rc === undefined ? {} : { rc: body.rc }),
-    ...(body.message === undefined ? {} : { message: body.message }),
+    ...(cause ? { cause } : {}),
+    ...(rc === undefined ? {} : { rc }),
+    ...(message === undefined ? {} : { message }),
     ...(body.usage ? { usage: body.usage } : {}),
     ...(body.streams ? { streams: body.streams } : {}),
+    ...(body.artifacts ? { artifacts: body.artifacts } : {}),
+    ...(judged?.attestationId === undefined ? {} : { attestationId: judged.attestationId }),
   }
 }
 

@@ -1,14 +1,16 @@
-// Workers: what they tell of themselves, and who may see it. A snapshot never pins a key.
+// Workers: what they tell of themselves, who may see it, and who is shut out. A snapshot never pins a key.
 import type { WorkerView } from '../../src/protocol/consumer.ts'
 import { Refusal } from '../../src/protocol/error.ts'
-import type { BindingId } from '../../src/protocol/id.ts'
+import type { BindingId, WorkerId } from '../../src/protocol/id.ts'
 import type { SnapshotBody } from '../../src/protocol/orch.ts'
-import { stepWorker } from '../../src/state/worker.ts'
-import type { WorkerRow, WriteTx } from '../store/contract.ts'
+import { fingerprint } from '../../src/seal/fingerprint.ts'
+import { stepWorker, type WorkerEvent } from '../../src/state/worker.ts'
+import type { WorkerKeys, WorkerRow } from '../store/contract.ts'
 import { recordAudit } from './audit.ts'
-import { saveWorker } from './change.ts'
+import { saveWorker, type Write } from './change.ts'
 import type { Core } from './core.ts'
 import type { Scope } from './job.ts'
+import { applyLeaseIn } from './lease.ts'
 import type { Polls } from './poll.ts'
 import { viewWorker } from './view.ts'
 
@@ -32,33 +34,120 @@ export class Snapshots {
     this.#newest.set(bindingId, mine)
     try {
       await this.#core.store.write(async (tx) => {
-        for (const told of body.workers) await hearWorker(this.#core, tx, told)
+        for (const told of body.workers) await hearWorker({ core: this.#core, tx }, told)
       })
     } catch (error) {
       // It was not heard, so that it must count when it is sent again.
       if (this.#newest.get(bindingId) === mine) this.#newest.delete(bindingId)
       throw error
     }
+    for (const { worker_id } of body.workers) await loseLate(this.#core, worker_id)
     const projectId = body.workers[0] && this.#core.fleet.get(body.workers[0].worker_id)?.projectId
     if (projectId) this.#core.wake.send(projectId)
     return {}
   }
 }
 
-async function hearWorker(core: Core, tx: WriteTx, told: SnapshotBody['workers'][number]): Promise<void> {
-  const row = await tx.getWorker(told.worker_id)
+async function hearWorker(write: Write, told: SnapshotBody['workers'][number]): Promise<void> {
+  const row = await write.tx.getWorker(told.worker_id)
   if (!row) return
   const { keys, resources, worker_id: _id, labels: _labels, ...report } = told
-  const pinned = keys.sealing_key === row.sealingKey && keys.signing_key === row.signingKey
-  const law = pinned ? row.law : stepWorker(row.law, { type: 'keyChanged' }, core.clock.now())
-  if (!pinned && row.law.state !== 'quarantined') {
-    await recordAudit(core, tx, { by: `binding:${row.bindingId}`, action: 'worker.key_changed', target: row.id })
+  const next: WorkerRow = { ...row, resources, report }
+  const shown = { sealingKey: keys.sealing_key, signingKey: keys.signing_key }
+  if (isOwn(row, shown)) await saveWorker(write, next)
+  else await quarantine(write, next, shown)
+}
+
+/** Keys that were just replaced are shown until the reply that says so has arrived. */
+function isOwn(row: WorkerRow, shown: WorkerKeys): boolean {
+  const [latest] = row.formerKeys ?? []
+  return isSame(row, shown) || (latest !== undefined && isSame(latest, shown))
+}
+
+const isSame = (one: WorkerKeys, other: WorkerKeys | undefined) =>
+  one.sealingKey === other?.sealingKey && one.signingKey === other.signingKey
+
+const printOf = ({ sealingKey, signingKey }: WorkerKeys) => fingerprint(sealingKey, signingKey)
+
+/** It is not the machine that was pinned: it gets nothing more, and what it has is lost at once. */
+async function quarantine(write: Write, row: WorkerRow, shown: WorkerKeys): Promise<void> {
+  const { core, tx } = write
+  const law = stepWorker(row.law, { type: 'keyChanged' }, core.clock.now())
+  const isNews = row.law.state !== 'revoked' && !isSame(shown, row.shownKeys)
+  if (isNews) {
+    const note = `shows ${printOf(shown)}, pinned ${printOf(row)}`
+    await recordAudit(core, tx, { by: `binding:${row.bindingId}`, action: 'worker.key_changed', target: row.id, note })
   }
-  const next: WorkerRow = { ...row, resources, report, law: 'refused' in law ? row.law : law }
-  await saveWorker({ core, tx }, next)
+  await saveWorker(write, { ...row, ...('refused' in law ? {} : { law }), ...(isNews && { shownKeys: shown }) })
+  await loseClaims(write, row.id, 'its worker showed other keys than the pinned ones')
+}
+
+async function loseClaims({ core, tx }: Write, workerId: WorkerId, note: string): Promise<void> {
+  const bindingId = core.fleet.get(workerId)?.bindingId
+  if (!bindingId) return
+  for (const live of [...core.live.ofBinding(bindingId)].filter((claim) => claim.workerId === workerId)) {
+    const claim = await tx.getClaim(live.id)
+    if (claim) await applyLeaseIn({ core, tx }, claim, { event: { type: 'revoke' }, note })
+  }
+  tx.afterCommit(() => core.tell.send(bindingId))
+}
+
+/** Claims that were made in the commit that shut the worker out were not known yet when it did. */
+async function loseLate(core: Core, workerId: WorkerId): Promise<void> {
+  const worker = core.fleet.get(workerId)
+  if (worker?.law.state !== 'quarantined' && worker?.law.state !== 'revoked') return
+  const late = [...core.live.ofBinding(worker.bindingId)].some((claim) => claim.workerId === workerId)
+  if (late) await core.store.write((tx) => loseClaims({ core, tx }, workerId, 'its worker was shut out'))
 }
 
 export function listWorkers(core: Core, polls: Polls, scope: Scope): { items: WorkerView[] } {
   const rows = scope === 'all' ? core.fleet.all() : core.fleet.ofProject(scope)
   return { items: rows.map((row) => viewWorker(core, polls, row)) }
+}
+
+interface Judgement {
+  readonly id: WorkerId
+  /** Who judges. */
+  readonly by: string
+}
+
+interface WorkerParts {
+  readonly core: Core
+  readonly polls: Polls
+}
+
+/** A person looked: it is trusted again, under the keys that were pinned. A repeat changes nothing. */
+export async function reinstateWorker(parts: WorkerParts, judgement: Judgement): Promise<WorkerView> {
+  const row = await judgeWorker(parts, judgement, { type: 'reinstate' })
+  parts.core.wake.send(row.projectId)
+  return viewWorker(parts.core, parts.polls, row)
+}
+
+/** It gets nothing from the commit on, and every claim it holds is lost. The other workers of its binding go on. A repeat changes nothing. */
+export async function revokeWorker(parts: WorkerParts, judgement: Judgement): Promise<WorkerView> {
+  const row = await judgeWorker(parts, judgement, { type: 'revoke' })
+  await loseLate(parts.core, row.id)
+  return viewWorker(parts.core, parts.polls, row)
+}
+
+type Verdict = Extract<WorkerEvent, { readonly type: 'reinstate' | 'revoke' }>
+
+function judgeWorker({ core }: WorkerParts, { id, by }: Judgement, event: Verdict): Promise<WorkerRow> {
+  return core.store.write(async (tx) => {
+    const row = await tx.getWorker(id)
+    if (!row) throw new Refusal('not_found', `there is no worker ${id}`)
+    const law = stepWorker(row.law, event, core.clock.now())
+    if ('refused' in law) {
+      if (row.law.state === 'revoked' && event.type === 'reinstate') {
+        throw new Refusal('not_possible', 'the worker was revoked; enroll it anew', { state: row.law.state })
+      }
+      return row
+    }
+    const { shownKeys: _shown, ...rest } = row
+    const next: WorkerRow = event.type === 'reinstate' ? { ...rest, law } : { ...row, law }
+    await saveWorker({ core, tx }, next)
+    await recordAudit(core, tx, { by, action: `worker.${event.type}`, target: id })
+    if (event.type === 'revoke') await loseClaims({ core, tx }, id, 'its worker was revoked')
+    return next
+  })
 }

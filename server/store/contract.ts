@@ -3,7 +3,7 @@ import type { Scope } from '../../src/protocol/admin.ts'
 import type { Resources, Sandbox } from '../../src/protocol/field.ts'
 import type { BindingId, BundleId, ClaimId, CodeId, JobId, KeyId, ProjectId, WorkerId } from '../../src/protocol/id.ts'
 import type { Cause, JobState, Labels } from '../../src/protocol/job.ts'
-import type { StreamReport } from '../../src/protocol/word.ts'
+import type { ArtifactReport, StreamReport } from '../../src/protocol/word.ts'
 import type { Job } from '../../src/state/job.ts'
 import type { Lease } from '../../src/state/lease.ts'
 import type { Worker } from '../../src/state/worker.ts'
@@ -35,8 +35,25 @@ export interface CodeRow {
   readonly triesLeft: number
   readonly labels: Labels
   readonly ephemeral: boolean
+  /** The binding that a further worker joins with it; absent for a pairing code. */
+  readonly bindingId?: BindingId
+  /** Of the only worker keys that may use it. */
+  readonly fingerprint?: string
   readonly createdAt: number
   readonly expiresAt: number
+}
+
+/** A token of a binding, bound to the keys that both sides had when it was made. */
+export interface BindingToken {
+  /** SHA-256 in lower-case hex. */
+  readonly hash: string
+  readonly expiresAt: number
+  /** Signs the calls that carry the token. */
+  readonly bindingKey: string
+  /** The pond key that its holder knows. */
+  readonly pondKey: string
+  /** Its holder has it for sure: it came back in a call. */
+  readonly used: boolean
 }
 
 export interface BindingRow {
@@ -46,8 +63,8 @@ export interface BindingRow {
   readonly name: string
   readonly bindingKey: string
   readonly state: 'active' | 'revoked'
-  /** SHA-256 of each token that opens it; when one is used the others are dropped. */
-  readonly tokenHashes: readonly string[]
+  /** Oldest first; when one is used those before it are dropped. */
+  readonly tokens: readonly BindingToken[]
   readonly ephemeral: boolean
   readonly createdAt: number
   readonly revokedAt?: number
@@ -66,16 +83,25 @@ export interface WorkerReport {
   readonly state?: 'ready' | 'paused' | 'draining' | undefined
 }
 
-export interface WorkerRow {
+export interface WorkerKeys {
+  readonly sealingKey: string
+  readonly signingKey: string
+}
+
+export interface WorkerRow extends WorkerKeys {
   readonly id: WorkerId
   readonly bindingId: BindingId
   readonly projectId: ProjectId
   readonly name: string
-  readonly sealingKey: string
-  readonly signingKey: string
+  /** The code that a further worker enrolled with. */
+  readonly codeId?: CodeId
   readonly labels: Labels
   readonly resources: Resources
   readonly law: Worker
+  /** Pinned before the keys of now, newest first; what was signed with them for claims of that time holds. */
+  readonly formerKeys?: readonly (WorkerKeys & { readonly until: number })[]
+  /** Keys that it showed and that are not pinned; there while it is quarantined. */
+  readonly shownKeys?: WorkerKeys
   readonly report?: WorkerReport
   readonly createdAt: number
 }
@@ -117,6 +143,7 @@ export interface JobRow {
   /** Whose Ed25519 key signed the exact bytes, and the signature in base64. */
   readonly signature?: { readonly keyid: string; readonly sig: string }
   readonly streamBytes: number
+  readonly artifactBytes: number
   readonly createdAt: number
   readonly expiresAt?: number
   readonly startedAt?: number
@@ -125,6 +152,8 @@ export interface JobRow {
   readonly usage?: UsageRow
   /** The claim whose result stands for the job. */
   readonly resultClaimId?: ClaimId
+  /** The worker signed how its last attempt ended. */
+  readonly attested?: true
 }
 
 export interface ClaimRow {
@@ -139,6 +168,7 @@ export interface ClaimRow {
   readonly claimKey: string
   readonly lease: Lease
   readonly streamBytes: number
+  readonly artifactBytes: number
   readonly claimedAt: number
   readonly confirmedAt?: number
   readonly startedAt?: number
@@ -148,8 +178,19 @@ export interface ClaimRow {
   readonly message?: string
   readonly usage?: UsageRow
   readonly streams?: Readonly<Partial<Record<string, StreamReport>>>
+  readonly artifacts?: readonly ArtifactReport[]
+  /** The statement that its final word came with. */
+  readonly attestationId?: string
   /** Its final word came after the lease was lost. */
   readonly orphan: boolean
+}
+
+/** A signed statement, which may be about many claims, and the keys of its worker when it was heard. */
+export interface AttestationRow extends WorkerKeys {
+  readonly id: string
+  readonly workerId: WorkerId
+  /** The DSSE envelope as JSON text. */
+  readonly text: string
 }
 
 export interface TransitionRow {
@@ -273,6 +314,7 @@ export interface ReadTx {
   listTransitions(jobId: JobId): Promise<readonly TransitionRow[]>
   /** The JSON text a claim delivered. */
   getResult(claimId: ClaimId): Promise<string | undefined>
+  getAttestation(id: string): Promise<AttestationRow | undefined>
   getIdempotency(projectId: ProjectId, key: string): Promise<IdempotencyRow | undefined>
   listTelemetry(jobId: JobId, limit: number): Promise<readonly TelemetryRow[]>
   countTelemetry(claimId: ClaimId): Promise<number>
@@ -315,6 +357,7 @@ export interface WriteTx extends ReadTx {
   updateClaim(row: ClaimRow): Promise<void>
   insertTransition(row: TransitionRow): Promise<void>
   putResult(claimId: ClaimId, text: string): Promise<void>
+  insertAttestation(row: AttestationRow): Promise<void>
   insertIdempotency(row: IdempotencyRow): Promise<void>
   deleteIdempotency(before: number): Promise<void>
   /** False when an event of this claim has this id already. */
@@ -327,7 +370,7 @@ export interface WriteTx extends ReadTx {
   insertBundle(row: BundleRow): Promise<void>
   updateBundle(row: BundleRow): Promise<void>
   deleteBundle(id: BundleId): Promise<void>
-  /** The job with its spec, claims, transitions, results and telemetry. */
+  /** The job with its spec, claims, transitions, results and telemetry, and statements that are about no other claim. */
   deleteJob(id: JobId): Promise<void>
   /** Runs after this work's commit, in the order of the works; never when the work or the group failed. Memory that mirrors rows changes only here. */
   afterCommit(run: () => void): void

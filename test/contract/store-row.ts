@@ -1,7 +1,9 @@
 // Rows for tests of a store: each builder gives a whole valid row, and what a test cares about is passed in. No store here.
 import type {
+  AttestationRow,
   AuditRow,
   BindingRow,
+  BindingToken,
   ClaimRow,
   CodeRow,
   IdempotencyRow,
@@ -62,6 +64,23 @@ export const codeRow = (number: number, row: Partial<CodeRow> = {}): CodeRow => 
   ...row,
 })
 
+export const token = (letter: string): BindingToken => ({
+  hash: letter.repeat(64),
+  expiresAt: at + 1,
+  bindingKey: 'k'.repeat(43),
+  pondKey: 'p'.repeat(43),
+  used: false,
+})
+
+export const attestationRow = (id: string, row: Partial<AttestationRow> = {}): AttestationRow => ({
+  id,
+  workerId: workerIdOf(1),
+  sealingKey: 's'.repeat(43),
+  signingKey: 'g'.repeat(43),
+  text: '{}',
+  ...row,
+})
+
 export const bindingRow = (number: number, row: Partial<BindingRow> = {}): BindingRow => ({
   id: bindingIdOf(number),
   projectId: projectIdOf(1),
@@ -69,7 +88,7 @@ export const bindingRow = (number: number, row: Partial<BindingRow> = {}): Bindi
   name: `binding ${number}`,
   bindingKey: 'k'.repeat(43),
   state: 'active',
-  tokenHashes: ['b'.repeat(64)],
+  tokens: [token('b')],
   ephemeral: true,
   createdAt: at,
   ...row,
@@ -104,6 +123,7 @@ export const jobRow = (number: number, { law, ...row }: JobChoice = {}): JobRow 
   labels: {},
   digest: 'd'.repeat(64),
   streamBytes: 2 ** 36,
+  artifactBytes: 2 ** 37,
   createdAt: at,
   ...row,
 })
@@ -123,6 +143,7 @@ export const claimRow = (number: number, row: Partial<ClaimRow> = {}): ClaimRow 
   claimKey: 'key of the poll',
   lease: { state: 'granted', holdMs: 0 },
   streamBytes: 1024,
+  artifactBytes: 2048,
   claimedAt: at,
   orphan: false,
   ...row,

@@ -20,6 +20,7 @@ export function storeSuite(t: Test, open: OpenStore): void {
   }
   t.test('projects and keys', (t) => projects(t, fresh(t)))
   t.test('codes, bindings and workers', (t) => pairing(t, fresh(t)))
+  t.test('enrollment codes and enrolled workers', (t) => enrollment(t, fresh(t)))
   t.test('a job and its exact bytes', (t) => jobs(t, fresh(t)))
   t.test('jobs are listed newest first', (t) => jobLists(t, fresh(t)))
   t.test('jobs are listed for the start and for the sweep', (t) => jobSweeps(t, fresh(t)))
@@ -92,12 +93,16 @@ async function pairing(t: Test, store: Store): Promise<void> {
     ...active,
     bindingKey: 'n'.repeat(43),
     state: 'revoked' as const,
-    tokenHashes: [],
+    tokens: [sample.token('c'), { ...sample.token('d'), used: true }],
     revokedAt: sample.at,
   }
   const report = { inflight: 1, load: 0.25, version: '1.2.3', os: 'linux', state: 'draining' as const }
   const law = { state: 'probation' as const, mishaps: 3, pausedUntil: sample.at }
-  const worker = sample.workerRow(1, { labels: {}, resources: { slots: 1 }, sealingKey: 't'.repeat(43), law, report })
+  const shownKeys = { sealingKey: 'u'.repeat(43), signingKey: 'v'.repeat(43) }
+  const worker = sample.workerRow(1, {
+    ...{ labels: {}, resources: { slots: 1 }, sealingKey: 't'.repeat(43), law, report, shownKeys },
+    formerKeys: [{ ...shownKeys, until: sample.at }],
+  })
   await store.read(async (tx) => {
     t.strictSame(await tx.getCode(code.id), sample.codeRow(1))
     t.strictSame(await tx.listCodes(), [sample.codeRow(1), sample.codeRow(2)])
@@ -134,6 +139,22 @@ async function pairing(t: Test, store: Store): Promise<void> {
   })
 }
 
+async function enrollment(t: Test, store: Store): Promise<void> {
+  const code = sample.codeRow(1, { bindingId: sample.bindingIdOf(1), fingerprint: 'abcd-ef01' })
+  const worker = sample.workerRow(1, { codeId: code.id })
+  await store.write(async (tx) => {
+    await tx.insertProject(sample.projectRow(1))
+    await tx.insertBinding(sample.bindingRow(1))
+    await tx.insertCode(code)
+    await tx.insertWorker(worker)
+    await tx.updateCode({ ...code, usesLeft: 0 })
+    await tx.updateWorker({ ...worker, shownKeys: { sealingKey: 'x'.repeat(43), signingKey: 'y'.repeat(43) } })
+    await tx.updateWorker(worker)
+  })
+  t.strictSame(await store.read((tx) => tx.getCode(code.id)), { ...code, usesLeft: 0 })
+  t.strictSame(await store.read((tx) => tx.getWorker(worker.id)), worker, 'what is absent is taken away')
+}
+
 /** A job that has every optional column. */
 const fullJob = () =>
   sample.jobRow(1, {
@@ -145,6 +166,7 @@ const fullJob = () =>
     message: 'no room',
     usage: { cpu_ms: 1.5, max_rss_bytes: 2 ** 33, wall_ms: 3, sampled: true },
     resultClaimId: sample.claimIdOf(1),
+    attested: true,
     law: {
       state: 'failed',
       epoch: 2,
@@ -191,6 +213,11 @@ async function claims(t: Test, store: Store): Promise<void> {
     message: 'done',
     usage: { cpu_ms: 0.5, max_rss_bytes: 1, wall_ms: 2, sampled: false },
     streams: { stdout: { bytes: 1, sha256: 'a'.repeat(64), produced: 1, end: 'complete' } },
+    artifacts: [
+      { stream: 'artifact/0', path: 'out/ü.txt' },
+      { path: '*.csv', problem: 'missing' },
+    ],
+    attestationId: 'att_1',
     orphan: true,
   })
   await store.write(async (tx) => {
@@ -237,6 +264,7 @@ async function records(t: Test, store: Store): Promise<void> {
     await tx.insertClaim(sample.claimRow(1))
     await tx.putResult(sample.claimIdOf(1), '{"first":1}')
     await tx.putResult(sample.claimIdOf(1), '{"second":"ü"}')
+    await tx.insertAttestation(sample.attestationRow('att_1', { text: '{"ü":1}' }))
     await tx.insertIdempotency(sample.idempotencyRow('one'))
     await tx.insertIdempotency(sample.idempotencyRow('two', { createdAt: sample.at + 1, batch: false, jobIds: [] }))
     for (const number of [1, 3, 2]) await tx.insertAudit(sample.auditRow(number, number === 2 ? { note: 'why' } : {}))
@@ -249,6 +277,8 @@ async function records(t: Test, store: Store): Promise<void> {
     t.strictSame(await tx.listTransitions(sample.jobIdOf(1)), [sample.transitionRow(1), moved])
     t.equal(await tx.getResult(sample.claimIdOf(1)), '{"second":"ü"}')
     t.equal(await tx.getResult(sample.claimIdOf(2)), undefined)
+    t.strictSame(await tx.getAttestation('att_1'), sample.attestationRow('att_1', { text: '{"ü":1}' }))
+    t.equal(await tx.getAttestation('att_2'), undefined)
     t.strictSame(await tx.getIdempotency(sample.projectIdOf(1), 'one'), sample.idempotencyRow('one'))
     t.equal(await tx.getIdempotency(sample.projectIdOf(2), 'one'), undefined)
     const events = await tx.listTelemetry(sample.jobIdOf(1), 2)
@@ -270,7 +300,9 @@ async function deletion(t: Test, store: Store): Promise<void> {
   const fill = (number: number) => async (tx: WriteTx) => {
     const jobId = sample.jobIdOf(number)
     await tx.insertJob(sample.jobRow(number, { labels }), sample.specOf(number))
+    await tx.insertAttestation(sample.attestationRow(`att_${number}`))
     await tx.insertClaim(sample.claimRow(number, { jobId }))
+    await tx.updateClaim(sample.claimRow(number, { jobId, attestationId: `att_${number}` }))
     await tx.insertTransition(sample.transitionRow(1, { jobId }))
     await tx.putResult(sample.claimIdOf(number), '{}')
     await tx.insertTelemetry(sample.telemetryRow('a', { jobId, claimId: sample.claimIdOf(number) }))
@@ -287,6 +319,7 @@ async function deletion(t: Test, store: Store): Promise<void> {
         (await tx.listLiveClaims()).find((claim) => claim.jobId === jobId),
         (await tx.listTransitions(jobId))[0],
         await tx.getResult(sample.claimIdOf(number)),
+        await tx.getAttestation(`att_${number}`),
         (await tx.listTelemetry(jobId, 1))[0],
         (await tx.countTelemetry(sample.claimIdOf(number))) || undefined,
         byLabel.find(({ id }) => id === jobId),
@@ -306,6 +339,12 @@ async function deletion(t: Test, store: Store): Promise<void> {
   await store.write((tx) => tx.deleteJob(sample.jobIdOf(1)))
   await store.write(fill(1))
   t.notOk((await traces(1)).includes(undefined), 'the same id may come back')
+  await store.write((tx) => tx.updateClaim(sample.claimRow(2, { jobId: sample.jobIdOf(2), attestationId: 'att_1' })))
+  await store.write((tx) => tx.deleteJob(sample.jobIdOf(1)))
+  const statement = () => store.read((tx) => tx.getAttestation('att_1'))
+  t.ok(await statement(), 'a statement stays as long as one claim of it does')
+  await store.write((tx) => tx.deleteJob(sample.jobIdOf(2)))
+  t.equal(await statement(), undefined)
 }
 
 async function strictness(t: Test, store: Store): Promise<void> {

@@ -1,13 +1,22 @@
 // A paired machine that speaks the wire by hand: it pairs with a real MAC, polls, says words and sends chunks exactly as a test tells it.
+import { createHash } from 'node:crypto'
 import type { PairingBody } from '../../src/protocol/admin.ts'
 import type { BindingId, ClaimId, WorkerId } from '../../src/protocol/id.ts'
 import type { JobSpec } from '../../src/protocol/job.ts'
+
 import type { Intent, PairBody, PollBody, SnapshotBody } from '../../src/protocol/orch.ts'
+import type { Dsse } from '../../src/protocol/sealed.ts'
+
 import { PROTOCOL } from '../../src/protocol/version.ts'
 import type { WordBody } from '../../src/protocol/word.ts'
+import { attest, describeExecution, type FinalWord } from '../../src/seal/attestation.ts'
 import { pairingMac, parsePairingCode } from '../../src/seal/pairing.ts'
+import type { Signer } from '../../src/seal/signature.ts'
 import type { Answered, PondRig } from './pond.ts'
+
 import { bindingPair } from './signing-key.ts'
+
+import { workerSigner } from './worker-key.ts'
 
 type Word = Omit<WordBody, 'claim_id'>
 
@@ -15,6 +24,8 @@ export interface Machine {
   readonly bindingId: BindingId
   readonly workerId: WorkerId
   readonly token: string
+  /** Signs its attestations; replaced when its keys are. */
+  signer: Signer
   /** As it was sent, so that a test can send it again. */
   readonly paired: PairBody
   /** New after a restart of the machine. */
@@ -24,7 +35,10 @@ export interface Machine {
   take(slots?: number): Promise<readonly Intent[]>
   /** Takes the one job that is there and confirms it. */
   start(slots?: number): Promise<Intent>
+  /** A final word is attested unless it brings an attestation of its own, or `attestation: undefined`. */
   say(intent: Intent, word: Word): Promise<Answered<'sendWord'>>
+  /** What it signs about final words, each with the intent of its claim. */
+  attest(...told: readonly (readonly [Intent, Word])[]): Dsse
   /** A final word for each, and what the reply brought. */
   end(intents: readonly Intent[], options?: { readonly refill?: boolean }): Promise<readonly Intent[]>
   send(
@@ -60,7 +74,7 @@ export function pairBody(code: NonNullable<ReturnType<typeof parsePairingCode>>,
     name,
     protocol: PROTOCOL,
     binding_key: bindingPair(letter).publicKey,
-    worker: { sealing_key: sealingKey, signing_key: aKey(letter), labels: {}, resources: { slots } },
+    worker: { sealing_key: sealingKey, signing_key: workerSigner(letter).publicKey, labels: {}, resources: { slots } },
   }
   return { ...body, mac: pairingMac(code.secret, body) }
 }
@@ -86,6 +100,7 @@ export async function pairMachine(
   const { parsed } = await createCode(rig, said.project)
   const paired = pairBody(parsed, said)
   const { reply } = await rig.call('pair', { body: paired, token: null })
+  // From here on its token is one that was used.
   await rig.call('sendSnapshot', { token: reply.token, body: firstSnapshot(paired, reply.worker_id) })
   let seq = 0
   let turn = 0
@@ -93,6 +108,7 @@ export async function pairMachine(
     bindingId: reply.binding_id,
     workerId: reply.worker_id,
     token: reply.token,
+    signer: workerSigner(said.letter ?? 'k'),
     paired,
     session: 'session-1',
     poll({ slots = 1, signal, ...body } = {}) {
@@ -124,10 +140,15 @@ export async function pairMachine(
         token: reply.token,
         params: { id: intent.job_id },
         headers: { 'x-claim-token': intent.claim_token },
-        body: { claim_id: intent.claim_id, ...word },
+        body: { claim_id: intent.claim_id, ...(word.state === 'final' && proved(machine, intent, word)), ...word },
       }),
+    attest: (...told) => {
+      const executions = told.map(([intent, word]) => describeExecution(wordOf(intent, word), originOf(intent)))
+      return attest(machine.signer, { worker: reply.worker_id, version: '0.0.0' }, executions)
+    },
     async end(intents, options = {}) {
-      const body = { words: intents.map(finalWordOf), ...options }
+      const attestation = machine.attest(...intents.map((intent) => [intent, finalWord] as const))
+      const body = { words: intents.map(finalWordOf), attestation, ...options }
       return (await rig.call('sendWords', { token: reply.token, body })).reply.intents ?? []
     },
     send: (intent, { stream = 'stdout', offset, bytes }) =>
@@ -141,6 +162,22 @@ export async function pairMachine(
     have: (intents) => intents.map(({ claim_id }) => ({ claim_id: claim_id as ClaimId, state: 'running' as const })),
   }
   return machine
+}
+
+const wordOf = ({ job_id, claim_id }: Intent, { state: _state, attestation: _proof, ...word }: Word): FinalWord => ({
+  job_id,
+  claim_id,
+  ...word,
+})
+
+function originOf({ job, epoch, source_bundle }: Intent) {
+  const job_digest = createHash('sha256').update(Buffer.from(job, 'base64')).digest('hex')
+  return { job_digest, epoch, bundle: source_bundle?.digest }
+}
+
+/** Nothing for a word that pond will not even parse. */
+function proved(machine: Machine, intent: Intent, word: Word): { readonly attestation?: Dsse } {
+  return word.cause === undefined ? {} : { attestation: machine.attest([intent, word]) }
 }
 
 /** Submits a job and answers what pond shows of it. */

@@ -1,6 +1,7 @@
 // A store in memory that outlives the pond that uses it: what was committed is in its rows, and a test sees each commit and can make one fail.
 import assert from 'node:assert/strict'
 import {
+  type AttestationRow,
   type AuditRow,
   type BindingRow,
   type BundleRow,
@@ -42,6 +43,7 @@ export interface MemoryRows {
   /** By job. */
   readonly transitions: ReadonlyMap<string, readonly TransitionRow[]>
   readonly results: ReadonlyMap<string, string>
+  readonly attestations: ReadonlyMap<string, AttestationRow>
   readonly idempotency: ReadonlyMap<string, IdempotencyRow>
   readonly telemetry: ReadonlyMap<string, TelemetryRow>
   readonly audit: ReadonlyMap<string, AuditRow>
@@ -65,6 +67,7 @@ const noRows: MemoryRows = {
   claims: new Map(),
   transitions: new Map(),
   results: new Map(),
+  attestations: new Map(),
   idempotency: new Map(),
   telemetry: new Map(),
   audit: new Map(),
@@ -243,6 +246,7 @@ const reads: Statements<ReadTx, MemoryRows> = {
   listTransitions: ({ transitions }, jobId) =>
     [...(transitions.get(jobId) ?? [])].sort((one, other) => one.version - other.version),
   getResult: ({ results }, claimId) => results.get(claimId),
+  getAttestation: ({ attestations }, id) => attestations.get(id),
   getIdempotency: ({ idempotency }, projectId, key) => idempotency.get(`${projectId} ${key}`),
   listTelemetry: ({ telemetry }, jobId, limit) => where(telemetry, (row) => row.jobId === jobId).slice(0, limit),
   countTelemetry: ({ telemetry }, claimId) => where(telemetry, (row) => row.claimId === claimId).length,
@@ -324,6 +328,7 @@ const writes: Statements<Omit<WriteTx, keyof ReadTx | 'afterCommit'>, MemoryTran
     on.own('transitions').set(row.jobId, [...before, row])
   },
   putResult: (on, claimId, text) => void on.own('results').set(claimId, text),
+  insertAttestation: (on, row) => insert(on, 'attestations', { key: row.id, row }),
   insertIdempotency: (on, row) => insert(on, 'idempotency', { key: `${row.projectId} ${row.key}`, row }),
   deleteIdempotency: (on, before) => removeWhere(on, 'idempotency', (row) => row.createdAt < before),
   insertTelemetry(on, row) {
@@ -337,6 +342,8 @@ const writes: Statements<Omit<WriteTx, keyof ReadTx | 'afterCommit'>, MemoryTran
   deleteJob(on, id) {
     for (const claim of where(on.rows().claims, ({ jobId }) => jobId === id)) on.own('results').delete(claim.id)
     removeWhere(on, 'claims', ({ jobId }) => jobId === id)
+    const named = new Set([...on.rows().claims.values()].map(({ attestationId }) => attestationId))
+    removeWhere(on, 'attestations', (row) => !named.has(row.id))
     removeWhere(on, 'telemetry', ({ jobId }) => jobId === id)
     for (const table of ['jobs', 'specs', 'transitions'] as const) on.own(table).delete(id)
   },

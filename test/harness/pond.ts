@@ -8,6 +8,7 @@ import { openDiskBlobs } from '../../server/blob/disk.ts'
 import { dataFolder, loadKeys } from '../../server/data.ts'
 import type { PondReply, PondRequest } from '../../server/http/message.ts'
 import { createPond, type Pond } from '../../server/pond.ts'
+import { createKeyRotation } from '../../server/pond-key.ts'
 import type { Settings } from '../../server/service/parts.ts'
 import { type Store, StoreFailing } from '../../server/store/contract.ts'
 import { openHandle } from '../../server/store/sqlite/driver.ts'
@@ -92,17 +93,18 @@ export async function createPondRig(t: Pick<Test, 'teardown'>, options: PondRigO
   const random = createSeededRandom(options.seed ?? 1)
   const lines: { event: string; fields: LogFields }[] = []
   const note = (event: string, fields: LogFields = {}) => void lines.push({ event, fields })
-  const keys = await loadKeys(systemDisk, random, data.keyFile)
-  const signer = createRequestSigner(clock, keys.publicKey)
+  const signer = createRequestSigner(clock, () => life.pond.services.core.keys.publicKey)
   const fatal = (error: unknown) => note('store.fatal', { error: String(error) })
 
   const live = async (): Promise<PondLife> => {
+    const keys = await loadKeys(systemDisk, random, data.keyFile)
+    const rotateKeys = createKeyRotation(systemDisk, data.keyFile)
     const store = openSqliteStore({ file: data.storeFile, events: { fatal } })
     const disk = await openDiskBlobs({ folder: data.blobFolder, reserveBytes: 0, clock, fatal })
     const seen = { store: watchStore(store, track, rig), blobs: watchBlobs(disk, track, rig) }
     const log = { info: note, warn: note, error: note }
     const settings = options.settings ? { settings: options.settings } : {}
-    return { ...seen, pond: await createPond({ ...seen, clock, random, log, keys, ...settings }) }
+    return { ...seen, pond: await createPond({ ...seen, clock, random, log, keys, rotateKeys, ...settings }) }
   }
 
   async function end(): Promise<void> {
@@ -200,7 +202,7 @@ function requestOf(name: RouteName, asking: Asking): PondRequest {
   const fill = (_: string, key: string) => encodeURIComponent(params[key] ?? '-')
   return {
     method: routes[name].method,
-    path: routes[name].path.replace(/\{(\w+)\}/g, fill),
+    path: routes[name].path.replace(/\{(\w+)(?:\.\.\.)?\}/g, fill),
     query: query as Record<string, string>,
     search: searchOf(query),
     headers: { ...(token === null ? {} : { authorization: `Bearer ${token}` }), ...headers },

@@ -22,7 +22,8 @@ export function signRequest(request: PondRequest, { key, pondKey, createdMs }: H
   return { ...request, headers: { ...request.headers, ...own } }
 }
 
-export function createRequestSigner(clock: Clock, pondKey: string) {
+/** `pondKey`: the key of now. */
+export function createRequestSigner(clock: Clock, pondKey: () => string) {
   const owners = new Map<string, string | undefined>()
   const ownerOf = ({ headers }: PondRequest) => owners.get(headers.authorization?.split(' ')[1] ?? '')
   return {
@@ -30,7 +31,7 @@ export function createRequestSigner(clock: Clock, pondKey: string) {
     sign(name: string, request: PondRequest, given: KeyPair | null | undefined): PondRequest {
       if (given === null) return request
       const key = given ?? pairOf((name === 'pair' ? keyIn(request) : ownerOf(request)) ?? '')
-      return key ? signRequest(request, { key, pondKey, createdMs: clock.now() }) : request
+      return key ? signRequest(request, { key, pondKey: pondKey(), createdMs: clock.now() }) : request
     },
     /** From now on this reply's token belongs to who paired. */
     paired: (request: PondRequest, reply: PairReply) => void owners.set(reply.token, keyIn(request)),

@@ -95,8 +95,8 @@ t.test('an answer that pond did not give leaves no worker behind', async (t) => 
     () => ({ ...good(), worker_id: `wrk_${'9'.repeat(26)}` as WorkerId }),
     () => ({ ...good(), pond_key: strange }),
     () => {
-      const it = { code_id: id, worker_id: `wrk_${'9'.repeat(26)}` as WorkerId, pond_key: strange }
-      return { ...good(), ...it, mac: enrollmentReplyMac(secret, it) }
+      const it = { worker_id: `wrk_${'9'.repeat(26)}` as WorkerId, pond_key: strange }
+      return { ...it, mac: enrolledMac(secret, id, it) }
     },
   ]
   for (const answer of answers) {

@@ -1,7 +1,7 @@
 // Pairing codes and the bindings they leave behind, as rows of SQLite.
 import assert from 'node:assert/strict'
 import type { BindingId, CodeId, ProjectId } from '../../../src/protocol/id.ts'
-import type { BindingRow, CodeRow } from '../contract.ts'
+import type { BindingRow, BindingToken, CodeRow } from '../contract.ts'
 import { fromJson, given, toBit, toJson } from './column.ts'
 import type { Connection } from './connection.ts'
 
@@ -12,6 +12,8 @@ interface RawCode {
   readonly tries_left: number
   readonly labels: string
   readonly ephemeral: number
+  readonly binding_id: BindingId | null
+  readonly fingerprint: string | null
   readonly created_at: number
   readonly expires_at: number
 }
@@ -23,7 +25,7 @@ interface RawBinding {
   readonly name: string
   readonly binding_key: string
   readonly state: BindingRow['state']
-  readonly token_hashes: string
+  readonly tokens: string
   readonly ephemeral: number
   readonly created_at: number
   readonly revoked_at: number | null
@@ -36,6 +38,7 @@ const codeOf = (raw: RawCode): CodeRow => ({
   triesLeft: raw.tries_left,
   labels: fromJson(raw.labels),
   ephemeral: raw.ephemeral === 1,
+  ...given({ bindingId: raw.binding_id, fingerprint: raw.fingerprint }),
   createdAt: raw.created_at,
   expiresAt: raw.expires_at,
 })
@@ -47,17 +50,17 @@ const bindingOf = (raw: RawBinding): BindingRow => ({
   name: raw.name,
   bindingKey: raw.binding_key,
   state: raw.state,
-  tokenHashes: fromJson(raw.token_hashes),
+  tokens: fromJson<readonly BindingToken[]>(raw.tokens),
   ephemeral: raw.ephemeral === 1,
   createdAt: raw.created_at,
   ...given({ revokedAt: raw.revoked_at }),
 })
 
 const selectCode = `
-  select id, project_id, uses_left, tries_left, labels, ephemeral, created_at, expires_at
+  select id, project_id, uses_left, tries_left, labels, ephemeral, binding_id, fingerprint, created_at, expires_at
   from codes`
 const selectBinding = `
-  select id, project_id, code_id, name, binding_key, state, token_hashes, ephemeral, created_at, revoked_at
+  select id, project_id, code_id, name, binding_key, state, tokens, ephemeral, created_at, revoked_at
   from bindings`
 
 export const bindingReads = {
@@ -84,10 +87,10 @@ export const bindingReads = {
 export const bindingWrites = {
   insertCode(db: Connection, row: CodeRow) {
     db.run(
-      `insert into codes (id, project_id, uses_left, tries_left, labels, ephemeral, created_at, expires_at)
-       values (?, ?, ?, ?, ?, ?, ?, ?)`,
+      `insert into codes (id, project_id, uses_left, tries_left, labels, ephemeral, binding_id, fingerprint, created_at, expires_at)
+       values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
       ...[row.id, row.projectId, row.usesLeft, row.triesLeft, toJson(row.labels), toBit(row.ephemeral)],
-      ...[row.createdAt, row.expiresAt],
+      ...[row.bindingId, row.fingerprint, row.createdAt, row.expiresAt],
     )
   },
   updateCode(db: Connection, row: CodeRow) {
@@ -103,16 +106,16 @@ export const bindingWrites = {
   },
   insertBinding(db: Connection, row: BindingRow) {
     db.run(
-      `insert into bindings (id, project_id, code_id, name, binding_key, state, token_hashes, ephemeral, created_at, revoked_at)
+      `insert into bindings (id, project_id, code_id, name, binding_key, state, tokens, ephemeral, created_at, revoked_at)
        values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-      ...[row.id, row.projectId, row.codeId, row.name, row.bindingKey, row.state, toJson(row.tokenHashes)],
+      ...[row.id, row.projectId, row.codeId, row.name, row.bindingKey, row.state, toJson(row.tokens)],
       ...[toBit(row.ephemeral), row.createdAt, row.revokedAt],
     )
   },
   updateBinding(db: Connection, row: BindingRow) {
     const changed = db.run(
-      'update bindings set name = ?, binding_key = ?, state = ?, token_hashes = ?, ephemeral = ?, revoked_at = ? where id = ?',
-      ...[row.name, row.bindingKey, row.state, toJson(row.tokenHashes), toBit(row.ephemeral), row.revokedAt],
+      'update bindings set name = ?, binding_key = ?, state = ?, tokens = ?, ephemeral = ?, revoked_at = ? where id = ?',
+      ...[row.name, row.bindingKey, row.state, toJson(row.tokens), toBit(row.ephemeral), row.revokedAt],
       row.id,
     )
     assert(changed === 1, `there is no binding ${row.id}`)

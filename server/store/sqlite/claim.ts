@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import type { BindingId, ClaimId, JobId, ProjectId, WorkerId } from '../../../src/protocol/id.ts'
 import type { Cause } from '../../../src/protocol/job.ts'
 import type { LeaseState } from '../../../src/state/lease.ts'
-import type { ClaimRow, UsageRow } from '../contract.ts'
+import type { AttestationRow, ClaimRow, UsageRow } from '../contract.ts'
 import { fromJson, given, toBit, toJson } from './column.ts'
 import type { Connection } from './connection.ts'
 
@@ -21,6 +21,7 @@ interface RawClaim {
   readonly lease_held_until: number | null
   readonly lease_final_digest: string | null
   readonly stream_bytes: number
+  readonly artifact_bytes: number
   readonly claimed_at: number
   readonly confirmed_at: number | null
   readonly started_at: number | null
@@ -30,7 +31,17 @@ interface RawClaim {
   readonly message: string | null
   readonly usage: string | null
   readonly streams: string | null
+  readonly artifacts: string | null
+  readonly attestation_id: string | null
   readonly orphan: number
+}
+
+interface RawAttestation {
+  readonly id: string
+  readonly worker_id: WorkerId
+  readonly sealing_key: string
+  readonly signing_key: string
+  readonly body: string
 }
 
 const claimOf = (raw: RawClaim): ClaimRow => ({
@@ -48,6 +59,7 @@ const claimOf = (raw: RawClaim): ClaimRow => ({
     ...given({ heldUntil: raw.lease_held_until, finalDigest: raw.lease_final_digest }),
   },
   streamBytes: raw.stream_bytes,
+  artifactBytes: raw.artifact_bytes,
   claimedAt: raw.claimed_at,
   ...given({
     confirmedAt: raw.confirmed_at,
@@ -58,20 +70,23 @@ const claimOf = (raw: RawClaim): ClaimRow => ({
     message: raw.message,
     usage: fromJson<UsageRow>(raw.usage),
     streams: fromJson<NonNullable<ClaimRow['streams']>>(raw.streams),
+    artifacts: fromJson<NonNullable<ClaimRow['artifacts']>>(raw.artifacts),
+    attestationId: raw.attestation_id,
   }),
   orphan: raw.orphan === 1,
 })
 
 const select = `
   select id, job_id, project_id, binding_id, worker_id, epoch, attempt, claim_key,
-    lease_state, lease_hold_ms, lease_held_until, lease_final_digest, stream_bytes, claimed_at, confirmed_at, started_at, ended_at,
-    cause, rc, message, usage, streams, orphan
+    lease_state, lease_hold_ms, lease_held_until, lease_final_digest, stream_bytes, artifact_bytes, claimed_at,
+    confirmed_at, started_at, ended_at, cause, rc, message, usage, streams, artifacts, attestation_id, orphan
   from claims`
 
 /** The columns that change, in the order of the statements. */
 const changing = ({ lease, ...row }: ClaimRow) => [
   ...[lease.state, lease.holdMs, lease.heldUntil, lease.finalDigest, row.confirmedAt, row.startedAt, row.endedAt],
   ...[row.cause, row.rc, row.message, toJson(row.usage), toJson(row.streams), toBit(row.orphan)],
+  ...[toJson(row.artifacts), row.attestationId],
 ]
 
 export const claimReads = {
@@ -85,6 +100,21 @@ export const claimReads = {
   listLiveClaims(db: Connection) {
     return db.all<RawClaim>(`${select} where lease_state in ('granted', 'confirmed', 'held') order by id`).map(claimOf)
   },
+  getAttestation(db: Connection, id: string): AttestationRow | undefined {
+    const raw = db.get<RawAttestation>(
+      'select id, worker_id, sealing_key, signing_key, body from attestations where id = ?',
+      id,
+    )
+    return (
+      raw && {
+        id: raw.id,
+        workerId: raw.worker_id,
+        sealingKey: raw.sealing_key,
+        signingKey: raw.signing_key,
+        text: raw.body,
+      }
+    )
+  },
   getResult(db: Connection, claimId: ClaimId) {
     return db.get<{ body: string }>('select body from results where claim_id = ?', claimId)?.body
   },
@@ -94,23 +124,30 @@ export const claimWrites = {
   insertClaim(db: Connection, row: ClaimRow) {
     db.run(
       `insert into claims (lease_state, lease_hold_ms, lease_held_until, lease_final_digest, confirmed_at, started_at, ended_at,
-         cause, rc, message, usage, streams, orphan,
-         id, job_id, project_id, binding_id, worker_id, epoch, attempt, claim_key, stream_bytes, claimed_at)
-       values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+         cause, rc, message, usage, streams, orphan, artifacts, attestation_id,
+         id, job_id, project_id, binding_id, worker_id, epoch, attempt, claim_key, stream_bytes, artifact_bytes, claimed_at)
+       values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
       ...changing(row),
       ...[row.id, row.jobId, row.projectId, row.bindingId, row.workerId, row.epoch, row.attempt, row.claimKey],
-      ...[row.streamBytes, row.claimedAt],
+      ...[row.streamBytes, row.artifactBytes, row.claimedAt],
     )
   },
   updateClaim(db: Connection, row: ClaimRow) {
     const changed = db.run(
       `update claims set lease_state = ?, lease_hold_ms = ?, lease_held_until = ?, lease_final_digest = ?,
-         confirmed_at = ?, started_at = ?, ended_at = ?, cause = ?, rc = ?, message = ?, usage = ?, streams = ?, orphan = ?
+         confirmed_at = ?, started_at = ?, ended_at = ?, cause = ?, rc = ?, message = ?, usage = ?, streams = ?, orphan = ?,
+         artifacts = ?, attestation_id = ?
        where id = ?`,
       ...changing(row),
       row.id,
     )
     assert(changed === 1, `there is no claim ${row.id}`)
+  },
+  insertAttestation(db: Connection, row: AttestationRow) {
+    db.run(
+      'insert into attestations (id, worker_id, sealing_key, signing_key, body) values (?, ?, ?, ?, ?)',
+      ...[row.id, row.workerId, row.sealingKey, row.signingKey, row.text],
+    )
   },
   putResult(db: Connection, claimId: ClaimId, text: string) {
     db.run(

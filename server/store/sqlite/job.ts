@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import type { ClaimId, JobId, ProjectId, WorkerId } from '../../../src/protocol/id.ts'
 import { type Cause, type JobState, jobStates } from '../../../src/protocol/job.ts'
 import type { JobFilter, JobRow, QueuedRow, TransitionRow, UsageRow } from '../contract.ts'
-import { fromJson, given, toJson } from './column.ts'
+import { fromJson, given, toBit, toJson } from './column.ts'
 import type { Connection } from './connection.ts'
 
 interface RawJob {
@@ -24,6 +24,8 @@ interface RawJob {
   readonly priority: number
   readonly confidential: number
   readonly stream_bytes: number
+  readonly artifact_bytes: number
+  readonly attested: number
   readonly created_at: number
   readonly expires_at: number | null
   readonly started_at: number | null
@@ -92,6 +94,7 @@ const jobOf = (raw: RawJob): JobRow => ({
   ...(raw.bundle === null || raw.bundle_size === null ? {} : { bundle: { digest: raw.bundle, size: raw.bundle_size } }),
   ...(raw.signer === null || raw.signature === null ? {} : { signature: { keyid: raw.signer, sig: raw.signature } }),
   streamBytes: raw.stream_bytes,
+  artifactBytes: raw.artifact_bytes,
   createdAt: raw.created_at,
   ...given({
     expiresAt: raw.expires_at,
@@ -101,6 +104,7 @@ const jobOf = (raw: RawJob): JobRow => ({
     usage: fromJson<UsageRow>(raw.usage),
     resultClaimId: raw.result_claim_id,
   }),
+  ...(raw.attested === 1 && { attested: true }),
 })
 
 const transitionOf = (raw: RawTransition): TransitionRow => ({
@@ -124,8 +128,8 @@ const queuedOf = (raw: RawQueued): QueuedRow => ({
 
 const select = `
   select id, project_id, state, epoch, attempts, claim_id, not_before, cancel_at, cancel_by, end_cause, end_rc, end_at,
-    passed_over, version, priority, confidential, stream_bytes, created_at, expires_at, started_at, worker_id, message, usage, result_claim_id,
-    digest, policy, labels, command, credential, bundle, bundle_size, recipients, signer, signature
+    passed_over, version, priority, confidential, stream_bytes, artifact_bytes, created_at, expires_at, started_at, worker_id, message, usage,
+    result_claim_id, attested, digest, policy, labels, command, credential, bundle, bundle_size, recipients, signer, signature
   from jobs join job_specs on job_id = id
   where id = ?`
 
@@ -134,6 +138,7 @@ const changing = ({ law, ...row }: JobRow) => [
   ...[law.state, law.epoch, law.attempts, law.claimId, law.notBefore, law.cancel?.at, law.cancel?.by],
   ...[law.end?.cause, law.end?.rc, law.end?.at, toJson(law.passedOver)],
   ...[row.version, row.expiresAt, row.startedAt, row.workerId, row.message, toJson(row.usage), row.resultClaimId],
+  toBit(row.attested === true),
 ]
 
 /** Sorts after every id. */
@@ -177,10 +182,19 @@ export const jobWrites = {
   insertJob(db: Connection, row: JobRow, spec: Uint8Array) {
     db.run(
       `insert into jobs (state, epoch, attempts, claim_id, not_before, cancel_at, cancel_by, end_cause, end_rc, end_at, passed_over,
-         version, expires_at, started_at, worker_id, message, usage, result_claim_id, id, project_id, priority, confidential, stream_bytes, created_at)
-       values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+         version, expires_at, started_at, worker_id, message, usage, result_claim_id, attested, id, project_id, priority, confidential,
+         stream_bytes, artifact_bytes, created_at)
+       values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
       ...changing(row),
-      ...[row.id, row.projectId, row.priority, row.confidential ? 1 : 0, row.streamBytes, row.createdAt],
+      ...[
+        row.id,
+        row.projectId,
+        row.priority,
+        row.confidential ? 1 : 0,
+        row.streamBytes,
+        row.artifactBytes,
+        row.createdAt,
+      ],
     )
     db.run(
       `insert into job_specs (job_id, digest, policy, labels, command, spec, credential, bundle, bundle_size, recipients, signer, signature)
@@ -203,12 +217,13 @@ export const jobWrites = {
     const changed = db.run(
       `update jobs set state = ?, epoch = ?, attempts = ?, claim_id = ?, not_before = ?, cancel_at = ?, cancel_by = ?,
          end_cause = ?, end_rc = ?, end_at = ?, passed_over = ?,
-         version = ?, expires_at = ?, started_at = ?, worker_id = ?, message = ?, usage = ?, result_claim_id = ?
+         version = ?, expires_at = ?, started_at = ?, worker_id = ?, message = ?, usage = ?, result_claim_id = ?,
+         attested = ?
        where id = ?`,
       ...changing(row),
       row.id,
     )
-    assert(changed === 1, `there is no job ${row.id}`)
+    assert(changed === 1, `there is no job $row.id`)
   },
   insertTransition(db: Connection, row: TransitionRow) {
     db.run(
@@ -217,7 +232,7 @@ export const jobWrites = {
       ...[row.jobId, row.version, row.at, row.from, row.to, row.by, row.cause, row.note, row.claimId],
     )
   },
-  /** Its other rows go by cascade; its labels are found by the whole key, which saves them an index. */
+  /** Its other rows go by cascade, statements with their last claim; its labels are found by the whole key, which saves them an index. */
   deleteJob(db: Connection, id: JobId) {
     const raw = db.get<RawJob>(select, id)
     if (!raw) return
@@ -230,7 +245,17 @@ export const jobWrites = {
         id,
       )
     }
+    const named = db.all<{ id: string }>(
+      'select attestation_id as id from claims where job_id = ? and attestation_id is not null',
+      id,
+    )
     db.run('delete from jobs where id = ?', id)
+    for (const statement of new Set(named.map((it) => it.id))) {
+      db.run(
+        'delete from attestations where id = ? and not exists (select 1 from claims where attestation_id = ?)',
+        ...[statement, statement],
+      )
+    }
   },
 }
 

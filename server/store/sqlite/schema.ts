@@ -16,19 +16,21 @@ create table keys (
 
 create table codes (
   id text primary key, project_id text not null references projects, uses_left integer not null, tries_left integer not null,
-  labels text not null, ephemeral integer not null, created_at integer not null, expires_at integer not null
+  labels text not null, ephemeral integer not null, binding_id text references bindings, fingerprint text,
+  created_at integer not null, expires_at integer not null
 ) strict, without rowid;
 
 create table bindings (
   id text primary key, project_id text not null references projects, code_id text not null, name text not null, binding_key text not null,
-  state text not null, token_hashes text not null, ephemeral integer not null, created_at integer not null, revoked_at integer
+  state text not null, tokens text not null, ephemeral integer not null, created_at integer not null, revoked_at integer
 ) strict, without rowid;
 create unique index bindings_by_pairing on bindings (code_id, binding_key);
 
 create table workers (
   id text primary key, binding_id text not null references bindings, project_id text not null references projects, name text not null,
   sealing_key text not null, signing_key text not null, labels text not null, resources text not null,
-  state text not null, mishaps integer not null, paused_until integer not null, report text, created_at integer not null
+  state text not null, mishaps integer not null, paused_until integer not null, report text, code_id text, former_keys text,
+  shown_keys text, created_at integer not null
 ) strict, without rowid;
 create index workers_by_binding on workers (binding_id);
 create index workers_by_project on workers (project_id);
@@ -37,7 +39,8 @@ create table jobs (
   id text primary key, project_id text not null references projects, state text not null, epoch integer not null, attempts integer not null,
   claim_id text, not_before integer, cancel_at integer, cancel_by text, end_cause text, end_rc integer, end_at integer,
   passed_over text not null, version integer not null, priority integer not null, confidential integer not null, stream_bytes integer not null,
-  created_at integer not null, expires_at integer, started_at integer, worker_id text, message text, usage text, result_claim_id text
+  artifact_bytes integer not null, created_at integer not null, expires_at integer, started_at integer, worker_id text, message text,
+  usage text, result_claim_id text, attested integer not null
 ) strict, without rowid;
 create index jobs_by_state on jobs (project_id, state, id);
 create index jobs_by_end on jobs (end_at, id) where end_at is not null;
@@ -57,10 +60,11 @@ create table claims (
   id text primary key, job_id text not null references jobs on delete cascade, project_id text not null, binding_id text not null,
   worker_id text not null, epoch integer not null, attempt integer not null, claim_key text not null,
   lease_state text not null, lease_hold_ms integer not null, lease_held_until integer, lease_final_digest text,
-  stream_bytes integer not null, claimed_at integer not null, confirmed_at integer, started_at integer, ended_at integer,
-  cause text, rc integer, message text, usage text, streams text, orphan integer not null
+  stream_bytes integer not null, artifact_bytes integer not null, claimed_at integer not null, confirmed_at integer, started_at integer, ended_at integer,
+  cause text, rc integer, message text, usage text, streams text, artifacts text, attestation_id text, orphan integer not null
 ) strict, without rowid;
 create unique index claims_by_job on claims (job_id, epoch);
+create index claims_by_attestation on claims (attestation_id) where attestation_id is not null;
 create index claims_live on claims (id) where lease_state in ('granted', 'confirmed', 'held');
 
 create table transitions (
@@ -68,6 +72,10 @@ create table transitions (
   who text not null, cause text, note text, claim_id text,
   primary key (job_id, version)
 ) strict, without rowid;
+
+create table attestations (
+  id text primary key, worker_id text not null, sealing_key text not null, signing_key text not null, body text not null
+) strict;
 
 create table results (
   claim_id text primary key references claims on delete cascade, body text not null

@@ -1,8 +1,8 @@
 // Workers, as rows of SQLite.
 import assert from 'node:assert/strict'
-import type { BindingId, ProjectId, WorkerId } from '../../../src/protocol/id.ts'
+import type { BindingId, CodeId, ProjectId, WorkerId } from '../../../src/protocol/id.ts'
 import type { WorkerState } from '../../../src/state/worker.ts'
-import type { WorkerReport, WorkerRow } from '../contract.ts'
+import type { WorkerKeys, WorkerReport, WorkerRow } from '../contract.ts'
 import { fromJson, given, toJson } from './column.ts'
 import type { Connection } from './connection.ts'
 
@@ -19,6 +19,9 @@ interface RawWorker {
   readonly mishaps: number
   readonly paused_until: number
   readonly report: string | null
+  readonly code_id: CodeId | null
+  readonly former_keys: string | null
+  readonly shown_keys: string | null
   readonly created_at: number
 }
 
@@ -32,19 +35,25 @@ const workerOf = (raw: RawWorker): WorkerRow => ({
   labels: fromJson(raw.labels),
   resources: fromJson(raw.resources),
   law: { state: raw.state, mishaps: raw.mishaps, pausedUntil: raw.paused_until },
-  ...given({ report: fromJson<WorkerReport>(raw.report) }),
+  ...given({
+    codeId: raw.code_id,
+    report: fromJson<WorkerReport>(raw.report),
+    formerKeys: fromJson<NonNullable<WorkerRow['formerKeys']>>(raw.former_keys),
+    shownKeys: fromJson<WorkerKeys>(raw.shown_keys),
+  }),
   createdAt: raw.created_at,
 })
 
 const select = `
   select id, binding_id, project_id, name, sealing_key, signing_key, labels, resources,
-    state, mishaps, paused_until, report, created_at
+    state, mishaps, paused_until, report, code_id, former_keys, shown_keys, created_at
   from workers`
 
 /** The columns that change, in the order of the statements. */
 const changing = (row: WorkerRow) => [
   ...[row.name, row.sealingKey, row.signingKey, toJson(row.labels), toJson(row.resources)],
   ...[row.law.state, row.law.mishaps, row.law.pausedUntil, toJson(row.report)],
+  ...[toJson(row.formerKeys), toJson(row.shownKeys)],
 ]
 
 export const workerReads = {
@@ -68,16 +77,16 @@ export const workerWrites = {
   insertWorker(db: Connection, row: WorkerRow) {
     db.run(
       `insert into workers (name, sealing_key, signing_key, labels, resources, state, mishaps, paused_until, report,
-         id, binding_id, project_id, created_at)
-       values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+         former_keys, shown_keys, id, binding_id, project_id, code_id, created_at)
+       values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
       ...changing(row),
-      ...[row.id, row.bindingId, row.projectId, row.createdAt],
+      ...[row.id, row.bindingId, row.projectId, row.codeId, row.createdAt],
     )
   },
   updateWorker(db: Connection, row: WorkerRow) {
     const changed = db.run(
       `update workers set name = ?, sealing_key = ?, signing_key = ?, labels = ?, resources = ?,
-         state = ?, mishaps = ?, paused_until = ?, report = ?
+         state = ?, mishaps = ?, paused_until = ?, report = ?, former_keys = ?, shown_keys = ?
        where id = ?`,
       ...changing(row),
       row.id,

@@ -190,7 +190,21 @@ const rows: readonly Row[] = [
   ['an rc beyond a byte', 'sendWord', word({ ...finalWord, rc: 256 }), 'invalid_field', 'rc'],
   ['a result that is no JSON', 'sendWord', word({ ...finalWord, result: '{' }), 'invalid_field', 'result'],
   ['an unknown stream in a word', 'sendWord', word({ ...finalWord, streams: { x: {} } }), 'invalid_field', 'streams.x'],
-  ['an attestation', 'sendWord', word({ ...finalWord, attestation: {} }), 'invalid_field', 'attestation.payloadType'],
+  [
+    'an attestation that is none',
+    'sendWord',
+    word({ ...finalWord, attestation: {} }),
+    'invalid_field',
+    'attestation.payloadType',
+  ],
+  [
+    'an artifact in no stream of its own',
+    'sendWord',
+    word({ ...finalWord, artifacts: [{ stream: 'stdout', path: 'a' }] }),
+    'invalid_field',
+    'artifacts.0.stream',
+  ],
+  ['an artifact beyond all streams', 'sendChunk', chunk({ stream: 'artifact/1020' }), 'invalid_field', 'stream'],
   ['a decline of what runs', 'sendWord', word({ state: 'declined' }), 'not_possible'],
   [
     'a word about an unknown job',

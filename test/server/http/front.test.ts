@@ -210,3 +210,20 @@ t.test('a poller that hangs up frees its place; closing answers those who wait',
   t.match(JSON.parse(Buffer.concat(await reply.toArray()).toString()), { intents: [], directives: [] })
   t.match(front.url, /^http:\/\/127\.0\.0\.1:\d+$/)
 })
+
+t.test('an artifact is read by its path, whatever its length and signs', async (t) => {
+  const { send, rig } = await openSocket(t)
+  const box = await pairMachine(rig)
+  const { id } = await submit(rig)
+  const intent = await box.start()
+  await box.send(intent, { stream: 'artifact/0', offset: 0, bytes: 'hello' })
+  const path = `out/${'deep/'.repeat(300)}../ä b?#%2F.txt`
+  const sha256 = '2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824'
+  const streams = { 'artifact/0': { bytes: 5, produced: 5, sha256, end: 'complete' as const } }
+  await box.say(intent, { ...finalWord, streams, artifacts: [{ stream: 'artifact/0', path }] })
+  const read = (text: string) => send('GET', `/v1/jobs/${id}/artifacts/${text}`)
+  t.match(await read(encodeURIComponent(path)), { status: 200, text: 'hello' })
+  t.match(await read(path.split('/').map(encodeURIComponent).join('/')), { status: 200, text: 'hello' })
+  t.match(await read('out/other'), { status: 404, code: 'not_found' })
+  t.match(await send('GET', `/v1/jobs/${id}/streams/artifact%2F0`), { status: 200, text: 'hello' })
+})

@@ -39,7 +39,7 @@ interface World {
   readonly bundle: SealedBundle
 }
 
-const ofDone = ({ done }: World) => ({ params: { id: done, name: 'stdout' } })
+const ofDone = ({ done }: World) => ({ params: { id: done, name: 'stdout', path: 'out/a.txt' } })
 const onJob = (allowed: Outcome, more: object = {}): Row => ({
   asking: (world) => ({ ...ofDone(world), ...more }),
   allowed,
@@ -95,11 +95,14 @@ const table: Readonly<Record<RouteName, Row>> = {
   sendSnapshot: badBody('invalid_field'),
   unpair: badBody('unknown_field'),
   orchWhoami: { allowed: 200 },
-  rotate: reserved,
+  rotate: badBody('unknown_field'),
   seal: onSeal(['audit']),
   bundleToken: onSeal([]),
   bundleRedeem: onSeal(['audit', 'bundles'], ({ claim }) => ({ token: claim.source_bundle?.token })),
-  enroll: reserved,
+  enroll: {
+    asking: () => ({ params: { code_id: `cod_${'0'.repeat(26)}` }, body: { nobody: 1 } }),
+    allowed: 'invalid_field',
+  },
   submitJob: badBody('invalid_field'),
   listJobs: { allowed: 200 },
   getJob: onJob(200),
@@ -115,11 +118,11 @@ const table: Readonly<Record<RouteName, Row>> = {
   listWorkers: { allowed: 200 },
   whoami: { allowed: 200 },
   explainJob: reserved,
-  getAttestation: reserved,
-  listArtifacts: reserved,
+  getAttestation: onJob(200),
+  listArtifacts: onJob(200),
   createBundle: { asking: () => ({ body: Buffer.from('no archive') }), allowed: 'invalid_field' },
   listCredentials: { allowed: 200 },
-  readArtifact: reserved,
+  readArtifact: onJob(200),
   getBundle: onBundle('not_found'),
   putBundle: onBundle('chunk_gap', ({ size, frames }) => ({
     query: { offset: '1', size: `${size}` },
@@ -137,11 +140,11 @@ const table: Readonly<Record<RouteName, Row>> = {
     allowed: 200,
     foreign: 'not_found',
   },
-  listEnrollmentCodes: reserved,
-  revokeEnrollmentCode: reserved,
-  reinstateWorker: reserved,
-  revokeWorker: reserved,
-  rotatePondKey: reserved,
+  listEnrollmentCodes: { allowed: 200 },
+  revokeEnrollmentCode: unknown('cod'),
+  reinstateWorker: unknown('wrk'),
+  revokeWorker: unknown('wrk'),
+  rotatePondKey: badBody('unknown_field'),
   getUsage: reserved,
   createProject: badBody('invalid_field'),
   listProjects: { allowed: 200 },
@@ -157,7 +160,7 @@ const table: Readonly<Record<RouteName, Row>> = {
   listAllWorkers: { allowed: 200 },
   listAllJobs: { allowed: 200 },
   listAudit: { allowed: 200 },
-  createEnrollmentCode: reserved,
+  createEnrollmentCode: badBody('invalid_field'),
   getStats: reserved,
   healthz: { allowed: 200 },
   readyz: { allowed: 200 },
@@ -183,7 +186,8 @@ async function createWorld(t: Test): Promise<World> {
   await sealer.upload(bundle)
   await rig.call('putCredential', { params: { name: 'seen' }, body: await sealer.credential('seen', {}) })
   const done = await submit(rig)
-  await box.say(await box.start(), { ...finalWord, result: '{}' })
+  const artifacts = [{ stream: 'artifact/0', path: 'out/a.txt' }] as const
+  await box.say(await box.start(), { ...finalWord, result: '{}', artifacts: [...artifacts] })
   const claims: Intent[] = []
   for (const slots of [1, 2]) {
     await submit(rig, slots === 1 ? { credential: 'seen', bundle: bundle.digest } : {})
@@ -231,7 +235,7 @@ async function createCallers({ rig, box, claim }: World): Promise<readonly Calle
   const neighbour = await pairMachine(rig, { letter: 'n' })
   const revokedBox = await pairMachine(rig, { letter: 'r' })
   await rig.call('revokeBinding', { params: { id: revokedBox.bindingId } })
-  const bindingMay: readonly Caller[] = ['binding', 'claim']
+  const bindingMay: readonly Caller[] = ['binding', 'claim', 'renewal']
   const stolen = (more: { readonly key: KeyPair | null; readonly name: string }): CallerRow => ({
     ...{ authorization: bearer(box.token), may: 'unknown', ...more },
   })

@@ -6,6 +6,7 @@ import { type RouteName, routeNames, routes } from '../../../src/protocol/route.
 import type { Route } from '../../../src/protocol/shape.ts'
 import { printKey } from '../../../src/seal/key-text.ts'
 import { aKey, createCode, finalWord, type Machine, pairBody, pairMachine, submit } from '../../harness/machine.ts'
+import { createEnrollment, enrollBody, rotationOf } from '../../harness/newcomer.ts'
 import { type Asking, createPondRig, type PondRig } from '../../harness/pond.ts'
 import { createSealer, plainTar, type Sealer } from '../../harness/sealer.ts'
 
@@ -205,6 +206,55 @@ const table: Readonly<Partial<Record<RouteName, readonly Row[]>>> = {
       says: 'a key',
       async asking({ rig }) {
         return { params: { id: (await rig.call('createKey', { body: {} })).reply.id } }
+      },
+    },
+  ],
+  enroll: [
+    {
+      says: 'the same code and keys',
+      async asking({ rig, box }) {
+        const code = await createEnrollment(rig, box)
+        return { token: box.token, params: { code_id: code.id }, body: enrollBody(code, box, { letter: 'e' }) }
+      },
+    },
+  ],
+  rotate: [
+    { says: 'a new token', asking: ({ box }) => ({ token: box.token, body: {} }) },
+    {
+      says: 'new keys of the worker',
+      asking: ({ box }) => ({ token: box.token, body: { workers: [rotationOf(box, 'z')] } }),
+    },
+  ],
+  createEnrollmentCode: [
+    {
+      says: 'a code',
+      asking: ({ box }) => ({ body: { binding: box.bindingId } }),
+      changes: twoWant('code', ['codes']),
+    },
+  ],
+  revokeEnrollmentCode: [
+    {
+      says: 'a code',
+      asking: async ({ rig, box }) => ({ params: { id: (await createEnrollment(rig, box)).id } }),
+    },
+  ],
+  reinstateWorker: [
+    {
+      says: 'one in quarantine',
+      async asking({ rig, box }) {
+        await rig.call('sendSnapshot', { token: box.token, body: snapshot(box) })
+        return { params: { id: box.workerId }, body: {} }
+      },
+    },
+  ],
+  revokeWorker: [{ says: 'with a live claim', asking: ({ box }) => ({ params: { id: box.workerId } }) }],
+  rotatePondKey: [
+    {
+      says: 'twice',
+      asking: () => ({ body: {} }),
+      changes: {
+        tables: ['audit'],
+        why: 'a second rotation is a second rotation; each is signed by the keys before it',
       },
     },
   ],

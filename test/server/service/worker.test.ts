@@ -1,0 +1,104 @@
+// Workers that are shut out: other keys than the pinned ones, a person who looks, and a revocation that works at once.
+import t from 'tap'
+import { fingerprint } from '../../../src/seal/fingerprint.ts'
+import { finalWord, jobOf, type Machine, pairMachine, submit } from '../../harness/machine.ts'
+import { createEnrollment, enrollBody, workerKeys } from '../../harness/newcomer.ts'
+import { createPondRig, type PondRig } from '../../harness/pond.ts'
+
+let seq = 0
+const show = ({ token, workerId }: Machine, rig: PondRig, keys: object) => {
+  const worker = { worker_id: workerId, labels: {}, resources: { slots: 4 }, inflight: 0, load: 0, version: '1', keys }
+  return rig.call('sendSnapshot', { token, body: { session: 'session-1', seq: ++seq, workers: [worker] } })
+}
+const own = ({ paired }: Machine) => {
+  const { sealing_key, signing_key } = paired.worker
+  return { sealing_key, signing_key }
+}
+const shown = async (rig: PondRig, box: Machine) =>
+  (await rig.call('listWorkers')).reply.items.find(({ id }) => id === box.workerId)
+const print = (letter: string) => fingerprint(workerKeys(letter).sealing_key, workerKeys(letter).signing_key)
+const keyChanges = async (rig: PondRig) =>
+  (await rig.call('listAudit')).reply.items.filter(({ action }) => action === 'worker.key_changed')
+
+t.test('other keys: quarantined, shown and audited; what it has is lost at once and goes to another', async (t) => {
+  const rig = await createPondRig(t)
+  const box = await pairMachine(rig)
+  const other = await pairMachine(rig, { letter: 'o' })
+  const job = await submit(rig, { idempotent: true, retry: { backoff_ms: 0 } })
+  const intent = await box.start()
+  await box.send(intent, { offset: 0, bytes: 'seen' })
+  const parked = box.poll({ slots: 1, wait_ms: 20_000, have: box.have([intent]) })
+  await rig.clock.settle()
+  await show(box, rig, workerKeys('x'))
+  await rig.clock.settle()
+  t.match((await parked).reply.directives, [{ type: 'drop', claim_id: intent.claim_id }])
+  t.match(await shown(rig, box), { state: 'quarantined', shown_fingerprint: print('x'), ...own(box) })
+  t.match(await jobOf(rig, job.id), { state: 'queued' })
+  t.equal((await box.say(intent, finalWord)).code, 'stale')
+  t.equal((await box.send(intent, { offset: 4, bytes: '!' })).code, 'stale')
+  t.strictSame(await box.take(), [], 'nothing is granted to it')
+  await other.say(await other.start(), finalWord)
+  t.match(await jobOf(rig, job.id), { state: 'succeeded', worker: other.workerId })
+  await show(box, rig, workerKeys('x'))
+  t.match(await keyChanges(rig), [{ target: box.workerId, note: `shows ${print('x')}, pinned ${print('k')}` }])
+  await show(box, rig, workerKeys('y'))
+  t.equal((await keyChanges(rig)).length, 2, 'once for each')
+  await show(box, rig, own(box))
+  t.match(await shown(rig, box), { state: 'quarantined', shown_fingerprint: print('y') }, 'until a person looks')
+})
+
+t.test('a person looked: it is trusted again under its pinned keys, until it shows others again', async (t) => {
+  const rig = await createPondRig(t)
+  const box = await pairMachine(rig)
+  await show(box, rig, workerKeys('x'))
+  const reinstate = () => rig.call('reinstateWorker', { params: { id: box.workerId }, body: {} })
+  const { reply } = await reinstate()
+  t.match(reply, { state: 'offline', ...own(box) })
+  t.equal(reply.shown_fingerprint, undefined)
+  t.equal((await reinstate()).status, 200, 'a repeat')
+  await submit(rig)
+  await box.say(await box.start(), finalWord)
+  await show(box, rig, workerKeys('x'))
+  t.match(await shown(rig, box), { state: 'quarantined' })
+  const actions = (await rig.call('listAudit')).reply.items.map(({ action }) => action)
+  t.equal(actions.filter((action) => action === 'worker.reinstate').length, 1)
+})
+
+t.test('revoked: its claims are lost at once, for good; the other workers of the binding go on', async (t) => {
+  const rig = await createPondRig(t)
+  const box = await pairMachine(rig)
+  const code = await createEnrollment(rig, box)
+  const enrolled = await rig.call('enroll', {
+    ...{ token: box.token, params: { code_id: code.id }, body: enrollBody(code, box) },
+  })
+  const job = await submit(rig)
+  const intent = await box.start()
+  const revoke = () => rig.call('revokeWorker', { params: { id: box.workerId } })
+  t.match((await revoke()).reply, { state: 'revoked' })
+  t.match((await revoke()).reply, { state: 'revoked' }, 'a repeat')
+  t.match(await jobOf(rig, job.id), { state: 'failed', cause: 'revoked' })
+  t.equal((await box.say(intent, finalWord)).code, 'stale')
+  t.match(await rig.call('reinstateWorker', { params: { id: box.workerId }, body: {} }), {
+    code: 'not_possible',
+    error: { details: { state: 'revoked' } },
+  })
+  const next = await submit(rig)
+  t.strictSame(await box.take(), [])
+  const workers = [{ worker_id: enrolled.reply.worker_id, free: { slots: 1 } }]
+  t.match((await box.poll({ workers, claim_key: 'key-of-other' })).reply.intents, [{ job_id: next.id }])
+  await rig.restart()
+  t.match(await shown(rig, box), { state: 'revoked' })
+})
+
+t.test('a claim that is made in the same commit is lost with the others', async (t) => {
+  const rig = await createPondRig(t)
+  const box = await pairMachine(rig)
+  const parked = box.poll({ slots: 1, wait_ms: 20_000 })
+  await rig.clock.settle()
+  const [job] = await Promise.all([submit(rig, { idempotent: true }), show(box, rig, workerKeys('x'))])
+  await rig.clock.settle()
+  t.match(await jobOf(rig, job.id), { state: 'queued' })
+  t.equal(rig.pond.services.core.live.size, 0)
+  await rig.clock.advance(20_000)
+  await parked
+})
