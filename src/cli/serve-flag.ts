@@ -15,6 +15,7 @@ export interface ServeFlags {
   readonly metricsPort?: number
   /** Bytes. */
   readonly reserve: number
+  readonly allowUnattested?: boolean
   readonly json: boolean
 }
 
@@ -62,6 +63,10 @@ export function addServe(program: Command, act: Act, serve: Serve | undefined): 
     parse: asSize,
     initial: RESERVE_BYTES,
     initialSays: '256M',
+  })
+  flag(command, '--allow-unattested', {
+    says: 'take a success that its worker did not sign, for workers that cannot',
+    variable: 'POND_ALLOW_UNATTESTED',
   })
   flag(command, '--json', { says: 'say where it listens as JSON on stdout', variable: 'POND_JSON', initial: false })
   command.action(() =>

@@ -63,7 +63,7 @@ function stateOf({ state, online }: Binding): string {
 }
 
 /** Revoking the wrong machine is worse than typing more, so a name must be the only one of its kind. */
-async function resolveBinding(client: Client, given: string): Promise<string> {
+export async function resolveBinding(client: Client, given: string): Promise<string> {
   if (/^bnd_.{26}$/.test(given)) return given
   const { items } = need('list the bindings', await client.call('listBindings'))
   const found = items.filter(

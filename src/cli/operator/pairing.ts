@@ -11,6 +11,7 @@ export interface CreatePairingFlags extends ConnectionFlags {
   readonly expires?: number
   readonly label?: Readonly<Record<string, string>>
   readonly ephemeral?: boolean
+  readonly fingerprint?: string
 }
 
 export function createPairing(io: Io, flags: CreatePairingFlags): Promise<number> {
@@ -21,6 +22,7 @@ export function createPairing(io: Io, flags: CreatePairingFlags): Promise<number
       ...(flags.expires === undefined ? {} : { expires_ms: flags.expires }),
       ...(flags.label === undefined ? {} : { labels: { ...flags.label } }),
       ...(flags.ephemeral ? { ephemeral: true } : {}),
+      ...(flags.fingerprint === undefined ? {} : { fingerprint: flags.fingerprint }),
     }
     const made = need('create the pairing code', await client.call('createPairingCode', { body }))
     const command = `swarm pair ${connection.url}#${made.code}`

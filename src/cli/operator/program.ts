@@ -4,6 +4,7 @@ import type { ConnectionFlags } from '../config.ts'
 import { addConnection } from '../consumer/program.ts'
 import { asCount, asDuration, asList, asPairs, flag } from '../flag.ts'
 import type { Act } from '../main.ts'
+import type { CreateEnrollmentFlags } from './enrollment.ts'
 import type { CreateKeyFlags } from './key.ts'
 import type { CreatePairingFlags } from './pairing.ts'
 
@@ -15,7 +16,9 @@ export function addOperatorVerbs(program: Command, act: Act): void {
   addKey(program, act)
   addPairing(program, act)
   addBinding(program, act)
-  addWorkerAndAudit(program, act)
+  addEnrollment(program, act)
+  addWorker(program, act)
+  addAudit(program, act)
 }
 
 function addProject(program: Command, act: Act): void {
@@ -79,6 +82,10 @@ function addPairing(program: Command, act: Act): void {
     parse: asPairs,
   })
   flag(create, '--ephemeral', { says: 'forget the machine when it leaves', variable: 'POND_PAIRING_EPHEMERAL' })
+  flag(create, '--fingerprint <fingerprint>', {
+    says: 'of the only worker keys that may use it',
+    variable: 'POND_PAIRING_FINGERPRINT',
+  })
   addConnection(create).action(() =>
     act(async (io) => (await import('./pairing.ts')).createPairing(io, create.opts<CreatePairingFlags>())),
   )
@@ -113,12 +120,60 @@ function addBinding(program: Command, act: Act): void {
   )
 }
 
-function addWorkerAndAudit(program: Command, act: Act): void {
-  const worker = program.command('worker').description('the workers of every project')
-  const workers = addConnection(worker.command('ls').description('list the workers of every project'))
-  workers.action(() =>
-    act(async (io) => (await import('./worker.ts')).listAllWorkers(io, workers.opts<ConnectionFlags>())),
+function addEnrollment(program: Command, act: Act): void {
+  const enrollment = program.command('enrollment').description('codes that let one more worker join a binding')
+  const create = enrollment
+    .command('create')
+    .description('create a code and print the line to type for the worker')
+    .argument('<binding>', 'id or name')
+    .addHelpText('after', '\nExample:\n  $ pond enrollment create lab --label gpu=a100')
+  flag(create, '--expires <duration>', {
+    says: 'how long it is valid (10m)',
+    variable: 'POND_ENROLLMENT_EXPIRES',
+    parse: asDuration,
+  })
+  flag(create, '--label <key=value>', {
+    says: 'a label for the worker, repeatable',
+    variable: 'POND_ENROLLMENT_LABEL',
+    parse: asPairs,
+  })
+  flag(create, '--fingerprint <fingerprint>', {
+    says: 'of the only worker keys that may use it',
+    variable: 'POND_ENROLLMENT_FINGERPRINT',
+  })
+  addConnection(create).action((binding: string) =>
+    act(async (io) =>
+      (await import('./enrollment.ts')).createEnrollment(io, { ...create.opts<CreateEnrollmentFlags>(), binding }),
+    ),
   )
+  const ls = addConnection(enrollment.command('ls').description('list the codes that can still be used'))
+  ls.action(() => act(async (io) => (await import('./enrollment.ts')).listEnrollments(io, ls.opts<ConnectionFlags>())))
+  const revoke = addConnection(enrollment.command('revoke').description('take a code back').argument('<id>'))
+  revoke.action((id: string) =>
+    act(async (io) =>
+      (await import('./enrollment.ts')).revokeEnrollment(io, { ...revoke.opts<ConnectionFlags>(), id }),
+    ),
+  )
+}
+
+function addWorker(program: Command, act: Act): void {
+  const worker = program.command('worker').description('the workers of every project')
+  const ls = addConnection(worker.command('ls').description('list the workers of every project'))
+  ls.action(() => act(async (io) => (await import('./worker.ts')).listAllWorkers(io, ls.opts<ConnectionFlags>())))
+  const verbs = {
+    show: { run: 'showWorker', says: 'show a worker and its keys' },
+    reinstate: { run: 'reinstateWorker', says: 'end the quarantine of a worker; its pinned keys stay' },
+    revoke: { run: 'revokeWorker', says: 'shut a worker out at once; its claims are lost' },
+  } as const
+  for (const [verb, { run, says }] of Object.entries(verbs)) {
+    const command = addConnection(worker.command(verb).description(says).argument('<worker>', 'id or name'))
+    command.action((name: string) =>
+      act(async (io) => (await import('./worker.ts'))[run](io, { ...command.opts<ConnectionFlags>(), worker: name })),
+    )
+  }
+}
+
+function addAudit(program: Command, act: Act): void {
   const audit = program.command('audit').description('who did what')
   const ls = audit.command('ls').description('list the audit log, newest first')
   flag(ls, '--limit <n>', {

@@ -1,16 +1,94 @@
-// pond worker: the workers of every project, for the operator.
-
+// pond worker: the workers of every project, for the operator: who they are, who showed other keys, and who is shut out.
+import type { Client } from '../../client/contract.ts'
+import type { WorkerView } from '../../protocol/consumer.ts'
 import type { ConnectionFlags } from '../config.ts'
+import { pairs } from '../consumer/show.ts'
 import { workerColumns } from '../consumer/workers.ts'
+import { formatAgo } from '../duration.ts'
+import { Failure } from '../failure.ts'
 import type { Io } from '../io.ts'
+import { fields, type Output } from '../output.ts'
 import { need, withSession } from '../session.ts'
+
+type Named = ConnectionFlags & { readonly worker: string }
 
 export function listAllWorkers(io: Io, flags: ConnectionFlags): Promise<number> {
   return withSession(io, flags, async ({ client, out }) => {
-    const { items } = need('list the workers', await client.call('listAllWorkers'))
-    const project = { title: 'PROJECT', cell: (it: (typeof items)[number]) => it.project }
+    const items = await readWorkers(client)
+    const project = { title: 'PROJECT', cell: (it: WorkerView) => it.project }
     const [id, ...rest] = workerColumns(io.clock.now())
     await out.list(items, [...(id ? [id] : []), project, ...rest], 'no workers; make a code: pond pairing create')
+    for (const worker of items) await noteStranger(out, worker)
     return 0
+  })
+}
+
+export function showWorker(io: Io, flags: Named): Promise<number> {
+  return withSession(io, flags, async ({ client, out }) => {
+    const worker = await resolveWorker(client, flags.worker)
+    await out.result(worker, () =>
+      fields([
+        ['worker', worker.id],
+        ['name', worker.name],
+        ['project', worker.project],
+        ['binding', worker.binding_id],
+        ['state', worker.state],
+        ['fingerprint', worker.fingerprint],
+        ['shows', worker.shown_fingerprint],
+        ['sealing key', worker.sealing_key],
+        ['signing key', worker.signing_key],
+        ['slots', `${worker.inflight}/${worker.slots}`],
+        ['labels', pairs(worker.labels)],
+        ['version', worker.version],
+        ['polled', formatAgo(worker.last_poll_at, io.clock.now())],
+      ]),
+    )
+    await noteStranger(out, worker)
+    return 0
+  })
+}
+
+export function reinstateWorker(io: Io, flags: Named): Promise<number> {
+  return withSession(io, flags, async ({ client, out }) => {
+    const { id } = await resolveWorker(client, flags.worker)
+    const worker = need(`reinstate ${id}`, await client.call('reinstateWorker', { params: { id }, body: {} }))
+    await out.result(
+      worker,
+      () => `${worker.id} (${worker.name}) is trusted with its pinned keys, ${worker.fingerprint}`,
+    )
+    return 0
+  })
+}
+
+export function revokeWorker(io: Io, flags: Named): Promise<number> {
+  return withSession(io, flags, async ({ client, out }) => {
+    const { id } = await resolveWorker(client, flags.worker)
+    const worker = need(`revoke ${id}`, await client.call('revokeWorker', { params: { id } }))
+    await out.result(worker, () => `${worker.id} (${worker.name}) revoked`)
+    return 0
+  })
+}
+
+/** Nobody may overlook it in a long list. */
+async function noteStranger(out: Output, { id, state, fingerprint, shown_fingerprint }: WorkerView): Promise<void> {
+  if (out.json || state !== 'quarantined') return
+  const shown = shown_fingerprint === undefined ? 'keys that are not pinned' : shown_fingerprint
+  await out.note(`${id} is in quarantine: it showed ${shown}, pinned are ${fingerprint}`)
+}
+
+async function readWorkers(client: Client): Promise<readonly WorkerView[]> {
+  return need('list the workers', await client.call('listAllWorkers')).items
+}
+
+/** To judge the wrong machine is worse than to type more, so a name must be the only one of its kind. */
+async function resolveWorker(client: Client, given: string): Promise<WorkerView> {
+  const items = await readWorkers(client)
+  const prefix = given.startsWith('wrk_') ? given : `wrk_${given}`
+  const found = items.filter(({ id, name }) => name === given || id.startsWith(prefix))
+  if (found.length === 1 && found[0]) return found[0]
+  throw new Failure({
+    what: `${found.length === 0 ? 'no worker is' : `${found.length} workers are`} called ${given}`,
+    next: 'Give its id: pond worker ls.',
+    exit: 'usage',
   })
 }

@@ -4,6 +4,7 @@ import type { RouteName } from '../../../src/protocol/route.ts'
 import { createFakeIo, type FakeIo, pond } from '../../harness/fake-io.ts'
 import { FAKE_URL, fakeId } from '../../harness/fake-pond.ts'
 
+const PRINT = 'abcd-0123-abcd-0123-abcd-0123-abcd-0123'
 const binding = {
   id: fakeId('bnd', 1),
   name: 'lab',
@@ -22,6 +23,14 @@ const code = {
   tries_left: 5,
   labels: { room: '7' },
   ephemeral: false,
+  created_at: 0,
+  expires_at: Date.UTC(2026, 0, 1, 0, 10),
+}
+const enrollment = {
+  id: fakeId('cod', 2),
+  binding_id: binding.id,
+  tries_left: 5,
+  labels: { room: '7' },
   created_at: 0,
   expires_at: Date.UTC(2026, 0, 1, 0, 10),
 }
@@ -135,6 +144,38 @@ const rows: readonly Row[] = [
     out: /^wrk_\S+\tweb\tlab\tquarantined\t0\/4\t/,
   },
   {
+    words: ['worker', 'show', 'lab'],
+    route: 'listAllWorkers',
+    reply: { items: [worker] },
+    out: /fingerprint: +ab-cd\n/,
+  },
+  {
+    words: ['enrollment', 'create', binding.id, '--expires', '1h', '--label', 'gpu=a', '--fingerprint', PRINT],
+    route: 'createEnrollmentCode',
+    reply: { ...enrollment, code: 'A.B.C' },
+    out: 'swarm worker add A.B.C\n',
+    sent: { binding: binding.id, expires_ms: 3_600_000, labels: { gpu: 'a' }, fingerprint: PRINT },
+  },
+  {
+    words: ['enrollment', 'ls'],
+    route: 'listEnrollmentCodes',
+    reply: { items: [enrollment] },
+    out: /^cod_.*\tbnd_.*\t5\t(9 min \d+ s|10 min)\troom=7\n$/,
+  },
+  {
+    words: ['enrollment', 'revoke', code.id],
+    route: 'revokeEnrollmentCode',
+    reply: {},
+    out: `${code.id} taken back\n`,
+  },
+  {
+    words: ['pairing', 'create', '--fingerprint', PRINT],
+    route: 'createPairingCode',
+    reply: { ...code, code: 'A.B.C' },
+    out: /#A\.B\.C\n$/,
+    sent: { fingerprint: PRINT },
+  },
+  {
     words: ['audit', 'ls', '--limit', '5'],
     route: 'listAudit',
     reply: { items: [{ id: 'a', at: 0, by: 'admin', action: 'key.create', target: 'key_1' }], next: null },
@@ -175,4 +216,19 @@ t.test('a binding is found by its name, and only when there is one', async (t) =
   t.equal(await pond(io, 'binding', 'revoke', 'bnd_01kaab'), 2)
   t.match(io.printed().err, '2 bindings are called bnd_01kaab')
   t.equal(await pond(io, 'binding', 'revoke', 'none'), 2)
+})
+
+t.test('a worker in quarantine is pointed out, and judged by its name only where there is one', async (t) => {
+  const strange = { ...worker, shown_fingerprint: 'ef-01' }
+  const io = answering('listAllWorkers', { items: [strange, { ...worker, id: fakeId('wrk', 2), name: 'two' }] })
+  io.pond.answers.reinstateWorker = { ...worker, state: 'online' }
+  io.pond.answers.revokeWorker = { ...worker, state: 'revoked' }
+  t.equal(await pond(io, 'worker', 'ls'), 0)
+  t.match(io.printed().err, `${worker.id} is in quarantine: it showed ef-01, pinned are ab-cd`)
+  t.equal(await pond(io, 'worker', 'reinstate', 'lab'), 0)
+  t.equal(io.pond.calls.at(-1)?.params.id, worker.id)
+  t.equal(await pond(io, 'worker', 'revoke', worker.id), 0)
+  t.match(io.printed().out, /is trusted with its pinned keys, ab-cd\nwrk_.* \(lab\) revoked\n$/)
+  t.equal(await pond(io, 'worker', 'revoke', 'wrk_01kaab'), 2)
+  t.equal(await pond(io, 'worker', 'revoke', 'none'), 2)
 })
