@@ -30,7 +30,7 @@ t.test('its page', async (t) => {
 
 const rig = await createRig()
 t.teardown(() => rig.close())
-await rig.startPond()
+await rig.startPond({ flags: ['--allow-unattested'] })
 const made = await rig.client.persist('createPairingCode', { body: { project: 'default' } })
 if (!made.ok) throw new Error(made.error.message)
 const state = join(rig.folder, 'state.json')
@@ -108,7 +108,7 @@ t.test('a restart of pond in the middle of a job', async (t) => {
   const id = await rig.submit({ command: ['sh', '-c', 'for i in 1 2 3 4 5 6 7 8; do echo $i; sleep 0.5; done'] })
   await rig.ended(id, ({ state }) => state === 'running')
   await rig.pond().crash()
-  await rig.startPond()
+  await rig.startPond({ flags: ['--allow-unattested'] })
   t.match(await rig.ended(id), { state: 'succeeded', rc: 0 })
   t.equal(`${await read(id, 'stdout')}`, '1\n2\n3\n4\n5\n6\n7\n8\n')
 })
