@@ -96,16 +96,13 @@ export class Access {
     })
   }
 
-  /**
-   * A token was used for the first time, so its reply arrived: those before it are worth nothing from now on. Those behind it stay: a call with the old
-   * token may still be under way when the new one is told.
-   */
+  /** A token was used for the first time, so its reply arrived: the others, those before it and those of replies that were lost, are worth nothing from now on. */
   async #settleToken(binding: BindingRow, hash: string): Promise<void> {
     await this.#core.store.write(async (tx) => {
       const row = await tx.getBinding(binding.id)
-      const [first, ...later] = row?.tokens.slice(row.tokens.findIndex((it) => it.hash === hash)) ?? []
-      if (!row || first?.hash !== hash || first.used) return
-      const next = { ...row, bindingKey: first.bindingKey, tokens: [{ ...first, used: true }, ...later] }
+      const token = row?.tokens.find((it) => it.hash === hash)
+      if (!row || !token || token.used) return
+      const next = { ...row, bindingKey: token.bindingKey, tokens: [{ ...token, used: true }] }
       await tx.updateBinding(next)
       tx.afterCommit(() => this.setBinding(row, next))
     })

@@ -63,7 +63,7 @@ export interface BindingRow {
   readonly name: string
   readonly bindingKey: string
   readonly state: 'active' | 'revoked'
-  /** Oldest first; when one is used those before it are dropped. */
+  /** Oldest first; when one is first used the others are dropped. */
   readonly tokens: readonly BindingToken[]
   readonly ephemeral: boolean
   readonly createdAt: number

@@ -1,8 +1,11 @@
 // Every cell of the stream's law row by row, and the promise behind it: an accepted prefix never changes or shrinks.
 import fc from 'fast-check'
 import t from 'tap'
+import { limit } from '../../src/protocol/limit.ts'
 import type { StreamReport } from '../../src/protocol/word.ts'
 import {
+  capOf,
+  judgeArtifact,
   judgeEnd,
   openStream,
   type Stream,
@@ -150,4 +153,24 @@ t.test('how a stream ended, against what is stored', async (t) => {
   t.equal(judgeEnd({ ...whole, sha256: 'b' }, stored), 'incomplete', 'other bytes')
   t.equal(judgeEnd({ ...whole, bytes: 9, produced: 99, sha256: 'b', end: 'capped' }, stored), 'whole', 'capped stands')
   t.equal(judgeEnd({ ...whole, bytes: 9, produced: 99, sha256: 'b', end: 'lost' }, stored), 'whole', 'lost stands')
+})
+
+t.test('each kind of stream has its own cap', async (t) => {
+  const caps = { streamBytes: 5, artifactBytes: 7 }
+  for (const [name, cap] of Object.entries({
+    ...{ stdout: 5, stderr: 5, 'artifact/0': 7, 'artifact/17': 7 },
+    ...{ 'stdout.tail': 2 * limit.tailBytes, 'stderr.tail': 2 * limit.tailBytes },
+  })) {
+    t.equal(capOf(name, caps), cap, name)
+  }
+})
+
+t.test('an artifact is whole, or there is a reason', async (t) => {
+  const told = { bytes: 3, produced: 3, sha256: 'a'.repeat(64) }
+  t.equal(judgeArtifact({ ...told, end: 'complete' }, 3), undefined)
+  t.equal(judgeArtifact({ ...told, end: 'complete' }, 2), 'unreadable')
+  t.equal(judgeArtifact({ ...told, end: 'capped' }, 3), 'too_large')
+  t.equal(judgeArtifact({ ...told, end: 'lost' }, 3), 'unreadable')
+  t.equal(judgeArtifact(undefined, 0), undefined, 'an empty file of which nothing was told')
+  t.equal(judgeArtifact(undefined, 1), 'unreadable')
 })

@@ -169,7 +169,9 @@ t.test('a replayed pairing gains nothing once the machine has used its token', a
   const { parsed } = await createCode(rig)
   const body = pairBody(parsed)
   const { reply } = await rig.call('pair', { token: null, body })
+  const early = (await rig.call('pair', { token: null, body })).reply.token
   t.equal((await rig.call('orchWhoami', { token: reply.token })).status, 200)
+  t.equal((await rig.call('orchWhoami', { token: early })).code, 'unauthenticated', 'what an earlier replay got')
   t.match(await rig.call('pair', { token: null, body }), { status: 409, code: 'code_used' })
   t.equal((await rig.call('orchWhoami', { token: reply.token })).status, 200)
 })
