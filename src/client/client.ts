@@ -67,15 +67,20 @@ interface World extends ClientParts {
 
 /**
  * One try. A signature is only as good as its time, which nobody here knows before pond's first reply, and which passes while this machine sleeps with a
- * call in its hands: before such a call's 401 is believed, it is signed with the time that the 401 brought, and sent once more.
+ * call in its hands: before such a call's 401 is believed, it is signed with the time that the 401 brought, and sent once more. So it is with a
+ * token that was replaced while the call was on its way.
  */
 async function callOnce(world: World, name: RouteName, call: AnyCall): Promise<Answer<RouteName>> {
   const signedMs = pondTime(world)
+  const token = tokenOf(world)
   const answer = await tryOnce(world, name, call)
   if (answer.ok || !world.sign || answer.error.code !== 'unauthenticated') return answer
   const isLate = Math.abs(pondTime(world) - signedMs) > SIGNED_LONG_AGO_MS
-  return isLate && !call.signal?.aborted ? await tryOnce(world, name, call) : answer
+  const isOld = tokenOf(world) !== token
+  return (isLate || isOld) && !call.signal?.aborted ? await tryOnce(world, name, call) : answer
 }
+
+const tokenOf = ({ token }: World) => (typeof token === 'function' ? token() : token)
 
 async function tryOnce(world: World, name: RouteName, call: AnyCall): Promise<Answer<RouteName>> {
   const route: Route = routes[name]
@@ -155,7 +160,7 @@ async function persist(
 function toRequest(world: World, route: Route, call: AnyCall): HttpRequest {
   const { method } = route
   const body = call.body === undefined ? undefined : encode(call.body)
-  const token = typeof world.token === 'function' ? world.token() : world.token
+  const token = tokenOf(world)
   const path = fill(route.path, call.params)
   const search = encodeQuery(call.query)
   const headers = {

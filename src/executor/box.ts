@@ -151,9 +151,10 @@ function stampOf(path: string): string {
 
 /** Gives what was put into a folder to its job. Nothing of that runs yet, so that no name changes its meaning meanwhile. */
 export async function handOver(folder: string, uid: number): Promise<void> {
+  await lchown(folder, uid, uid)
   for (const entry of await readdir(folder, { withFileTypes: true })) {
     const path = join(folder, entry.name)
-    await lchown(path, uid, uid)
     if (entry.isDirectory()) await handOver(path, uid)
+    else await lchown(path, uid, uid)
   }
 }
