@@ -102,8 +102,8 @@ export const segmentHeader = z.strictObject({
   context: segmentContext,
   /** SHA-256 of the job's exact bytes. */
   job_digest: digest,
-  /** SHA-256 of the whole segment before it; null for the first; `interrupted` where the one before has no end. */
-  previous: digest.or(z.literal('interrupted')).nullable(),
+  /** SHA-256 of the segment before it, as far as that goes where its writer was interrupted; null for the first. */
+  previous: digest.nullable(),
   boxes,
   /** The worker's Ed25519 key. */
   worker: publicKey,

@@ -61,11 +61,8 @@ async function walk(read: ReadStored, size: number, start: number): Promise<Inte
     }
     at = found.at
   }
-  return found && { ...pick(found), previous: found.closed ? await digest(read, found) : 'interrupted' }
-}
-
-function pick({ segment, offset, at }: Walked): Omit<Interruption, 'previous'> {
-  return { segment: segment + 1, offset, at }
+  if (!found) return undefined
+  return { segment: found.segment + 1, offset: found.offset, at: found.at, previous: await digest(read, found) }
 }
 
 async function take(read: ReadStored, at: number, length: number): Promise<Buffer> {
@@ -84,7 +81,7 @@ function readContext(bytes: Buffer): SegmentHeader['context'] | undefined {
   }
 }
 
-/** Of a whole segment, which the next one names. */
+/** Of a segment as far as it goes, which the next one names. */
 async function digest(read: ReadStored, { start, at: end }: Walked): Promise<string> {
   const hash = createHash('sha256')
   for (let at = start; at < end; at += DIGEST_BYTES) hash.update(await take(read, at, Math.min(DIGEST_BYTES, end - at)))

@@ -1,5 +1,5 @@
 // Segments: a live stream as a row of envelopes, sealed once, while it is written. Each fills the stored stream up to the next multiple of
-// STRIDE_BYTES, so that reading can start at any such place; each is signed by the worker and names the one before.
+// STRIDE_BYTES, so that reading can start at any such place; each is signed by the worker and names the digest of the one before.
 import { createHash, type Hash } from 'node:crypto'
 import type { SegmentContext, SegmentHeader, SegmentTrailer } from '../protocol/sealed.ts'
 import type { Random } from '../system/random.ts'

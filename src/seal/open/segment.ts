@@ -109,8 +109,8 @@ interface OpenSegment {
 interface ClosedSegment {
   readonly context: SegmentContext
   readonly worker: string
-  /** Of all its bytes; undefined when it was interrupted. */
-  readonly digest: string | undefined
+  /** Of all its bytes, as far as they go. */
+  readonly digest: string
 }
 
 class Reader implements SegmentReader {
@@ -160,8 +160,9 @@ class Reader implements SegmentReader {
     const bytes = this.#held.peek(size)
     const header = readHeader(this.#parts, bytes, this.#at)
     if (!header) throw new SealError('damaged')
-    // A segment without an end of its own was interrupted, and the next one says so.
-    if (this.#open) this.#leave(undefined)
+    // A segment without an end of its own was interrupted: the worker says so by signing what comes behind it.
+    if (this.#open) this.#plain = undefined
+    this.#leave()
     this.#checkOrder(header)
     const { sodium, pairs } = this.#parts
     const { context, worker } = header
@@ -180,9 +181,8 @@ class Reader implements SegmentReader {
     if (first !== (previous === null) || first !== (context.at === 0)) throw new SealError('damaged')
     if (first && context.offset !== 0) throw new SealError('damaged')
     if (!before) return
-    const expected = before.digest ?? 'interrupted'
     const follows = context.segment === before.context.segment + 1 && context.offset === this.#offset
-    if (!follows || previous !== expected || worker !== before.worker) throw new SealError('damaged')
+    if (!follows || previous !== before.digest || worker !== before.worker) throw new SealError('damaged')
   }
 
   #frame(word: number, pieces: Piece[]): boolean {
@@ -208,7 +208,7 @@ class Reader implements SegmentReader {
   }
 
   #trailer(trailer: SegmentTrailer): void {
-    this.#leave(this.#open?.hash.digest('hex'))
+    this.#leave()
     if (!trailer.end) {
       if (this.#at % STRIDE_BYTES !== 0) throw new SealError('damaged')
       return
@@ -219,13 +219,12 @@ class Reader implements SegmentReader {
     this.#ended = true
   }
 
-  #leave(digest: string | undefined): void {
+  #leave(): void {
     if (!this.#open) return
-    const { context, worker, opener } = this.#open
+    const { context, worker, opener, hash } = this.#open
     opener.close()
-    this.#before = { context, worker, digest }
+    this.#before = { context, worker, digest: hash.digest('hex') }
     this.#open = undefined
-    if (digest === undefined) this.#plain = undefined
   }
 
   #advance(size: number): void {
