@@ -15,8 +15,10 @@ import { workerTable } from '../../src/state/worker.ts'
 import { builtinMap, folderMap, type PackageRow, packageMap } from './import-map.ts'
 import { type Block, printTable } from './page.ts'
 import { loadPrograms, verbsOf } from './program.ts'
+import { printKeyTexts, printSealContexts, printSealFields, printSealNumbers, printSealTypes } from './seal-page.ts'
 
 const protocolPage = 'src/protocol/README.md'
+const sealPage = 'src/seal/README.md'
 const frontPage = 'README.md'
 const housePage = 'CONTRIBUTING.md'
 
@@ -40,6 +42,11 @@ export const staticBlocks: readonly Block[] = [
   { file: protocolPage, name: 'job-states', print: printJobStateTable },
   { file: protocolPage, name: 'causes', print: printCauseTable },
   { file: protocolPage, name: 'limits', print: printLimitTable },
+  { file: sealPage, name: 'seal-numbers', print: printSealNumbers },
+  { file: sealPage, name: 'seal-fields', print: printSealFields },
+  { file: sealPage, name: 'seal-contexts', print: printSealContexts },
+  { file: sealPage, name: 'seal-types', print: printSealTypes },
+  { file: sealPage, name: 'seal-key-texts', print: printKeyTexts },
   { file: frontPage, name: 'job-diagram', print: () => fence(printDiagram(jobTable, 'queued')) },
   { file: frontPage, name: 'lease-diagram', print: () => fence(printDiagram(leaseTable, 'granted')) },
   { file: frontPage, name: 'stream-diagram', print: () => fence(printDiagram(streamTable, 'open')) },
