@@ -165,6 +165,7 @@ async function makeDetachedCases(): Promise<readonly object[]> {
   ]
 }
 
+/** What consumers hand in, and what pond makes of it for a claim. */
 async function makeCustodyCases(): Promise<readonly object[]> {
   const toPond = await seal(places.credential, [pond.pair.publicKey], secret)
   const toWorker = await seal(signedPlace, [worker.pair.publicKey], secret)
@@ -184,6 +185,18 @@ async function makeCustodyCases(): Promise<readonly object[]> {
     pairs: [worker.pair],
     place: signedPlace,
   } as const
+  return [
+    inPond,
+    inClient,
+    refuse(inPond, "A's envelope under project B", { place: { ...places.credential, project: 'other' } }),
+    refuse(inClient, 'the signature left off', { custody: { sealed: toWorker } }),
+    refuse(inClient, 'signed by another', { custody: { signed: signSealed(toWorker, worker.signer) } }),
+    refuse(inPond, 'signed where no signer is named', { custody: { signed: signSealed(toPond, consumer) } }),
+    ...makeGrantCases(toPond, signed),
+  ]
+}
+
+function makeGrantCases(toPond: SealedInline, signed: Dsse): readonly object[] {
   const granting = {
     sodium,
     pairs: [pond.pair],
@@ -206,32 +219,17 @@ async function makeCustodyCases(): Promise<readonly object[]> {
   const stale = grantSealed({ ...granting, bound: otherBound }, toPond)
   const relabelled = { ...payloadOf(stale), bound }
   const { job_signer: _, ...unsignedJob } = passedOn
+  const byPond = (payload: Buffer) => ({ signed: signDsse(payloadType.grant, payload, pond.signer) })
   return [
-    inPond,
-    inClient,
-    refuse(inPond, "A's envelope under project B", { place: { ...places.credential, project: 'other' } }),
-    refuse(inClient, 'the signature left off', { custody: { sealed: toWorker } }),
-    refuse(inClient, 'signed by another', { custody: { signed: signSealed(toWorker, worker.signer) } }),
-    refuse(inPond, 'signed where no signer is named', { custody: { signed: signSealed(toPond, consumer) } }),
     granted,
     passedOn,
     refuse(granted, 'for another claim', { bound: otherBound }),
     refuse(granted, 'for another worker', { bound: { ...bound, worker: ids.otherWorker } }),
     refuse(granted, 'by another pond', { pond_key: consumer.publicKey }),
     refuse(granted, 'of another credential', { place: { ...places.credential, name: 'other' } }),
-    refuse(granted, 'the box of another claim', {
-      signed: signDsse(payloadType.grant, canonicalBytes(relabelled), pond.signer),
-    }),
-    refuse(granted, "pond's own box", {
-      signed: signDsse(payloadType.grant, canonicalBytes({ bound, sealed: toPond }), pond.signer),
-    }),
-    refuse(granted, 'in another form', {
-      signed: signDsse(
-        payloadType.grant,
-        Buffer.from(JSON.stringify(payloadOf(granted.signed), undefined, 1)),
-        pond.signer,
-      ),
-    }),
+    refuse(granted, 'the box of another claim', byPond(canonicalBytes(relabelled))),
+    refuse(granted, "pond's own box", byPond(canonicalBytes({ bound, sealed: toPond }))),
+    refuse(granted, 'in another form', byPond(Buffer.from(JSON.stringify(payloadOf(granted.signed), undefined, 1)))),
     refuse(passedOn, 'for a job signed by another', { job_signer: worker.signer.publicKey }),
     refuse(unsignedJob, 'for a job that nobody signed', {}),
   ]
