@@ -1,5 +1,5 @@
 // Artifacts: the files that a job's globs brought, as its final word named them. Each is a stream; a path is data and never a name on pond's disk.
-import type { ArtifactView } from '../../src/protocol/consumer.ts'
+import type { ArtifactView } from '../../src/protocol/asset.ts'
 import { Refusal } from '../../src/protocol/error.ts'
 import type { StreamName } from '../../src/protocol/field.ts'
 import type { ArtifactReport } from '../../src/protocol/word.ts'

@@ -1,7 +1,7 @@
 // Attestations: what a worker signed about the words of one call, asked word by word, and shown to whoever may read the job.
 
+import type { AttestationView } from '../../src/protocol/asset.ts'
 import type { Statement } from '../../src/protocol/attestation.ts'
-import type { AttestationView } from '../../src/protocol/consumer.ts'
 import { Refusal } from '../../src/protocol/error.ts'
 import type { BindingId } from '../../src/protocol/id.ts'
 import type { Dsse } from '../../src/protocol/sealed.ts'

@@ -1,5 +1,5 @@
 // Bundles: sealed input archives of projects, found by the digest of their stored bytes. Pond appends, counts and hashes; what is inside stays shut.
-import type { BundleView } from '../../src/protocol/consumer.ts'
+import type { BundleView } from '../../src/protocol/asset.ts'
 import { Refusal } from '../../src/protocol/error.ts'
 import type { BundleId, ProjectId } from '../../src/protocol/id.ts'
 import { limit } from '../../src/protocol/limit.ts'

@@ -1,5 +1,5 @@
 // Credentials: named envelopes of a project. Pond keeps what was handed in and gives it to nobody but the worker of a claim.
-import type { CredentialView } from '../../src/protocol/consumer.ts'
+import type { CredentialView } from '../../src/protocol/asset.ts'
 import { Refusal } from '../../src/protocol/error.ts'
 import type { ProjectId } from '../../src/protocol/id.ts'
 import { limit } from '../../src/protocol/limit.ts'

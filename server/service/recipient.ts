@@ -1,5 +1,5 @@
 // Recipients: to whom output is sealed, as a project recommends it and as a job says it. Consumers pin them; pond only keeps the list.
-import type { RecipientView } from '../../src/protocol/consumer.ts'
+import type { RecipientView } from '../../src/protocol/asset.ts'
 import { Refusal } from '../../src/protocol/error.ts'
 import type { ProjectId } from '../../src/protocol/id.ts'
 import { fingerprint } from '../../src/seal/fingerprint.ts'

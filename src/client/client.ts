@@ -191,14 +191,14 @@ function encode(body: unknown): Uint8Array {
 }
 
 function fill(path: string, params: AnyCall['params']): string {
-  const valueOf = (key: string) => {
+  const textOf = (key: string) => {
     const value = params?.[key]
     assert(value !== undefined && value !== '', `${path} needs ${key}`)
     return encodeURIComponent(value)
   }
   return path
-    .replace(/\{(\w+)\.\.\.\}/g, (_, key: string) => valueOf(key).replaceAll('%2F', '/'))
-    .replace(/\{(\w+)\}/g, (_, key: string) => valueOf(key))
+    .replace(/\{(\w+)\.\.\.\}/g, (_, key: string) => textOf(key).replaceAll('%2F', '/'))
+    .replace(/\{(\w+)\}/g, (_, key: string) => textOf(key))
 }
 
 function encodeQuery(query: AnyCall['query']): string {

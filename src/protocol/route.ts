@@ -1,6 +1,7 @@
 // All routes together, and how one is found. From this table come the handlers, the client, OpenAPI, the authorisation matrix, the replay test and the manual.
 import type { z } from 'zod'
 import { adminRoutes } from './admin.ts'
+import { assetRoutes } from './asset.ts'
 import { consumerRoutes } from './consumer.ts'
 import { orchRoutes } from './orch.ts'
 import { defineRoutes, nothing } from './shape.ts'
@@ -17,7 +18,7 @@ const openRoutes = defineRoutes({
   openapi: { method: 'GET', path: '/openapi.json', caller: 'open', says: 'This table as OpenAPI 3.1.', reply: 'json' },
 })
 
-export const routes = { ...orchRoutes, ...consumerRoutes, ...adminRoutes, ...openRoutes }
+export const routes = { ...orchRoutes, ...consumerRoutes, ...assetRoutes, ...adminRoutes, ...openRoutes }
 
 export type Routes = typeof routes
 export type RouteName = keyof Routes

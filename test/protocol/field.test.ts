@@ -37,10 +37,20 @@ t.test('names of people for things', async (t) => {
   })
 })
 
-t.test('four streams', async (t) => {
+t.test('streams by name, and artifacts by number', async (t) => {
   check(t, streamName, {
-    takes: ['stdout', 'stderr', 'stdout.tail', 'stderr.tail'],
-    refuses: ['stdin', 'stdout.', 'stdout.tail.tail', 'STDOUT', 'stdout/../x', 'stdout\n', 'artifact/1'],
+    takes: ['stdout', 'stderr', 'stdout.tail', 'stderr.tail', 'artifact/0', 'artifact/1019'],
+    refuses: [
+      'stdin',
+      'stdout.',
+      'stdout.tail.tail',
+      'STDOUT',
+      'stdout/../x',
+      'stdout\n',
+      'artifact/1020',
+      'artifact/01',
+      'artifact/',
+    ],
   })
 })
 

@@ -29,11 +29,12 @@ t.test('a word at its limits', async (t) => {
   const takes = (fields: object) => stateBody.safeParse({ ...finalWord, ...fields }).success
   t.ok(takes({ rc: 0 }) && takes({ rc: 255 }))
   t.notOk(takes({ rc: -1 }) || takes({ rc: 256 }) || takes({ rc: 1.5 }))
-  t.ok(takes({ result: JSON.stringify('ä'.repeat(limit.resultBytes / 2 - 1)) }))
-  t.notOk(takes({ result: JSON.stringify(`${'ä'.repeat(limit.resultBytes / 2 - 1)}a`) }), 'bytes, not characters')
+  t.ok(takes({ result: JSON.stringify('ä'.repeat(limit.sealedInlineBytes / 2 - 1)) }))
+  t.notOk(takes({ result: JSON.stringify(`${'ä'.repeat(limit.sealedInlineBytes / 2 - 1)}a`) }), 'bytes, not characters')
   t.notOk(takes({ message: 'm'.repeat(4097) }))
   t.notOk(takes({ cause: 'boredom' }))
-  t.notOk(takes({ streams: { 'artifact/1': finalWord.streams.stdout } }))
+  t.ok(takes({ streams: { 'artifact/1': finalWord.streams.stdout } }))
+  t.notOk(takes({ streams: { 'artifact/x': finalWord.streams.stdout } }))
   t.notOk(takes({ streams: { stdout: { bytes: 1, sha256: digest, produced: 1, end: 'partly' } } }))
 })
 

@@ -60,7 +60,7 @@ const forClaim = { job_id: ids.job, claim_id: ids.clm, worker_id: ids.wrk }
 const sealedOf = (context: object) => ({
   format: 1,
   context,
-  boxes: [{ to: '0000-0000-0000-0000-0000-0000-0000-0000', box: 'x' }],
+  boxes: [{ to: '0000-0000-0000-0000-0000-0000-0000-0000', box: 'AAAA' }],
 })
 
 /** Bodies by route; a route with two forms has two. */
@@ -116,7 +116,7 @@ export const bodies: Partial<Record<RouteName, readonly object[]>> = {
   bundleToken: [forClaim],
   bundleRedeem: [{ ...forClaim, token: 'token' }],
   putCredential: [
-    { sealed: { ...sealedOf({ kind: 'credential', project: 'p', name: 'n', signer: publicKey }), frames: '' } },
+    { sealed: { ...sealedOf({ kind: 'credential', project: 'p', name: 'n', signer: publicKey }), frames: 'AAAA' } },
     { signed },
   ],
   sealBundle: [
@@ -124,6 +124,15 @@ export const bodies: Partial<Record<RouteName, readonly object[]>> = {
     { signed },
   ],
   putRecipients: [{ recipients: ['pond_recipient_x'] }],
+  rotate: [{ binding: signed, workers: [signed] }],
+  enroll: [
+    { name: 'lab-8', worker: { sealing_key: publicKey, signing_key: publicKey, labels, resources }, mac: digest },
+  ],
+  createEnrollmentCode: [
+    { binding: ids.bnd, expires_ms: 1000, labels, fingerprint: '0000-0000-0000-0000-0000-0000-0000-0000' },
+  ],
+  reinstateWorker: [{}],
+  rotatePondKey: [{}],
   cancelJob: [{}],
   createProject: [{ name: 'p' }],
   createKey: [{ kind: 'project', project: 'p', name: 'n', scopes: ['read'], expires_ms: 1000 }],
@@ -137,6 +146,9 @@ export const queries: Partial<Record<RouteName, object>> = {
   listJobs: { state: 'queued', label: 'a=b', cursor: 'c', limit: '1' },
   getJob: { wait_ms: '0', above: '0' },
   readStream: { attempt: '1', offset: '0', wait_ms: '0', follow: '1' },
+  getAttestation: { attempt: '1' },
+  listArtifacts: { attempt: '1' },
+  readArtifact: { attempt: '1', offset: '0', wait_ms: '0', follow: '0' },
   listChunks: { attempt: '1', offset: '0', wait_ms: '0', follow: '0' },
   followJobs: { label: 'a=b' },
   listAllJobs: { state: 'queued' },

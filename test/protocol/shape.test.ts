@@ -15,7 +15,7 @@ t.test('every route is whole', async (t) => {
     t.ok(route.reply instanceof z.ZodType || kinds.includes(route.reply), `${name} says what it replies`)
     t.match(route.says, /^[A-Z].*\.$/, `${name} says in a sentence what it does`)
     t.match(route.path, /^\/(orch|v1)\/|^\/(healthz|readyz|openapi\.json)$/, `${name} stands under its side`)
-    const braces = [...route.path.matchAll(/\{(\w+)\}/g)].map((match) => match[1])
+    const braces = [...route.path.matchAll(/\{(\w+)(?:\.\.\.)?\}/g)].map((match) => match[1])
     t.strictSame(Object.keys(route.params ?? {}).sort(), braces.sort(), `${name} has a schema for each parameter`)
     if (route.method === 'GET') t.equal(route.body, undefined, `${name} has no body`)
     if (route.reserved) t.equal(route.body, undefined, `${name} is reserved and parses nothing`)

@@ -2,7 +2,7 @@
 import { stat } from 'node:fs/promises'
 import { BundleError, type BundleReason } from '../../bundle/error.ts'
 import { type Packing, packFolder } from '../../bundle/pack.ts'
-import type { BundleView } from '../../protocol/consumer.ts'
+import type { BundleView } from '../../protocol/asset.ts'
 import { limit } from '../../protocol/limit.ts'
 import { sealDetached } from '../../seal/envelope.ts'
 import { loadSodium } from '../../seal/sodium.ts'

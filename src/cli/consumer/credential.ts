@@ -1,5 +1,5 @@
 // pond credential: named secrets of a project. They are sealed on this machine; pond stores what it cannot read without its key, or cannot read at all.
-import type { CredentialView } from '../../protocol/consumer.ts'
+import type { CredentialView } from '../../protocol/asset.ts'
 import { name as nameText } from '../../protocol/field.ts'
 import { sealInline } from '../../seal/envelope.ts'
 import { loadSodium } from '../../seal/sodium.ts'

@@ -1,7 +1,7 @@
 // pond verify: what a worker's signed statement proves about a job, and what it does not. A saved statement is judged without any pond.
 import { createHash } from 'node:crypto'
 import { readFile, writeFile } from 'node:fs/promises'
-import { type AttestationView, attestationView } from '../../protocol/consumer.ts'
+import { type AttestationView, attestationView } from '../../protocol/asset.ts'
 import type { Execution } from '../../seal/attestation.ts'
 import { fingerprint } from '../../seal/fingerprint.ts'
 import { SealError } from '../../seal/refusal.ts'

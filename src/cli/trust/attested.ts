@@ -1,5 +1,5 @@
 // What a worker attested of a job's latest attempt, checked against the keys that are trusted here.
-import type { AttestationView } from '../../protocol/consumer.ts'
+import type { AttestationView } from '../../protocol/asset.ts'
 import type { ClaimId, JobId } from '../../protocol/id.ts'
 import { type Execution, findExecution, openAttestation } from '../../seal/attestation.ts'
 import { SealError } from '../../seal/refusal.ts'
