@@ -62,6 +62,8 @@ export interface PairSaying {
   readonly letter?: string
   readonly slots?: number
   readonly name?: string
+  /** It tells no snapshot. */
+  readonly silent?: boolean
   /** A real one, where something is to be opened with it. */
   readonly sealingKey?: string
 }
@@ -101,7 +103,8 @@ export async function pairMachine(
   const paired = pairBody(parsed, said)
   const { reply } = await rig.call('pair', { body: paired, token: null })
   // From here on its token is one that was used.
-  await rig.call('sendSnapshot', { token: reply.token, body: firstSnapshot(paired, reply.worker_id) })
+  if (said.silent) await rig.call('orchWhoami', { token: reply.token })
+  else await rig.call('sendSnapshot', { token: reply.token, body: firstSnapshot(paired, reply.worker_id) })
   let seq = 0
   let turn = 0
   const machine: Machine = {

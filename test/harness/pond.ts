@@ -14,7 +14,7 @@ import { type Store, StoreFailing } from '../../server/store/contract.ts'
 import { openHandle } from '../../server/store/sqlite/driver.ts'
 import { openSqliteStore } from '../../server/store/sqlite.ts'
 import type { ErrorBody, ErrorCode } from '../../src/protocol/error.ts'
-import type { PairReply } from '../../src/protocol/orch.ts'
+import type { PairReply, RotateReply } from '../../src/protocol/orch.ts'
 import { type ReplyOf, type RouteName, routes } from '../../src/protocol/route.ts'
 import type { KeyPair } from '../../src/seal/key.ts'
 import { systemDisk } from '../../src/system/disk.ts'
@@ -137,6 +137,7 @@ export async function createPondRig(t: Pick<Test, 'teardown'>, options: PondRigO
     async send(name, request) {
       const answer = await answered<typeof name>(await life.pond.answer(request))
       if (name === 'pair' && !answer.error) signer.paired(request, answer.reply as PairReply)
+      if (name === 'rotate' && !answer.error) signer.rotated(request, answer.reply as RotateReply)
       return answer
     },
     async restart() {

@@ -1,6 +1,6 @@
 // Signs requests as the machines of a pond do: it remembers which key stands behind which token.
 import type { PondRequest } from '../../server/http/message.ts'
-import type { PairBody, PairReply } from '../../src/protocol/orch.ts'
+import type { PairBody, PairReply, RotateBody, RotateReply, Rotation } from '../../src/protocol/orch.ts'
 import type { KeyPair } from '../../src/seal/key.ts'
 import { hashPondKey } from '../../src/seal/pairing.ts'
 import { createCallSigner } from '../../src/seal/request-signature.ts'
@@ -35,6 +35,9 @@ export function createRequestSigner(clock: Clock, pondKey: () => string) {
     },
     /** From now on this reply's token belongs to who paired. */
     paired: (request: PondRequest, reply: PairReply) => void owners.set(reply.token, keyIn(request)),
+    /** The new token belongs to who asked, under the key that it brought, if any. */
+    rotated: (request: PondRequest, reply: RotateReply) =>
+      void owners.set(reply.token, newKeyIn(request) ?? ownerOf(request)),
   }
 }
 
@@ -42,4 +45,10 @@ export function createRequestSigner(clock: Clock, pondKey: () => string) {
 function keyIn({ body = new Uint8Array() }: PondRequest): string | undefined {
   const { binding_key } = JSON.parse(Buffer.from(body).toString() || '{}') as Partial<PairBody>
   return binding_key
+}
+
+function newKeyIn({ body = new Uint8Array() }: PondRequest): string | undefined {
+  const { binding } = JSON.parse(Buffer.from(body).toString() || '{}') as RotateBody
+  const said = binding && (JSON.parse(Buffer.from(binding.payload, 'base64').toString()) as Rotation)
+  return said?.kind === 'binding' ? said.binding_key : undefined
 }

@@ -49,7 +49,7 @@ t.test('a job that the worker declined stands, and a priority that is none is a 
 /** A confidential job waits before anything else does. */
 async function withConfidential(t: Test): Promise<{ rig: PondRig; box: Machine; id: JobId }> {
   const rig = await createPondRig(t)
-  const box = await pairMachine(rig, { slots: 4 })
+  const box = await pairMachine(rig, { slots: 4, silent: true })
   const row = jobRow(1, secret)
   await rig.store.write(async (tx) => {
     const [first] = await tx.listProjects()

@@ -1,5 +1,6 @@
 // Rotation: tokens that end, keys that are signed by the ones before them, pond's own key and how machines follow it.
 import t from 'tap'
+import { PROTOCOL } from '../../../src/protocol/version.ts'
 import { fingerprint } from '../../../src/seal/fingerprint.ts'
 import { pairingMac } from '../../../src/seal/pairing.ts'
 import { SealError } from '../../../src/seal/refusal.ts'
@@ -86,7 +87,15 @@ t.test('pond asks for a rotation when three quarters of the life are over, and d
   const { token } = (await rotate(rig, box.token)).reply
   const fresh = rig.call('poll', {
     token,
-    body: { protocol: 1, session: 'session-1', seq: 99, claim_key: 'claim-key', wait_ms: 0, workers: [], have: [] },
+    body: {
+      protocol: PROTOCOL,
+      session: 'session-1',
+      seq: 99,
+      claim_key: 'claim-key',
+      wait_ms: 0,
+      workers: [],
+      have: [],
+    },
   })
   await rig.clock.advance(1)
   t.strictSame((await fresh).reply.directives, [])
