@@ -3,7 +3,7 @@ import type { Scope } from '../../src/protocol/admin.ts'
 import type { Resources, Sandbox } from '../../src/protocol/field.ts'
 import type { BindingId, BundleId, ClaimId, CodeId, JobId, KeyId, ProjectId, WorkerId } from '../../src/protocol/id.ts'
 import type { Cause, JobState, Labels } from '../../src/protocol/job.ts'
-import type { ArtifactReport, StreamReport } from '../../src/protocol/word.ts'
+import type { ArtifactReport, StreamReport, UsageReport } from '../../src/protocol/word.ts'
 import type { Job } from '../../src/state/job.ts'
 import type { Lease } from '../../src/state/lease.ts'
 import type { Worker } from '../../src/state/worker.ts'
@@ -106,16 +106,10 @@ export interface WorkerRow extends WorkerKeys {
   readonly createdAt: number
 }
 
-export interface UsageRow {
-  readonly cpu_ms: number
-  readonly max_rss_bytes: number
-  readonly wall_ms: number
-  readonly sampled: boolean
-}
+export type UsageRow = Readonly<UsageReport>
 
-/** A bundle as a job names it. */
+/** A bundle as a job names it, by SHA-256 of its stored bytes. */
 export interface BundleName {
-  /** SHA-256 of its stored bytes. */
   readonly digest: string
   readonly size: number
 }

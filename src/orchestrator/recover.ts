@@ -28,7 +28,7 @@ export interface Recovered extends HeldClaim {
 }
 
 export function createRecovered(parts: ClaimParts, left: Left): Recovered {
-  const { clock, disk, journal, log, random, signerOf, words } = parts
+  const { clock, disk, journal, log, words } = parts
   const { claim_id, job_id, claim_token } = left.claim
   const folder = join(parts.jobsPath, claim_id)
   const abort = new AbortController()
@@ -49,14 +49,7 @@ export function createRecovered(parts: ClaimParts, left: Left): Recovered {
       // Pond knows better when it had accepted the job's start: then nobody can tell whether it ran.
       if (said.outcome !== 'refused') return 'refused'
     }
-    const signer = signerOf(left.claim.worker_id)
-    // What may still be said was redacted before it was written down; only its ends are sealed now.
-    const privacy = await createPrivacy({ random, signer, claim: left.claim, secrets: [] })
-    const ready = () => disk.makeFolder(folder)
-    const output = await resumeOutput(
-      { ...parts, claim: left.claim, privacy, folder, ready, signal: abort.signal, failed() {} },
-      left.ended?.spooled,
-    )
+    const { privacy, output } = await openOutput(parts, left, abort.signal)
     try {
       const owed = { words, journal, log, claim: left.claim, output }
       if (left.final) return await say(owed, left.final)
@@ -99,6 +92,16 @@ export function createRecovered(parts: ClaimParts, left: Left): Recovered {
     },
     abandon: () => abort.abort(),
   }
+}
+
+async function openOutput(parts: ClaimParts, { claim, ended }: Left, signal: AbortSignal) {
+  const { disk, jobsPath, random, signerOf } = parts
+  // What may still be said was redacted before it was written down; only its ends are sealed now.
+  const privacy = await createPrivacy({ random, signer: signerOf(claim.worker_id), claim, secrets: [] })
+  const folder = join(jobsPath, claim.claim_id)
+  const ready = () => disk.makeFolder(folder)
+  const output = await resumeOutput({ ...parts, claim, privacy, folder, ready, signal, failed() {} }, ended?.spooled)
+  return { privacy, output }
 }
 
 const RESTARTED = 'swarm was restarted'

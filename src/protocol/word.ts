@@ -30,6 +30,8 @@ export const usage = z.strictObject({
   sampled: z.boolean(),
 })
 
+export type UsageReport = z.infer<typeof usage>
+
 const message = z.string().max(limit.messageChars)
 
 /**

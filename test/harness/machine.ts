@@ -95,16 +95,21 @@ const firstSnapshot = ({ worker }: PairBody, worker_id: WorkerId): SnapshotBody 
   ],
 })
 
+/** Pairs, and uses the token once: from then on it is the only one. */
+async function introduce(rig: PondRig, said: PairSaying & { readonly project?: string }) {
+  const { parsed } = await createCode(rig, said.project)
+  const paired = pairBody(parsed, said)
+  const { reply } = await rig.call('pair', { body: paired, token: null })
+  if (said.silent) await rig.call('orchWhoami', { token: reply.token })
+  else await rig.call('sendSnapshot', { token: reply.token, body: firstSnapshot(paired, reply.worker_id) })
+  return { paired, reply }
+}
+
 export async function pairMachine(
   rig: PondRig,
   said: PairSaying & { readonly project?: string } = {},
 ): Promise<Machine> {
-  const { parsed } = await createCode(rig, said.project)
-  const paired = pairBody(parsed, said)
-  const { reply } = await rig.call('pair', { body: paired, token: null })
-  // From here on its token is one that was used.
-  if (said.silent) await rig.call('orchWhoami', { token: reply.token })
-  else await rig.call('sendSnapshot', { token: reply.token, body: firstSnapshot(paired, reply.worker_id) })
+  const { paired, reply } = await introduce(rig, said)
   let seq = 0
   let turn = 0
   const machine: Machine = {

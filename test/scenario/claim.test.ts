@@ -7,7 +7,7 @@ import { createPondRig, type PondRig } from '../harness/pond.ts'
 import { type Pool, startPool } from '../harness/pool.ts'
 
 async function start(t: Test, job: Partial<JobSpec> = {}) {
-  const rig = await createPondRig(t, { settings: { requireAttestation: false } })
+  const rig = await createPondRig(t)
   const pool = await startPool(rig)
   const { id } = await submit(rig, { command: ['work'], ...job })
   await rig.clock.advance(100)
@@ -47,7 +47,7 @@ t.test('the main job: submitted, run, its output and its end come back', async (
 })
 
 t.test('a claim whose reply died is not lost and not made twice', async (t) => {
-  const rig = await createPondRig(t, { settings: { requireAttestation: false } })
+  const rig = await createPondRig(t)
   const pool = await startPool(rig)
   let lost = 0
   pool.line.fault = ({ url }) => (url.endsWith('/orch/poll') && lost++ < 1 ? 'unanswered' : undefined)
@@ -61,7 +61,7 @@ t.test('a claim whose reply died is not lost and not made twice', async (t) => {
 })
 
 t.test('a confirmation whose reply died starts the job once', async (t) => {
-  const rig = await createPondRig(t, { settings: { requireAttestation: false } })
+  const rig = await createPondRig(t)
   const pool = await startPool(rig)
   let lost = 0
   pool.line.fault = ({ url }) => (url.endsWith('/orch/states') && lost++ < 2 ? 'unanswered' : undefined)

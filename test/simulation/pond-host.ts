@@ -125,7 +125,7 @@ class SimulatedPond implements PondHost {
       log: log('pond'),
       keys,
       // What is sworn here are the words themselves; no simulated machine signs them.
-      settings: { ...weather().settings, requireAttestation: false },
+      settings: weather().settings,
     })
   }
 

@@ -65,6 +65,16 @@ export const coverTable: readonly CoverRow[] = [
     why: 'they are stages of one claim, and only a whole claim shows that they fit',
   },
   {
+    test: 'test/orchestrator/privacy.test.ts',
+    covers: ['encoder', 'left-output'].map((name) => `src/orchestrator/${name}.ts`),
+    why: 'what is sealed on its way into a spool is judged by who opens it, also after a crash',
+  },
+  {
+    test: 'test/orchestrator/words.test.ts',
+    covers: ['src/orchestrator/statement.ts'],
+    why: 'a statement is made of the words of one call',
+  },
+  {
     test: 'test/orchestrator/swarm.test.ts',
     covers: ['bell', 'drain', 'snapshot'].map((name) => `src/orchestrator/${name}.ts`),
     why: 'they decide when a whole swarm acts, and have no result of their own',

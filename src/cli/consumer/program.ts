@@ -169,6 +169,11 @@ function addJobFlags(command: Command): void {
   })
   addContentFlags(command)
   addPrivacyFlags(command)
+  addSubmitFlags(command)
+}
+
+/** How it is handed in. */
+function addSubmitFlags(command: Command): void {
   flag(command, '--idempotency-key <key>', {
     says: 'submit at most once under this key',
     variable: jobVariable('idempotencyKey'),
