@@ -7,7 +7,10 @@ import { sealingPair, sha256, split } from '../harness/seal.ts'
 import { keysOf, readStream, sealStream, segmentsOf, takeApart, writerParts } from '../harness/seal-stream.ts'
 
 const find = (stored: Buffer) =>
-  findInterruption(async (at, target) => stored.copy(target, 0, at, at + target.length), stored.length)
+  findInterruption(async (at, target) => {
+    if (target.length > 256 * 1024) throw new Error('nobody needs so much at once')
+    return stored.copy(target, 0, at, at + target.length)
+  }, stored.length)
 
 /** What a worker does that was started again: cut off what is not whole, and go on with what the job says next. */
 async function goOn(stored: Buffer, rest: Buffer, wish: Partial<SegmentParts> = {}) {
@@ -100,7 +103,7 @@ t.test('where a segment reaches over a multiple, any bytes can stand there', asy
   const [, over] = segmentsOf(stored)
   t.ok(over && over.length > STRIDE_BYTES / 2, 'one segment goes on over it')
   // Whatever stands there: a header's bit with any length, and what follows is no JSON.
-  for (const word of [0x8000_0000, 0x8000_0002, 0x8000_0400, 0x8fff_ffff, 0xc000_0010, 0, 0xffff_ffff]) {
+  for (const word of [0x8000_0000, 0x8000_0002, 0x8000_0400, 0x8006_1a80, 0x8fff_ffff, 0xc000_0010, 0, 0xffff_ffff]) {
     const odd = Buffer.from(stored.subarray(0, -100))
     odd.writeUInt32BE(word, STRIDE_BYTES)
     t.match(await find(odd), { segment: 2 }, word.toString(16))

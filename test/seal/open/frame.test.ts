@@ -152,6 +152,14 @@ t.test('one payload has one row of frames, and no tag but two', async (t) => {
   }
 })
 
+t.test('a frame with another tag gives out nothing', async (t) => {
+  for (const other of [tag.push, tag.rekey, 9]) {
+    const row = makeRow({ size: FRAME_BYTES, tag: other })
+    const opener = createFrameOpener(sodium, { key, header: row.subarray(0, HEADER_BYTES), place })
+    t.equal(await refusalOf(() => opener.open(row.subarray(HEADER_BYTES + 4))), 'damaged', String(other))
+  }
+})
+
 t.test('a length that no frame has is refused before its bytes come', async (t) => {
   const frames = await seal(Buffer.from('a secret'))
   for (const length of [0, 16, FRAME_BYTES + 18, 0x7fff_ffff, 0xffff_ffff]) {
