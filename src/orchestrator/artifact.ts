@@ -31,6 +31,7 @@ export async function collectArtifacts(parts: ArtifactParts): Promise<readonly A
   const globs = parts.globs.map((glob) => ({ glob, matches: picomatch(glob.replace(/^\.\//, '')), found: false }))
   const reports: ArtifactReport[] = []
   let index = 0
+  let pathBytes = 0
   const take = async (path: string, file: FileHandle): Promise<void> => {
     const report = await takeFile(parts, { index, file })
     // Its name may hold a secret too.
@@ -41,7 +42,8 @@ export async function collectArtifacts(parts: ArtifactParts): Promise<readonly A
     const mine = globs.filter(({ matches }) => matches(path))
     for (const it of mine) it.found = true
     if (mine.length === 0 || parts.signal.aborted) return
-    if (reports.length >= limit.artifactsPerJob) return walk.stop()
+    pathBytes += Buffer.byteLength(path)
+    if (reports.length >= limit.artifactsPerJob || pathBytes > limit.artifactPathBytes) return walk.stop()
     const file = await open()
     if (!file) return void reports.push({ path: parts.privacy.text(path), problem: 'unreadable' })
     try {

@@ -1,4 +1,5 @@
 // What of a job may leave its worker, and how: secrets are taken out, and what it says is sealed where it names recipients.
+import { limit } from '../protocol/limit.ts'
 import type { ArtifactReport, TelemetryBody } from '../protocol/word.ts'
 import { sealInline } from '../seal/envelope.ts'
 import { createSegmentWriter, type Interruption } from '../seal/segment.ts'
@@ -69,6 +70,8 @@ export async function createPrivacy(parts: PrivacyParts): Promise<Privacy> {
   }
 }
 
+const TOO_LONG = 'the result is too long to be sealed'
+
 interface SealingWish {
   readonly sodium: typeof Sodium
   readonly recipients: readonly string[]
@@ -96,7 +99,11 @@ function createSealing({ random, signer, claim }: PrivacyParts, { sodium, recipi
       const inside = { message, result, artifacts }
       const said = { ...rest, ...(open && { artifacts: open }) }
       if (Object.values(inside).every((it) => it === undefined)) return said
-      return { ...said, result: JSON.stringify(await seal('end', inside)) }
+      const sealed = JSON.stringify(await seal('end', inside))
+      // A final word that pond cannot take would be said for ever; one whose result is nearly all escapes goes without it.
+      if (sealed.length <= limit.sealedInlineBytes) return { ...said, result: sealed }
+      const less = { message: TOO_LONG, artifacts: undefined }
+      return { ...said, result: JSON.stringify(await seal('end', less)) }
     },
   }
 }

@@ -34,8 +34,10 @@ export const limit = {
   labels: 64,
   /** Keys that one thing is sealed to; each costs a box of about 400 bytes in every segment. */
   recipients: 64,
-  /** Credentials and results with what sealing puts around them, in base64. */
-  sealedInlineBytes: 2 * MiB,
+  /** Credentials and results with what sealing puts around them, in base64; a JSON body still has room for it. */
+  sealedInlineBytes: 3584 * KiB,
+  /** Paths of the artifacts of a job, all together. */
+  artifactPathBytes: 128 * KiB,
   /** Env values and files of a credential before sealing. */
   credentialBytes: 64 * KiB,
   /** Of one project. */

@@ -23,6 +23,8 @@ export interface Opening {
   meet(patience?: Patience): Promise<void>
   /** Whether what this Ed25519 key signed is believed; pins the key of a worker that is met for the first time. */
   readonly trusts: (signingKey: string) => boolean
+  /** Whether the consumer named the recipient of this fingerprint. */
+  readonly named: (fingerprint: string) => boolean
   reader(claim: string, stream: string): ReaderParts
   /** Keeps what was pinned, and says so. */
   settle(): Promise<void>
@@ -46,6 +48,7 @@ export async function openingOf(session: Session, job: JobView): Promise<Opening
     jobDigest,
     meet: pins.meet,
     trusts: pins.trusts,
+    named: (of) => named.has(of),
     reader: (claim, stream) => ({
       sodium,
       stream: { job: job.id as JobId, claim: claim as ClaimId, stream },

@@ -33,7 +33,8 @@ export async function openPrivate(session: Session, job: JobView, opening: Openi
     if (facts.result !== createHash('sha256').update(bytes).digest('hex')) throw new SealError('bad_signature')
     const place = { kind: 'private', job: job.id as JobId, claim: facts.claim as ClaimId, part: 'end' } as const
     const sealed = parse(sealedInline.parse, bytes)
-    const opened = await openOwn(opening.sodium, sealed, { pairs: [opening.identity.sealing], place })
+    const { identity, named, sodium } = opening
+    const opened = await openOwn(sodium, sealed, { pairs: [identity.sealing], place, named })
     await opening.settle()
     return { ...parse(privateEnd.parse, opened), claim: facts.claim }
   } catch (error) {
