@@ -161,8 +161,10 @@ export interface StartPond extends ProgramOptions {
 export interface Rig {
   readonly folder: string
   readonly data: string
-  /** Where pond listens, the same after each restart. */
+  /** Where pond is reached, the same after each restart. */
   url(): string
+  /** Where pond itself listens, behind whatever stands in front of it. */
+  origin(): string
   token(): string
   /** Variables with which the consumer's verbs find this pond. */
   env(): Readonly<Record<string, string>>
@@ -189,12 +191,14 @@ export interface Rig {
 export interface RigOptions {
   /** Pond's data folder, for instance on a small file system. */
   readonly data?: string
+  /** Puts something between pond and all that call it: takes where pond listens, answers where it is reached. */
+  readonly front?: (url: string) => Promise<string>
 }
 
 /** A rig on a fresh folder. Nothing runs yet. */
 export async function createRig(options: RigOptions = {}): Promise<Rig> {
   const folder = await mkdtemp(join(tmpdir(), 'pond-rig-'))
-  return new ProcessRig(folder, options.data ?? join(folder, 'pond'))
+  return new ProcessRig(folder, { data: join(folder, 'pond'), front: async (url) => url, ...options })
 }
 
 class ProcessRig implements Rig {
@@ -205,15 +209,22 @@ class ProcessRig implements Rig {
   readonly #swarms: Program[] = []
   #client: Client | undefined
   #pond: Program | undefined
+  readonly #front: (url: string) => Promise<string>
+  #origin = ''
   #url = ''
 
-  constructor(folder: string, data: string) {
+  constructor(folder: string, { data, front }: Required<RigOptions>) {
     this.folder = folder
     this.data = data
+    this.#front = front
   }
 
   url(): string {
     return this.#url
+  }
+
+  origin(): string {
+    return this.#origin
   }
 
   token(): string {
@@ -248,12 +259,14 @@ class ProcessRig implements Rig {
   }
 
   async startPond({ flags = [], ...options }: StartPond = {}): Promise<Program> {
-    const port = this.#url === '' ? '0' : new URL(this.#url).port
+    const first = this.#origin === ''
+    const port = first ? '0' : new URL(this.#origin).port
     const words = ['serve', '--data', this.data, '--port', port, '--json', ...flags]
     const env = { RIG: this.folder, ...options.env }
     this.#pond = this.#keep(startProgram('pond', words, { ...options, env }))
     const [, url = ''] = await this.#pond.says(/"url":"([^"]+)"/)
-    this.#url = url
+    this.#origin = url
+    if (first) this.#url = await this.#front(url)
     return this.#pond
   }
 
