@@ -84,6 +84,7 @@ export function viewWorker(core: Core, polls: Polls, row: WorkerRow): WorkerView
     arch: row.report?.arch,
     executor: row.report?.executor,
     sandbox: row.report?.sandbox,
+    allow_unsandboxed: row.report?.allow_unsandboxed,
     shown_fingerprint: row.shownKeys && fingerprint(row.shownKeys.sealingKey, row.shownKeys.signingKey),
     last_poll_at: polls.lastPollAt(row.bindingId),
   }

@@ -1,5 +1,7 @@
 // Tells a person why nothing happens yet: one rewritten line on a terminal, one plain line after ten seconds elsewhere.
 import type { Client } from '../client/contract.ts'
+import type { JobView } from '../protocol/consumer.ts'
+import { mayKeepSecrets } from '../state/match.ts'
 import { type Cancel, every } from '../system/clock.ts'
 import { formatDuration } from './duration.ts'
 import type { Io } from './io.ts'
@@ -35,19 +37,26 @@ export function showWaiting({ io, client, out, watch }: WaitingParts): Cancel {
     }
     const waited = clock.monotonic() - began
     if (!stderr.isTty && (said || waited < PLAIN_AFTER_MS)) return
-    if (!stderr.isTty || turns++ % ASK_TURNS === 0) reason = await reasonOf(client)
+    if (!stderr.isTty || turns++ % ASK_TURNS === 0) reason = await reasonOf(client, job)
     const text = `${job.state} ${formatDuration(waited)}${reason && `: ${reason}`}`
     said = true
     await (stderr.isTty ? out.status(text) : out.note(`${job.id} is ${text}`))
   })
 }
 
-async function reasonOf(client: Client): Promise<string> {
+async function reasonOf(client: Client, job: JobView): Promise<string> {
   const answer = await client.call('listWorkers')
   if (!answer.ok) return ''
   const online = answer.reply.items.filter(({ state }) => state === 'online')
   if (answer.reply.items.length === 0) return 'no worker is paired (pond pairing create)'
   if (online.length === 0) return 'no worker online'
-  const free = online.reduce((sum, { slots, inflight }) => sum + Math.max(0, slots - inflight), 0)
-  return free === 0 ? `no free slot on ${online.length} worker${online.length === 1 ? '' : 's'}` : ''
+  const fit = online.filter((worker) => !isSecret(job) || mayKeepSecrets(worker))
+  if (fit.length === 0)
+    return 'no worker online keeps jobs apart, so it goes to none (swarm doctor, swarm run --allow-unsandboxed, or --plain without secrets)'
+  const free = fit.reduce((sum, { slots, inflight }) => sum + Math.max(0, slots - inflight), 0)
+  return free === 0 ? `no free slot on ${fit.length} worker${fit.length === 1 ? '' : 's'}` : ''
+}
+
+function isSecret({ credential, bundle, recipients }: JobView): boolean {
+  return credential !== undefined || bundle !== undefined || recipients.length > 0
 }

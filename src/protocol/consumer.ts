@@ -1,7 +1,7 @@
 // What consumers say and pond answers under /v1. Times are wall milliseconds since the Unix epoch, sizes bytes.
 
 import { z } from 'zod'
-import { digest, queryInt, streamName } from './field.ts'
+import { digest, queryInt, sandboxes, streamName } from './field.ts'
 import { jobId } from './id.ts'
 import { causes, jobSpec, jobStates } from './job.ts'
 import { limit } from './limit.ts'
@@ -158,7 +158,9 @@ export const workerView = z.object({
   /** Keys it showed that are not the pinned ones. */
   shown_fingerprint: z.string().optional(),
   /** uid, bubblewrap or none. */
-  sandbox: z.string().optional(),
+  sandbox: z.enum(sandboxes).optional(),
+  /** Its owner takes jobs with secrets without a sandbox. */
+  allow_unsandboxed: z.boolean().optional(),
   last_poll_at: z.int().optional(),
 })
 export type WorkerView = z.infer<typeof workerView>

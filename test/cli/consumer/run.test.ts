@@ -282,6 +282,35 @@ t.test('a wait for a worker is one line: rewritten on a terminal, plain after te
   }
 })
 
+t.test('a job with secrets that waits for walls says so', async (t) => {
+  const worker = {
+    id: 'wrk_1',
+    name: 'lab',
+    binding_id: 'bnd_1',
+    project: 'default',
+    state: 'online',
+    sealing_key: '',
+    signing_key: '',
+    fingerprint: '',
+    labels: {},
+    slots: 2,
+    inflight: 0,
+    sandbox: 'none',
+  }
+  for (const [more, said] of [
+    [{}, 'keeps jobs apart'],
+    [{ allow_unsandboxed: true, inflight: 2 }, 'no free slot on 1 worker'],
+    [{ sandbox: 'uid', inflight: 2 }, 'no free slot on 1 worker'],
+  ] as const) {
+    const io = createFakeIo()
+    io.pond.answers.listWorkers = { items: [{ ...worker, ...more }] }
+    const job = await begin(io, '--credential', 'registry', '--', 'x')
+    await printedBy(io, 'err', said)
+    finish(io, job.id, 0)
+    t.equal(await job.end(), 0)
+  }
+})
+
 t.test('a reader that goes away ends us quietly and leaves the job', async (t) => {
   const io = createFakeIo()
   const job = await begin(io, '--', 'yes')
