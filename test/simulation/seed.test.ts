@@ -1,4 +1,4 @@
-// Sixty worlds, each from one seed: every law holds in all of them, a seed tells the same history again, and nothing asks the real world.
+// A hundred worlds, each from one seed: every law holds in all of them, a seed tells the same history again, and nothing asks the real world.
 import t from 'tap'
 import { harmless, setGuard } from './guard.ts'
 import { replayCommand, simulate } from './simulation.ts'
