@@ -8,7 +8,7 @@ import type { Clock } from '../system/clock.ts'
 import type { Log } from '../system/log.ts'
 import { type Naming, nextName } from './cgroup.ts'
 import { SetupError } from './contract.ts'
-import { reasonOf } from './launch.ts'
+import { DEFAULT_PATH, reasonOf } from './launch.ts'
 import { makeOpen, type Uids } from './uid.ts'
 
 export interface Box {
@@ -131,10 +131,28 @@ export async function sweepBoxes(root: string, { naming, log, clear }: SweepBoxe
 async function remove(folder: string, log: Log): Promise<void> {
   try {
     await rm(folder, { recursive: true, force: true, maxRetries: 3 })
-  } catch (error) {
-    log.warn('executor.folder_left', { folder, reason: reasonOf(error) })
+  } catch {
+    await removeByForce(folder, log)
   }
 }
+
+/** A job can leave folders that it may not write to itself, as some caches are, and deeper ones than a path can name. These two programs go step by step. */
+async function removeByForce(folder: string, log: Log): Promise<void> {
+  const { execa } = await import('execa')
+  const run = (file: string, ...args: readonly string[]) =>
+    execa(file, [...args, '--', folder], {
+      env: { PATH: DEFAULT_PATH },
+      extendEnv: false,
+      reject: false,
+      stdin: 'ignore',
+    })
+  await run('chmod', '-R', 'u+rwX')
+  const { failed, stderr } = await run('rm', '-rf')
+  if (failed) log.warn('executor.folder_left', { folder, reason: stderr.slice(0, REASON_CHARS_MOST) })
+}
+
+/** It names files of the job. */
+const REASON_CHARS_MOST = 500
 
 function isUntouched({ folder, work, home, tmp, stamp }: Box): boolean {
   try {

@@ -1,4 +1,5 @@
 // Boxes: used again only where nothing in them was touched, however it was done.
+import { execFileSync } from 'node:child_process'
 import { chmodSync, existsSync, mkdirSync, readdirSync, rmdirSync, statSync, unlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
@@ -55,6 +56,18 @@ for (const [name, touch] of Object.entries(touches)) {
     t.not(boxes.take().folder, box.folder)
   })
 }
+
+t.test('a job leaves what a path cannot name, and what it may not write to: it goes', async (t) => {
+  const { box, boxes } = await settled(join(makeFolder(t), 'boxes'))
+  const script =
+    'for (let i = 0; i < 20; i++) { fs.mkdirSync("d".repeat(250)); process.chdir("d".repeat(250)); fs.writeFileSync("f", "") }'
+  execFileSync(process.execPath, ['-e', script], { cwd: box.work })
+  mkdirSync(join(box.home, 'cache'))
+  writeFileSync(join(box.home, 'cache', 'read-only'), '')
+  chmodSync(join(box.home, 'cache'), 0o500)
+  await boxes.giveBack(box)
+  t.notOk(existsSync(box.folder))
+})
 
 t.test('a box that a job got in the moment it was made proves nothing, and goes', async (t) => {
   const { boxes } = makeBoxes(join(makeFolder(t), 'boxes'))
