@@ -3,12 +3,14 @@
 import { constants } from 'node:fs'
 import { type FileHandle, open, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import picomatch from 'picomatch'
 import { limit } from '../protocol/limit.ts'
 import type { ArtifactProblem, ArtifactReport } from '../protocol/word.ts'
+import type { Clock } from '../system/clock.ts'
+import { createGlobs } from './glob.ts'
 import type { Privacy } from './privacy.ts'
 
 export interface ArtifactParts {
+  readonly clock: Pick<Clock, 'monotonic'>
   /** The folder that the job ran in. */
   readonly work: string
   readonly globs: readonly string[]
@@ -22,30 +24,34 @@ export interface ArtifactParts {
 /** Files and folders looked at; a job that leaves more has its rest passed over, and told so. */
 const ENTRIES_MOST = 100_000
 const DEPTH_MOST = 64
+/** What a report may say. Folders inside each other can have longer ones than any call of the kernel takes. */
+const PATH_CHARS_MOST = 4096
 const READ_BYTES = 256 * 1024
 /** Linux names an open folder by this, so that what is below it is reached without its path. */
 const FOLDERS = '/proc/self/fd'
 
 /** One report for each file, in the order of their paths, and one for each glob that found none. */
 export async function collectArtifacts(parts: ArtifactParts): Promise<readonly ArtifactReport[]> {
-  const globs = parts.globs.map((glob) => ({ glob, matches: picomatch(glob.replace(/^\.\//, '')), found: false }))
+  const globs = createGlobs(parts.globs, parts.clock)
+  const found = new Set<number>()
   const reports: ArtifactReport[] = []
   let index = 0
-  let pathBytes = 0
+  let room: number = limit.artifactPathBytes
   const take = async (path: string, file: FileHandle): Promise<void> => {
     const report = await takeFile(parts, { index, file })
-    // Its name may hold a secret too.
-    reports.push({ path: parts.privacy.text(path), ...report })
+    reports.push({ path, ...report })
     if (report.stream) index++
   }
-  const walk = createWalk(parts, async (path, open) => {
-    const mine = globs.filter(({ matches }) => matches(path))
-    for (const it of mine) it.found = true
-    if (mine.length === 0 || parts.signal.aborted) return
-    pathBytes += Buffer.byteLength(path)
-    if (reports.length >= limit.artifactsPerJob || pathBytes > limit.artifactPathBytes) return walk.stop()
+  const walk = createWalk(parts, async (name, open) => {
+    const mine = globs.match(name)
+    for (const it of mine ?? []) found.add(it)
+    if (mine?.length === 0 || parts.signal.aborted) return
+    // It may hold a secret too.
+    const path = parts.privacy.text(name).slice(0, PATH_CHARS_MOST)
+    room -= Buffer.byteLength(JSON.stringify(path))
+    if (!mine || room < 0 || reports.length >= limit.artifactsPerJob) return walk.stop()
     const file = await open()
-    if (!file) return void reports.push({ path: parts.privacy.text(path), problem: 'unreadable' })
+    if (!file) return void reports.push({ path, problem: 'unreadable' })
     try {
       await take(path, file)
     } finally {
@@ -53,7 +59,8 @@ export async function collectArtifacts(parts: ArtifactParts): Promise<readonly A
     }
   })
   await walk.run()
-  const missing = globs.filter(({ found }) => !found).map(({ glob }) => ({ path: glob, problem: 'missing' as const }))
+  const unfound = parts.globs.filter((_, place) => !found.has(place))
+  const missing = unfound.map((path) => ({ path, problem: 'missing' as const }))
   const cut = walk.stopped() ? [{ problem: 'too_many' as const }] : []
   return [...reports, ...cut, ...missing].slice(-limit.artifactsPerJob)
 }
@@ -118,7 +125,8 @@ function createWalk({ work }: ArtifactParts, visit: (path: string, open: OpenFou
       if (!inner) await visit(path, () => openFile(at, uid))
       else {
         try {
-          if (where.depth < DEPTH_MOST) await enter(inner, { at: join(where.at, name), path, depth: where.depth + 1 })
+          const passable = where.depth < DEPTH_MOST && path.length < PATH_CHARS_MOST
+          if (passable) await enter(inner, { at: join(where.at, name), path, depth: where.depth + 1 })
           else stop()
         } finally {
           await inner.close()

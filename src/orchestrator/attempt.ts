@@ -237,7 +237,8 @@ class ClaimAttempt implements Attempt {
     if (!privacy || this.#dropped) return undefined
     try {
       return await collectArtifacts({
-        ...{ work, globs, privacy, mostBytes: this.#intent.limits.artifact_bytes, signal: this.#abort.signal },
+        ...{ clock: this.#parts.clock, work, globs, privacy },
+        ...{ mostBytes: this.#intent.limits.artifact_bytes, signal: this.#abort.signal },
         add: (index, bytes) => this.#outputs(privacy).addArtifact(index, bytes),
       })
     } catch (error) {

@@ -31,7 +31,10 @@ async function collect(work: string, { globs, mostBytes = 1000, secrets = [], pr
     return problem
   }
   const { signal } = new AbortController()
-  return { reports: await collectArtifacts({ work, globs, mostBytes, privacy, add, signal }), taken }
+  return {
+    reports: await collectArtifacts({ clock: systemClock, work, globs, mostBytes, privacy, add, signal }),
+    taken,
+  }
 }
 
 function folder(t: Test, files: Readonly<Record<string, string>>): string {
@@ -78,6 +81,31 @@ t.test('a secret in a name is taken out of it', async (t) => {
   t.same((await collect(work, { globs: ['*'], secrets: ['hunter2hunter2'] })).reports, [
     { path: '[redacted].log', stream: 'artifact/0' },
   ])
+})
+
+t.test('a glob that takes years to try is given up, and what it would have found is told', async (t) => {
+  const work = folder(t, { [`a${'a'.repeat(150)}`]: 'x', b: 'y' })
+  const { reports, taken } = await collect(work, { globs: [`${'*a'.repeat(40)}b`, 'b'] })
+  t.same(taken, [])
+  t.same(reports[0], { problem: 'too_many' })
+})
+
+t.test('paths never outgrow the word that tells them', async (t) => {
+  const work = folder(t, { ok: 'fine' })
+  // Deeper than any path that the kernel takes, so it is made step by step.
+  const script =
+    'for (let i = 0; i < 20; i++) { fs.mkdirSync("d".repeat(250)); process.chdir("d".repeat(250)); fs.writeFileSync("f", "") }'
+  execFileSync(process.execPath, ['-e', script], { cwd: work })
+  const { reports } = await collect(work, { globs: ['**'] })
+  execFileSync('rm', ['-rf', work])
+  t.ok(reports.some(({ problem }) => problem === 'too_many'))
+  t.ok(reports.every(({ path = '' }) => path.length <= 4096))
+  const long = 'n'.repeat(250)
+  const many = Object.fromEntries(
+    Array.from({ length: 400 }, (_, i) => [`${long}/${long}/${long}/\u0001${i}${long.slice(9)}`, '']),
+  )
+  const { reports: all } = await collect(folder(t, many), { globs: ['**'] })
+  t.ok(Buffer.byteLength(JSON.stringify(all)) < 2 * 1024 ** 2)
 })
 
 t.test('links, fifos and devices lead nowhere', async (t) => {
