@@ -11,11 +11,12 @@ import { isNoRoom } from '../system/disk.ts'
 import { type Admitted, admit, refuse, type Unwilling, type Walls } from './admission.ts'
 import { collectArtifacts } from './artifact.ts'
 import type { ClaimParts, Have, HeldClaim, StopCause } from './claim.ts'
+import { equip } from './equip.ts'
 import type { ClaimFacts, Ending } from './journal-entry.ts'
 import { type LastWordEnd, sayLastWord } from './last-word.ts'
 import { createOutput, type Output } from './output.ts'
-import { createPrivacy, type Privacy } from './privacy.ts'
-import { isRefused, type Supply, toRefusal } from './supply.ts'
+import type { Privacy } from './privacy.ts'
+import { type Supply, toRefusal } from './supply.ts'
 import { createTelemetry, type Telemetry } from './telemetry.ts'
 import type { Said } from './words.ts'
 
@@ -53,6 +54,8 @@ class ClaimAttempt implements Attempt {
   readonly #refusal: Unwilling | undefined
   readonly #folder: string
   readonly #abort = new AbortController()
+  /** What it would be given is not wanted any more; its output still is. */
+  readonly #unwanted = new AbortController()
   #state: State = { at: 'accepted' }
   #admitted: Admitted | undefined
   #supply: Supply | undefined
@@ -181,21 +184,18 @@ class ClaimAttempt implements Attempt {
     return this.#parts.words.say({ job_id, claim_id, claim_token, state, ...more })
   }
 
-  /** What it is given, and what may leave it. Answers how the job ends when it cannot be had. */
+  /** Answers how the job ends when what it needs cannot be had. */
   async #equip(job: JobSpec): Promise<Ending | undefined> {
-    const { clock, random, fetchSupply, signerOf } = this.#parts
-    const intent = this.#intent
-    const supply = await fetchSupply({ intent, job, signal: this.#abort.signal })
-    if (supply === 'unsaid') {
-      this.#abandoned = true
+    const { signal } = this.#unwanted
+    const equipped = await equip(this.#parts, { intent: this.#intent, job, claim: this.#claim, signal })
+    if (equipped === 'unsaid') {
+      this.#abandoned ||= !this.#stopped
       return undefined
     }
-    const refused = isRefused(supply) ? supply.refused : undefined
-    this.#supply = isRefused(supply) ? undefined : supply
-    const signer = signerOf(intent.worker_id)
-    const secrets = this.#supply?.secrets ?? []
-    this.#privacy = await createPrivacy({ random, signer, claim: this.#claim, secrets })
-    return refused && { ...refused, rc: NO_CODE, ended_at: clock.now() }
+    const { supply, privacy, refused } = equipped
+    this.#supply = supply
+    this.#privacy = privacy
+    return refused && { ...refused, rc: NO_CODE, ended_at: this.#parts.clock.now() }
   }
 
   async #execute(job: JobSpec): Promise<Ending | undefined> {
@@ -269,6 +269,7 @@ class ClaimAttempt implements Attempt {
   }
 
   #notStarted(error: unknown): Ending {
+    if (this.#stopped) return { cause: this.#stopped, ended_at: this.#parts.clock.now() }
     const refusal = toRefusal(error)
     if (refusal) return { ...refusal, rc: NO_CODE, ended_at: this.#parts.clock.now() }
     const message = (error instanceof Error ? error.message : String(error)).slice(0, limit.messageChars)
@@ -354,6 +355,7 @@ class ClaimAttempt implements Attempt {
   stop(cause: StopCause): void {
     if (this.#stopped || this.#dropped || this.#state.at === 'ended') return
     this.#stopped = cause
+    this.#unwanted.abort()
     this.#parts.log.info('job_stopping', { claim_id: this.claimId, job_id: this.jobId, cause })
     if (this.#state.at === 'running') this.#terminate(this.#state.execution)
   }
@@ -367,6 +369,7 @@ class ClaimAttempt implements Attempt {
     if (this.#state.at === 'ended') return
     this.#stopped ??= cause
     this.#killed = true
+    this.#unwanted.abort()
     if (this.#state.at === 'running') void this.#state.execution.kill()
   }
 
@@ -374,12 +377,14 @@ class ClaimAttempt implements Attempt {
     if (this.#dropped) return
     this.#dropped = true
     this.#parts.log.info('claim_dropped', { claim_id: this.claimId, job_id: this.jobId })
+    this.#unwanted.abort()
     this.#abort.abort()
     if (this.#state.at === 'running') void this.#state.execution.kill()
   }
 
   abandon(): void {
     this.#abandoned = true
+    this.#unwanted.abort()
     this.#abort.abort()
   }
 }

@@ -1,6 +1,7 @@
 // What of a job may leave its worker, and how: secrets are taken out, and what it says is sealed where it names recipients.
 import { limit } from '../protocol/limit.ts'
 import type { ArtifactReport, TelemetryBody } from '../protocol/word.ts'
+import { sealBoxes } from '../seal/box.ts'
 import { sealInline } from '../seal/envelope.ts'
 import { createSegmentWriter, type Interruption } from '../seal/segment.ts'
 import type { Signer } from '../seal/signature.ts'
@@ -63,7 +64,7 @@ export async function createPrivacy(parts: PrivacyParts): Promise<Privacy> {
   function redacted({ message, result, artifacts, ...rest }: Ending): Ending {
     return {
       ...rest,
-      ...(message !== undefined && { message: redaction.text(message) }),
+      ...(message !== undefined && { message: redaction.text(message).slice(0, limit.messageChars) }),
       ...(result !== undefined && { result: redaction.jsonText(result) }),
       ...(artifacts && { artifacts: redaction.json(artifacts) as ArtifactReport[] }),
     }
@@ -79,6 +80,11 @@ interface SealingWish {
 
 function createSealing({ random, signer, claim }: PrivacyParts, { sodium, recipients }: SealingWish) {
   const { job_id: job, claim_id, job_digest: jobDigest } = claim
+  // A key that nothing can be sealed to is told before anything runs.
+  sealBoxes(sodium, recipients, {
+    key: 'A'.repeat(43),
+    context: { kind: 'private', job, claim: claim_id, part: 'end' },
+  })
   const seal = (part: string, value: unknown) =>
     sealInline(
       { sodium, random, recipients, context: { kind: 'private', job, claim: claim_id, part } },
@@ -99,11 +105,13 @@ function createSealing({ random, signer, claim }: PrivacyParts, { sodium, recipi
       const inside = { message, result, artifacts }
       const said = { ...rest, ...(open && { artifacts: open }) }
       if (Object.values(inside).every((it) => it === undefined)) return said
-      const sealed = JSON.stringify(await seal('end', inside))
-      // A final word that pond cannot take would be said for ever; one whose result is nearly all escapes goes without it.
-      if (sealed.length <= limit.sealedInlineBytes) return { ...said, result: sealed }
-      const less = { message: TOO_LONG, artifacts: undefined }
-      return { ...said, result: JSON.stringify(await seal('end', less)) }
+      // In the order in which it is given up: pond refuses a word that says too much, and with it how the job ended.
+      const told = message ?? TOO_LONG
+      for (const part of [inside, { message: told, artifacts }]) {
+        const text = JSON.stringify(await seal('end', part))
+        if (text.length <= limit.sealedInlineBytes) return { ...said, result: text }
+      }
+      return { ...said, result: JSON.stringify(await seal('end', { message: told })) }
     },
   }
 }

@@ -3,6 +3,7 @@ import t from 'tap'
 import { resumeOutput } from '../../src/orchestrator/left-output.ts'
 import { ClaimOutput } from '../../src/orchestrator/output.ts'
 import { createPrivacy, type Event } from '../../src/orchestrator/privacy.ts'
+import { limit } from '../../src/protocol/limit.ts'
 import type { SealedInline } from '../../src/protocol/sealed.ts'
 import { fingerprint } from '../../src/seal/fingerprint.ts'
 import { type KeyPair, makeSealingPair } from '../../src/seal/key.ts'
@@ -151,6 +152,30 @@ t.test('ends and events: what they say is sealed, what pond may know stays', asy
   t.match(sealed, { id: 'e1', type: 'sealed', at: 7 })
   t.same(await open(sealed.data?.sealed as SealedInline, 'e1'), { type: 'model.call', data: { prompt: '[redacted]' } })
   await t.rejects(open(sealed.data?.sealed as SealedInline, 'e2'), SealError)
+})
+
+t.test('a result that does not fit once it is sealed costs the job nothing but itself', async (t) => {
+  const me = await makeSealingPair()
+  const { privacy } = await setUp(me)
+  const result = JSON.stringify(Array.from({ length: 340_000 }, () => ''))
+  t.ok(result.length <= limit.resultBytes)
+  const said = await privacy.ending({ cause: 'exit', rc: 3, ended_at: 5, result })
+  t.match(said, { cause: 'exit', rc: 3 })
+  t.ok((said.result ?? '').length <= limit.sealedInlineBytes)
+  const small = await privacy.ending({ cause: 'exit', rc: 3, ended_at: 5, result: '1' })
+  t.ok((small.result ?? '').length < 2000)
+})
+
+t.test('a recipient to whom anybody could open is told before anything runs', async (t) => {
+  const weak = { publicKey: Buffer.alloc(32).toString('base64url'), privateKey: '' }
+  await t.rejects(setUp(weak), SealError)
+})
+
+t.test('a text that redaction makes longer still fits', async (t) => {
+  const { privacy } = await setUp(await makeSealingPair(), { sealed: false })
+  const message = `${SECRET} `.repeat(Math.floor(limit.messageChars / (SECRET.length + 1)))
+  const said = await privacy.ending({ cause: 'exit', rc: 0, ended_at: 1, message })
+  t.ok((said.message ?? '').length <= limit.messageChars)
 })
 
 t.test('without recipients: only the secrets are taken out', async (t) => {
