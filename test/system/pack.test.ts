@@ -37,6 +37,7 @@ t.test('what is in the tarball', async (t) => {
     'dist/src/index.d.ts',
     'README.md',
     'CHANGELOG.md',
+    'SECURITY.md',
     'LICENSE',
   ]) {
     t.ok(paths.includes(path), path)
