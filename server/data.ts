@@ -112,5 +112,6 @@ export function makePondKeys({
   const now = says(signing, sealing[0])
   const steps = older.map((by, index) => signRotation(says([signing, ...former][index] ?? signing, sealing[index]), by))
   const proofs = [signRotation(now, signer), ...older.map((by) => signRotation(now, by))] as const
-  return { tokenKey, publicKey: signing.publicKey, signer, sealing, proofs, rotations: steps.reverse() }
+  const signerFor = (pinned: string) => older.find(({ publicKey }) => publicKey === pinned) ?? signer
+  return { tokenKey, publicKey: signing.publicKey, signer, signerFor, sealing, proofs, rotations: steps.reverse() }
 }

@@ -77,5 +77,6 @@ function sealCallerOf({
 }: Pick<Asked<'seal' | 'bundleRedeem'>, 'body' | 'identity' | 'request'>): SealCaller {
   const { job_id, claim_id, worker_id } = body
   const claim = { jobId: job_id, claimId: claim_id, workerId: worker_id, token: claimTokenOf(request) }
-  return { ...bindingOf(identity), ...claim }
+  const binding = bindingOf(identity)
+  return { ...binding, ...claim, pondKey: binding.token.pondKey }
 }

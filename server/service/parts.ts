@@ -18,6 +18,8 @@ export interface PondKeys {
   /** The signer's Ed25519 public key, unpadded base64url; machines pin it when they pair. */
   readonly publicKey: string
   readonly signer: Signer
+  /** Signs for whoever pinned this key: by the key itself, as long as pond has it. */
+  readonly signerFor: (pinned: string) => Signer
   /** X25519: what is new is sealed to the first; the ones behind it open what was sealed before they were replaced. */
   readonly sealing: readonly [KeyPair, ...KeyPair[]]
   /** Rotations of kind `pond` that name the signing key and the first sealing key: by that signing key, then by each one before it. */

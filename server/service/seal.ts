@@ -12,6 +12,7 @@ import {
 import { canonicalBytes } from '../../src/seal/canonical.ts'
 import { grantSealed, grantSigned, readCustody, readCustodyDetached } from '../../src/seal/envelope.ts'
 import { SealError } from '../../src/seal/refusal.ts'
+import type { Signer } from '../../src/seal/signature.ts'
 import { bundleToken, sameText } from '../../src/seal/token.ts'
 import type { BundleRow, JobRow, WorkerRow } from '../store/contract.ts'
 import { recordAudit } from './audit.ts'
@@ -22,6 +23,8 @@ import { type ClaimCaller, holdClaim } from './stream.ts'
 
 export interface SealCaller extends ClaimCaller {
   readonly workerId: WorkerId
+  /** Pond's key as the binding has pinned it: after a rotation it is the former one, until the binding's token is replaced. */
+  readonly pondKey: string
 }
 
 /** The most that one reply with a bundle's bytes carries. */
@@ -42,9 +45,10 @@ export async function sealCredential(core: Core, caller: SealCaller): Promise<{ 
   const text = await core.store.read((tx) => tx.getCustody(projectId, name))
   const what = { action: 'credential.seal', note: `credential ${name} for ${holding.job.id}` }
   const place = { kind: 'credential', project: nameOf(core, holding.job), name } as const
+  const by = core.keys.signerFor(caller.pondKey)
   const sealed = await grantOrTell(core, holding, {
     what,
-    grant: () => grant(core, holding, { place, ...readText(text, custody.parse, readCustody) }),
+    grant: () => grant(core, holding, { place, by, ...readText(text, custody.parse, readCustody) }),
   })
   await core.store.write((tx) => recordAudit(core, tx, auditOf(holding, what)))
   return { sealed }
@@ -77,6 +81,7 @@ export async function redeemBundle(
     grant: () =>
       grant(core, holding, {
         place,
+        by: core.keys.signerFor(caller.pondKey),
         ...readText(row?.complete ? row.custody : undefined, custodyDetached.parse, readCustodyDetached),
       }),
   })
@@ -173,17 +178,23 @@ function readText<T extends Custody | CustodyDetached>(
 function grant(
   core: Core,
   { claim, job, worker }: Holding,
-  { kept, context, signer, place }: Kept<Custody | CustodyDetached> & { readonly place: Context },
+  {
+    kept,
+    context,
+    signer,
+    place,
+    by,
+  }: Kept<Custody | CustodyDetached> & { readonly place: Context; readonly by: Signer },
 ): Dsse {
   const { keys, sodium } = core
   const bound = { job: claim.jobId, claim: claim.id, worker: worker.id }
   if ('sealed' in kept) {
-    const wish = { sodium, pairs: keys.sealing, place, sealingKey: worker.sealingKey, bound, signer: keys.signer }
+    const wish = { sodium, pairs: keys.sealing, place, sealingKey: worker.sealingKey, bound, signer: by }
     return grantSealed(wish, kept.sealed)
   }
   if (!canonicalBytes(context).equals(canonicalBytes({ ...place, signer }))) throw new SealError('wrong_place')
   if (job.signature?.keyid !== signer) throw new SealError('bad_signature')
-  return grantSigned(keys.signer, bound, kept.signed)
+  return grantSigned(by, bound, kept.signed)
 }
 
 function namesNone(field: 'credential' | 'bundle'): Refusal {

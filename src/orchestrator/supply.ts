@@ -101,7 +101,10 @@ function scopeOf(parts: SupplyParts, { intent, job }: SupplyOrder): ClaimScope {
   return {
     bound: { job: job_id, claim: claim_id, worker: worker_id },
     project: parts.project,
-    pondKey: parts.pondKey(),
+    // It may be replaced while a bundle is on its way.
+    get pondKey() {
+      return parts.pondKey()
+    },
     pairs: parts.pairsOf(worker_id),
     jobSigner,
   }

@@ -26,8 +26,8 @@ t.test('the old keys sign the new ones and stay; the file holds what pond goes o
     return proof && openRotation(proof, 'pond', publicKey).sealing_key
   })
   t.strictSame(byEach, Array(3).fill(third.sealing[0].publicKey), 'whoever knows any of them learns the sealing key')
-  const { signer: _signer, ...loaded } = await loadKeys(systemDisk, systemRandom, path)
-  const { signer: _other, ...made } = third
+  const { signer: _signer, signerFor: _for, ...loaded } = await loadKeys(systemDisk, systemRandom, path)
+  const { signer: _other, signerFor: _otherFor, ...made } = third
   t.strictSame(loaded, made, 'the next start finds them')
   t.equal((await stat(path)).mode & 0o777, 0o600)
 })

@@ -59,6 +59,23 @@ t.test('a credential in pond’s custody reaches the worker of the claim', async
   ])
 })
 
+t.test('a grant is signed with the key of pond that its machine has pinned', async (t) => {
+  const { rig, box, sealer, put, expected } = await createWorld(t)
+  await put('db', sealer.credential('db', {}))
+  await submit(rig, { credential: 'db' })
+  const [intent] = await box.take()
+  if (!intent) throw new Error('the job waits')
+  const before = expected(intent, { kind: 'credential', name: 'db' })
+  await rig.call('rotatePondKey', { body: {} })
+  const after = expected(intent, { kind: 'credential', name: 'db' })
+  const early = await rig.call('seal', asking(box, intent))
+  t.ok(openGrant(before, early.reply.sealed), 'it has not heard of the new one')
+  const rotated = await rig.call('rotate', { token: box.token, body: {} })
+  const late = await rig.call('seal', { ...asking(box, intent), token: rotated.reply.token })
+  t.ok(openGrant(after, late.reply.sealed))
+  t.throws(() => openGrant(before, late.reply.sealed))
+})
+
 t.test('a restart tells the same intent', async (t) => {
   const { rig, box, sealer, put } = await createWorld(t)
   await put('db', sealer.credential('db', {}))
