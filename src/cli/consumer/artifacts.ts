@@ -11,6 +11,7 @@ import { Failure } from '../failure.ts'
 import type { Io } from '../io.ts'
 import { need, resolveJob, type Session, withSession } from '../session.ts'
 import { formatSize } from '../size.ts'
+import type { StreamRead } from '../stream.ts'
 import { type OpenedParts, readOpened } from '../trust/opened-stream.ts'
 import { openingOf } from '../trust/opening.ts'
 import { openPrivate, type PrivateEnd } from '../trust/private.ts'
@@ -83,8 +84,18 @@ async function findArtifacts(session: Session, flags: ArtifactFlags): Promise<Fo
   return {
     parts,
     attempt: flags.attempt ?? Math.max(1, job.attempts),
-    items: end && end.claim === list.claim_id ? nameAll(end.artifacts ?? [], list.items) : list.items,
+    items:
+      end && end.claim === list.claim_id
+        ? nameAll(end.artifacts ?? [], list.items)
+        : opening
+          ? list.items.map(nameless)
+          : list.items,
   }
+}
+
+/** Pond knows no names of a confidential job; one that it gives is its own. */
+function nameless({ path: _, ...item }: ArtifactView): ArtifactView {
+  return item
 }
 
 /** What the worker attested is what there is; pond adds only what it stores of it. */
@@ -105,18 +116,20 @@ async function fetchOne(
   // Named by where it comes from: what is left of another job's must not become its beginning.
   const draft = `${file}.${parts.id}.${attempt}.part`
   const handle = await open(draft, 'a')
+  let read: StreamRead
   try {
     const from = (await handle.stat()).size
     const sink = sinkInto(handle, async (done) => {
       await out.status(`${path} ${formatSize(from + done)} of ${formatSize(bytes)}`)
     })
-    await readOpened(parts, { name: stream, attempt, from, over: AbortSignal.abort(), sink })
+    read = await readOpened(parts, { name: stream, attempt, from, over: AbortSignal.abort(), sink })
     await handle.sync()
   } finally {
     await out.status(undefined)
     await handle.close()
   }
-  // A sealed one proved itself while it was opened.
+  if (read.end !== 'complete') throw new Failure({ what: `${path} is not whole`, why: `its stream is ${read.end}` })
+  // A sealed one proved itself while it was opened, its end included.
   if (!parts.opening && (await digestOf(draft)) !== sha256) {
     throw new Failure({ what: `${path} is not what its worker sent`, next: `Remove ${draft} and fetch it again.` })
   }

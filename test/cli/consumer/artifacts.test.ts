@@ -45,11 +45,12 @@ for (const path of ['../x', '/etc/x', 'a/../../x', 'a//x', 'a\\x']) {
   })
 }
 
-async function confidentialJob(io: FakeIo, text: string) {
+async function confidentialJob(io: FakeIo, text: string, { cut = false } = {}) {
   t.equal(await pond(io, 'submit', '--idempotency-key', text.slice(0, 9), '--artifact', 'out/*', '--', 'x'), 0)
   const id = [...io.pond.jobs.keys()].at(-1) ?? ''
   const job = await takeJob(io, id)
   job.write('artifact/0', text)
+  if (cut) job.endOf('artifact/0')
   await job.finish(undefined, {
     artifacts: [
       { stream: 'artifact/0', path: 'out/a.txt' },
@@ -84,6 +85,29 @@ t.test('one that pond leaves off its list is missed', async (t) => {
   io.pond.answers.listArtifacts = { claim_id: job.claim, items: [] }
   t.equal(await pond(io, 'artifacts', 'get', '--out', makeFolder()), 1)
   t.match(io.printed().err, /out\/a\.txt is not whole/)
+})
+
+t.test('one that pond cuts short, and calls whole in its list only, is no file', async (t) => {
+  for (const end of ['lost', 'open', 'capped', 'complete']) {
+    const io = createFakeIo()
+    await makeConfidential(io)
+    const { id } = await confidentialJob(io, 'all but the end', { cut: true })
+    io.pond.end(id, 'artifact/0', end)
+    const out = makeFolder()
+    t.equal(await pond(io, 'artifacts', 'get', '--out', out), 1, end)
+    t.notOk(existsSync(join(out, 'out', 'a.txt')))
+  }
+})
+
+t.test('a name that pond gives to a file of a confidential job is not believed', async (t) => {
+  const io = createFakeIo()
+  await makeConfidential(io)
+  const { id, job } = await confidentialJob(io, 'secret content')
+  const item = { stream: 'artifact/0', path: 'out/b.txt', bytes: 9, end: 'complete' }
+  io.pond.answers.listArtifacts = { claim_id: job.claim, items: [item] }
+  io.pond.change(id, { has_result: false, attested: false })
+  t.equal(await pond(io, 'artifacts', 'ls', id), 0)
+  t.notMatch(io.printed().out, 'b.txt')
 })
 
 t.test('a fetch that stopped goes on, and takes nothing from another job', async (t) => {
