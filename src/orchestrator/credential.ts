@@ -1,5 +1,6 @@
 // The credential of a job: asked of pond, opened here and nowhere before, and judged before a process gets any of it. Nothing is written to the disk here.
 import { envName, word } from '../protocol/job.ts'
+import { limit } from '../protocol/limit.ts'
 import { type CredentialValues, credentialValues, type Dsse } from '../protocol/sealed.ts'
 import { openInline } from '../seal/open/envelope.ts'
 import { type ClaimScope, openFor, SupplyError, toSupplyError } from './grant.ts'
@@ -34,10 +35,12 @@ export function readCredential(bytes: Buffer): Credential {
     if (!looksLikeFile.test(name) || name === '.' || name === '..')
       throw refused(`has a file that cannot be called ${name}`)
   }
-  return {
-    env,
-    files: Object.fromEntries(Object.entries(files).map(([name, text]) => [name, Buffer.from(text, 'base64')])),
-  }
+  const contents = Object.entries(files).map(([name, text]) => [name, Buffer.from(text, 'base64')] as const)
+  const values = Object.values(env).map((text) => Buffer.byteLength(text))
+  const size = [...values, ...contents.map(([, bytes]) => bytes.length)].reduce((sum, length) => sum + length, 0)
+  // Pond cannot see it, and to search for all of it in what the job says takes memory.
+  if (size > limit.credentialBytes) throw refused(`has more than ${limit.credentialBytes} bytes`)
+  return { env, files: Object.fromEntries(contents) }
 }
 
 /** Besides POND_…: where the process finds its files. */

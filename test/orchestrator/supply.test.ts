@@ -90,6 +90,10 @@ const badNames: Readonly<Record<string, object>> = {
   'the folder above': { files: { '..': 'eC12YWx1ZQ==' } },
   'no base64': { files: { a: 'x-value!' } },
   'another field': { value: 'x-value' },
+  'more than is searched for in what the job says': {
+    env: { A: 'x-value'.repeat(5000) },
+    files: { a: Buffer.alloc(40_000).toString('base64') },
+  },
 }
 for (const [name, bad] of Object.entries(badNames)) {
   t.test(`a credential with ${name} is refused, without its value`, async (t) => {
