@@ -1,8 +1,12 @@
 // Between the accepted start and the process: whatever comes there, the job ends once, and nothing of it is said in the clear.
 import t from 'tap'
 import { printKey } from '../../src/seal/key-text.ts'
+import { loadSodium } from '../../src/seal/sodium.ts'
 import { refusal } from '../harness/fake-pond-client.ts'
 import { createSwarmRig } from '../harness/swarm-rig.ts'
+
+// Loaded in real time, which no clock of a test waits for.
+await loadSodium()
 
 t.test('a cancel ends the wait for what the job is given', async (t) => {
   const rig = await createSwarmRig({ allowUnsandboxed: true })
