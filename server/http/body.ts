@@ -1,4 +1,4 @@
-// The bodies of chunks, read into slabs that are used again: a fresh buffer for each made V8 collect its whole heap every few chunks, which cost as much as the chunk itself.
+// The bodies of chunks and of pieces of bundles, read into slabs that are used again: a fresh buffer for each made V8 collect its whole heap every few chunks, which cost as much as the chunk itself.
 import type { IncomingMessage } from 'node:http'
 import { Refusal } from '../../src/protocol/error.ts'
 import { limit } from '../../src/protocol/limit.ts'
@@ -7,20 +7,27 @@ type Done = (error: Error | null, body?: Buffer) => void
 
 /** A shorter body costs less than a slab, and whoever is refused keeps his. */
 const WORTH_BYTES = 16 * 1024
-/** Slabs kept for the next chunks, each as long as the longest chunk. */
-const SLABS_MOST = 16
+/** Slabs kept for the next ones: as long as the longest chunk, and as the longest body, which few callers send at a time. */
+const SLABS: readonly Omit<Shelf, 'free'>[] = [
+  { bytes: limit.chunkBytes, most: 16 },
+  { bytes: limit.bodyBytes, most: 2 },
+]
+
+interface Shelf {
+  readonly bytes: number
+  readonly most: number
+  readonly free: Buffer[]
+}
 
 export class Bodies {
-  readonly #free: Buffer[] = []
+  readonly #shelves: readonly Shelf[] = SLABS.map((slabs) => ({ ...slabs, free: [] }))
   readonly #lent = new WeakMap<object, Buffer>()
 
   /** Reads a body of bytes; `request` is who may give its slab back. */
   read(request: { readonly headers: IncomingMessage['headers'] }, payload: IncomingMessage, done: Done): void {
     const length = Number(request.headers['content-length'] ?? Number.NaN)
-    const slab =
-      length >= WORTH_BYTES && length <= limit.chunkBytes
-        ? (this.#free.pop() ?? Buffer.allocUnsafeSlow(limit.chunkBytes))
-        : undefined
+    const shelf = length >= WORTH_BYTES ? this.#shelves.find(({ bytes }) => length <= bytes) : undefined
+    const slab = shelf && (shelf.free.pop() ?? Buffer.allocUnsafeSlow(shelf.bytes))
     if (slab) this.#lent.set(request, slab)
     if (length > limit.bodyBytes) done(tooLarge())
     else collect(payload, slab ? new Filled(slab) : new Gathered(), done)
@@ -30,7 +37,8 @@ export class Bodies {
   giveBack(request: object): void {
     const slab = this.#lent.get(request)
     this.#lent.delete(request)
-    if (slab && this.#free.length < SLABS_MOST) this.#free.push(slab)
+    const shelf = slab && this.#shelves.find(({ bytes }) => bytes === slab.length)
+    if (shelf && shelf.free.length < shelf.most) shelf.free.push(slab)
   }
 }
 

@@ -74,6 +74,17 @@ t.test('memory is used again once it was given back, and not before', async (t) 
   for (const { sha256 } of [first, second, kept, other]) t.equal(sha256, digest(one))
 })
 
+t.test('the piece of a bundle lies in memory of its own, which is used again too', async (t) => {
+  const { send } = await openServer(t)
+  const [piece, chunk] = [randomBytes(limit.bodyBytes), randomBytes(limit.chunkBytes)]
+  const first = await send('/', [piece], sized(piece))
+  const between = await send('/', [chunk], sized(chunk))
+  const second = await send('/', [piece], sized(piece))
+  t.equal(second.memory, first.memory)
+  t.not(between.memory, first.memory)
+  for (const { sha256 } of [first, second]) t.equal(sha256, digest(piece))
+})
+
 t.test('many at once, each with its own bytes', async (t) => {
   const { send } = await openServer(t, 40)
   const all = Array.from({ length: 60 }, (_, index) => randomBytes(1 + index * 4000))
