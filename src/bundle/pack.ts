@@ -41,16 +41,16 @@ export async function packFolder({ folder, limits, signal, progress }: PackOptio
   const packedBytes = heads + padded + END.length
   let digest: string | undefined
   async function* read(): AsyncGenerator<Uint8Array> {
-    const hash = createHash('sha256')
+    const hash = digest === undefined ? createHash('sha256') : undefined
     const done = { files: 0, packedBytes: 0 }
     for await (const piece of gather(pieces(found, folder, () => done.files++))) {
       signal?.throwIfAborted()
-      hash.update(piece)
+      hash?.update(piece)
       yield piece
       done.packedBytes += piece.length
       progress?.({ ...done })
     }
-    digest = hash.digest('hex')
+    digest ??= hash?.digest('hex')
   }
   const packing: Packing = {
     files,
