@@ -1,6 +1,6 @@
 // The processes of a bench: started, heard and stopped. Each side of a measurement runs in its own.
 import { type ChildProcess, fork } from 'node:child_process'
-import { mkdtempSync, readFileSync } from 'node:fs'
+import { chmodSync, mkdtempSync, readFileSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -105,6 +105,13 @@ function watch(process_: ChildProcess, file: string): Child {
 
 export function makeFolder(): string {
   return mkdtempSync(join(tmpdir(), 'pond-bench-'))
+}
+
+/** For what a job must read that is a user of its own. */
+export function makeOpenFolder(): string {
+  const folder = makeFolder()
+  chmodSync(folder, 0o755)
+  return folder
 }
 
 export async function removeFolder(folder: string): Promise<void> {

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { createClient } from '../src/client/client.ts'
 import type { Client } from '../src/client/contract.ts'
 import { createNetwork } from '../src/client/network.ts'
+import type { Sandbox } from '../src/protocol/field.ts'
 import type { JobSpec } from '../src/protocol/job.ts'
 import type { SignCall } from '../src/seal/request-signature.ts'
 import { systemClock } from '../src/system/clock.ts'
@@ -24,9 +25,9 @@ export interface PondRig {
 }
 
 /** In `folder`, which stays; without it in one of its own, which does not. */
-export async function startPond(folder?: string): Promise<PondRig> {
+export async function startPond(folder?: string, flags: readonly string[] = []): Promise<PondRig> {
   const data = folder ?? makeFolder()
-  const child = startChild('bin/pond.js', { argv: ['serve', '--data', data, '--port', '0', '--json'] })
+  const child = startChild('bin/pond.js', { argv: ['serve', '--data', data, '--port', '0', '--json', ...flags] })
   const { url } = await child.hear<{ url: string }>('line')
   const token = readFileSync(join(data, 'admin-token'), 'utf8').trim()
   const network = createNetwork({ clock: systemClock })
@@ -69,6 +70,10 @@ export interface SwarmOrder {
   readonly slots: number
   /** `noop` ends every job at once, without a process. */
   readonly executor: 'noop' | 'process'
+  /** By default the one that holds on this machine. */
+  readonly sandbox?: Sandbox
+  /** Says its final words without a signature: only for a pond that lets it. */
+  readonly unattested?: boolean
 }
 
 export interface SwarmRig {

@@ -1,10 +1,13 @@
 // `npm run bench [-- --only NAME] [--runs N] [--peers] [--profile DIR]`: one JSON line a figure on stdout, progress on stderr.
 import { parseArgs } from 'node:util'
+import { bundle } from './bundle.ts'
 import { profileInto } from './child.ts'
 import { note } from './figure.ts'
 import { floors } from './floor.ts'
 import { parkedPoll } from './parked-poll.ts'
+import { proofCost } from './proof-cost.ts'
 import { redaction } from './redaction.ts'
+import { sealedStream } from './sealed-stream.ts'
 import { startLatency } from './start-latency.ts'
 import { streamThroughput } from './stream-throughput.ts'
 import { noopThroughput, processThroughput } from './throughput.ts'
@@ -21,6 +24,9 @@ const benches: Readonly<Record<string, (options: BenchOptions) => Promise<void>>
   'noop-throughput': noopThroughput,
   'process-throughput': processThroughput,
   'stream-throughput': streamThroughput,
+  'sealed-stream': sealedStream,
+  bundle,
+  'proof-cost': proofCost,
   'parked-poll': parkedPoll,
   redaction,
 }

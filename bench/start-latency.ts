@@ -3,7 +3,7 @@
 import type { Child } from './child.ts'
 import { note, percentile, printFigure, type Sample } from './figure.ts'
 import { startLeastServer, startLeastWorker } from './least-rig.ts'
-import { startPond, startSwarm, submit } from './pond-rig.ts'
+import { type PondRig, startPond, startSwarm, submit } from './pond-rig.ts'
 import type { BenchOptions } from './run.ts'
 import { now, type Started } from './worker-report.ts'
 
@@ -64,15 +64,17 @@ async function measureAll(sides: readonly Side[], jobs: number): Promise<readonl
 const wallMs = () => performance.timeOrigin + performance.now()
 
 export async function startLatency({ runs }: BenchOptions): Promise<void> {
-  const pond = await startPond()
+  const [pond, open] = [await startPond(), await startPond()]
   const swarm = await startSwarm(pond, SLOTS)
+  const unsandboxed = await startSwarm(open, { ...SLOTS, sandbox: 'none' })
   const server = await startLeastServer()
   const worker = await startLeastWorker(server, SLOTS)
-  const ours = (idempotent: boolean) => () => submit(pond, { command: [...COMMAND], idempotent })
+  const ours = (to: PondRig, idempotent: boolean) => () => submit(to, { command: [...COMMAND], idempotent })
   const sides: readonly Side[] = [
     { name: 'least', worker, submit: () => server.submit([COMMAND]) },
-    { name: 'idempotent', worker: swarm.child, submit: ours(true) },
-    { name: 'not idempotent: pond confirms first', worker: swarm.child, submit: ours(false) },
+    { name: 'idempotent', worker: swarm.child, submit: ours(pond, true) },
+    { name: 'idempotent, without a sandbox', worker: unsandboxed.child, submit: ours(open, true) },
+    { name: 'not idempotent: pond confirms first', worker: swarm.child, submit: ours(pond, false) },
   ]
   for (const { worker } of sides) worker.say({ starts: true })
   note('the first jobs, which do not count')
@@ -85,8 +87,8 @@ export async function startLatency({ runs }: BenchOptions): Promise<void> {
       note(`run ${run} of ${runs}: ${sides[index]?.name} ${JSON.stringify(sample)}`)
     }
   }
-  await Promise.all([swarm.stop(), worker.stop()])
-  await Promise.all([pond.stop(), server.stop()])
+  await Promise.all([swarm.stop(), unsandboxed.stop(), worker.stop()])
+  await Promise.all([pond.stop(), open.stop(), server.stop()])
   const [least = [], ...own] = samples
   for (const [index, one] of own.entries()) {
     const facts = { job: sides[index + 1]?.name ?? '' }

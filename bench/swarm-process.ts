@@ -1,10 +1,12 @@
 // A swarm as `swarm run` puts it together, in its own process, with ears: it tells its parent when jobs start and when pond has taken their last word.
 import { loadavg } from 'node:os'
+import type { Client } from '../src/client/contract.ts'
 import { createNetwork } from '../src/client/network.ts'
 import type { Executor } from '../src/executor/contract.ts'
 import { createProcessExecutor } from '../src/executor/process.ts'
 import { systemKeyPair } from '../src/orchestrator/key.ts'
 import { createSwarm, openHome, openLiveBinding, pair } from '../src/orchestrator/swarm.ts'
+import type { Signer } from '../src/seal/signature.ts'
 import { systemClock } from '../src/system/clock.ts'
 import { systemDisk } from '../src/system/disk.ts'
 import { type Log, silentLog } from '../src/system/log.ts'
@@ -38,8 +40,9 @@ const log: Log = {
   warn: (event, fields) => process.stderr.write(`swarm: ${event} ${JSON.stringify(fields)}\n`),
 }
 
+const bound = connect(order.url, network.request, { token: binding.token, sign: binding.signCall })
 const swarm = createSwarm({
-  client: connect(order.url, network.request, { token: binding.token, sign: binding.signCall }),
+  client: order.unattested ? mute(bound) : bound,
   clock: systemClock,
   random: systemRandom,
   log,
@@ -47,15 +50,38 @@ const swarm = createSwarm({
   executor:
     order.executor === 'noop'
       ? noopExecutor()
-      : observed(await createProcessExecutor({ clock: systemClock, log, home: order.home })),
+      : observed(await createProcessExecutor({ clock: systemClock, log, home: order.home, ...sandboxOf(order) })),
   home,
-  binding,
+  binding: order.unattested ? { ...binding, signerOf: (worker) => unsigned(binding.signerOf(worker)) } : binding,
   host: { os: process.platform, arch: process.arch, version: 'bench', load: () => loadavg()[0] ?? 0 },
-  options: { slots: order.slots },
+  // Where nothing holds, the price of sealing can be measured all the same.
+  options: { slots: order.slots, allowUnsandboxed: true },
 })
 process.once('SIGTERM', () => swarm.cancelAll())
 await swarm.run()
 process.exit(0)
+
+function sandboxOf({ sandbox }: SwarmOrder) {
+  return sandbox === undefined ? {} : { sandbox }
+}
+
+/** Does not sign, so that the price of signing shows. */
+function unsigned({ publicKey }: Signer): Signer {
+  return { publicKey, sign: () => Buffer.alloc(64) }
+}
+
+/** Leaves out what is not signed. */
+function mute(client: Client): Client {
+  return {
+    call: (name, call) => client.call(name, call),
+    open: (name, call) => client.open(name, call),
+    skewMs: () => client.skewMs(),
+    persist(name, call, onRetry) {
+      const { attestation, ...body } = (call?.body ?? {}) as { readonly attestation?: unknown }
+      return client.persist(name, attestation === undefined ? call : { ...call, body: body as never }, onRetry)
+    },
+  }
+}
 
 /** Nothing runs: what is left is the price of the queue. */
 function noopExecutor(): Executor {

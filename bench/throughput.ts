@@ -55,7 +55,7 @@ async function drainOnce({ worker, submit }: Sides, jobs: number): Promise<{ rat
 
 const times = <T>(count: number, value: T): T[] => Array.from({ length: count }, () => value)
 
-async function drainPond(pond: PondRig, order: SwarmOrder, jobs: number): Promise<Sample> {
+export async function drainPond(pond: PondRig, order: SwarmOrder, jobs: number): Promise<Sample> {
   const swarm = await startSwarm(pond, order)
   const jobOf = ([program = '', ...args]: readonly string[]): JobSpec => ({
     command: [program, ...args],
