@@ -1,5 +1,6 @@
 // Attestations: what a worker signs about claims that ended, and what a reader may conclude from one. Batches share one signature.
 import { createHash } from 'node:crypto'
+import { isDeepStrictEqual } from 'node:util'
 import {
   type ExecutionFacts,
   predicateType,
@@ -101,16 +102,26 @@ function subjectNames({ claim, streams }: ExecutionFacts): readonly string[] {
 export function findExecution(said: Statement, jobId: JobId, claimId: ClaimId): Execution | undefined {
   const facts = said.predicate.executions.find((it) => it.job === jobId && it.claim === claimId)
   if (!facts) return undefined
-  const prefix = `${claimId}/`
-  const named = said.subject
-    .filter(({ name }) => name.startsWith(prefix))
-    .map(({ name, digest }) => [name.slice(prefix.length), digest.sha256] as const)
-  return { facts, digests: Object.fromEntries(named.filter(([name]) => Object.hasOwn(facts.streams, name))) }
+  const digests = digestsOf(said)
+  const named = Object.keys(facts.streams).flatMap((name) => {
+    const digest = digests.get(`${claimId}/${name}`)
+    return digest === undefined ? [] : [[name, digest] as const]
+  })
+  return { facts, digests: Object.fromEntries(named) }
+}
+
+/** By name. A statement is asked once for each of its words, so its subjects are laid out once. */
+const laidOut = new WeakMap<Statement, ReadonlyMap<string, string>>()
+
+function digestsOf(said: Statement): ReadonlyMap<string, string> {
+  const known = laidOut.get(said) ?? new Map(said.subject.map(({ name, digest }) => [name, digest.sha256]))
+  laidOut.set(said, known)
+  return known
 }
 
 /** Whether an attested execution says the same as a final word that came without the attestation's help. */
 export function isSameExecution(one: Execution, other: Execution): boolean {
-  return canonicalBytes(one).equals(canonicalBytes(other))
+  return isDeepStrictEqual(one, other)
 }
 
 function sha256(text: string): string {
