@@ -117,6 +117,7 @@ export async function processThroughput({ runs, peers }: BenchOptions): Promise<
   const pond = await startPond()
   const samples = await interleave(runs, {
     pond: () => drainPond(pond, order, PROCESS_JOBS),
+    unsandboxed: () => drainPond(pond, { ...order, sandbox: 'none' }, PROCESS_JOBS),
     least: () => drainLeast(order, PROCESS_JOBS),
     bare: () => spawnBare(PROCESS_JOBS),
     ...(peers && { peer: () => drainPeer(order, PROCESS_JOBS) }),
@@ -125,6 +126,7 @@ export async function processThroughput({ runs, peers }: BenchOptions): Promise<
   const figure = { bench: 'process-throughput', unit: 'jobs/s', own: samples.pond, facts: { slots: PROCESS_SLOTS } }
   printFigure({ ...figure, against: { name: 'least server', samples: samples.least } })
   printFigure({ ...figure, against: { name: 'bare spawn loop', samples: samples.bare } })
+  printFigure({ ...figure, against: { name: 'without a sandbox', samples: samples.unsandboxed } })
   if (samples.peer) printFigure({ ...figure, against: { name: PEER, samples: samples.peer } })
 }
 
