@@ -8,7 +8,7 @@ import type { Caller as CallerKind } from '../../src/protocol/shape.ts'
 import { hashPondKey } from '../../src/seal/pairing.ts'
 import { createCallVerifier, type SignableCall, type VerifyCall } from '../../src/seal/request-signature.ts'
 import { hashToken } from '../../src/seal/token.ts'
-import type { BindingRow, BindingToken, KeyRow } from '../store/contract.ts'
+import type { BindingRow, BindingToken, KeyRow } from '../store/row.ts'
 import type { Core } from './core.ts'
 
 export type Identity =

@@ -5,7 +5,7 @@ import type { StreamName } from '../../src/protocol/field.ts'
 import type { ArtifactReport } from '../../src/protocol/word.ts'
 import { isLive } from '../../src/state/lease.ts'
 import { judgeArtifact } from '../../src/state/stream.ts'
-import type { ClaimRow } from '../store/contract.ts'
+import type { ClaimRow } from '../store/row.ts'
 import type { Core } from './core.ts'
 import { type AttemptAsk, findAttempt } from './stream.ts'
 

@@ -15,7 +15,8 @@ import {
 import { SealError } from '../../src/seal/refusal.ts'
 import { isLive } from '../../src/state/lease.ts'
 import type { Proof } from '../../src/state/proof.ts'
-import type { ClaimRow, JobRow, WorkerKeys, WorkerRow, WriteTx } from '../store/contract.ts'
+import type { WriteTx } from '../store/contract.ts'
+import type { ClaimRow, FormerKeys, JobRow, WorkerKeys, WorkerRow } from '../store/row.ts'
 import type { Core } from './core.ts'
 import { type AttemptAsk, findAttempt } from './stream.ts'
 
@@ -32,7 +33,7 @@ interface Signed {
   readonly statement: Statement
   readonly worker: WorkerRow
   /** Of that worker, now or before. */
-  readonly keys: WorkerKeys & { readonly until?: number }
+  readonly keys: WorkerKeys & Pick<FormerKeys, 'until'>
 }
 
 export function openTestimony(core: Core, bindingId: BindingId, dsse: Dsse): Testimony {
@@ -92,7 +93,7 @@ function proofOf({ signed }: Testimony, { claim, job, word }: Proved): Proof {
   const { statement, worker, keys } = signed
   const attested = findExecution(statement, job.id, claim.id)
   if (!attested) return 'none'
-  // Keys that were replaced before the claim was made say nothing of it.
+  // Keys that were out of use before the claim was made say nothing of it.
   if (worker.id !== claim.workerId || (keys.until !== undefined && keys.until < claim.claimedAt)) return 'bad'
   const origin = { job_digest: job.digest, epoch: claim.epoch, bundle: job.bundle?.digest }
   return isSameExecution(attested, describeExecution({ ...word, job_id: job.id }, origin)) ? 'good' : 'bad'

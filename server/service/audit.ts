@@ -1,6 +1,7 @@
 // The audit log: who did what to whom, for what touches trust. Appended inside the write that does it.
 import { limit } from '../../src/protocol/limit.ts'
-import type { AuditRow, WriteTx } from '../store/contract.ts'
+import type { WriteTx } from '../store/contract.ts'
+import type { AuditRow } from '../store/row.ts'
 import type { Core } from './core.ts'
 
 export function recordAudit(core: Core, tx: WriteTx, entry: Omit<AuditRow, 'id' | 'at'>): Promise<void> {

@@ -3,7 +3,8 @@ import { type Job, type JobEvent, type JobRefusal, stepJob } from '../../src/sta
 import { isLive, type LeaseStep } from '../../src/state/lease.ts'
 import type { Refused } from '../../src/state/table.ts'
 import { stepWorker, type WorkerEvent } from '../../src/state/worker.ts'
-import type { ClaimRow, JobRow, TransitionRow, WorkerRow, WriteTx } from '../store/contract.ts'
+import type { WriteTx } from '../store/contract.ts'
+import type { ClaimRow, JobRow, TransitionRow, WorkerRow } from '../store/row.ts'
 import type { Core } from './core.ts'
 import { waitingOf } from './queue.ts'
 

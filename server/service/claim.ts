@@ -1,6 +1,6 @@
 // Claiming: jobs for which a parked poll has room become claims, in a write of their own or in the one that made that possible.
 import type { ClaimId } from '../../src/protocol/id.ts'
-import type { ClaimRow, JobRow, WorkerRow } from '../store/contract.ts'
+import type { ClaimRow, JobRow, WorkerRow } from '../store/row.ts'
 import { changeJob, type Write } from './change.ts'
 import type { Core } from './core.ts'
 import { jobPart } from './live.ts'

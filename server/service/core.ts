@@ -1,6 +1,7 @@
 // The memory that all services share: mirrors of committed rows, and the two nudges between them.
 import type { BindingId, ProjectId } from '../../src/protocol/id.ts'
-import type { ClaimRow, ReadTx } from '../store/contract.ts'
+import type { ReadTx } from '../store/contract.ts'
+import type { ClaimRow } from '../store/row.ts'
 import { DueList } from './due.ts'
 import { Fleet } from './fleet.ts'
 import { Hub } from './hub.ts'

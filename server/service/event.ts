@@ -2,7 +2,7 @@
 import type { JobId, ProjectId } from '../../src/protocol/id.ts'
 import { isFinal } from '../../src/protocol/job.ts'
 import type { Cancel } from '../../src/system/clock.ts'
-import type { TelemetryRow } from '../store/contract.ts'
+import type { TelemetryRow } from '../store/row.ts'
 import type { Core } from './core.ts'
 import type { JobNews } from './hub.ts'
 import { readJob, type Scope } from './job.ts'

@@ -1,6 +1,6 @@
 // The workers in memory: few rows that every poll looks at. It mirrors committed rows and is filled from them at the start.
 import type { BindingId, ProjectId, WorkerId } from '../../src/protocol/id.ts'
-import type { WorkerRow } from '../store/contract.ts'
+import type { WorkerRow } from '../store/row.ts'
 
 export class Fleet {
   readonly #workers = new Map<WorkerId, WorkerRow>()

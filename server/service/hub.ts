@@ -1,7 +1,7 @@
 // Who waits for news of a job or a stream, in this process. News is a nudge: whoever is woken reads the facts again.
 import type { ClaimId, JobId, ProjectId } from '../../src/protocol/id.ts'
 import type { JobState } from '../../src/protocol/job.ts'
-import type { TelemetryRow } from '../store/contract.ts'
+import type { TelemetryRow } from '../store/row.ts'
 
 /** A change of a job that was committed. */
 export interface JobNews {

@@ -3,7 +3,7 @@ import type { KeyBody, KeyCreated, KeyView, ProjectView } from '../../src/protoc
 import { Refusal } from '../../src/protocol/error.ts'
 import type { KeyId, ProjectId } from '../../src/protocol/id.ts'
 import { hashToken, makeToken } from '../../src/seal/token.ts'
-import type { KeyRow, ProjectRow } from '../store/contract.ts'
+import type { KeyRow, ProjectRow } from '../store/row.ts'
 import type { Access } from './access.ts'
 import { recordAudit } from './audit.ts'
 import type { Write } from './change.ts'

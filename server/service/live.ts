@@ -1,7 +1,7 @@
 // The live claims in memory: who holds what, and when each was last heard of. It mirrors committed rows and is filled from them at the start.
 import type { BindingId, ClaimId, JobId, ProjectId, WorkerId } from '../../src/protocol/id.ts'
 import type { LeaseState } from '../../src/state/lease.ts'
-import type { ClaimRow, JobRow } from '../store/contract.ts'
+import type { ClaimRow, JobRow } from '../store/row.ts'
 
 /** The job's part of an intent. */
 export interface JobPart extends Pick<JobRow, 'credential' | 'bundle' | 'signature'> {

@@ -11,7 +11,7 @@ import { hashPondKey, pairingMac, pairingSecret, printPairingCode } from '../../
 import type { SignableCall } from '../../src/seal/request-signature.ts'
 import { hashToken, makeToken, sameText } from '../../src/seal/token.ts'
 import { newWorker } from '../../src/state/worker.ts'
-import type { BindingRow, BindingToken, CodeRow, WorkerRow } from '../store/contract.ts'
+import type { BindingRow, BindingToken, CodeRow, WorkerRow } from '../store/row.ts'
 import type { Access } from './access.ts'
 import { recordAudit } from './audit.ts'
 import type { Write } from './change.ts'

@@ -7,7 +7,7 @@ import type { Directive, Intent, Limits, PollBody, PollReply } from '../../src/p
 import { OLDEST_PROTOCOL, PROTOCOL } from '../../src/protocol/version.ts'
 import { mayKeepSecrets } from '../../src/state/match.ts'
 import type { Cancel } from '../../src/system/clock.ts'
-import type { BindingToken } from '../store/contract.ts'
+import type { BindingToken } from '../store/row.ts'
 import { isRotationDue } from './access.ts'
 import { recordAudit } from './audit.ts'
 import { type FreshJob, type Opening, writeClaims } from './claim.ts'

@@ -1,7 +1,7 @@
 // The queue in memory: ids of jobs that could be claimed now, per project and priority, first come first served. It mirrors committed rows; the row decides.
 import type { JobId, ProjectId, WorkerId } from '../../src/protocol/id.ts'
 import { isPassedOver } from '../../src/state/match.ts'
-import type { JobRow, QueuedRow } from '../store/contract.ts'
+import type { JobRow, QueuedRow } from '../store/row.ts'
 
 const PRIORITIES = 10
 

@@ -8,15 +8,15 @@ import { fingerprint } from '../../src/seal/fingerprint.ts'
 import { SealError } from '../../src/seal/refusal.ts'
 import { openRotation, type RotationOf } from '../../src/seal/rotation.ts'
 import { hashToken, renewedToken } from '../../src/seal/token.ts'
-import type { BindingRow, BindingToken, WorkerRow } from '../store/contract.ts'
+import type { BindingRow, BindingToken, WorkerRow } from '../store/row.ts'
 import type { Access } from './access.ts'
 import { recordAudit } from './audit.ts'
 import { saveWorker, type Write } from './change.ts'
 import type { Core } from './core.ts'
 import { endCode } from './pairing.ts'
 
-/** Keys that a worker had before; what was signed with older ones belongs to claims that are long over. */
-const FORMER_MOST = 4
+/** Keys that a worker had before. What older ones signed belongs to claims that are long over, and who pinned them compares anew. */
+const FORMER_MOST = 16
 
 /** Renewals to other keys that were never used; more are not kept. */
 const TOKENS_BETWEEN = 3
@@ -112,16 +112,23 @@ async function rotateWorker(
     throw new Refusal('not_possible', `the worker is ${row.law.state}`, { state: row.law.state, field })
   }
   const { sealingKey, signingKey } = row
-  const former = { sealingKey, signingKey, until: core.clock.now() }
+  // Who signs with the keys of now has them in use.
+  const { formerKeys = [] } = withoutFormer(row, core.clock.now())
   const next: WorkerRow = {
     ...row,
     sealingKey: said.sealing_key,
     signingKey: said.signing_key,
-    formerKeys: [former, ...(row.formerKeys ?? [])].slice(0, FORMER_MOST),
+    formerKeys: [{ sealingKey, signingKey, rotation: signed }, ...formerKeys].slice(0, FORMER_MOST),
   }
   await saveWorker(write, next)
   const note = `${fingerprint(sealingKey, signingKey)} to ${fingerprint(said.sealing_key, said.signing_key)}`
   await recordAudit(core, tx, { by: `binding:${binding.id}`, action: 'worker.rotate', target: row.id, note })
+}
+
+/** The worker uses its keys of now: with those before them nothing is signed any more. */
+export function withoutFormer(row: WorkerRow, now: number): WorkerRow {
+  if (!row.formerKeys?.some(({ until }) => until === undefined)) return row
+  return { ...row, formerKeys: row.formerKeys.map((keys) => ({ ...keys, until: keys.until ?? now })) }
 }
 
 /** The very rotation that was heard last: its reply was lost. */

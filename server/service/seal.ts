@@ -14,7 +14,7 @@ import { grantSealed, grantSigned, readCustody, readCustodyDetached } from '../.
 import { SealError } from '../../src/seal/refusal.ts'
 import type { Signer } from '../../src/seal/signature.ts'
 import { bundleToken, sameText } from '../../src/seal/token.ts'
-import type { BundleRow, JobRow, WorkerRow } from '../store/contract.ts'
+import type { BundleRow, JobRow, WorkerRow } from '../store/row.ts'
 import { recordAudit } from './audit.ts'
 import { framesOf, touchBundle } from './bundle.ts'
 import type { Core } from './core.ts'

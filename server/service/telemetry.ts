@@ -3,7 +3,7 @@
 import { Refusal } from '../../src/protocol/error.ts'
 import { limit } from '../../src/protocol/limit.ts'
 import type { TelemetryBody } from '../../src/protocol/word.ts'
-import type { TelemetryRow } from '../store/contract.ts'
+import type { TelemetryRow } from '../store/row.ts'
 import type { Core } from './core.ts'
 import { type ClaimCaller, holdClaim } from './stream.ts'
 

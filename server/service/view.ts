@@ -1,7 +1,7 @@
 // Rows as consumers see them.
 import type { AttemptView, JobView, WorkerView } from '../../src/protocol/consumer.ts'
 import { fingerprint } from '../../src/seal/fingerprint.ts'
-import type { ClaimRow, JobRow, WorkerRow } from '../store/contract.ts'
+import type { ClaimRow, JobRow, WorkerRow } from '../store/row.ts'
 import type { Core } from './core.ts'
 import type { Polls } from './poll.ts'
 
@@ -75,6 +75,7 @@ export function viewWorker(core: Core, polls: Polls, row: WorkerRow): WorkerView
     sealing_key: row.sealingKey,
     signing_key: row.signingKey,
     fingerprint: fingerprint(row.sealingKey, row.signingKey),
+    rotations: row.formerKeys?.map(({ rotation }) => rotation).reverse(),
     labels: { ...row.labels },
     slots: row.resources.slots,
     inflight: [...core.live.ofBinding(row.bindingId)].filter((claim) => claim.workerId === row.id).length,

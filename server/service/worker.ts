@@ -5,13 +5,14 @@ import type { BindingId, WorkerId } from '../../src/protocol/id.ts'
 import type { SnapshotBody } from '../../src/protocol/orch.ts'
 import { fingerprint } from '../../src/seal/fingerprint.ts'
 import { stepWorker, type WorkerEvent } from '../../src/state/worker.ts'
-import type { WorkerKeys, WorkerRow } from '../store/contract.ts'
+import type { WorkerKeys, WorkerRow } from '../store/row.ts'
 import { recordAudit } from './audit.ts'
 import { saveWorker, type Write } from './change.ts'
 import type { Core } from './core.ts'
 import type { Scope } from './job.ts'
 import { applyLeaseIn } from './lease.ts'
 import type { Polls } from './poll.ts'
+import { withoutFormer } from './rotation.ts'
 import { viewWorker } from './view.ts'
 
 /** Only the newest snapshot of a session counts; a repeat or a late one changes nothing. */
@@ -54,14 +55,14 @@ async function hearWorker(write: Write, told: SnapshotBody['workers'][number]): 
   const { keys, resources, worker_id: _id, labels: _labels, ...report } = told
   const next: WorkerRow = { ...row, resources, report }
   const shown = { sealingKey: keys.sealing_key, signingKey: keys.signing_key }
-  if (isOwn(row, shown)) await saveWorker(write, next)
+  if (isSame(row, shown)) await saveWorker(write, withoutFormer(next, write.core.clock.now()))
+  else if (isReplaced(row, shown)) await saveWorker(write, next)
   else await quarantine(write, next, shown)
 }
 
 /** Keys that were just replaced are shown until the reply that says so has arrived. */
-function isOwn(row: WorkerRow, shown: WorkerKeys): boolean {
-  const [latest] = row.formerKeys ?? []
-  return isSame(row, shown) || (latest !== undefined && isSame(latest, shown))
+function isReplaced({ formerKeys = [] }: WorkerRow, shown: WorkerKeys): boolean {
+  return formerKeys.some((keys) => keys.until === undefined && isSame(keys, shown))
 }
 
 const isSame = (one: WorkerKeys, other: WorkerKeys | undefined) =>

@@ -147,6 +147,8 @@ export const workerView = z.object({
   signing_key: z.string(),
   /** Short form of both keys, the same on both ends. */
   fingerprint: z.string(),
+  /** What made these keys of older ones, oldest first, each signed by the key that it replaced; not all, where there were many. */
+  rotations: z.array(dsse).optional(),
   labels: z.record(z.string(), z.string()),
   slots: z.int(),
   inflight: z.int(),

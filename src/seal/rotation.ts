@@ -33,6 +33,31 @@ export function followPondKey(
   return latest
 }
 
+/** A worker's keys as pond shows them, with the rotations that led to them, oldest first. */
+export interface ShownKeys {
+  readonly id: string
+  readonly sealing_key: string
+  readonly signing_key: string
+  readonly rotations?: readonly Dsse[] | undefined
+}
+
+/** For consumers: what followed the pinned signing key of a worker, step by step, the last as pond shows it. A SealError where nothing proves it. */
+export function followWorkerKeys(
+  pinned: string,
+  { id, sealing_key, signing_key, rotations = [] }: ShownKeys,
+): readonly RotationOf<'worker'>[] {
+  const first = rotations.findIndex(({ signatures }) => signatures[0]?.keyid === pinned)
+  const steps: RotationOf<'worker'>[] = []
+  for (const signed of first < 0 ? [] : rotations.slice(first)) {
+    const step = openRotation(signed, 'worker', steps.at(-1)?.signing_key ?? pinned)
+    if (step.worker_id !== id) throw new SealError('wrong_place')
+    steps.push(step)
+  }
+  const last = steps.at(-1)
+  if (last?.signing_key !== signing_key || last.sealing_key !== sealing_key) throw new SealError('untrusted')
+  return steps
+}
+
 function parse(bytes: Buffer): Rotation {
   try {
     return rotation.parse(JSON.parse(bytes.toString('utf8')))

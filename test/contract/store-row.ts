@@ -13,7 +13,7 @@ import type {
   TelemetryRow,
   TransitionRow,
   WorkerRow,
-} from '../../server/store/contract.ts'
+} from '../../server/store/row.ts'
 import type { BindingId, ClaimId, CodeId, JobId, KeyId, ProjectId, WorkerId } from '../../src/protocol/id.ts'
 import type { JobState } from '../../src/protocol/job.ts'
 import { type Job, newJob } from '../../src/state/job.ts'

@@ -1,6 +1,7 @@
 // The part of a store's contract that is about what projects own sealed: credentials, recipients and bundles, and what a job names of them.
 import type { Test } from 'tap'
-import type { BundleRow, CredentialRow, Store } from '../../server/store/contract.ts'
+import type { Store } from '../../server/store/contract.ts'
+import type { BundleRow, CredentialRow } from '../../server/store/row.ts'
 import type { BundleId } from '../../src/protocol/id.ts'
 import * as sample from './store-row.ts'
 

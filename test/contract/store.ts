@@ -99,9 +99,13 @@ async function pairing(t: Test, store: Store): Promise<void> {
   const report = { inflight: 1, load: 0.25, version: '1.2.3', os: 'linux', state: 'draining' as const }
   const law = { state: 'probation' as const, mishaps: 3, pausedUntil: sample.at }
   const shownKeys = { sealingKey: 'u'.repeat(43), signingKey: 'v'.repeat(43) }
+  const rotation = { payload: 'e30=', payloadType: 'x', signatures: [{ keyid: 'k', sig: 's' }] }
   const worker = sample.workerRow(1, {
     ...{ labels: {}, resources: { slots: 1 }, sealingKey: 't'.repeat(43), law, report, shownKeys },
-    formerKeys: [{ ...shownKeys, until: sample.at }],
+    formerKeys: [
+      { ...shownKeys, rotation },
+      { ...shownKeys, rotation, until: sample.at },
+    ],
   })
   await store.read(async (tx) => {
     t.strictSame(await tx.getCode(code.id), sample.codeRow(1))

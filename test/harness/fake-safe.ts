@@ -1,6 +1,7 @@
 // The sealed half of the scripted pond: its keys, workers, recipients, credentials and bundles, kept as the real one keeps them, without a store.
 import { createHash } from 'node:crypto'
 import type { WorkerView } from '../../src/protocol/consumer.ts'
+import type { WorkerId } from '../../src/protocol/id.ts'
 import type { Rotation } from '../../src/protocol/orch.ts'
 import { type Custody, type CustodyDetached, type Dsse, payloadType } from '../../src/protocol/sealed.ts'
 import { canonicalBytes } from '../../src/seal/canonical.ts'
@@ -8,6 +9,7 @@ import { signDsse } from '../../src/seal/dsse.ts'
 import { readCustody, readCustodyDetached, requireOpenable } from '../../src/seal/envelope.ts'
 import { fingerprint } from '../../src/seal/fingerprint.ts'
 import type { KeyPair } from '../../src/seal/key.ts'
+import { signRotation } from '../../src/seal/rotation.ts'
 import { createSigner, type Signer } from '../../src/seal/signature.ts'
 import { loadSodium } from '../../src/seal/sodium.ts'
 import type { HttpReply } from '../../src/system/network.ts'
@@ -41,6 +43,14 @@ export function createFakeWorker(letter: string, { id, name = 'lab' }: { id: str
     fingerprint: fingerprint(sealing.publicKey, signer.publicKey),
   }
   return { view, sealing, signer }
+}
+
+/** The worker with new keys from a letter, and what proves them. */
+export function rotateWorker({ view, signer }: FakeWorker, letter: string): FakeWorker {
+  const next = createFakeWorker(letter, view)
+  const { id, sealing_key, signing_key } = next.view
+  const said: Rotation = { kind: 'worker', worker_id: id as WorkerId, sealing_key, signing_key }
+  return { ...next, view: { ...next.view, rotations: [...(view.rotations ?? []), signRotation(said, signer)] } }
 }
 
 export interface PondPair {

@@ -1,6 +1,7 @@
 // The statements of the store in memory about credentials, recipients and bundles.
 import assert from 'node:assert/strict'
-import type { BundleRow, JobRow, ReadTx, WriteTx } from '../../server/store/contract.ts'
+import type { ReadTx, WriteTx } from '../../server/store/contract.ts'
+import type { BundleRow, JobRow } from '../../server/store/row.ts'
 import type { MemoryRows, MemoryTransaction, Statements } from './memory-store.ts'
 import { byId, find, sorted, where } from './memory-table.ts'
 

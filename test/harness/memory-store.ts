@@ -1,29 +1,25 @@
 // A store in memory that outlives the pond that uses it: what was committed is in its rows, and a test sees each commit and can make one fail.
 import assert from 'node:assert/strict'
-import {
-  type AttestationRow,
-  type AuditRow,
-  type BindingRow,
-  type BundleRow,
-  type ClaimRow,
-  type CodeRow,
-  type CredentialRow,
-  type IdempotencyRow,
-  type JobFilter,
-  type JobRow,
-  type KeyRow,
-  type ProjectRow,
-  type QueuedRow,
-  type ReadTx,
-  type Store,
-  type StoreEvents,
-  StoreFailing,
-  type TelemetryRow,
-  type TransitionRow,
-  type WorkerRow,
-  type WriteTx,
-} from '../../server/store/contract.ts'
+import { type ReadTx, type Store, type StoreEvents, StoreFailing, type WriteTx } from '../../server/store/contract.ts'
 import { GroupCommit, type Transaction } from '../../server/store/group-commit.ts'
+import type {
+  AttestationRow,
+  AuditRow,
+  BindingRow,
+  BundleRow,
+  ClaimRow,
+  CodeRow,
+  CredentialRow,
+  IdempotencyRow,
+  JobFilter,
+  JobRow,
+  KeyRow,
+  ProjectRow,
+  QueuedRow,
+  TelemetryRow,
+  TransitionRow,
+  WorkerRow,
+} from '../../server/store/row.ts'
 import { drive, Scope } from '../../server/store/work.ts'
 import { isLive } from '../../src/state/lease.ts'
 import type { Clock } from '../../src/system/clock.ts'

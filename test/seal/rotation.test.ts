@@ -2,7 +2,7 @@
 import t from 'tap'
 import { makeSealingPair, makeSigningPair } from '../../src/seal/key.ts'
 import { SealError } from '../../src/seal/refusal.ts'
-import { followPondKey, openRotation, signRotation } from '../../src/seal/rotation.ts'
+import { followPondKey, followWorkerKeys, openRotation, signRotation } from '../../src/seal/rotation.ts'
 import { createSigner } from '../../src/seal/signature.ts'
 import { ids } from '../protocol/sample.ts'
 
@@ -50,6 +50,36 @@ t.test('a chain with a gap, out of order, cut short or of another key is refused
   ]
   for (const [says, reply] of wrong) t.throws(() => followPondKey(first, reply), SealError, says)
   t.ok(followPondKey(first, { pond_key, pond_rotations: [long, b, c] }), 'a second signature does no harm')
+})
+
+t.test("a worker's keys are followed from any that was pinned, in one chain, of that worker", async (t) => {
+  const signers = await Promise.all([1, 2, 3].map(async () => createSigner(await makeSigningPair())))
+  const [a, b, c] = signers
+  const { publicKey: sealing_key } = await makeSealingPair()
+  if (!a || !b || !c) throw new Error('there are three')
+  const step = (from: typeof a, to: typeof a, worker_id: string = ids.wrk) =>
+    signRotation({ kind: 'worker', worker_id: worker_id as never, sealing_key, signing_key: to.publicKey }, from)
+  const shown = { id: ids.wrk, sealing_key, signing_key: c.publicKey }
+  const rotations = [step(a, b), step(b, c)]
+  const names = (pinned: string) => followWorkerKeys(pinned, { ...shown, rotations }).map((it) => it.signing_key)
+  t.strictSame(names(a.publicKey), [b.publicKey, c.publicKey])
+  t.strictSame(names(b.publicKey), [c.publicKey])
+  const other = (await makeSealingPair()).publicKey
+  const kind = signRotation({ kind: 'pond', sealing_key, signing_key: b.publicKey }, a)
+  const bent = { ...step(a, b), payload: step(a, c).payload }
+  for (const [says, wrong] of [
+    ['nothing', { ...shown }],
+    ['a gap', { ...shown, rotations: [step(b, c)] }],
+    ['cut short', { ...shown, rotations: [step(a, b)] }],
+    ['out of order', { ...shown, rotations: [...rotations].reverse() }],
+    ['a step too far', { ...shown, rotations: [...rotations, step(c, a)] }],
+    ['another sealing key', { ...shown, sealing_key: other, rotations }],
+    ['another kind', { ...shown, rotations: [kind, step(b, c)] }],
+    ['a bent payload', { ...shown, rotations: [bent, step(b, c)] }],
+    ['the chain of another worker', { ...shown, rotations: [step(a, b, ids.wrk.replace(/.$/, '9')), step(b, c)] }],
+  ] as const) {
+    t.throws(() => followWorkerKeys(a.publicKey, wrong), SealError, says)
+  }
 })
 
 t.test('a rotation is of one kind and by one key', async (t) => {

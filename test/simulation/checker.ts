@@ -1,6 +1,6 @@
 // The law over all that can be seen from outside, and over each commit: none of it is taken from the product's own tables.
 import type { PondRequest } from '../../server/http/message.ts'
-import type { ClaimRow, JobRow } from '../../server/store/contract.ts'
+import type { ClaimRow, JobRow } from '../../server/store/row.ts'
 import { causes, type JobSpec } from '../../src/protocol/job.ts'
 import type { BatchWord, OutcomeReply } from '../../src/protocol/word.ts'
 import type { MemoryRows } from '../harness/memory-store.ts'

@@ -1,5 +1,5 @@
 // The last look, when the storm is over and all is quiet: what was promised is there, and each end is what the machines saw.
-import type { ClaimRow, JobRow } from '../../server/store/contract.ts'
+import type { ClaimRow, JobRow } from '../../server/store/row.ts'
 import { type Cause, isFinal, type JobSpec } from '../../src/protocol/job.ts'
 import { limit } from '../../src/protocol/limit.ts'
 import type { StreamReport } from '../../src/protocol/word.ts'

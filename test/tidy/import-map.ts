@@ -64,13 +64,13 @@ export const folderMap: Readonly<Record<string, FolderRow>> = {
   },
   'server/blob': { mayImport: both, builtins: true, why: 'blobs are bytes under a key; nothing here knows a job' },
   'server/service': {
-    mayImport: [...both, 'src/state', 'src/seal', 'server/store/contract', 'server/blob/contract'],
+    mayImport: [...both, 'src/state', 'src/seal', 'server/store/contract', 'server/store/row', 'server/blob/contract'],
     never: ['src/seal/open'],
     builtins: true,
     why: 'services see contracts, never an adapter, and never the code that opens what is sealed to others',
   },
   'server/http': {
-    mayImport: [...both, 'server/service', 'server/store/contract', 'server/blob/contract'],
+    mayImport: [...both, 'server/service', 'server/store/contract', 'server/store/row', 'server/blob/contract'],
     builtins: true,
     why: 'the front turns HTTP into calls of services and holds no rule of its own',
   },

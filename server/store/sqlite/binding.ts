@@ -1,7 +1,7 @@
 // Pairing codes and the bindings they leave behind, as rows of SQLite.
 import assert from 'node:assert/strict'
 import type { BindingId, CodeId, ProjectId } from '../../../src/protocol/id.ts'
-import type { BindingRow, BindingToken, CodeRow } from '../contract.ts'
+import type { BindingRow, BindingToken, CodeRow } from '../row.ts'
 import { fromJson, given, toBit, toJson } from './column.ts'
 import type { Connection } from './connection.ts'
 

@@ -1,7 +1,7 @@
 // Bundles, as rows of SQLite; their bytes are blobs.
 import assert from 'node:assert/strict'
 import type { BundleId, ProjectId } from '../../../src/protocol/id.ts'
-import type { BundleRow } from '../contract.ts'
+import type { BundleRow } from '../row.ts'
 import { given, toBit } from './column.ts'
 import type { Connection } from './connection.ts'
 

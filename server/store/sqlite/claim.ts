@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import type { BindingId, ClaimId, JobId, ProjectId, WorkerId } from '../../../src/protocol/id.ts'
 import type { Cause } from '../../../src/protocol/job.ts'
 import type { LeaseState } from '../../../src/state/lease.ts'
-import type { AttestationRow, ClaimRow, UsageRow } from '../contract.ts'
+import type { AttestationRow, ClaimRow, UsageRow } from '../row.ts'
 import { fromJson, given, toBit, toJson } from './column.ts'
 import type { Connection } from './connection.ts'
 

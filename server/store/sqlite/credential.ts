@@ -1,7 +1,7 @@
 // Credentials and the recipients of projects, as rows of SQLite.
 import assert from 'node:assert/strict'
 import type { ProjectId } from '../../../src/protocol/id.ts'
-import type { CredentialRow } from '../contract.ts'
+import type { CredentialRow } from '../row.ts'
 import { fromJson, given, toJson } from './column.ts'
 import type { Connection } from './connection.ts'
 

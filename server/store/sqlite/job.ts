@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import type { ClaimId, JobId, ProjectId, WorkerId } from '../../../src/protocol/id.ts'
 import { type Cause, type JobState, jobStates } from '../../../src/protocol/job.ts'
-import type { JobFilter, JobRow, QueuedRow, TransitionRow, UsageRow } from '../contract.ts'
+import type { JobFilter, JobRow, QueuedRow, TransitionRow, UsageRow } from '../row.ts'
 import { fromJson, given, toBit, toJson } from './column.ts'
 import type { Connection } from './connection.ts'
 

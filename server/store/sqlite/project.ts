@@ -1,7 +1,7 @@
 // Projects and the keys that open them, as rows of SQLite.
 import assert from 'node:assert/strict'
 import type { KeyId, ProjectId } from '../../../src/protocol/id.ts'
-import type { KeyRow, ProjectRow } from '../contract.ts'
+import type { KeyRow, ProjectRow } from '../row.ts'
 import { fromJson, given, toJson } from './column.ts'
 import type { Connection } from './connection.ts'
 

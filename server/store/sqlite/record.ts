@@ -1,6 +1,6 @@
 // What is written once and read back: idempotency keys, telemetry and the audit, as rows of SQLite.
 import type { ClaimId, JobId, ProjectId } from '../../../src/protocol/id.ts'
-import type { AuditRow, IdempotencyRow, TelemetryRow } from '../contract.ts'
+import type { AuditRow, IdempotencyRow, TelemetryRow } from '../row.ts'
 import { fromJson, given, toBit, toJson } from './column.ts'
 import type { Connection } from './connection.ts'
 

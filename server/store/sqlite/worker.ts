@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import type { BindingId, CodeId, ProjectId, WorkerId } from '../../../src/protocol/id.ts'
 import type { WorkerState } from '../../../src/state/worker.ts'
-import type { WorkerKeys, WorkerReport, WorkerRow } from '../contract.ts'
+import type { WorkerKeys, WorkerReport, WorkerRow } from '../row.ts'
 import { fromJson, given, toJson } from './column.ts'
 import type { Connection } from './connection.ts'
 

@@ -39,8 +39,11 @@ export async function needLive(home: Home): Promise<LiveBinding> {
   })
 }
 
-/** One swarm at a time may use a home: two would run each other's jobs and kill each other's trees. */
-export async function lockHome(home: Home): Promise<() => Promise<void>> {
+/** One swarm at a time may use a home: two would run each other's jobs and kill each other's trees. `next` is for whom that one is in the way of. */
+export async function lockHome(
+  home: Home,
+  next = 'Look with swarm status, or use another --home.',
+): Promise<() => Promise<void>> {
   try {
     return await home.lock()
   } catch (error) {
@@ -48,7 +51,7 @@ export async function lockHome(home: Home): Promise<() => Promise<void>> {
     throw new Failure({
       what: `a swarm already runs on ${home.path}`,
       why: `it is process ${error.pid}`,
-      next: 'Look with swarm status, or use another --home.',
+      next,
       cause: error,
     })
   }

@@ -20,7 +20,10 @@ export async function addWorker(io: Io, flags: WorkerAddFlags): Promise<number> 
   const out = createOutput(io, { program: 'swarm', json: flags.json === true })
   const text = flags.code === '-' ? (await io.stdin.readAll()).toString('utf8').trim() : flags.code
   const home = await openPoolHome(io, flags)
-  const unlock = await lockHome(home)
+  const unlock = await lockHome(
+    home,
+    'End it first (swarm drain, or its service), add the worker, then start it again.',
+  )
   const network = io.connect()
   try {
     const live = await needLive(home)

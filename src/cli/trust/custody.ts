@@ -8,6 +8,7 @@ import type { Session } from '../session.ts'
 import { needIdentity } from './identity.ts'
 import { knowPond } from './pond-key.ts'
 import { readTrust, type Trust } from './store.ts'
+import { createWorkerPins } from './worker.ts'
 
 export interface SealTarget {
   /** Name of the project that the seal is for. */
@@ -29,7 +30,9 @@ export async function chooseTarget(
   const { me, keys } = await knowPond(session, patience)
   const project = me.project ?? asked ?? DEFAULT_PROJECT
   if (!sealTo || sealTo.length === 0) return { project, recipients: [keys.sealing_key] }
-  const trust = await readTrust(home)
+  const pins = createWorkerPins(session, await readTrust(home))
+  await pins.meet(patience)
+  const trust = await pins.settle()
   const recipients = [...new Set(sealTo.map((name) => sealingKeyOf(trust, url, name)))]
   const { identity } = await needIdentity(home)
   return { project, recipients, signer: createSigner(identity.signing) }
@@ -37,7 +40,9 @@ export async function chooseTarget(
 
 /** Only what a person has checked: pond could have named any key when it was first seen. */
 function sealingKeyOf(trust: Trust, url: string, name: string): string {
-  const known = Object.values(trust.workers).filter((it) => it.pond === url && (it.name === name || it.id === name))
+  const known = Object.values(trust.workers).filter(
+    (it) => it.pond === url && !it.former && (it.name === name || it.id === name),
+  )
   const checked = known.filter((it) => it.checked)
   if (checked.length === 1 && checked[0]) return checked[0].sealing_key
   if (checked.length > 1) {

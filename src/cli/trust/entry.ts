@@ -3,7 +3,7 @@ import { fingerprint } from '../../seal/fingerprint.ts'
 import { parseKey } from '../../seal/key-text.ts'
 import { Failure } from '../failure.ts'
 import { pondFingerprint } from './pond-key.ts'
-import type { Trust } from './store.ts'
+import type { PinnedWorker, Trust } from './store.ts'
 
 export const trustKinds = ['pond', 'worker', 'recipients'] as const
 export type TrustKind = (typeof trustKinds)[number]
@@ -15,6 +15,8 @@ export interface TrustEntry {
   readonly name: string
   readonly pond: string
   readonly fingerprints: readonly string[]
+  /** Of the keys that a worker replaced since; what they signed is still believed. */
+  readonly former: readonly string[]
   /** A person compared it. */
   readonly checked: boolean
   /** Under which it is stored. */
@@ -22,14 +24,12 @@ export interface TrustEntry {
 }
 
 export function entriesOf({ ponds, workers, recipients }: Trust): readonly TrustEntry[] {
-  const common = { id: '', name: '', checked: false }
+  const common = { id: '', name: '', checked: false, former: [] }
   return [
     ...Object.entries(ponds).map(([url, keys]) => {
       return { ...common, kind: 'pond' as const, pond: url, fingerprints: [pondFingerprint(keys)], key: url }
     }),
-    ...Object.entries(workers).map(([key, { id, name, pond, sealing_key, checked }]) => {
-      return { kind: 'worker' as const, id, name, pond, fingerprints: [fingerprint(sealing_key, key)], checked, key }
-    }),
+    ...workerEntries(workers),
     ...Object.entries(recipients).map(([key, texts]) => {
       const [pond = '', ...project] = key.split(' ')
       const name = project.join(' ')
@@ -37,6 +37,22 @@ export function entriesOf({ ponds, workers, recipients }: Trust): readonly Trust
     }),
   ]
 }
+
+/** One for each worker, whatever keys it had before. */
+function workerEntries(workers: Trust['workers']): readonly TrustEntry[] {
+  const all = Object.entries(workers)
+  const printOf = ([key, { sealing_key }]: (typeof all)[number]) => fingerprint(sealing_key, key)
+  return all
+    .filter(([, { former }]) => !former)
+    .map(([key, worker]) => {
+      const { id, name, pond, checked } = worker
+      const former = all.filter(([, it]) => it.former && isSame(it, worker)).map(printOf)
+      return { kind: 'worker', id, name, pond, fingerprints: [printOf([key, worker])], former, checked, key }
+    })
+}
+
+const isSame = (one: PinnedWorker, other: Pick<PinnedWorker, 'id' | 'pond'>) =>
+  one.id === other.id && one.pond === other.pond
 
 export function shortKey(text: string): string {
   const key = parseKey('recipient', text)
@@ -46,7 +62,9 @@ export function shortKey(text: string): string {
 /** The one entry of a kind that is called so, by id, name, URL or fingerprint. */
 export function findEntry(trust: Trust, kind: TrustKind, what: string): TrustEntry {
   const found = entriesOf(trust).filter(
-    (it) => it.kind === kind && ([it.id, it.name].includes(what) || it.fingerprints.includes(what) || it.key === what),
+    (it) =>
+      it.kind === kind &&
+      ([it.id, it.name].includes(what) || [...it.fingerprints, ...it.former].includes(what) || it.key === what),
   )
   if (found.length === 1 && found[0]) return found[0]
   throw new Failure({
@@ -56,8 +74,18 @@ export function findEntry(trust: Trust, kind: TrustKind, what: string): TrustEnt
   })
 }
 
-export function withoutEntry(trust: Trust, { kind, key }: TrustEntry): Trust {
-  const table = { pond: 'ponds', worker: 'workers', recipients: 'recipients' } as const
-  const { [key]: _, ...rest } = trust[table[kind]]
-  return { ...trust, [table[kind]]: rest }
+export function withoutEntry(trust: Trust, entry: TrustEntry): Trust {
+  const without = <T>(table: Readonly<Record<string, T>>, isIt: (key: string, value: T) => boolean) =>
+    Object.fromEntries(Object.entries(table).filter(([key, value]) => !isIt(key, value)))
+  const isKey = (key: string) => key === entry.key
+  switch (entry.kind) {
+    case 'pond':
+      return { ...trust, ponds: without(trust.ponds, isKey) }
+    case 'worker':
+      return { ...trust, workers: without(trust.workers, (_, it) => isSame(it, entry)) }
+    case 'recipients':
+      return { ...trust, recipients: without(trust.recipients, isKey) }
+    default:
+      return entry.kind satisfies never
+  }
 }

@@ -1,5 +1,5 @@
 // Opening what a confidential job says: with the own identity, for workers that are trusted, sealed to nobody whom the consumer did not name.
-import type { JobView, WorkerView } from '../../protocol/consumer.ts'
+import type { JobView } from '../../protocol/consumer.ts'
 import type { ClaimId, JobId } from '../../protocol/id.ts'
 import { fingerprint } from '../../seal/fingerprint.ts'
 import type { Identity } from '../../seal/identity.ts'
@@ -7,27 +7,21 @@ import { parseKey } from '../../seal/key-text.ts'
 import type { ReaderParts } from '../../seal/open/segment.ts'
 import { SealError, type SealReason } from '../../seal/refusal.ts'
 import { loadSodium, type Sodium } from '../../seal/sodium.ts'
-import { callFailure, Failure } from '../failure.ts'
-import { ask, type Patience } from '../patience.ts'
+import { Failure } from '../failure.ts'
 import type { Session } from '../session.ts'
 import { findIdentity } from './identity.ts'
 import { recallSubmitted } from './job-memory.ts'
-import { changeTrust, type PinnedWorker, projectKey, readTrust, type Trust } from './store.ts'
+import { projectKey, readTrust, type Trust } from './store.ts'
+import { createWorkerPins, type WorkerPins } from './worker.ts'
 
-export interface Opening {
+export interface Opening extends WorkerPins {
   readonly sodium: typeof Sodium
   readonly identity: Identity
   /** Of the job's exact bytes: as they were submitted from here, else as pond tells. */
   readonly jobDigest: string
-  /** Asks pond for its workers, so that one that came since is known. Through outages, where there is somebody who waits for it. */
-  meet(patience?: Patience): Promise<void>
-  /** Whether what this Ed25519 key signed is believed; pins the key of a worker that is met for the first time. */
-  readonly trusts: (signingKey: string) => boolean
   /** Whether the consumer named the recipient of this fingerprint. */
   readonly named: (fingerprint: string) => boolean
   reader(claim: string, stream: string): ReaderParts
-  /** Keeps what was pinned, and says so. */
-  settle(): Promise<void>
 }
 
 /** Undefined for a job whose output is plain, as it was submitted from here or as pond tells. */
@@ -39,15 +33,14 @@ export async function openingOf(session: Session, job: JobView): Promise<Opening
   if (!identity) throw noIdentity(job)
   const trust = await readTrust(home)
   const named = namedBy({ job, trust, url, identity, remembered: remembered?.recipients })
-  const pins = createPins(session, trust)
+  const pins = createWorkerPins(session, trust)
   const jobDigest = remembered?.digest ?? job.digest
   const sodium = await loadSodium()
   return {
+    ...pins,
     sodium,
     identity,
     jobDigest,
-    meet: pins.meet,
-    trusts: pins.trusts,
     named: (of) => named.has(of),
     reader: (claim, stream) => ({
       sodium,
@@ -57,7 +50,6 @@ export async function openingOf(session: Session, job: JobView): Promise<Opening
       trusts: pins.trusts,
       named: (of) => named.has(of),
     }),
-    settle: pins.settle,
   }
 }
 
@@ -86,46 +78,6 @@ function namedBy({
   const texts = remembered ?? trust.recipients[projectKey(url, job.project)] ?? []
   const keys = texts.flatMap((text) => parseKey('recipient', text) ?? [])
   return new Set([identity.sealing.publicKey, ...keys].map((key) => fingerprint(key)))
-}
-
-function createPins({ client, connection, io, out }: Session, trust: Trust) {
-  const { url, home } = connection
-  const strict = io.env.POND_TRUST === 'checked'
-  const pinned = new Map(Object.entries(trust.workers))
-  const pinnedIds = new Set(Object.values(trust.workers).map((it) => `${it.pond} ${it.id}`))
-  let workers: readonly WorkerView[] = []
-  /** Pinned in memory, to be kept. */
-  let fresh: readonly (readonly [string, PinnedWorker])[] = []
-  return {
-    async meet(patience?: Patience): Promise<void> {
-      const answer = await ask(client, 'listWorkers', { patience })
-      if (answer.ok) workers = answer.reply.items
-      else if (!patience?.signal.aborted) throw callFailure('list the workers', answer.error)
-    },
-    trusts(key: string): boolean {
-      const known = pinned.get(key)
-      if (known) return known.checked || !strict
-      const shown = workers.find(({ signing_key }) => signing_key === key)
-      // A worker that shows another key than the pinned one is not the one that was trusted.
-      if (!shown || strict || shown.state === 'quarantined' || pinnedIds.has(`${url} ${shown.id}`)) return false
-      const { id, name, sealing_key } = shown
-      const pin: PinnedWorker = { id, name, pond: url, sealing_key, checked: false, at: io.clock.now() }
-      pinned.set(key, pin)
-      pinnedIds.add(`${url} ${id}`)
-      fresh = [...fresh, [key, pin]]
-      return true
-    },
-    async settle(): Promise<void> {
-      const pins = fresh
-      // Two streams end at once, and each key is kept and told of once.
-      fresh = []
-      if (pins.length === 0) return
-      await changeTrust(home, (before) => ({ ...before, workers: { ...Object.fromEntries(pins), ...before.workers } }))
-      for (const [key, { name, sealing_key }] of pins) {
-        await out.note(`trusting worker ${name} from now on: ${fingerprint(sealing_key, key)} (compare: swarm keys)`)
-      }
-    },
-  }
 }
 
 const says: Readonly<Record<SealReason, { readonly why: string; readonly next: string }>> = {

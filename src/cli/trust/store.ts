@@ -13,8 +13,10 @@ const pinnedWorker = z.object({
   /** Base URL of the pond that showed it. */
   pond: z.string(),
   sealing_key: z.string(),
-  /** A person compared its fingerprint; otherwise it is believed because it was there first. */
+  /** A person compared its fingerprint, or that of the keys before; otherwise it is believed because it was there first. */
   checked: z.boolean(),
+  /** The worker replaced these keys since; what they signed before still holds. */
+  former: z.boolean().optional(),
   at: z.int(),
 })
 export type PinnedWorker = z.infer<typeof pinnedWorker>

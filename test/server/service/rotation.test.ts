@@ -4,7 +4,7 @@ import { PROTOCOL } from '../../../src/protocol/version.ts'
 import { fingerprint } from '../../../src/seal/fingerprint.ts'
 import { pairingMac } from '../../../src/seal/pairing.ts'
 import { SealError } from '../../../src/seal/refusal.ts'
-import { followPondKey, signRotation } from '../../../src/seal/rotation.ts'
+import { followPondKey, followWorkerKeys, signRotation } from '../../../src/seal/rotation.ts'
 import {
   aKey,
   createCode,
@@ -132,30 +132,72 @@ t.test("a worker's keys are replaced by a rotation that they signed, and by no o
   t.equal((await send([good])).code, 'invalid_field', 'an old one does not turn it back')
 })
 
-t.test('what was signed before a rotation holds for claims of that time, and for no later one', async (t) => {
+t.test(
+  'until a worker shows its new keys the replaced ones hold, behind that for claims of their time only',
+  async (t) => {
+    const rig = await createPondRig(t, { settings })
+    const box = await pairMachine(rig)
+    let seq = 0
+    const show = (keys: object) => {
+      const worker = {
+        worker_id: box.workerId,
+        labels: {},
+        resources: { slots: 3 },
+        inflight: 1,
+        load: 0,
+        version: '1',
+        keys,
+      }
+      return rig.call('sendSnapshot', {
+        token: box.token,
+        body: { session: 'session-1', seq: ++seq, workers: [worker] },
+      })
+    }
+    const replaced = { sealing_key: box.paired.worker.sealing_key, signing_key: box.paired.worker.signing_key }
+    const state = async () => (await rig.call('listWorkers')).reply.items[0]?.state
+    for (let count = 0; count < 3; count += 1) await submit(rig)
+    await rotate(rig, box.token, { workers: [rotationOf(box, 'n')] })
+    await rig.clock.advance(1000)
+    const unheard = await box.start()
+    await box.say(unheard, finalWord)
+    t.match(await jobOf(rig, unheard.job_id), { state: 'succeeded', attested: true }, 'the reply is on its way')
+    await show(replaced)
+    t.equal(await state(), 'online', 'and no quarantine')
+    const patient = await box.start()
+    await show(workerKeys('n'))
+    await rig.clock.advance(1000)
+    await box.say(patient, finalWord)
+    t.match(await jobOf(rig, patient.job_id), { state: 'succeeded', attested: true }, 'a claim of that time')
+    const late = await box.start()
+    await box.say(late, finalWord)
+    t.match(await jobOf(rig, late.job_id), { state: 'failed', cause: 'bad_signature' })
+    box.signer = workerSigner('n')
+    const last = await submit(rig)
+    await box.say(await box.start(), finalWord)
+    t.match(await jobOf(rig, last.id), { state: 'succeeded', attested: true })
+    await show(replaced)
+    t.equal(await state(), 'quarantined', 'a copy of what the machine was')
+  },
+)
+
+t.test('who signs the next rotation uses its keys: those before are over, and each step can be followed', async (t) => {
   const rig = await createPondRig(t, { settings })
   const box = await pairMachine(rig)
-  const jobs = [await submit(rig), await submit(rig)]
-  const early = await box.start()
-  await rig.clock.advance(1000)
+  const pinned = box.paired.worker.signing_key
   await rotate(rig, box.token, { workers: [rotationOf(box, 'n')] })
-  const snapshot = {
-    ...{ worker_id: box.workerId, labels: {}, resources: { slots: 2 }, inflight: 1, load: 0, version: '1' },
-    keys: { sealing_key: box.paired.worker.sealing_key, signing_key: box.paired.worker.signing_key },
-  }
-  await rig.call('sendSnapshot', { token: box.token, body: { session: 'session-1', seq: 1, workers: [snapshot] } })
-  t.match((await rig.call('listWorkers')).reply.items, [{ state: 'online' }], 'no quarantine: the reply is on its way')
+  await rotate(rig, box.token, { workers: [rotationOf({ ...box, signer: workerSigner('n') }, 'm')] })
+  const [shown] = (await rig.call('listWorkers')).reply.items
+  if (!shown) throw new Error('it is listed')
+  t.equal(shown.rotations?.length, 2)
+  t.strictSame(
+    followWorkerKeys(pinned, shown).map(({ signing_key }) => signing_key),
+    [workerKeys('n').signing_key, workerKeys('m').signing_key],
+  )
+  await submit(rig)
   await rig.clock.advance(1000)
-  await box.say(early, finalWord)
-  t.match(await jobOf(rig, early.job_id), { state: 'succeeded', attested: true })
-  const late = await box.start()
-  await box.say(late, finalWord)
-  t.match(await jobOf(rig, late.job_id), { state: 'failed', cause: 'bad_signature' })
-  t.equal(jobs.length, 2)
-  const third = await submit(rig)
-  box.signer = workerSigner('n')
-  await box.say(await box.start(), finalWord)
-  t.match(await jobOf(rig, third.id), { state: 'succeeded', attested: true })
+  const claim = await box.start()
+  await box.say(claim, finalWord)
+  t.match(await jobOf(rig, claim.job_id), { state: 'failed', cause: 'bad_signature' })
 })
 
 t.test('the key of a binding is replaced by a rotation that it signed; it stands when its token is used', async (t) => {
