@@ -257,7 +257,8 @@ class ClaimAttempt implements Attempt {
       ...(array_index !== undefined && { arrayIndex: array_index }),
       command: job.command,
       env: { ...this.#supply?.env, ...job.env },
-      ...(this.#supply && { files: this.#supply.files, prepare: this.#supply.prepare }),
+      ...(this.#supply && { files: this.#supply.files }),
+      ...(this.#supply?.prepare && { prepare: this.#supply.prepare }),
       ...(job.input !== undefined && { input: Buffer.from(job.input) }),
       ...(job.sandbox?.network === 'none' && { network: 'none' }),
     }

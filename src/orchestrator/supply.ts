@@ -20,8 +20,11 @@ export interface Supply {
   readonly files: Readonly<Record<string, Buffer>>
   /** Values that must not show in what the job says: of the environment, and contents of files. */
   readonly secrets: readonly Buffer[]
-  /** For the plan's `prepare`: fills the folder that the process starts in. Rejects with SupplyError, or with what the disk says. */
-  prepare(work: string): Promise<void>
+  /**
+   * For the plan's `prepare`: fills the folder that the process starts in. Rejects with SupplyError, or with what the disk says. Absent without a bundle: a
+   * folder that is touched is not used again.
+   */
+  readonly prepare?: (work: string) => Promise<void>
   /** Once nothing of the job runs and nothing of it is redacted any more; harmless twice. */
   close(): Promise<void>
 }
@@ -193,17 +196,25 @@ function toSupply(
     env,
     files,
     secrets: [...values, ...Object.values(files)].filter(({ length }) => length > 0),
-    async prepare(work) {
-      if (!bundle) return
-      try {
-        await unpack(bundle.open(), work)
-      } catch (error) {
-        throw signal.aborted ? new SupplyError('bundle_rejected', 'the job is not wanted any more') : toRejection(error)
-      }
-      await bundle.held.release()
-    },
+    ...(bundle && { prepare: (work: string) => unpackInto(work, { unpack, bundle, signal }) }),
     close: async () => bundle?.held.release(),
   }
+}
+
+async function unpackInto(
+  work: string,
+  {
+    unpack,
+    bundle,
+    signal,
+  }: Pick<SupplyParts, 'unpack'> & Pick<SupplyOrder, 'signal'> & { readonly bundle: HeldSource },
+): Promise<void> {
+  try {
+    await unpack(bundle.open(), work)
+  } catch (error) {
+    throw signal.aborted ? new SupplyError('bundle_rejected', 'the job is not wanted any more') : toRejection(error)
+  }
+  await bundle.held.release()
 }
 
 /** Also a bundle that is whole by its digest can have been sealed wrongly, or be none. */

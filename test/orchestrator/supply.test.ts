@@ -61,10 +61,15 @@ function supplied(it: Supplied): Supply {
   return it
 }
 
+async function prepare(supply: Supply, work: string): Promise<void> {
+  if (!supply.prepare) throw new Error('there is a bundle')
+  await supply.prepare(work)
+}
+
 t.test('a job that names nothing is given nothing, and pond is not asked', async (t) => {
   const { ask, pond } = await setUp()
   const supply = supplied(await ask({}))
-  await supply.prepare('/work')
+  t.equal(supply.prepare, undefined, 'its folder stays untouched')
   t.same([supply.env, supply.files, supply.secrets, pond.calls], [{}, {}, [], []])
 })
 
@@ -188,7 +193,7 @@ t.test('a bundle is fetched in pieces, opened and unpacked; a repeat is not fetc
   const source_bundle = await vault.setBundle(content)
   for (const _ of [1, 2]) {
     const supply = supplied(await ask({ bundle: source_bundle.digest }, { source_bundle }))
-    await supply.prepare('/box/work')
+    await prepare(supply, '/box/work')
     await supply.close()
     await supply.close()
   }
@@ -247,7 +252,7 @@ t.test('an archive that is rejected, and a disk that is full', async (t) => {
   ] as const) {
     const unpack = () => Promise.reject(thrown)
     const supply = supplied(await ask({ bundle: source_bundle.digest }, { source_bundle }, { unpack }))
-    const error = await supply.prepare('/work').catch((it: unknown) => it)
+    const error = await prepare(supply, '/work').catch((it: unknown) => it)
     await supply.close()
     if (cause) t.match(toRefusal(error), cause)
     else t.equal(error, thrown)
@@ -280,7 +285,7 @@ t.test('a job that is aborted while its bundle is unpacked', async (t) => {
   const source_bundle = await vault.setBundle(Buffer.alloc(1_000_000))
   const supply = supplied(await ask({ bundle: source_bundle.digest }, { source_bundle }))
   abort.abort()
-  await t.rejects(supply.prepare('/work'), /not wanted any more/)
+  await t.rejects(prepare(supply, '/work'), /not wanted any more/)
   await supply.close()
 })
 
