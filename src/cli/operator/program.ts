@@ -18,6 +18,7 @@ export function addOperatorVerbs(program: Command, act: Act): void {
   addBinding(program, act)
   addEnrollment(program, act)
   addWorker(program, act)
+  addPondKey(program, act)
   addAudit(program, act)
 }
 
@@ -171,6 +172,18 @@ function addWorker(program: Command, act: Act): void {
       act(async (io) => (await import('./worker.ts'))[run](io, { ...command.opts<ConnectionFlags>(), worker: name })),
     )
   }
+}
+
+function addPondKey(program: Command, act: Act): void {
+  const pondKey = program.command('pond-key').description("pond's own keys")
+  const rotate = addConnection(
+    pondKey
+      .command('rotate')
+      .description('make new keys, signed by the old ones; takes back the codes that were printed'),
+  )
+  rotate.action(() =>
+    act(async (io) => (await import('./pond-key.ts')).rotatePondKey(io, rotate.opts<ConnectionFlags>())),
+  )
 }
 
 function addAudit(program: Command, act: Act): void {

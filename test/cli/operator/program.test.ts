@@ -176,6 +176,12 @@ const rows: readonly Row[] = [
     sent: { fingerprint: PRINT },
   },
   {
+    words: ['pond-key', 'rotate'],
+    route: 'rotatePondKey',
+    reply: { signing_key: 'a', sealing_key: 'b', rotated_at: 0 },
+    out: /has new keys: [0-9a-f-]{39}\n.*follow by themselves/,
+  },
+  {
     words: ['audit', 'ls', '--limit', '5'],
     route: 'listAudit',
     reply: { items: [{ id: 'a', at: 0, by: 'admin', action: 'key.create', target: 'key_1' }], next: null },

@@ -5,6 +5,7 @@ import t, { type Test } from 'tap'
 import type { Bundles } from '../../../server/service/bundle.ts'
 import { limit } from '../../../src/protocol/limit.ts'
 import { openBox } from '../../../src/seal/box.ts'
+import { readCustodyDetached, signSealed } from '../../../src/seal/envelope.ts'
 import { openInline } from '../../../src/seal/open/envelope.ts'
 import { loadSodium } from '../../../src/seal/sodium.ts'
 import { submit } from '../../harness/machine.ts'
@@ -147,6 +148,29 @@ t.test('boxes: for this digest, this project, and readable for whom they say', a
   const anew = await sealer.bundle(Buffer.from('z'))
   t.equal((await seal(client.digest, anew.custody)).code, 'invalid_field', 'boxes of another sealing')
   t.equal((await get(anew.digest)).code, 'not_found')
+})
+
+t.test('boxes that somebody signed are replaced by nobody else', async (t) => {
+  const { rig, sealer, seal, put } = await createRig(t)
+  const other = await createSealer(rig)
+  const to = { to: [sealer.identity.sealing.publicKey] }
+  const mine = await sealer.bundle(Buffer.from('z'), to)
+  t.equal((await put(mine, 0, mine.frames)).status, 200)
+  t.equal((await seal(mine.digest, mine.custody)).status, 200)
+  const { digest, size } = mine
+  const before = await rig.dump()
+  const theirs = readCustodyDetached((await other.bundle(Buffer.from('z'), to)).custody).sealed
+  const ponds = readCustodyDetached((await other.bundle(Buffer.from('z'))).custody).sealed
+  for (const custody of [
+    { signed: signSealed({ ...theirs, digest, size }, other.signer) },
+    { sealed: { ...ponds, digest, size } },
+  ]) {
+    t.match(await seal(digest, custody), { code: 'exists', error: { details: { field: 'digest' } } })
+  }
+  t.strictSame(await rig.dump(), before)
+  const again = await sealer.bundle(Buffer.from('z'), to)
+  const anew = { ...readCustodyDetached(again.custody).sealed, digest, size }
+  t.equal((await seal(digest, { signed: signSealed(anew, sealer.signer) })).status, 200, 'their own signer may')
 })
 
 async function* pieces(...parts: readonly Uint8Array[]): AsyncGenerator<Uint8Array> {
