@@ -69,8 +69,9 @@ t.test('under a key of small order nobody is believed', async (t) => {
   const identity = Buffer.from('01'.padEnd(64, '0'), 'hex')
   const forged = Buffer.concat([identity, Buffer.alloc(32)])
   const raw = createPublicKey({ key: { kty: 'OKP', crv: 'Ed25519', x: identity.toString('base64url') }, format: 'jwk' })
-  t.ok(verify(null, payload, raw, forged), 'OpenSSL alone believes it')
-  t.notOk(isSignedBy(identity.toString('base64url'), payload, forged))
+  // It fits every message: 0·B = R + k·A, both R and A being nothing. OpenSSL refuses it by itself since 3.5.
+  const alone = verify(null, payload, raw, forged)
+  t.notOk(isSignedBy(identity.toString('base64url'), payload, forged), `OpenSSL alone says ${alone}`)
   const points = [
     '0000000000000000000000000000000000000000000000000000000000000000',
     '26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05',
