@@ -15,9 +15,10 @@ import {
 import { SealError } from '../../src/seal/refusal.ts'
 import { isLive } from '../../src/state/lease.ts'
 import type { Proof } from '../../src/state/proof.ts'
-import type { WriteTx } from '../store/contract.ts'
 import type { ClaimRow, FormerKeys, JobRow, WorkerKeys, WorkerRow } from '../store/row.ts'
+import { saveWorker, type Write } from './change.ts'
 import type { Core } from './core.ts'
+import { endFormerKeys } from './rotation.ts'
 import { type AttemptAsk, findAttempt } from './stream.ts'
 
 /** The statement of one call, its signature checked once for all words. */
@@ -72,7 +73,7 @@ interface Proved {
   readonly word: Omit<FinalWord, 'job_id'>
 }
 
-export function witnessOf(tx: WriteTx, testimony: Testimony | undefined): Witness {
+export function witnessOf(write: Write, testimony: Testimony | undefined): Witness {
   let kept = false
   return {
     proofOf: (word) => (testimony ? proofOf(testimony, word) : 'none'),
@@ -80,11 +81,20 @@ export function witnessOf(tx: WriteTx, testimony: Testimony | undefined): Witnes
       if (!testimony?.signed) throw new Error('what nobody signed is not kept')
       const { id, text, signed } = testimony
       const { sealingKey, signingKey } = signed.keys
-      if (!kept) await tx.insertAttestation({ id, workerId: signed.worker.id, sealingKey, signingKey, text })
+      if (kept) return id
       kept = true
+      await write.tx.insertAttestation({ id, workerId: signed.worker.id, sealingKey, signingKey, text })
+      if (signed.keys === signed.worker) await endFormer(write, signed.worker)
       return id
     },
   }
+}
+
+/** A snapshot is what its carrier shows; this the worker signed itself, so that it uses the keys of now. */
+async function endFormer(write: Write, { id, formerKeys }: WorkerRow): Promise<void> {
+  if (!formerKeys?.some(({ until }) => until === undefined)) return
+  const row = await write.tx.getWorker(id)
+  if (row) await saveWorker(write, endFormerKeys(row, write.core.clock.now()))
 }
 
 /** A statement that does not speak of a claim says nothing for or against it. */

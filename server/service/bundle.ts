@@ -62,7 +62,7 @@ export class Bundles {
     })
   }
 
-  /** Keeps the boxes, in the place of those before, which only their own signer replaces: his jobs would open nothing any more. They may come before the bytes. */
+  /** Keeps the boxes, in the place of those before, which stay in the hands that they are in: jobs that name them would open nothing any more. They may come before the bytes. */
   async seal(owner: Owner, digest: string, custody: CustodyDetached): Promise<BundleView> {
     const place = { kind: 'bundle', project: this.#nameOf(owner.projectId) } as const
     const read = () => readCustodyDetached(custody)
@@ -74,8 +74,8 @@ export class Bundles {
     return await this.#turn(owner.projectId, digest, async () => {
       const found = await this.#find(owner.projectId, digest)
       if (found) checkSize(found, sealed.size, `${field}.size`)
-      if (found?.signer !== undefined && found.signer !== signer) {
-        throw new Refusal('exists', 'somebody else signed the boxes of this bundle', { field: 'digest' })
+      if (found?.custody !== undefined && found.signer !== signer) {
+        throw new Refusal('exists', 'the boxes of this bundle are in other hands', { field: 'digest' })
       }
       const row = found ?? (await this.#insert(owner, { digest, size: sealed.size }))
       if (row.custody === text) return await this.#view(row)

@@ -1,14 +1,14 @@
 // Rotation: tokens and keys that replace others. Keys are believed only when the key that they replace signed them.
 import type { PondKeyView } from '../../src/protocol/admin.ts'
 import { Refusal } from '../../src/protocol/error.ts'
-import type { BindingId } from '../../src/protocol/id.ts'
+import type { BindingId, WorkerId } from '../../src/protocol/id.ts'
 import type { RotateBody, RotateReply } from '../../src/protocol/orch.ts'
 import type { Dsse } from '../../src/protocol/sealed.ts'
 import { fingerprint } from '../../src/seal/fingerprint.ts'
 import { SealError } from '../../src/seal/refusal.ts'
 import { openRotation, type RotationOf } from '../../src/seal/rotation.ts'
 import { hashToken, renewedToken } from '../../src/seal/token.ts'
-import type { BindingRow, BindingToken, WorkerRow } from '../store/row.ts'
+import type { BindingRow, BindingToken, WorkerKeys, WorkerRow } from '../store/row.ts'
 import type { Access } from './access.ts'
 import { recordAudit } from './audit.ts'
 import { saveWorker, type Write } from './change.ts'
@@ -43,7 +43,11 @@ export async function rotate(
       throw new Refusal('unauthenticated', 'the token is unknown, expired or revoked')
     }
     const bindingKey = body.binding ? await newBindingKey(write, { row, asking }, body.binding) : asking.bindingKey
-    for (const [index, signed] of (body.workers ?? []).entries()) await rotateWorker(write, row, { signed, index })
+    const workers: WorkerId[] = []
+    for (const [index, signed] of (body.workers ?? []).entries()) {
+      const rotated = await rotateWorker(write, row, { signed, index })
+      if (rotated) workers.push(rotated)
+    }
     const { token, renewed } = renew(core, row, { asking, bindingKey })
     const next = withToken(row, asking, renewed)
     if (next !== row) {
@@ -55,6 +59,7 @@ export async function rotate(
     return {
       token,
       token_expires_at: renewed.expiresAt,
+      workers,
       pond_key: core.keys.publicKey,
       pond_rotations: rotationsFrom(core, asking.pondKey),
     }
@@ -95,38 +100,47 @@ function withToken(row: BindingRow, asking: BindingToken, renewed: BindingToken)
   return { ...row, tokens: [asking, ...others.slice(-TOKENS_BETWEEN), renewed] }
 }
 
+/** The worker, if its keys are those of the rotation now. One that is shut out keeps its own, so that it stops neither the others of its binding nor their token. */
 async function rotateWorker(
   write: Write,
   binding: BindingRow,
   { signed, index }: { readonly signed: Dsse; readonly index: number },
-): Promise<void> {
+): Promise<WorkerId | undefined> {
   const { core, tx } = write
   const field = `workers.${index}`
   const key = signed.signatures[0]?.keyid ?? ''
   const said = open(signed, { kind: 'worker', key, field })
   const row = await tx.getWorker(said.worker_id)
   if (row?.bindingId !== binding.id) throw unproved(field)
-  if (isRepeat(row, key, said)) return
+  if (isRepeat(row, key, said)) return row.id
   if (row.signingKey !== key) throw unproved(field)
-  if (row.law.state === 'quarantined' || row.law.state === 'revoked') {
-    throw new Refusal('not_possible', `the worker is ${row.law.state}`, { state: row.law.state, field })
-  }
+  if (row.law.state === 'quarantined' || row.law.state === 'revoked') return undefined
+  if (isTaken(core, said))
+    throw new Refusal('invalid_field', `${field} names a key that a worker has or had`, { field })
   const { sealingKey, signingKey } = row
   // Who signs with the keys of now has them in use.
-  const { formerKeys = [] } = withoutFormer(row, core.clock.now())
+  const { formerKeys = [] } = endFormerKeys(row, core.clock.now())
+  const rotation = { ...signed, signatures: signed.signatures.slice(0, 1) }
   const next: WorkerRow = {
     ...row,
     sealingKey: said.sealing_key,
     signingKey: said.signing_key,
-    formerKeys: [{ sealingKey, signingKey, rotation: signed }, ...formerKeys].slice(0, FORMER_MOST),
+    formerKeys: [{ sealingKey, signingKey, rotation }, ...formerKeys].slice(0, FORMER_MOST),
   }
   await saveWorker(write, next)
   const note = `${fingerprint(sealingKey, signingKey)} to ${fingerprint(said.sealing_key, said.signing_key)}`
   await recordAudit(core, tx, { by: `binding:${binding.id}`, action: 'worker.rotate', target: row.id, note })
+  return row.id
+}
+
+/** A key stands for one worker and one time: who pinned it could not tell them apart. */
+function isTaken({ fleet }: Core, { sealing_key, signing_key }: RotationOf<'worker'>): boolean {
+  const all = fleet.all().flatMap((worker): WorkerKeys[] => [worker, ...(worker.formerKeys ?? [])])
+  return all.some(({ sealingKey, signingKey }) => sealingKey === sealing_key || signingKey === signing_key)
 }
 
 /** The worker uses its keys of now: with those before them nothing is signed any more. */
-export function withoutFormer(row: WorkerRow, now: number): WorkerRow {
+export function endFormerKeys(row: WorkerRow, now: number): WorkerRow {
   if (!row.formerKeys?.some(({ until }) => until === undefined)) return row
   return { ...row, formerKeys: row.formerKeys.map((keys) => ({ ...keys, until: keys.until ?? now })) }
 }

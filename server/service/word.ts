@@ -56,7 +56,7 @@ export async function hearWords(
   const testimony = attestation && openTestimony(core, bindingId, attestation)
   const { outcomes, claimed } = await writeClaims(core, async (write, claim) => {
     const outcomes: OutcomeReply[] = []
-    const call = { bindingId, unproved: new Set<ClaimId>(), witness: witnessOf(write.tx, testimony) }
+    const call = { bindingId, unproved: new Set<ClaimId>(), witness: witnessOf(write, testimony) }
     for (const [index, word] of words.entries()) {
       const missing = lacks[index]
       outcomes.push(await hearWord(write, { ...call, word, ...(missing ? { missing } : {}) }))

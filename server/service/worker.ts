@@ -12,7 +12,7 @@ import type { Core } from './core.ts'
 import type { Scope } from './job.ts'
 import { applyLeaseIn } from './lease.ts'
 import type { Polls } from './poll.ts'
-import { withoutFormer } from './rotation.ts'
+import { endFormerKeys } from './rotation.ts'
 import { viewWorker } from './view.ts'
 
 /** Only the newest snapshot of a session counts; a repeat or a late one changes nothing. */
@@ -55,7 +55,7 @@ async function hearWorker(write: Write, told: SnapshotBody['workers'][number]): 
   const { keys, resources, worker_id: _id, labels: _labels, ...report } = told
   const next: WorkerRow = { ...row, resources, report }
   const shown = { sealingKey: keys.sealing_key, signingKey: keys.signing_key }
-  if (isSame(row, shown)) await saveWorker(write, withoutFormer(next, write.core.clock.now()))
+  if (isSame(row, shown)) await saveWorker(write, endFormerKeys(next, write.core.clock.now()))
   else if (isReplaced(row, shown)) await saveWorker(write, next)
   else await quarantine(write, next, shown)
 }

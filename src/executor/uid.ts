@@ -2,8 +2,9 @@
 import { createHash } from 'node:crypto'
 import { chmodSync, lstatSync, mkdirSync, realpathSync, type Stats } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
-import { type Clock, sleep } from '../system/clock.ts'
+import type { Clock } from '../system/clock.ts'
 import { systemDisk } from '../system/disk.ts'
+import { lockSoon } from '../system/lock.ts'
 import type { Naming } from './cgroup.ts'
 import { SetupError } from './contract.ts'
 import { codeOf, reasonOf } from './launch.ts'
@@ -119,7 +120,10 @@ export class Uids {
 
 /** Written down before any of them is used. */
 async function reserve({ place, clock }: UidParts): Promise<number> {
-  const unlock = await lockSoon(join(place, 'uids.lock'), clock)
+  const lock = join(place, 'uids.lock')
+  const unlock = await lockSoon(systemDisk, lock, clock).catch((error: unknown) => {
+    throw new SetupError(`cannot lock ${lock}: ${reasonOf(error)}`, { cause: error })
+  })
   try {
     const file = join(place, 'uids')
     const text = (await systemDisk.read(file))?.toString('utf8')
@@ -135,19 +139,4 @@ async function reserve({ place, clock }: UidParts): Promise<number> {
 /** Each place begins somewhere of its own, so that two of one machine hardly meet. */
 function firstOffset(place: string): number {
   return (createHash('sha256').update(place).digest().readUInt32BE() % (UIDS / BLOCK)) * BLOCK
-}
-
-/** Others hold it for a few milliseconds. */
-const LOCK_TRIES = 200
-const LOCK_PAUSE_MS = 10
-
-async function lockSoon(path: string, clock: Clock): Promise<() => Promise<void>> {
-  for (let tries = 1; ; tries += 1) {
-    try {
-      return await systemDisk.lock(path)
-    } catch (error) {
-      if (tries === LOCK_TRIES) throw new SetupError(`cannot lock ${path}: ${reasonOf(error)}`, { cause: error })
-      await sleep(clock, LOCK_PAUSE_MS)
-    }
-  }
 }

@@ -91,9 +91,12 @@ async function accept({ client, clock, live }: RotationParts, reply: RotateReply
       message: 'pond shows a key that the pinned one did not sign; ask the operator, and pair anew if it was replaced',
     }
   const keys = live.keys()
+  const promoted = new Set<WorkerKeys>()
   const workers = before.workers.map((worker) => {
-    const { sealing, signing } = keysOf(keys, worker)?.next ?? {}
-    if (!sealing || !signing) return worker
+    const found = reply.workers.includes(worker.worker_id) ? keysOf(keys, worker) : undefined
+    if (!found?.next) return worker
+    promoted.add(found)
+    const { sealing, signing } = found.next
     return { ...worker, keys: { sealing_key: sealing.publicKey, signing_key: signing.publicKey } }
   })
   const { token, token_expires_at } = reply
@@ -108,9 +111,18 @@ async function accept({ client, clock, live }: RotationParts, reply: RotateReply
       binding_key: (next_binding ?? binding).publicKey,
       workers: workers as Binding['workers'],
     },
-    keys: { ...rest, binding: next_binding ?? binding, workers: rest.workers.map(promote) as KeySet['workers'] },
+    keys: {
+      ...rest,
+      binding: next_binding ?? binding,
+      workers: rest.workers.map((it) => (promoted.has(it) ? promote(it) : withdraw(it))) as KeySet['workers'],
+    },
   })
   return { ok: true }
+}
+
+/** Without the keys that pond did not take: the worker is shut out. */
+function withdraw({ next: _, ...keys }: WorkerKeys): WorkerKeys {
+  return keys
 }
 
 /** The key that pond is known by from now on; undefined where nobody can prove it. */

@@ -29,7 +29,7 @@ export const errorTable = {
   streams_incomplete: row(409, 'now', 'Send what details.streams lacks, then the final word again.'),
   not_possible: row(409, 'never', 'The state in details.state does not allow this.'),
   no_seal: row(409, 'never', 'What the job needs cannot be sealed to this worker; details.reason tells why.'),
-  exists: row(409, 'never', 'Choose another name.'),
+  exists: row(409, 'never', 'It is there already; choose another name.'),
   stale: row(410, 'never', 'This claim no longer holds the job; stop its process.'),
   claim_ended: row(410, 'never', 'The claim has its final word; nothing can be added.'),
   code_expired: row(410, 'never', 'Ask the operator for a new code: pond pairing create.'),

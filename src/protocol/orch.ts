@@ -215,6 +215,8 @@ export type RotateBody = z.infer<typeof rotateBody>
 export const rotateReply = z.object({
   token: z.string(),
   token_expires_at: wallMs,
+  /** Those whose offered keys are in force. A worker that is shut out keeps its own, which nobody believes. */
+  workers: z.array(workerId),
   pond_key: publicKey,
   /** Where pond's key is not the one that this binding knows: each step from that one on, signed by the one before. */
   pond_rotations: z.array(dsse),

@@ -48,9 +48,11 @@ export function followWorkerKeys(
 ): readonly RotationOf<'worker'>[] {
   const first = rotations.findIndex(({ signatures }) => signatures[0]?.keyid === pinned)
   const steps: RotationOf<'worker'>[] = []
+  const met = new Set([pinned])
   for (const signed of first < 0 ? [] : rotations.slice(first)) {
     const step = openRotation(signed, 'worker', steps.at(-1)?.signing_key ?? pinned)
-    if (step.worker_id !== id) throw new SealError('wrong_place')
+    if (step.worker_id !== id || met.has(step.signing_key)) throw new SealError('wrong_place')
+    met.add(step.signing_key)
     steps.push(step)
   }
   const last = steps.at(-1)
@@ -59,9 +61,15 @@ export function followWorkerKeys(
 }
 
 function parse(bytes: Buffer): Rotation {
+  const said = read(bytes)
+  if (!said || !canonicalBytes(said).equals(bytes)) throw new SealError('damaged')
+  return said
+}
+
+function read(bytes: Buffer): Rotation | undefined {
   try {
     return rotation.parse(JSON.parse(bytes.toString('utf8')))
   } catch {
-    throw new SealError('damaged')
+    return undefined
   }
 }

@@ -34,6 +34,8 @@ async function setUp(more: Partial<Binding> = {}) {
   const { pond } = rig
   const state = {
     rotations: 0,
+    /** Pond renews the token of the binding, and leaves the worker its keys. */
+    shutOut: false,
     pondKey: pondPair.publicKey,
     pond_rotations: [] as ReturnType<typeof signRotation>[],
     bindingKey: binding.binding_key,
@@ -45,7 +47,7 @@ async function setUp(more: Partial<Binding> = {}) {
     if (name !== 'rotate') return refusal('not_found')
     const body = call.body as unknown as RotateBody
     state.bodies.push(body)
-    for (const signed of body.workers ?? []) {
+    for (const signed of state.shutOut ? [] : (body.workers ?? [])) {
       const by = signed.signatures[0]?.keyid ?? ''
       const { sealing_key, signing_key } = openRotation(signed, 'worker', by)
       const again = state.workerKeys.signing_key === signing_key
@@ -59,6 +61,7 @@ async function setUp(more: Partial<Binding> = {}) {
     return {
       token: `pond_bind_${state.rotations}`,
       token_expires_at: rig.clock.now() + 40 * MINUTE,
+      workers: state.shutOut ? [] : (body.workers ?? []).map(() => first.worker_id),
       pond_key: state.pondKey,
       pond_rotations: state.pond_rotations,
     }
@@ -151,6 +154,19 @@ t.test('new keys are signed by the old ones, and what was sealed to those still 
   await clock.advance(60_000)
   t.same(state.strange, [], 'no snapshot ever told keys that pond did not know')
   t.equal(swarm.status().workers.length, 1)
+})
+
+t.test('a worker that is shut out keeps its keys, and the token is renewed all the same', async (t) => {
+  const { state, start, kept, disk } = await setUp()
+  const before = await kept()
+  const { swarm } = await start()
+  state.shutOut = true
+  t.same(await swarm.rotateKeys(), { ok: true })
+  const after = await kept()
+  t.same(after.workers, before.workers)
+  t.match(after, { token: 'pond_bind_1', binding_key: state.bindingKey })
+  const stored = JSON.parse(`${await disk.read('/home/swarm/keys.json')}`)
+  t.equal(stored.workers[0].next, undefined, 'and is not offered again with each renewal')
 })
 
 for (const crash of ['the reply is lost', 'swarm dies between the two files'] as const) {

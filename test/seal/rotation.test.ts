@@ -73,6 +73,7 @@ t.test("a worker's keys are followed from any that was pinned, in one chain, of 
     ['cut short', { ...shown, rotations: [step(a, b)] }],
     ['out of order', { ...shown, rotations: [...rotations].reverse() }],
     ['a step too far', { ...shown, rotations: [...rotations, step(c, a)] }],
+    ['a key met twice', { ...shown, rotations: [step(a, b), step(b, a), step(a, c)] }],
     ['another sealing key', { ...shown, sealing_key: other, rotations }],
     ['another kind', { ...shown, rotations: [kind, step(b, c)] }],
     ['a bent payload', { ...shown, rotations: [bent, step(b, c)] }],

@@ -10,7 +10,7 @@ import { type ConfirmFlags, requireRight } from '../trust/confirm.ts'
 import { entriesOf, findEntry, shortKey, type TrustEntry, trustKinds, withoutEntry } from '../trust/entry.ts'
 import { judgePond, pinPond, pondFingerprint, refusePond } from '../trust/pond-key.ts'
 import { reviewRecipients } from '../trust/recipient.ts'
-import { changeTrust, readTrust } from '../trust/store.ts'
+import { changeTrust, readTrust, workerKey } from '../trust/store.ts'
 import type { HomeFlags } from './identity.ts'
 
 export async function listTrust(io: Io, flags: HomeFlags): Promise<number> {
@@ -40,7 +40,7 @@ export async function removeTrust(
   const out = createOutput(io, { program: 'pond', json: flags.json === true })
   const home = clientHome(io.env, flags.home)
   const { key: _, ...entry } = findEntry(await readTrust(home), kind, flags.what)
-  await changeTrust(home, (before) => withoutEntry(before, findEntry(before, kind, flags.what)))
+  await changeTrust({ home, clock: io.clock }, (before) => withoutEntry(before, findEntry(before, kind, flags.what)))
   await out.result(entry, () => `${entry.kind} ${entry.name || entry.pond} is not trusted any more`)
   return 0
 }
@@ -58,12 +58,17 @@ export function trustWorker(
       throw new Failure({ what: `worker ${name} is ${worker.state}`, next: 'Ask the operator of this pond why.' })
     }
     await requireRight(io, { what: `worker ${name}`, shown }, flags)
-    const pin = { id, name, pond: connection.url, sealing_key, checked: true, at: io.clock.now() }
-    await changeTrust(connection.home, (before) => {
-      const others = Object.entries(before.workers).filter(([, it]) => it.pond !== connection.url || it.id !== id)
-      return { ...before, workers: { ...Object.fromEntries(others), [signing_key]: pin } }
+    const key = workerKey(connection.url, id)
+    const trust = await changeTrust({ home: connection.home, clock: io.clock }, (before) => {
+      const known = before.workers[key]
+      // Nothing leads from keys that are replaced by hand to these: what they sign is not believed any more.
+      const former = known?.signing_key === signing_key ? known.former : []
+      const keys = { sealing_key, signing_key, former }
+      const pin = { id, name, pond: connection.url, ...keys, checked: true, at: io.clock.now() }
+      return { ...before, workers: { ...before.workers, [key]: pin } }
     })
-    await out.result({ ...pin, signing_key, fingerprint: shown }, () => `worker ${name} is trusted: ${shown}`)
+    const pin = trust.workers[key]
+    await out.result({ ...pin, fingerprint: shown }, () => `worker ${name} is trusted: ${shown}`)
     return 0
   })
 }

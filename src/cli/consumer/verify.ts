@@ -6,6 +6,7 @@ import type { Execution } from '../../seal/attestation.ts'
 import { fingerprint } from '../../seal/fingerprint.ts'
 import { SealError } from '../../seal/refusal.ts'
 import { type ConnectionFlags, clientHome } from '../config.ts'
+import { formatTime } from '../duration.ts'
 import { exitCode } from '../exit-code.ts'
 import { Failure } from '../failure.ts'
 import type { Io } from '../io.ts'
@@ -15,6 +16,7 @@ import { readStream } from '../stream.ts'
 import { readExecution } from '../trust/attested.ts'
 import { recallSubmitted } from '../trust/job-memory.ts'
 import { readTrust } from '../trust/store.ts'
+import { createWorkerPins, findHolders } from '../trust/worker.ts'
 import { createOutage } from '../watch.ts'
 
 export interface VerifyFlags extends ConnectionFlags {
@@ -67,6 +69,7 @@ async function verifyJob(session: Session, flags: VerifyFlags): Promise<number> 
   const query = flags.attempt === undefined ? {} : { attempt: flags.attempt }
   const answer = await client.call('getAttestation', { params: { id }, query })
   const view = { ...need(`get the attestation of ${id}`, answer), job_id: id }
+  await followWorkers(session)
   if (flags.save !== undefined) await writeFile(flags.save, `${JSON.stringify(view, undefined, 2)}\n`)
   const { findings, execution } = await judgeStatement(connection.home, view, flags)
   if (!execution) return await report(out, view, findings)
@@ -88,22 +91,13 @@ async function judgeStatement(
   const signer = fingerprint(view.sealing_key, view.signing_key)
   try {
     const execution = readExecution(view, view.job_id)
-    const pinned = (await readTrust(home)).workers[view.signing_key]
-    const expected = workerKey === undefined ? pinned !== undefined : workerKey === view.signing_key
-    const how =
-      workerKey === undefined ? (pinned?.checked ? 'checked by you' : 'pinned when first seen') : 'the key given'
+    const { expected, says } = workerKey === undefined ? await judgeKey(home, view) : judgeGiven(workerKey, view)
     const { cause, rc, claim } = execution.facts
     return {
       execution,
       findings: [
         { claim: 'signature', proved: true, says: `the statement is signed whole by ${signer}` },
-        {
-          claim: 'worker',
-          proved: expected,
-          says: expected
-            ? `that key is ${how}`
-            : 'that key is not trusted here; pass --worker-key, or: pond trust worker',
-        },
+        { claim: 'worker', proved: expected, says },
         { claim: 'end', proved: expected, says: `${claim} ended by ${cause}${rc === undefined ? '' : ` with ${rc}`}` },
       ],
     }
@@ -113,6 +107,44 @@ async function judgeStatement(
       findings: [{ claim: 'signature', proved: false, says: 'the statement is not signed by the key beside it' }],
     }
   }
+}
+
+/** A worker may have replaced its keys since it was pinned. */
+async function followWorkers(session: Session): Promise<void> {
+  const trust = await readTrust(session.connection.home)
+  await createWorkerPins(session, { trust, submittedAt: session.io.clock.now() }).meet()
+}
+
+interface KeyFinding {
+  readonly expected: boolean
+  readonly says: string
+}
+
+const judgeGiven = (workerKey: string, { signing_key }: AttestationView): KeyFinding =>
+  workerKey === signing_key
+    ? { expected: true, says: 'that key is the key given' }
+    : { expected: false, says: 'that key is not the key given' }
+
+/** A key that was replaced speaks only for jobs that are known here to be older: whoever stole it may sign what he likes. */
+async function judgeKey(home: string, view: AttestationView & { readonly job_id: string }): Promise<KeyFinding> {
+  const [holder] = [...findHolders(await readTrust(home), view.signing_key)].sort((a, b) => b.until - a.until)
+  if (!holder) {
+    return { expected: false, says: 'that key is not trusted here; pass --worker-key, or: pond trust worker' }
+  }
+  const { worker, until } = holder
+  const how = worker.checked ? 'checked by you' : 'pinned when first seen'
+  if (until === Number.POSITIVE_INFINITY) {
+    const heir = worker.former.length > 0 ? `signed by one that was ${how}` : how
+    return { expected: true, says: `that key is ${heir}` }
+  }
+  const submitted = await recallSubmitted(home, view.job_id)
+  const since = `was replaced on ${formatTime(until)}`
+  return submitted && submitted.at <= until
+    ? { expected: true, says: `that key was ${how}, and ${since}, after this job was submitted from here` }
+    : {
+        expected: false,
+        says: `that key ${since}, and the job is not known here as older; pass --worker-key to believe it`,
+      }
 }
 
 function judgeJob({ facts }: Execution, spec: unknown, submitted: string | undefined): Finding {

@@ -30,7 +30,7 @@ export async function chooseTarget(
   const { me, keys } = await knowPond(session, patience)
   const project = me.project ?? asked ?? DEFAULT_PROJECT
   if (!sealTo || sealTo.length === 0) return { project, recipients: [keys.sealing_key] }
-  const pins = createWorkerPins(session, await readTrust(home))
+  const pins = createWorkerPins(session, { trust: await readTrust(home), submittedAt: session.io.clock.now() })
   await pins.meet(patience)
   const trust = await pins.settle()
   const recipients = [...new Set(sealTo.map((name) => sealingKeyOf(trust, url, name)))]
@@ -40,9 +40,7 @@ export async function chooseTarget(
 
 /** Only what a person has checked: pond could have named any key when it was first seen. */
 function sealingKeyOf(trust: Trust, url: string, name: string): string {
-  const known = Object.values(trust.workers).filter(
-    (it) => it.pond === url && !it.former && (it.name === name || it.id === name),
-  )
+  const known = Object.values(trust.workers).filter((it) => it.pond === url && (it.name === name || it.id === name))
   const checked = known.filter((it) => it.checked)
   if (checked.length === 1 && checked[0]) return checked[0].sealing_key
   if (checked.length > 1) {

@@ -3,7 +3,8 @@ import { fingerprint } from '../../seal/fingerprint.ts'
 import { parseKey } from '../../seal/key-text.ts'
 import { Failure } from '../failure.ts'
 import { pondFingerprint } from './pond-key.ts'
-import type { PinnedWorker, Trust } from './store.ts'
+import type { Trust } from './store.ts'
+import { printOf } from './worker.ts'
 
 export const trustKinds = ['pond', 'worker', 'recipients'] as const
 export type TrustKind = (typeof trustKinds)[number]
@@ -15,7 +16,7 @@ export interface TrustEntry {
   readonly name: string
   readonly pond: string
   readonly fingerprints: readonly string[]
-  /** Of the keys that a worker replaced since; what they signed is still believed. */
+  /** Of keys that a worker replaced since. */
   readonly former: readonly string[]
   /** A person compared it. */
   readonly checked: boolean
@@ -29,7 +30,11 @@ export function entriesOf({ ponds, workers, recipients }: Trust): readonly Trust
     ...Object.entries(ponds).map(([url, keys]) => {
       return { ...common, kind: 'pond' as const, pond: url, fingerprints: [pondFingerprint(keys)], key: url }
     }),
-    ...workerEntries(workers),
+    ...Object.entries(workers).map(([key, worker]) => {
+      const { id, name, pond, checked } = worker
+      const former = worker.former.map(printOf)
+      return { kind: 'worker' as const, id, name, pond, fingerprints: [printOf(worker)], former, checked, key }
+    }),
     ...Object.entries(recipients).map(([key, texts]) => {
       const [pond = '', ...project] = key.split(' ')
       const name = project.join(' ')
@@ -37,22 +42,6 @@ export function entriesOf({ ponds, workers, recipients }: Trust): readonly Trust
     }),
   ]
 }
-
-/** One for each worker, whatever keys it had before. */
-function workerEntries(workers: Trust['workers']): readonly TrustEntry[] {
-  const all = Object.entries(workers)
-  const printOf = ([key, { sealing_key }]: (typeof all)[number]) => fingerprint(sealing_key, key)
-  return all
-    .filter(([, { former }]) => !former)
-    .map(([key, worker]) => {
-      const { id, name, pond, checked } = worker
-      const former = all.filter(([, it]) => it.former && isSame(it, worker)).map(printOf)
-      return { kind: 'worker', id, name, pond, fingerprints: [printOf([key, worker])], former, checked, key }
-    })
-}
-
-const isSame = (one: PinnedWorker, other: Pick<PinnedWorker, 'id' | 'pond'>) =>
-  one.id === other.id && one.pond === other.pond
 
 export function shortKey(text: string): string {
   const key = parseKey('recipient', text)
@@ -74,18 +63,8 @@ export function findEntry(trust: Trust, kind: TrustKind, what: string): TrustEnt
   })
 }
 
-export function withoutEntry(trust: Trust, entry: TrustEntry): Trust {
-  const without = <T>(table: Readonly<Record<string, T>>, isIt: (key: string, value: T) => boolean) =>
-    Object.fromEntries(Object.entries(table).filter(([key, value]) => !isIt(key, value)))
-  const isKey = (key: string) => key === entry.key
-  switch (entry.kind) {
-    case 'pond':
-      return { ...trust, ponds: without(trust.ponds, isKey) }
-    case 'worker':
-      return { ...trust, workers: without(trust.workers, (_, it) => isSame(it, entry)) }
-    case 'recipients':
-      return { ...trust, recipients: without(trust.recipients, isKey) }
-    default:
-      return entry.kind satisfies never
-  }
+export function withoutEntry(trust: Trust, { kind, key }: TrustEntry): Trust {
+  const table = { pond: 'ponds', worker: 'workers', recipients: 'recipients' } as const
+  const { [key]: _, ...rest } = trust[table[kind]]
+  return { ...trust, [table[kind]]: rest }
 }

@@ -12,6 +12,8 @@ const memory = z.object({
   digest: z.string(),
   /** As named in the job; empty for a plain one. */
   recipients: z.array(z.string()),
+  /** When it was submitted. */
+  at: z.int(),
 })
 export type JobMemory = z.infer<typeof memory>
 
@@ -27,10 +29,12 @@ const fileOf = (home: string, id: string) => join(folderIn(home), `${id}.json`)
 export async function rememberSubmitted(
   { home, clock, sweep }: { readonly home: string; readonly clock: Clock; readonly sweep: number },
   id: string,
-  known: JobMemory,
+  known: Omit<JobMemory, 'at'>,
 ): Promise<void> {
   await systemDisk.makeFolder(folderIn(home))
-  await systemDisk.replace(fileOf(home, id), `${JSON.stringify(known)}\n`)
+  // Submitted once more under its key it is the same job, as old as it was.
+  const before = await recallSubmitted(home, id).catch(() => undefined)
+  await systemDisk.replace(fileOf(home, id), `${JSON.stringify({ ...known, at: before?.at ?? clock.now() })}\n`)
   if (Math.floor(sweep * SWEEP_EVERY) === 0) await sweepOld(folderIn(home), clock.now() - KEPT_MS)
 }
 

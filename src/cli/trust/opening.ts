@@ -33,7 +33,7 @@ export async function openingOf(session: Session, job: JobView): Promise<Opening
   if (!identity) throw noIdentity(job)
   const trust = await readTrust(home)
   const named = namedBy({ job, trust, url, identity, remembered: remembered?.recipients })
-  const pins = createWorkerPins(session, trust)
+  const pins = createWorkerPins(session, { trust, submittedAt: remembered?.at ?? job.created_at })
   const jobDigest = remembered?.digest ?? job.digest
   const sodium = await loadSodium()
   return {
@@ -48,6 +48,7 @@ export async function openingOf(session: Session, job: JobView): Promise<Opening
       jobDigest,
       pairs: [identity.sealing],
       trusts: pins.trusts,
+      sameWorker: pins.sameWorker,
       named: (of) => named.has(of),
     }),
   }

@@ -73,8 +73,11 @@ export async function knowPond(
   return { me, keys }
 }
 
-export async function pinPond({ connection }: Session, keys: PinnedPond): Promise<void> {
-  await changeTrust(connection.home, (before) => ({ ...before, ponds: { ...before.ponds, [connection.url]: keys } }))
+export async function pinPond({ connection, io }: Session, keys: PinnedPond): Promise<void> {
+  await changeTrust({ home: connection.home, clock: io.clock }, (before) => ({
+    ...before,
+    ponds: { ...before.ponds, [connection.url]: keys },
+  }))
 }
 
 export function refusePond(url: string, verdict: 'unproved' | 'changed', keys: PinnedPond): Failure {

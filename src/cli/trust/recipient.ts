@@ -96,9 +96,9 @@ export async function reviewRecipients(session: Session, { yes }: { readonly yes
   return listed
 }
 
-export async function pinRecipients({ connection }: Session, { project, recipients }: Listed): Promise<void> {
+export async function pinRecipients({ connection, io }: Session, { project, recipients }: Listed): Promise<void> {
   const key = projectKey(connection.url, project)
-  await changeTrust(connection.home, (before) => ({
+  await changeTrust({ home: connection.home, clock: io.clock }, (before) => ({
     ...before,
     recipients: { ...before.recipients, [key]: [...recipients] },
   }))

@@ -1,22 +1,26 @@
 // What this consumer has come to trust: ponds, workers and the recipients of projects, each pinned when it was first seen or checked by eye.
 import { join } from 'node:path'
 import { z } from 'zod'
+import type { Clock } from '../../system/clock.ts'
 import { systemDisk } from '../../system/disk.ts'
+import { lockSoon } from '../../system/lock.ts'
 import { Failure } from '../failure.ts'
 
 const pinnedPond = z.object({ signing_key: z.string(), sealing_key: z.string() })
 export type PinnedPond = z.infer<typeof pinnedPond>
+
+const keyPair = { sealing_key: z.string(), signing_key: z.string() }
 
 const pinnedWorker = z.object({
   id: z.string(),
   name: z.string(),
   /** Base URL of the pond that showed it. */
   pond: z.string(),
-  sealing_key: z.string(),
-  /** A person compared its fingerprint, or that of the keys before; otherwise it is believed because it was there first. */
+  ...keyPair,
+  /** Replaced since by what they signed, oldest first. What they sign for jobs that were submitted after `until` is not believed. */
+  former: z.array(z.object({ ...keyPair, until: z.int() })),
+  /** A person compared the fingerprint of these keys or of former ones; otherwise they are believed because they were there first. */
   checked: z.boolean(),
-  /** The worker replaced these keys since; what they signed before still holds. */
-  former: z.boolean().optional(),
   at: z.int(),
 })
 export type PinnedWorker = z.infer<typeof pinnedWorker>
@@ -25,7 +29,7 @@ const trust = z.object({
   format: z.literal(1),
   /** By base URL. */
   ponds: z.record(z.string(), pinnedPond),
-  /** By Ed25519 key. */
+  /** By base URL and id. */
   workers: z.record(z.string(), pinnedWorker),
   /** By base URL and project. */
   recipients: z.record(z.string(), z.array(z.string())),
@@ -37,6 +41,8 @@ const nothing: Trust = { format: 1, ponds: {}, workers: {}, recipients: {} }
 const fileIn = (home: string) => join(home, 'trust.json')
 
 export const projectKey = (url: string, project: string) => `${url} ${project}`
+
+export const workerKey = (url: string, id: string) => `${url} ${id}`
 
 /** A file that cannot be read is no reason to trust anew. */
 export async function readTrust(home: string): Promise<Trust> {
@@ -54,10 +60,35 @@ export async function readTrust(home: string): Promise<Trust> {
   }
 }
 
-export async function changeTrust(home: string, change: (before: Trust) => Trust): Promise<Trust> {
+export interface TrustPlace {
+  readonly home: string
+  readonly clock: Clock
+}
+
+/** Changes under way, by home: in one program one waits for the other. */
+const turns = new Map<string, Promise<unknown>>()
+
+/** Changes what is trusted by then, with nobody in between; `change` may be asked twice, and answers what it was given where nothing changes. */
+export async function changeTrust(place: TrustPlace, change: (before: Trust) => Trust): Promise<Trust> {
+  const mine = (turns.get(place.home) ?? Promise.resolve()).then(() => changeAlone(place, change))
+  turns.set(
+    place.home,
+    mine.catch(() => {}),
+  )
+  return await mine
+}
+
+async function changeAlone({ home, clock }: TrustPlace, change: (before: Trust) => Trust): Promise<Trust> {
+  const seen = await readTrust(home)
+  if (change(seen) === seen) return seen
   await systemDisk.makeFolder(home)
-  const before = await readTrust(home)
-  const after = change(before)
-  if (after !== before) await systemDisk.replace(fileIn(home), `${JSON.stringify(after, undefined, 2)}\n`)
-  return after
+  const unlock = await lockSoon(systemDisk, join(home, 'trust.lock'), clock)
+  try {
+    const before = await readTrust(home)
+    const after = change(before)
+    if (after !== before) await systemDisk.replace(fileIn(home), `${JSON.stringify(after, undefined, 2)}\n`)
+    return after
+  } finally {
+    await unlock()
+  }
 }

@@ -35,6 +35,8 @@ export interface ReaderParts {
   readonly pairs: readonly KeyPair[]
   /** Whether output signed by this worker is believed. */
   readonly trusts: (worker: string) => boolean
+  /** Whether both keys are of one worker, that replaced one of them: a swarm that was interrupted goes on with its keys of now. By default only a key itself is. */
+  readonly sameWorker?: (before: string, behind: string) => boolean
   /** Whether this fingerprint is of a recipient that the consumer named. */
   readonly named: (fingerprint: string) => boolean
   /** Where reading starts among the stored bytes: the beginning of a segment. */
@@ -182,7 +184,8 @@ class Reader implements SegmentReader {
     if (first && context.offset !== 0) throw new SealError('damaged')
     if (!before) return
     const follows = context.segment === before.context.segment + 1 && context.offset === this.#offset
-    if (!follows || previous !== before.digest || worker !== before.worker) throw new SealError('damaged')
+    const same = worker === before.worker || this.#parts.sameWorker?.(before.worker, worker)
+    if (!follows || previous !== before.digest || !same) throw new SealError('damaged')
   }
 
   #frame(word: number, pieces: Piece[]): boolean {

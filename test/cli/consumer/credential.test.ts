@@ -2,7 +2,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { changeTrust } from '../../../src/cli/trust/store.ts'
+import { changeTrust, workerKey } from '../../../src/cli/trust/store.ts'
 import { type Custody, type Dsse, payloadType } from '../../../src/protocol/sealed.ts'
 import { openDsse } from '../../../src/seal/dsse.ts'
 import { readCustody } from '../../../src/seal/envelope.ts'
@@ -119,8 +119,11 @@ t.test('sealed to workers only a checked one opens it, and every job that names 
   t.equal(await set('--seal-to', 'lab'), 1)
   t.match(io.printed().err, /no worker that is trusted here/)
   const { id, sealing_key, signing_key } = lab.view
-  const met = { id, name: 'lab', pond: FAKE_URL, sealing_key, checked: false, at: 1 }
-  await changeTrust(clientHomeOf(io), (before) => ({ ...before, workers: { [signing_key]: met } }))
+  const met = { id, name: 'lab', pond: FAKE_URL, sealing_key, signing_key, former: [], checked: false, at: 1 }
+  await changeTrust({ home: clientHomeOf(io), clock: io.clock }, (before) => ({
+    ...before,
+    workers: { [workerKey(FAKE_URL, id)]: met },
+  }))
   t.equal(await set('--seal-to', 'lab'), 1)
   t.match(io.printed().err, /nobody compared it/)
   t.equal(io.pond.safe.credentials.size, 0)

@@ -30,7 +30,13 @@ const answers: Readonly<Record<string, unknown>> = {
     pond_key: POND_KEY,
     mac: enrolledMac(secret, codeId, { worker_id: second, pond_key: POND_KEY }),
   },
-  rotate: { token: 'pond_bind_two', token_expires_at: FAR, pond_key: POND_KEY, pond_rotations: [] },
+  rotate: {
+    token: 'pond_bind_two',
+    token_expires_at: FAR,
+    workers: [fakeId('wrk', 1), second],
+    pond_key: POND_KEY,
+    pond_rotations: [],
+  },
   sendSnapshot: {},
 }
 

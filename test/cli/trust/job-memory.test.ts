@@ -12,7 +12,11 @@ t.test('read again, and what is no id names no file', async (t) => {
   const where = { home: t.testdir(), clock: createVirtualClock(), sweep: 0.5 }
   const known = { digest: 'd'.repeat(64), recipients: ['pond_recipient_x'] }
   await rememberSubmitted(where, fakeId('job', 1), known)
-  t.same(await recallSubmitted(where.home, fakeId('job', 1)), known)
+  const at = where.clock.now()
+  t.same(await recallSubmitted(where.home, fakeId('job', 1)), { ...known, at })
+  await where.clock.advance(1000)
+  await rememberSubmitted(where, fakeId('job', 1), known)
+  t.same(await recallSubmitted(where.home, fakeId('job', 1)), { ...known, at }, 'a repeat makes it no younger')
   t.equal(await recallSubmitted(where.home, fakeId('job', 2)), undefined)
   t.equal(await recallSubmitted(where.home, '../trust'), undefined)
   t.equal(statSync(join(where.home, 'jobs', `${fakeId('job', 1)}.json`)).mode & 0o777, 0o600)

@@ -190,6 +190,20 @@ t.test('an interruption that nobody signed', async (t) => {
   t.match(readStream(cut), { ended: false }, 'and without what follows there is no end')
 })
 
+t.test('a worker that was interrupted and has other keys now', async (t) => {
+  const next = signerOf('the same worker later')
+  const cut = one.subarray(0, takeApart(one)[3]?.at)
+  const offset = 2 * 60_000
+  const after = { segment: 1, offset, at: cut.length, previous: sha256(cut) }
+  const both = Buffer.concat([cut, sealStream([Buffer.from('and on')], { after, signer: next })])
+  const trusts = () => true
+  t.equal(await refusal(both, { trusts }), 'damaged', 'as another trusted worker might do')
+  const sameWorker = (before: string, behind: string) => before === worker.publicKey && behind === next.publicKey
+  const read = readStream(both, { trusts, sameWorker })
+  t.ok(read.ended && read.bytes.equals(Buffer.concat([plain.subarray(0, offset), Buffer.from('and on')])))
+  t.equal(await refusal(both, { sameWorker }), 'untrusted', 'each is looked at')
+})
+
 t.test('headers that a worker would not sign, or that another did', async (t) => {
   const other = signerOf('other worker')
   const spy = sealingPair('spy')

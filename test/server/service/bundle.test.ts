@@ -150,7 +150,7 @@ t.test('boxes: for this digest, this project, and readable for whom they say', a
   t.equal((await get(anew.digest)).code, 'not_found')
 })
 
-t.test('boxes that somebody signed are replaced by nobody else', async (t) => {
+t.test('boxes stay in the hands that they are in', async (t) => {
   const { rig, sealer, seal, put } = await createRig(t)
   const other = await createSealer(rig)
   const to = { to: [sealer.identity.sealing.publicKey] }
@@ -168,6 +168,10 @@ t.test('boxes that somebody signed are replaced by nobody else', async (t) => {
     t.match(await seal(digest, custody), { code: 'exists', error: { details: { field: 'digest' } } })
   }
   t.strictSame(await rig.dump(), before)
+  const pond = await sealer.bundle(Buffer.from('p'))
+  t.equal((await seal(pond.digest, pond.custody)).status, 200)
+  const taken = { ...theirs, digest: pond.digest, size: pond.size }
+  t.equal((await seal(pond.digest, { signed: signSealed(taken, other.signer) })).code, 'exists', "nor pond's")
   const again = await sealer.bundle(Buffer.from('z'), to)
   const anew = { ...readCustodyDetached(again.custody).sealed, digest, size }
   t.equal((await seal(digest, { signed: signSealed(anew, sealer.signer) })).status, 200, 'their own signer may')

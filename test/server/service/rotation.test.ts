@@ -1,6 +1,8 @@
 // Rotation: tokens that end, keys that are signed by the ones before them, pond's own key and how machines follow it.
 import t from 'tap'
+import { type Dsse, payloadType } from '../../../src/protocol/sealed.ts'
 import { PROTOCOL } from '../../../src/protocol/version.ts'
+import { signDsse } from '../../../src/seal/dsse.ts'
 import { fingerprint } from '../../../src/seal/fingerprint.ts'
 import { pairingMac } from '../../../src/seal/pairing.ts'
 import { SealError } from '../../../src/seal/refusal.ts'
@@ -200,6 +202,47 @@ t.test('who signs the next rotation uses its keys: those before are over, and ea
   t.match(await jobOf(rig, claim.job_id), { state: 'failed', cause: 'bad_signature' })
 })
 
+t.test('what a worker signs with its new keys ends the ones before, without a snapshot', async (t) => {
+  const rig = await createPondRig(t, { settings })
+  const box = await pairMachine(rig)
+  const old = box.signer
+  for (let count = 0; count < 2; count += 1) await submit(rig)
+  t.match((await rotate(rig, box.token, { workers: [rotationOf(box, 'n')] })).reply, { workers: [box.workerId] })
+  box.signer = workerSigner('n')
+  await box.say(await box.start(), finalWord)
+  await rig.clock.advance(1000)
+  box.signer = old
+  const late = await box.start()
+  await box.say(late, finalWord)
+  t.match(await jobOf(rig, late.job_id), { state: 'failed', cause: 'bad_signature' })
+})
+
+t.test('keys that any worker has or had, and a rotation in other bytes, are not taken', async (t) => {
+  const rig = await createPondRig(t, { settings })
+  const box = await pairMachine(rig)
+  const other = await pairMachine(rig, { letter: 'o' })
+  const send = (signed: Dsse) => rotate(rig, box.token, { workers: [signed] })
+  t.equal((await send(rotationOf(box, 'n'))).status, 200)
+  const now = { ...box, signer: workerSigner('n') }
+  const { sealing_key, signing_key } = box.paired.worker
+  const say = (keys: object) => ({ kind: 'worker', worker_id: box.workerId, ...workerKeys('m'), ...keys }) as const
+  const spread = Buffer.from(JSON.stringify(say({}), undefined, 2))
+  for (const [says, bad] of [
+    ['its own former ones', signRotation(say({ signing_key }), now.signer)],
+    ['a former sealing key', signRotation(say({ sealing_key }), now.signer)],
+    ['its signing key of now', signRotation(say({ signing_key: now.signer.publicKey }), now.signer)],
+    ["another worker's", signRotation(say({ signing_key: other.paired.worker.signing_key }), now.signer)],
+    ['white space', signDsse(payloadType.rotation, spread, now.signer)],
+  ] as const) {
+    t.match(await send(bad), { code: 'invalid_field', error: { details: { field: 'workers.0' } } }, says)
+  }
+  const good = rotationOf(now, 'm')
+  const more = { ...good, signatures: [...good.signatures, { keyid: aKey('z'), sig: good.signatures[0]?.sig ?? '' }] }
+  t.equal((await send(more)).status, 200)
+  const [shown] = (await rig.call('listWorkers')).reply.items.filter(({ id }) => id === box.workerId)
+  t.equal(shown?.rotations?.at(-1)?.signatures.length, 1, 'nothing beside it is kept')
+})
+
 t.test('the key of a binding is replaced by a rotation that it signed; it stands when its token is used', async (t) => {
   const rig = await createPondRig(t, { settings })
   const paired = await pairSigning(rig, 'b')
@@ -262,5 +305,7 @@ t.test('a worker in quarantine cannot rotate itself out of it', async (t) => {
   const body = { session: 'session-1', seq: 1, workers: [{ ...worker, keys: workerKeys('x') }] }
   await rig.call('sendSnapshot', { token: box.token, body })
   const answer = await rotate(rig, box.token, { workers: [rotationOf(box, 'x')] })
-  t.match(answer, { code: 'not_possible', error: { details: { state: 'quarantined' } } })
+  t.match(answer, { status: 200, reply: { workers: [] } }, 'and does not keep its binding from a new token')
+  const { sealing_key, signing_key } = box.paired.worker
+  t.match((await rig.call('listWorkers')).reply.items, [{ state: 'quarantined', sealing_key, signing_key }])
 })
