@@ -28,6 +28,10 @@ t.test('README.md', async (t) => {
     ['pond run', /hello from[\s\S]*exit code 7/],
     ['pond show', /queued → claimed[\s\S]*claimed → running[\s\S]*running → failed/],
     ['curl -sN', /^hi$/m],
+    ['pond run --credential registry', /^submit\.mjs$[\s\S]*a token of 36 characters: \[redacted\]/m],
+    ['pond trust worker lab', /is trusted/],
+    ['pond run --credential signing', /^\d+$/m],
+    ['pond verify', /^proved +worker: that key is checked by you$/m],
   ])
 })
 

@@ -143,4 +143,5 @@ t.test('a folder that is not there, or cannot be looked into, leaves its globs m
   const work = folder(t, { 'shut/x': 'x', open: 'o' })
   chmodSync(join(work, 'shut'), 0)
   t.match((await collect(work, { globs: ['open'] })).taken, ['o'])
+  chmodSync(join(work, 'shut'), 0o700)
 })

@@ -23,6 +23,7 @@ const identity: Identity = { sealing: sealingPair('reader'), signing: signingPai
 
 /** What is read from a file with this content; the error where it is refused. */
 async function read(content: string | Buffer, mode = 0o600): Promise<unknown> {
+  await rm(path, { force: true })
   await writeFile(path, content)
   await chmod(path, mode)
   return readIdentity(systemDisk, path).catch((error: unknown) => error)

@@ -83,11 +83,20 @@ export function splitCode(text: string, pond: string | undefined): { readonly po
 /** Pairing lets others run programs here, so a person at a terminal is told once. */
 async function agree(io: Io, flags: PairFlags, url: string): Promise<void> {
   if (flags.yes || !io.stdin.isTty || !io.stderr.isTty) return
-  const answer = await io.choose(`Consumers of ${url} will run programs here as ${userInfo().username}. Pair?`, [
+  const answer = await io.choose(`Consumers of ${url} will run programs here as ${userName()}. Pair?`, [
     { value: 'yes', label: 'yes' },
     { value: 'no', label: 'no' },
   ])
   if (answer !== 'yes') throw new Failure({ what: 'nothing was paired', exit: 'interrupted' })
+}
+
+/** In a container the user may be a number and no more. */
+function userName(): string {
+  try {
+    return userInfo().username
+  } catch {
+    return `user ${process.getuid?.() ?? ''}`.trim()
+  }
 }
 
 /** Host names may hold what names may not. */

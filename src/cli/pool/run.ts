@@ -1,7 +1,7 @@
 // swarm run: joins the real parts to a swarm, and turns signals and its end into orders and an exit code.
 import { loadavg } from 'node:os'
 import type { Client } from '../../client/contract.ts'
-import { SetupError } from '../../executor/contract.ts'
+import { type Executor, SetupError } from '../../executor/contract.ts'
 import { createProcessExecutor } from '../../executor/process.ts'
 import { serveControl } from '../../orchestrator/control.ts'
 import type { Home } from '../../orchestrator/home.ts'
@@ -91,11 +91,13 @@ async function assemble({ io, flags, home, binding, client, log }: Assembly): Pr
 /** A sandbox that was asked for and does not hold is a reason not to run at all. */
 async function openExecutor({ io, flags, home, log }: Pick<Assembly, 'io' | 'flags' | 'home' | 'log'>) {
   try {
-    return await createProcessExecutor({
+    const executor = await createProcessExecutor({
       ...executorParts(io, { home: home.path, boxes: flags.boxes }),
       log,
       ...sandboxOf(flags),
     })
+    if (executor.sandbox === 'none' && !flags.allowUnsandboxed) log.warn('no_sandbox', { ...unsandboxed(executor) })
+    return executor
   } catch (cause) {
     if (!(cause instanceof SetupError)) throw cause
     throw new Failure({
@@ -106,6 +108,13 @@ async function openExecutor({ io, flags, home, log }: Pick<Assembly, 'io' | 'fla
     })
   }
 }
+
+/** Otherwise its owner waits for jobs that are sealed by default, and sees none. */
+const unsandboxed = ({ whyUnsandboxed }: Executor) => ({
+  why: whyUnsandboxed,
+  message: 'nothing keeps jobs apart here, so none with a credential, a bundle or recipients comes',
+  next: 'run swarm as root, install bubblewrap, or say --allow-unsandboxed',
+})
 
 const sandboxOf = ({ sandbox }: RunFlags) => (sandbox === undefined ? {} : { sandbox })
 

@@ -162,6 +162,18 @@ for (const [code, exit] of [
   })
 }
 
+t.test('where nothing keeps jobs apart, a run says what does not come', async (t) => {
+  for (const [words, warns] of [
+    [['--sandbox', 'none'], true],
+    [['--sandbox', 'none', '--allow-unsandboxed'], false],
+  ] as const) {
+    const io = await paired(t)
+    io.pond.intercept = () => errorReply('unauthenticated', 'no')
+    t.equal(await swarm(io, 'run', ...words), 77)
+    t.equal(/"event":"no_sandbox"/.test(io.printed().err), warns, words.join(' '))
+  }
+})
+
 t.test('a second run on one home is refused, SIGTERM drains the first', async (t) => {
   const io = await paired(t)
   const reply = { protocol: 2, intents: [], directives: [], limits: LIMITS }
