@@ -3,7 +3,7 @@ import { createPrivateKey, generateKeyPairSync } from 'node:crypto'
 import { join } from 'node:path'
 import { z } from 'zod'
 import { publicKey } from '../src/protocol/field.ts'
-import { requirePrivate } from '../src/seal/identity.ts'
+import { KeyFileError, requirePrivate } from '../src/seal/identity.ts'
 import { type KeyPair, makeSealingPair } from '../src/seal/key.ts'
 import { signRotation } from '../src/seal/rotation.ts'
 import { createSigner } from '../src/seal/signature.ts'
@@ -56,6 +56,9 @@ export const keyFile = z.strictObject({
   sealing_keys: z.tuple([sealingPair], sealingPair).optional(),
 })
 export type KeyFile = z.infer<typeof keyFile>
+
+/** Whether keys were refused because others could read them. */
+export const isOpenKeyFile = (error: unknown): error is Error => error instanceof KeyFileError
 
 /** Reads pond's keys, makes them where there are none, and completes a file without sealing keys. One that others can read is refused. */
 export async function loadKeys(disk: Disk, random: Random, path: string): Promise<PondKeys> {

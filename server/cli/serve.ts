@@ -6,7 +6,7 @@ import { createOutput } from '../../src/cli/output.ts'
 import type { ServeFlags } from '../../src/cli/serve-flag.ts'
 import { LockedError, systemDisk } from '../../src/system/disk.ts'
 import { openDiskBlobs } from '../blob/disk.ts'
-import { type DataFolder, dataFolder, loadAdminToken, loadKeys } from '../data.ts'
+import { type DataFolder, dataFolder, isOpenKeyFile, loadAdminToken, loadKeys } from '../data.ts'
 import { type Front, openFront } from '../http/front.ts'
 import { createPond, type Pond } from '../pond.ts'
 import { createKeyRotation } from '../pond-key.ts'
@@ -54,6 +54,11 @@ async function lockData(home: string, data: DataFolder): Promise<() => Promise<v
   }
 }
 
+function keysFailure(cause: Error, { keyFile }: DataFolder): Failure {
+  const next = `Type: chmod 600 ${keyFile}. If somebody may have read it, then: pond pond-key rotate.`
+  return new Failure({ what: "could not use pond's keys", why: cause.message, next, cause })
+}
+
 function explain(error: unknown): string {
   if (!(error instanceof Error)) return String(error)
   return error.cause instanceof Error ? `${error.message}: ${error.cause.message}` : error.message
@@ -73,7 +78,9 @@ async function start(parts: {
 }): Promise<Running> {
   const { flags, io, data, fatal } = parts
   const { clock, random } = io
-  const keys = await loadKeys(systemDisk, random, data.keyFile)
+  const keys = await loadKeys(systemDisk, random, data.keyFile).catch((error: unknown) => {
+    throw isOpenKeyFile(error) ? keysFailure(error, data) : error
+  })
   const blobs = await openDiskBlobs({ folder: data.blobFolder, reserveBytes: flags.reserve, clock, fatal })
   const store = openSqliteStore({ file: data.storeFile, events: { fatal }, clock })
   const makeAdminToken = () => loadAdminToken(systemDisk, random, data.adminTokenFile)

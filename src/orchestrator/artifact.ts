@@ -8,6 +8,7 @@ import type { ArtifactProblem, ArtifactReport } from '../protocol/word.ts'
 import type { Clock } from '../system/clock.ts'
 import { createGlobs } from './glob.ts'
 import type { Privacy } from './privacy.ts'
+import { createToldPaths } from './told-path.ts'
 
 export interface ArtifactParts {
   readonly clock: Pick<Clock, 'monotonic'>
@@ -26,6 +27,8 @@ const ENTRIES_MOST = 100_000
 const DEPTH_MOST = 64
 /** What a report may say. Folders inside each other can have longer ones than any call of the kernel takes. */
 const PATH_CHARS_MOST = 4096
+/** Room for what tells two from each other. */
+const NUMBER_CHARS = 8
 const READ_BYTES = 256 * 1024
 /** Linux names an open folder by this, so that what is below it is reached without its path. */
 const FOLDERS = '/proc/self/fd'
@@ -34,6 +37,7 @@ const FOLDERS = '/proc/self/fd'
 export async function collectArtifacts(parts: ArtifactParts): Promise<readonly ArtifactReport[]> {
   const globs = createGlobs(parts.globs, parts.clock)
   const found = new Set<number>()
+  const told = createToldPaths()
   const reports: ArtifactReport[] = []
   let index = 0
   let room: number = limit.artifactPathBytes
@@ -47,7 +51,7 @@ export async function collectArtifacts(parts: ArtifactParts): Promise<readonly A
     for (const it of mine ?? []) found.add(it)
     if (mine?.length === 0 || parts.signal.aborted) return
     // It may hold a secret too.
-    const path = parts.privacy.text(name).slice(0, PATH_CHARS_MOST)
+    const path = told.take(parts.privacy.text(name).slice(0, PATH_CHARS_MOST - NUMBER_CHARS))
     room -= Buffer.byteLength(JSON.stringify(path))
     if (!mine || room < 0 || reports.length >= limit.artifactsPerJob) return walk.stop()
     const file = await open()

@@ -8,6 +8,8 @@ export type { Binding, BoundWorker, KeyPair, KeySet } from './binding.ts'
 
 export interface Home {
   readonly path: string
+  readonly bindingPath: string
+  readonly keysPath: string
   readonly journalPath: string
   readonly jobsPath: string
   readonly bundlesPath: string
@@ -34,6 +36,8 @@ export async function openHome(disk: Disk, path: string): Promise<Home> {
   const write = (name: string, value: unknown) => disk.replace(file(name), `${JSON.stringify(value, undefined, 2)}\n`)
   return {
     path,
+    bindingPath: file('binding.json'),
+    keysPath: file('keys.json'),
     journalPath: file('journal'),
     jobsPath: file('jobs'),
     bundlesPath: file('bundles'),

@@ -59,9 +59,12 @@ export async function writeIdentity(disk: Disk, path: string, { sealing, signing
   await disk.replace(path, `${JSON.stringify({ format: 1, sealing, signing }, undefined, 2)}\n`)
 }
 
-/** Refuses a key file that others may read. */
+/** Refuses a key file that others may read. One that is not there yet is none. */
 export async function requirePrivate(path: string): Promise<void> {
-  const { mode } = await stat(path)
+  const { mode } = await stat(path).catch((error: unknown) => {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return { mode: 0 }
+    throw error
+  })
   if ((mode & 0o077) === 0) return
   throw new KeyFileError(`${path} can be read by others (mode ${(mode & 0o777).toString(8)}); chmod 600 it`)
 }

@@ -31,7 +31,7 @@ t.test('README.md', async (t) => {
     ['pond run --credential registry', /^submit\.mjs$[\s\S]*a token of 36 characters: \[redacted\]/m],
     ['pond trust worker lab', /is trusted/],
     ['pond run --credential signing', /^\d+$/m],
-    ['pond verify', /^proved +worker: that key is checked by you$/m],
+    ['pond verify', /^proved +worker: that key is checked by you/m],
   ])
 })
 

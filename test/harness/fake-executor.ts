@@ -17,6 +17,8 @@ export interface FakeExecutor extends Executor {
   sandbox: Sandbox
   readonly processes: readonly FakeProcess[]
   readonly swept: readonly Trace[]
+  /** The folder in which processes left what they made. */
+  work: string
   /** What a process does with SIGTERM; by default it ends with 143. */
   onTerminate: (process: FakeProcess) => void
   /** What `start` rejects with, if anything. */
@@ -41,6 +43,7 @@ export function createFakeExecutor(): FakeExecutor {
     processes,
     swept,
     refusal: undefined,
+    work: '/nowhere',
     left: 0,
     onStart() {},
     onTerminate: (process) => process.exit({ cause: 'signal', rc: 143, signal: 'SIGTERM' }),
@@ -61,9 +64,7 @@ export function createFakeExecutor(): FakeExecutor {
         resolve = done
       })
       const process: FakeProcess = {
-        plan,
-        trace,
-        signals,
+        ...{ plan, trace, signals },
         get ended() {
           return ended
         },
@@ -78,7 +79,7 @@ export function createFakeExecutor(): FakeExecutor {
       executor.onStart(process)
       return {
         trace,
-        work: '/nowhere',
+        work: executor.work,
         exited,
         terminate() {
           signals.push('TERM')

@@ -11,6 +11,7 @@ import { systemClock } from '../../src/system/clock.ts'
 import { factsOf, workerSigner } from '../harness/claim-facts.ts'
 import { createFakePond } from '../harness/fake-pond-client.ts'
 import { createSeededRandom } from '../harness/seeded-random.ts'
+import { createSwarmRig } from '../harness/swarm-rig.ts'
 
 interface Wish {
   readonly globs: readonly string[]
@@ -138,10 +139,38 @@ t.test(
   },
 )
 
+t.test('names that redaction makes one stay two, also where one is a folder', async (t) => {
+  const secret = 'sesame-open'
+  const hex = Buffer.from(secret).toString('hex')
+  const work = folder(t, { [`out/${secret}`]: 'first', [`out/${hex}/f`]: 'second' })
+  const { reports } = await collect(work, { globs: ['out/**'], secrets: [secret] })
+  t.same(reports.map(({ path }) => path).sort(), ['out/[redacted]/f', 'out/[redacted]~2'])
+})
+
 t.test('a folder that is not there, or cannot be looked into, leaves its globs missing', async (t) => {
   t.same((await collect('/nowhere/at/all', { globs: ['*'] })).reports, [{ path: '*', problem: 'missing' }])
   const work = folder(t, { 'shut/x': 'x', open: 'o' })
   chmodSync(join(work, 'shut'), 0)
   t.match((await collect(work, { globs: ['open'] })).taken, ['o'])
   chmodSync(join(work, 'shut'), 0o700)
+})
+
+t.test('files that are missing or too large never mask how the job ended', async (t) => {
+  const rig = await createSwarmRig()
+  rig.executor.work = t.testdir({ big: 'too large', small: 's' })
+  await rig.start()
+  const intent = rig.pond.give({ artifacts: ['*', 'no/*.such'] }, { limits: { stream_bytes: 1000, artifact_bytes: 4 } })
+  await rig.clock.settle()
+  rig.executor.processes[0]?.exit({ rc: 3 })
+  await rig.clock.until(() => rig.pond.finalOf(intent.claim_id) !== undefined)
+  t.match(rig.pond.finalOf(intent.claim_id), {
+    cause: 'exit',
+    rc: 3,
+    artifacts: [
+      { path: 'big', problem: 'too_large' },
+      { path: 'small', stream: 'artifact/0' },
+      { path: 'no/*.such', problem: 'missing' },
+    ],
+    streams: { 'artifact/0': { bytes: 1, end: 'complete' } },
+  })
 })

@@ -3,6 +3,7 @@ import t from 'tap'
 import type { BindingId, CodeId, WorkerId } from '../../src/protocol/id.ts'
 import { type Enrollment, enrolledMac, enrollmentMac, enrollmentSecret, isEnrolled } from '../../src/seal/enrollment.ts'
 import { hashPondKey, pairingSecret } from '../../src/seal/pairing.ts'
+import { mutateValue } from '../harness/mutation.ts'
 
 const body = '0123456789abcdefghjkmnpqrs'
 const codeId = `cod_${body}` as CodeId
@@ -38,6 +39,9 @@ t.test("the worker's MAC covers pond, binding, code, name, keys, labels and reso
     { ...about, said: { ...about.said, worker: { ...worker, resources: { slots: 2 } } } },
   ]
   for (const other of others) t.not(enrollmentMac(secret, other), mac)
+  for (const { what, value } of mutateValue(about.said)) {
+    t.not(enrollmentMac(secret, { ...about, said: value as Enrollment['said'] }), mac, what)
+  }
   t.not(enrollmentMac(Buffer.alloc(16), about), mac, 'another secret')
 })
 

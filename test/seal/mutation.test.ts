@@ -2,10 +2,9 @@
 import fc from 'fast-check'
 import t from 'tap'
 import { z } from 'zod'
-import { rotation } from '../../src/protocol/orch.ts'
 import { custody, dsse, payloadType, sealedDetached, sealedInline } from '../../src/protocol/sealed.ts'
 import { attest, describeExecution, openAttestation } from '../../src/seal/attestation.ts'
-import { canonicalBytes, parseCanonical } from '../../src/seal/canonical.ts'
+import { canonicalBytes } from '../../src/seal/canonical.ts'
 import { openDsse, signDsse } from '../../src/seal/dsse.ts'
 import {
   grantSealed,
@@ -20,6 +19,7 @@ import { fingerprint } from '../../src/seal/fingerprint.ts'
 import { openGrant, openInline, openOwn } from '../../src/seal/open/envelope.ts'
 import { openPayload } from '../../src/seal/open/frame.ts'
 import { SealError } from '../../src/seal/refusal.ts'
+import { openRotation } from '../../src/seal/rotation.ts'
 import { systemRandom } from '../../src/system/random.ts'
 import { type Mutation, mutateBytes, mutateValue } from '../harness/mutation.ts'
 import {
@@ -155,8 +155,7 @@ const subjects: Readonly<Record<string, Subject>> = {
   },
   rotation: {
     value: signDsse(payloadType.rotation, canonicalBytes(turned), pond.signer),
-    open: (value) =>
-      parseCanonical(rotation.parse, openDsse(dsse.parse(value), payloadType.rotation, pond.signer.publicKey)),
+    open: (value) => openRotation(dsse.parse(value), 'pond', pond.signer.publicKey),
     encoded: asDsse,
     changes: 338,
   },

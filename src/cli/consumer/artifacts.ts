@@ -58,10 +58,27 @@ export function getArtifacts(io: Io, flags: GetFlags): Promise<number> {
     const wanted = found.items.filter(
       ({ path, stream }) => stream !== undefined && (flags.paths.length === 0 || flags.paths.includes(path ?? '')),
     )
+    requireParted(wanted)
     const fetched: { readonly path: string; readonly file: string }[] = []
     for (const item of wanted) fetched.push(await fetchOne(session, found, { item, out: flags.out }))
     await session.out.result({ items: fetched }, () => fetched.map(({ file }) => file))
+    const others = flags.paths.length === 0 ? found.items.filter(({ problem }) => problem !== undefined) : []
+    for (const { path = 'more', problem } of others) await session.out.note(`not there: ${path} (${problem})`)
     return exitCode('ok')
+  })
+}
+
+const nameOf = ({ path, stream = '' }: ArtifactView) => path ?? stream
+
+/** A worker parts them; one that does not would have one file overwrite the other. */
+function requireParted(items: readonly ArtifactView[]): void {
+  const names = items.map(nameOf)
+  const clash = names.find((name, at) => names.some((it, place) => place !== at && `${it}/`.startsWith(`${name}/`)))
+  if (clash === undefined) return
+  throw new Failure({
+    what: `two artifacts cannot both be put where ${clash} is`,
+    why: 'the worker that sent them gave them names that fall together',
+    next: 'Fetch one of them by its path, if it has one of its own: pond artifacts get PATH.',
   })
 }
 
@@ -109,7 +126,8 @@ async function fetchOne(
   { parts, attempt }: Found,
   { item, out: folder }: { readonly item: ArtifactView; readonly out: string },
 ): Promise<{ readonly path: string; readonly file: string }> {
-  const { stream = '', path = stream, bytes = 0, sha256, end } = item
+  const { stream = '', bytes = 0, sha256, end } = item
+  const path = nameOf(item)
   if (end !== 'complete') throw new Failure({ what: `${path} is not whole`, why: `its stream is ${end ?? 'open'}` })
   const file = join(folder, safe(path))
   await mkdir(dirname(file), { recursive: true })

@@ -3,7 +3,6 @@ import { createHash } from 'node:crypto'
 import { readFile, writeFile } from 'node:fs/promises'
 import { type AttestationView, attestationView } from '../../protocol/asset.ts'
 import type { Execution } from '../../seal/attestation.ts'
-import { fingerprint } from '../../seal/fingerprint.ts'
 import { SealError } from '../../seal/refusal.ts'
 import { type ConnectionFlags, clientHome } from '../config.ts'
 import { formatTime } from '../duration.ts'
@@ -16,7 +15,7 @@ import { readStream } from '../stream.ts'
 import { readExecution } from '../trust/attested.ts'
 import { recallSubmitted } from '../trust/job-memory.ts'
 import { readTrust } from '../trust/store.ts'
-import { createWorkerPins, findHolders } from '../trust/worker.ts'
+import { createWorkerPins, findHolders, printOf } from '../trust/worker.ts'
 import { createOutage } from '../watch.ts'
 
 export interface VerifyFlags extends ConnectionFlags {
@@ -40,8 +39,10 @@ export async function verify(io: Io, flags: VerifyFlags): Promise<number> {
   if (saved) {
     const out = createOutput(io, { program: 'pond', json: flags.json === true })
     const home = clientHome(io.env, flags.home)
-    const { findings } = await judgeStatement(home, saved, flags)
-    return await report(out, saved, [...findings, ...unseen])
+    const { findings, execution } = await judgeStatement(home, saved, flags)
+    const known = await recallSubmitted(home, saved.job_id)
+    const job = execution && known ? [judgeMemory(execution, known.digest)] : []
+    return await report(out, saved, [...findings, ...job, ...unseen])
   }
   return await withSession(io, flags, (session) => verifyJob(session, flags))
 }
@@ -88,7 +89,6 @@ async function judgeStatement(
   view: AttestationView & { readonly job_id: string },
   { workerKey }: VerifyFlags,
 ): Promise<{ readonly findings: readonly Finding[]; readonly execution?: Execution }> {
-  const signer = fingerprint(view.sealing_key, view.signing_key)
   try {
     const execution = readExecution(view, view.job_id)
     const { expected, says } = workerKey === undefined ? await judgeKey(home, view) : judgeGiven(workerKey, view)
@@ -96,7 +96,11 @@ async function judgeStatement(
     return {
       execution,
       findings: [
-        { claim: 'signature', proved: true, says: `the statement is signed whole by ${signer}` },
+        {
+          claim: 'signature',
+          proved: true,
+          says: `the statement is signed whole by the key ${view.signing_key} of ${view.worker}`,
+        },
         { claim: 'worker', proved: expected, says },
         { claim: 'end', proved: expected, says: `${claim} ended by ${cause}${rc === undefined ? '' : ` with ${rc}`}` },
       ],
@@ -104,7 +108,13 @@ async function judgeStatement(
   } catch (error) {
     if (!(error instanceof SealError)) throw error
     return {
-      findings: [{ claim: 'signature', proved: false, says: 'the statement is not signed by the key beside it' }],
+      findings: [
+        {
+          claim: 'signature',
+          proved: false,
+          says: 'the statement is not signed by the key beside it, or speaks of others',
+        },
+      ],
     }
   }
 }
@@ -127,7 +137,8 @@ const judgeGiven = (workerKey: string, { signing_key }: AttestationView): KeyFin
 
 /** A key that was replaced speaks only for jobs that are known here to be older: whoever stole it may sign what he likes. */
 async function judgeKey(home: string, view: AttestationView & { readonly job_id: string }): Promise<KeyFinding> {
-  const [holder] = [...findHolders(await readTrust(home), view.signing_key)].sort((a, b) => b.until - a.until)
+  const holders = findHolders(await readTrust(home), view.signing_key).filter(({ worker }) => worker.id === view.worker)
+  const [holder] = [...holders].sort((a, b) => b.until - a.until)
   if (!holder) {
     return { expected: false, says: 'that key is not trusted here; pass --worker-key, or: pond trust worker' }
   }
@@ -135,7 +146,7 @@ async function judgeKey(home: string, view: AttestationView & { readonly job_id:
   const how = worker.checked ? 'checked by you' : 'pinned when first seen'
   if (until === Number.POSITIVE_INFINITY) {
     const heir = worker.former.length > 0 ? `signed by one that was ${how}` : how
-    return { expected: true, says: `that key is ${heir}` }
+    return { expected: true, says: `that key is ${heir} (${printOf(worker)})` }
   }
   const submitted = await recallSubmitted(home, view.job_id)
   const since = `was replaced on ${formatTime(until)}`
@@ -145,6 +156,12 @@ async function judgeKey(home: string, view: AttestationView & { readonly job_id:
         expected: false,
         says: `that key ${since}, and the job is not known here as older; pass --worker-key to believe it`,
       }
+}
+
+function judgeMemory({ facts }: Execution, submitted: string): Finding {
+  const proved = facts.job_digest === submitted
+  const what = 'the job that was submitted from here'
+  return { claim: 'job', proved, says: proved ? `it ran ${what} (${submitted})` : `it did not run ${what}` }
 }
 
 function judgeJob({ facts }: Execution, spec: unknown, submitted: string | undefined): Finding {
@@ -186,7 +203,7 @@ async function judgeStream(
 
 /** Without a pond nothing but the statement can be looked at. */
 const unseen: readonly Finding[] = [
-  { claim: 'job', proved: false, says: 'not looked at: the job and its streams are with pond (pond verify JOB)' },
+  { claim: 'stored', proved: false, says: 'not looked at: the job and its streams are with pond (pond verify JOB)' },
 ]
 
 const limits = [

@@ -4,6 +4,7 @@ import type { Client } from '../../client/contract.ts'
 import type { HttpNetwork } from '../../client/network.ts'
 import { type Binding, type Home, openHome } from '../../orchestrator/home.ts'
 import { type LiveBinding, openLiveBinding } from '../../orchestrator/live-binding.ts'
+import { KeyFileError, requirePrivate } from '../../seal/identity.ts'
 import { LockedError, systemDisk } from '../../system/disk.ts'
 import { type Log, silentLog } from '../../system/log.ts'
 import { checkUrl, clientHome, pondHome, poolHome, userHome } from '../config.ts'
@@ -19,7 +20,23 @@ export function openPoolHome(io: Io, flags: PoolFlags): Promise<Home> {
   return openHome(systemDisk, poolHome(io.env, flags.home))
 }
 
+/** The private keys of the workers, and the token: whoever else could read them may have. */
+async function requireOwn(path: string): Promise<void> {
+  try {
+    await requirePrivate(path)
+  } catch (cause) {
+    if (!(cause instanceof KeyFileError)) throw cause
+    throw new Failure({
+      what: 'could not use the keys of this swarm',
+      why: cause.message,
+      next: `Type: chmod 600 ${path}. If somebody may have read it: swarm keys rotate.`,
+      cause,
+    })
+  }
+}
+
 export async function needBinding(home: Home): Promise<Binding> {
+  for (const path of [home.bindingPath, home.keysPath]) await requireOwn(path)
   const binding = await home.readBinding()
   if (binding) return binding
   throw new Failure({

@@ -25,6 +25,7 @@ export async function attestedExecution(
 /** The execution that the view's own key signed; who that key belongs to is another question. */
 export function readExecution(view: AttestationView, jobId: string): Execution {
   const said = openAttestation(view.attestation, view.signing_key)
+  if (said.predicate.worker !== view.worker) throw new SealError('wrong_place')
   const found = findExecution(said, jobId as JobId, view.claim_id as ClaimId)
   if (!found) throw new SealError('wrong_place')
   return found

@@ -27,6 +27,7 @@ t.test('plain ones are listed and fetched, and their digest is looked at', async
   t.match(io.printed().out, /out\/a\.txt\t7 B\t\t[0-9a-f]{64}\n\*\.log\t-\tmissing/)
   t.equal(await pond(io, 'artifacts', 'get', '--out', out), 0)
   t.equal(readFileSync(join(out, 'out', 'a.txt'), 'utf8'), 'content')
+  t.match(io.printed().err, 'not there: *.log (missing)')
   t.equal(await pond(io, 'artifacts', 'get', '--out', out, io.pond.jobs.keys().next().value ?? '', 'other'), 1)
   plainJob(io, 'changed', { sha256: sha256('content') })
   t.equal(await pond(io, 'artifacts', 'get', '--out', makeFolder()), 1)
@@ -34,6 +35,24 @@ t.test('plain ones are listed and fetched, and their digest is looked at', async
   plainJob(io, 'half', { end: 'lost' })
   t.equal(await pond(io, 'artifacts', 'get', '--out', makeFolder()), 1)
   t.match(io.printed().err, /is not whole/)
+})
+
+t.test('two that would lie on each other are not fetched, and nothing is written', async (t) => {
+  for (const paths of [
+    ['a', 'a'],
+    ['a', 'a/b'],
+    ['a/b', 'a'],
+  ]) {
+    const io = createFakeIo()
+    const out = makeFolder()
+    plainJob(io, 'x')
+    const { claim_id, items } = io.pond.answers.listArtifacts as { claim_id: string; items: object[] }
+    const both = paths.map((path, at) => ({ ...items[0], path, stream: `artifact/${at}` }))
+    io.pond.answers.listArtifacts = { claim_id, items: both }
+    t.equal(await pond(io, 'artifacts', 'get', '--out', out), 1)
+    t.match(io.printed().err, /two artifacts cannot both be put where a/)
+    t.same(readdirSync(out), [])
+  }
 })
 
 for (const path of ['../x', '/etc/x', 'a/../../x', 'a//x', 'a\\x']) {

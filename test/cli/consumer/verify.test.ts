@@ -1,4 +1,5 @@
 // pond verify: what a statement proves, with a pond and without one, and that each lie is told.
+import { createHash } from 'node:crypto'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
@@ -7,6 +8,7 @@ import { createFakeIo, type FakeIo, pond } from '../../harness/fake-io.ts'
 import { fakeId } from '../../harness/fake-pond.ts'
 import { createFakeWorker } from '../../harness/fake-safe.ts'
 import { reply } from '../../harness/http-reply.ts'
+import { mutateValue } from '../../harness/mutation.ts'
 import { labOf, makeConfidential, takeJob } from '../../harness/sealed-job.ts'
 
 async function attestedJob({ worker = labOf(), jobDigest = '' } = {}) {
@@ -39,12 +41,37 @@ t.test('a job that ran as it was submitted', async (t) => {
   t.same(await findings(io, 0), all)
   io.writes.length = 0
   t.equal(await pond(io, 'verify', id, '--save', file), 0)
-  t.match(io.printed().out, /proved {2}worker: that key is checked by you\n/)
+  t.match(io.printed().out, /proved {2}worker: that key is checked by you \([0-9a-f-]{39}\)\n/)
   t.match(io.printed().out, /not proved: what the owner of that machine may have done/)
   io.network = () => Promise.reject(new Error('no pond here'))
-  t.match(await findings(io, 0, file), { signature: true, worker: true, end: true, job: false })
+  t.match(await findings(io, 0, file), { signature: true, worker: true, end: true, job: true, stored: false })
   t.same((await findings(io, 1, file, '--worker-key', 'other')).worker, false)
   t.same((await findings(io, 0, file, '--worker-key', labOf().view.signing_key)).worker, true)
+})
+
+t.test('any field of a saved statement that was changed, but one that says nothing', async (t) => {
+  const { io, id, file } = await attestedJob()
+  t.equal(await pond(io, 'verify', id, '--save', file), 0)
+  const saved = JSON.parse(readFileSync(file, 'utf8'))
+  let refused = 0
+  for (const { what, value } of mutateValue(saved)) {
+    // The sealing key is there for people who seal to it.
+    if (/^\$(\.sealing_key of another value| with)/.test(what)) continue
+    writeFileSync(file, JSON.stringify(value))
+    if ((await pond(io, 'verify', file)) === 1) refused++
+    else t.fail(what)
+  }
+  t.ok(refused > 60, `${refused} changes`)
+})
+
+t.test('a pond that shows the wrong job to both is told from what was submitted here', async (t) => {
+  const spec = { command: ['another'] }
+  const jobDigest = createHash('sha256').update(canonicalBytes(spec)).digest('hex')
+  const { io, file } = await attestedJob({ jobDigest })
+  io.pond.intercept = ({ name }) =>
+    name === 'getJobSpec' ? reply(200, { 'content-type': 'application/json' }, canonicalBytes(spec)) : undefined
+  t.match(await findings(io, 1, '--save', file), { ...all, job: false })
+  t.match(await findings(io, 1, file), { signature: true, job: false }, 'without a pond too')
 })
 
 t.test('a statement that was changed, and a file that is none', async (t) => {

@@ -162,6 +162,25 @@ for (const [code, exit] of [
   })
 }
 
+t.test('keys and token that others may read are not used, and what to do is said', async (t) => {
+  for (const name of ['keys.json', 'binding.json']) {
+    for (const mode of [0o640, 0o604, 0o620, 0o610, 0o644]) {
+      const io = await paired(t)
+      const path = join(homeOf(io), name)
+      chmodSync(path, mode)
+      for (const verb of [['run'], ['keys', 'show'], ['keys', 'rotate'], ['worker', 'ls']]) {
+        t.equal(await swarm(io, ...verb), 1, `${verb.join(' ')}, ${name} ${mode.toString(8)}`)
+      }
+      t.match(io.printed().err, `Type: chmod 600 ${path}`)
+      t.strictSame(
+        io.pond.calls.filter(({ name }) => name !== 'pair'),
+        [],
+        'pond hears nothing',
+      )
+    }
+  }
+})
+
 t.test('where nothing keeps jobs apart, a run says what does not come', async (t) => {
   for (const [words, warns] of [
     [['--sandbox', 'none'], true],

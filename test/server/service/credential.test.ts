@@ -7,6 +7,7 @@ import type { Custody } from '../../../src/protocol/sealed.ts'
 import { fingerprint } from '../../../src/seal/fingerprint.ts'
 import { makeSealingPair } from '../../../src/seal/key.ts'
 import { printKey } from '../../../src/seal/key-text.ts'
+import { finalWord, pairMachine, submit } from '../../harness/machine.ts'
 import { createPondRig, type PondRig } from '../../harness/pond.ts'
 import { createSealer } from '../../harness/sealer.ts'
 
@@ -172,6 +173,32 @@ t.test('whoami names the keys that consumers pin, and a proof that they are of o
   t.strictSame(pond.proofs, keys.proofs)
   await rig.restart()
   t.strictSame((await rig.call('whoami')).reply.pond, pond)
+})
+
+t.test('no private key and no token is in what a backup without them holds', async (t) => {
+  const rig = await createPondRig(t)
+  const box = await pairMachine(rig)
+  await submit(rig)
+  const intent = await box.start()
+  await box.say(intent, finalWord)
+  const { tokenKey, sealing } = rig.pond.services.core.keys
+  const secrets = { tokenKey: Buffer.from(tokenKey), sealing: Buffer.from(sealing[0].privateKey, 'base64url') }
+  const texts = { binding: box.token, claim: intent.claim_token, admin: rig.adminToken }
+  const forms = [
+    ...Object.entries(secrets).flatMap(([name, bytes]) =>
+      [bytes, ...(['hex', 'base64url'] as const).map((form) => bytes.toString(form))].map((it) => [name, it] as const),
+    ),
+    ...Object.entries(texts),
+  ]
+  let files = 0
+  for (const path of await readdir(rig.folder, { recursive: true })) {
+    const file = join(rig.folder, path)
+    if (['pond-key.json', 'admin-token'].includes(path) || !(await stat(file)).isFile()) continue
+    files++
+    const bytes = await readFile(file)
+    for (const [name, form] of forms) t.notOk(bytes.includes(form), `${name} in ${path}`)
+  }
+  t.ok(files >= 2)
 })
 
 t.test('no value of a credential is anywhere in the data folder', async (t) => {
