@@ -47,7 +47,7 @@ export async function pair(parts: PairParts, request: PairRequest): Promise<Bind
   const before = await home.readBinding()
   if (before)
     throw new PairError(`this home is paired with ${before.pond}; run swarm unpair first, or use another --home`)
-  const keys = (await home.readKeys()) ?? (await makeKeys(parts))
+  const keys = await needKeys(parts)
   const body = unsigned(code.id, request, keys)
   const client = parts.connect(createCallSigner(keys.binding, code.pondKeyHash))
   const answer = await client.call('pair', { body: { ...body, mac: pairingMac(code.secret, body) } })
@@ -60,7 +60,10 @@ export async function pair(parts: PairParts, request: PairRequest): Promise<Bind
   return binding
 }
 
-async function makeKeys({ home, makeKeyPair }: PairParts): Promise<KeySet> {
+/** The keys of a home, made where there are none: a code may be for them before they are paired, and a lost reply finds them again. */
+export async function needKeys({ home, makeKeyPair }: Pick<PairParts, 'home' | 'makeKeyPair'>): Promise<KeySet> {
+  const there = await home.readKeys()
+  if (there) return there
   const keys: KeySet = {
     binding: await makeKeyPair('ed25519'),
     workers: [{ sealing: await makeKeyPair('x25519'), signing: await makeKeyPair('ed25519') }],

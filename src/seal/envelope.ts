@@ -40,12 +40,12 @@ export async function sealInline(wish: SealWish, payload: Uint8Array): Promise<S
   return { ...head, frames: Buffer.concat(frames).toString('base64') }
 }
 
-/** Seals while it is read; `finish` tells digest and size of what was yielded, and throws before all of it was. */
+/** Seals while it is read; `finish` tells digest and size of what was yielded, and throws before all of it was. `key` opens it, in unpadded base64url. */
 export function sealDetached(
   wish: SealWish,
   source: AsyncIterable<Uint8Array>,
-): { readonly frames: AsyncGenerator<Buffer>; finish(): SealedDetached } {
-  const { parts, head } = begin(wish, source)
+): { readonly frames: AsyncGenerator<Buffer>; readonly key: string; finish(): SealedDetached } {
+  const { parts, head, key } = begin(wish, source)
   const hash = createHash('sha256')
   let size = 0
   let whole = false
@@ -59,6 +59,7 @@ export function sealDetached(
   }
   return {
     frames: counted(),
+    key,
     finish() {
       if (!whole) throw new Error('not all of it is sealed')
       return { ...head, digest: hash.copy().digest('hex'), size }
@@ -67,10 +68,20 @@ export function sealDetached(
 }
 
 function begin({ sodium, random, context, recipients }: SealWish, source: Parameters<typeof sealPayload>[1]) {
-  const key = random.bytes(32)
-  const boxes = sealBoxes(sodium, recipients, { key: key.toString('base64url'), context })
-  const parts = sealPayload(createFrameSealer(sodium, key, context), source)
-  return { parts, head: { format: 1, context, boxes } as const }
+  const bytes = random.bytes(32)
+  const key = bytes.toString('base64url')
+  const boxes = sealBoxes(sodium, recipients, { key, context })
+  const parts = sealPayload(createFrameSealer(sodium, bytes, context), source)
+  return { parts, key, head: { format: 1, context, boxes } as const }
+}
+
+/** The same frames for others: `key` is what they were sealed with. */
+export function sealAnew(
+  { sodium, recipients }: Pick<SealWish, 'sodium' | 'recipients'>,
+  sealed: SealedDetached,
+  key: string,
+): SealedDetached {
+  return { ...sealed, boxes: sealBoxes(sodium, recipients, { key, context: sealed.context }) }
 }
 
 /** Client custody: signed by the consumer whose key the context names. */

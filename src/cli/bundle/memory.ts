@@ -1,4 +1,5 @@
-// What was sealed of which folder, and for whom: an unchanged one is neither sealed nor sent again, and an upload that stopped goes on. One file each.
+// What was sealed of which folder, for whom and with which key: an unchanged one is neither sealed nor sent again, and an upload that stopped goes on. One
+// file each, for its owner alone.
 import { createHash } from 'node:crypto'
 import { type FileHandle, open, stat } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -12,8 +13,12 @@ const sealedBundle = z.object({
   /** Of the sealed frames. */
   digest: z.string(),
   size: z.int(),
-  /** With the boxes. The content key stands in them alone. */
+  /** With the boxes for `recipients`. */
   custody: custodyDetached,
+  /** X25519 keys, in their order. */
+  recipients: z.array(z.string()),
+  /** What the frames were sealed with: others get boxes of their own, and nothing is sent again. */
+  key: z.string(),
   /** Name of the file with the frames, as long as pond does not have all of them. */
   draft: z.string().optional(),
 })
@@ -30,7 +35,7 @@ export interface BundleMemory {
   /** A new file for frames, for nobody else to read. */
   makeDraft(name: string): Promise<FileHandle>
   draftPath(name: string): string
-  /** Undefined when it was never sealed for these, or what is known of it cannot be read. */
+  /** Undefined when it was never sealed for this project, or what is known of it cannot be read. */
   recall(): Promise<SealedBundle | undefined>
   remember(known: Omit<SealedBundle, 'format'>): Promise<void>
   /** Also removes the frames. */
@@ -45,7 +50,7 @@ export function openMemory(
 ): BundleMemory {
   const folder = join(home, 'bundles')
   const { project, signer } = placeOf(target)
-  const about = JSON.stringify([url, project, signer ?? null, [...target.recipients].sort(), packed])
+  const about = JSON.stringify([url, project, signer ?? null, packed])
   const file = join(folder, `${createHash('sha256').update(about).digest('hex')}.json`)
   const memory: BundleMemory = {
     async makeDraft(name) {

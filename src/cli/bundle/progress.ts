@@ -26,9 +26,17 @@ export function createProgress({ io, out }: { readonly io: Pick<Io, 'clock'>; re
       if (now - shownAt < TURN_MS) return
       shownAt = now
       const perSecond = ((done - row.from) * 1000) / Math.max(1, now - row.beganAt)
-      const text = `${row.what} ${formatSize(done)} of ${formatSize(row.total)}, ${formatSize(Math.round(perSecond))}/s`
+      const far = `${formatSize(done)} of ${formatSize(row.total)}, ${formatSize(Math.round(perSecond))}/s`
+      const text = `${row.what} ${barOf(row.total > 0 ? done / row.total : 0)} ${far}`
       // A terminal that went away is noticed by whoever prints a result.
       void out.status(text).catch(() => {})
     },
   }
+}
+
+const BAR_CHARS = 20
+
+function barOf(share: number): string {
+  const full = Math.round(Math.min(1, share) * BAR_CHARS)
+  return `[${'#'.repeat(full)}${' '.repeat(BAR_CHARS - full)}] ${Math.floor(Math.min(1, share) * 100)} %`
 }

@@ -1,10 +1,11 @@
 // pond run --bundle: a folder is packed and sealed on this machine, and brought to pond once. Whoever stops it goes on from there with the same command.
 import { stat } from 'node:fs/promises'
+import { isDeepStrictEqual } from 'node:util'
 import { BundleError, type BundleReason } from '../../bundle/error.ts'
 import { type Packing, packFolder } from '../../bundle/pack.ts'
 import type { BundleView } from '../../protocol/asset.ts'
 import { limit } from '../../protocol/limit.ts'
-import { sealDetached } from '../../seal/envelope.ts'
+import { readCustodyDetached, sealAnew, sealDetached } from '../../seal/envelope.ts'
 import { loadSodium } from '../../seal/sodium.ts'
 import { type ExitName, exitCode } from '../exit-code.ts'
 import { callFailure, Failure } from '../failure.ts'
@@ -57,14 +58,14 @@ async function send(parts: Parts, folder: string): Promise<string> {
   progress.begin('reading the folder:', packing.packedBytes)
   const memory = openMemory(home, { url, packed: await packing.packedDigest(), target })
   const known = await usable(parts, memory)
-  if (known?.stored?.complete && known.stored.custody) {
+  if (known?.stored?.complete && known.stored.custody && known.same) {
     await memory.remember(known.sealed)
     return known.sealed.digest
   }
   const sealed = known?.sealed ?? (await seal(parts, memory, packing))
   await deliver(parts, memory, { sealed, stored: known?.stored })
   await session.out.note(
-    `bundle ${sealed.digest.slice(0, 12)}: ${packing.files} files, ${formatSize(sealed.size)} sent`,
+    `bundle ${sealed.digest.slice(0, 12)}: ${packing.files} files, ${formatSize(sealed.size)} at pond`,
   )
   return sealed.digest
 }
@@ -73,23 +74,36 @@ interface Known {
   readonly sealed: SealedBundle
   /** As pond shows it; undefined when it has nothing of it. */
   readonly stored: BundleView | undefined
+  /** Its boxes are for those who are wanted now. */
+  readonly same?: boolean
 }
 
 /** What was sealed before, if pond has it or the frames are still here. */
-async function usable({ session, patience }: Parts, memory: BundleMemory): Promise<Known | undefined> {
-  const sealed = await memory.recall()
-  if (!sealed) return undefined
+async function usable({ session, patience, target }: Parts, memory: BundleMemory): Promise<Known | undefined> {
+  const recalled = await memory.recall()
+  if (!recalled) return undefined
+  const sealed = await boxedFor(target, recalled)
+  const same = sealed === recalled
   const { digest, size, draft } = sealed
   const call = { params: { digest }, signal: patience.signal }
   const answer = await session.client.persist('getBundle', call, patience.outage.failed)
   patience.signal.throwIfAborted()
   if (!answer.ok && answer.error.code !== 'not_found') throw callFailure('look for the bundle', answer.error)
   const stored = answer.ok ? answer.reply : undefined
-  if (stored?.complete) return { sealed, stored }
+  if (stored?.complete) return { sealed, stored, same }
   const there = draft === undefined ? undefined : await stat(memory.draftPath(draft)).catch(() => undefined)
-  if (there?.size === size) return { sealed, stored }
+  if (there?.size === size) return { sealed, stored, same }
   await memory.forget()
   return undefined
+}
+
+/** With boxes for whom it is sealed to now: pond's key may be another since, or other workers be named. */
+async function boxedFor(target: SealTarget, known: SealedBundle): Promise<SealedBundle> {
+  const recipients = [...target.recipients].sort()
+  if (isDeepStrictEqual(recipients, known.recipients)) return known
+  const { sealed } = readCustodyDetached(known.custody)
+  const anew = sealAnew({ sodium: await loadSodium(), recipients }, sealed, known.key)
+  return { ...known, recipients, custody: custodyOf(anew, target) }
 }
 
 /** The digest of the frames is known when all are sealed, so they go to a file first. That is also what makes an upload resumable. */
@@ -100,7 +114,7 @@ async function seal(parts: Parts, memory: BundleMemory, packing: Packing): Promi
   const wish = { sodium, random: session.io.random, context, recipients: target.recipients }
   const draft = draftName(session.io.random.bytes(16).toString('hex'))
   progress.begin('sealing the bundle:', packing.packedBytes)
-  const { frames, finish } = sealDetached(wish, packing)
+  const { frames, key, finish } = sealDetached(wish, packing)
   const file = await memory.makeDraft(draft)
   try {
     for await (const frame of frames) {
@@ -123,7 +137,8 @@ async function seal(parts: Parts, memory: BundleMemory, packing: Packing): Promi
       why: `${formatSize(size)} of at most ${formatSize(limit.bundleBytes)}`,
     })
   }
-  const sealed = { format: 1 as const, digest, size, custody: custodyOf(detached, target), draft }
+  const recipients = [...target.recipients].sort()
+  const sealed = { format: 1 as const, digest, size, custody: custodyOf(detached, target), recipients, key, draft }
   await memory.remember(sealed)
   return sealed
 }

@@ -22,12 +22,11 @@ export function showRecipients(io: Io, flags: ConnectionFlags): Promise<number> 
   })
 }
 
-/** Without a key it is this client that is added. */
+/** This client is added in any case: what it submits is sealed to it too, and who finds a box for somebody who is not on the list believes nothing. */
 export function addRecipients(io: Io, flags: RecipientFlags): Promise<number> {
   return withSession(io, flags, async (session) => {
-    const { home } = session.connection
-    const own = async () => [describeIdentity((await needIdentity(home)).identity).recipient]
-    const keys = flags.keys.length > 0 ? flags.keys : await own()
+    const own = describeIdentity((await needIdentity(session.connection.home)).identity).recipient
+    const keys = [own, ...flags.keys]
     const wrong = keys.find((text) => parseKey('recipient', text) === undefined)
     if (wrong !== undefined)
       throw usageFailure(`${wrong} is no recipient`, 'It looks like pond_recipient_…: pond identity.')

@@ -1,13 +1,14 @@
 // swarm keys: shows the keys of this machine and of its pond for comparing by eye, and replaces ours.
-import type { BoundWorker } from '../../orchestrator/home.ts'
+import type { BoundWorker, Home } from '../../orchestrator/home.ts'
 import { systemKeyPair } from '../../orchestrator/key.ts'
+import { needKeys } from '../../orchestrator/pair.ts'
 import { type Rotated, rotate } from '../../orchestrator/rotation.ts'
 import { fingerprint } from '../../seal/fingerprint.ts'
 import { printKey } from '../../seal/key-text.ts'
 import { LockedError } from '../../system/disk.ts'
 import { callFailure, Failure } from '../failure.ts'
 import type { Io } from '../io.ts'
-import { createOutput, fields } from '../output.ts'
+import { createOutput, fields, type Output } from '../output.ts'
 import { askSwarm } from './control.ts'
 import { type BindingFlags, connectBound, needBinding, needLive, openPoolHome } from './home.ts'
 
@@ -15,7 +16,9 @@ export const fingerprintOf = ({ keys }: BoundWorker) => fingerprint(keys.sealing
 
 export async function showKeys(io: Io, flags: BindingFlags): Promise<number> {
   const out = createOutput(io, { program: 'swarm', json: flags.json === true })
-  const { pond, pond_key, workers: bound } = await needBinding(await openPoolHome(io, flags))
+  const home = await openPoolHome(io, flags)
+  if (!(await home.readBinding())) return await showUnpaired(out, home)
+  const { pond, pond_key, workers: bound } = await needBinding(home)
   const workers = bound.map((worker) => ({
     worker_id: worker.worker_id,
     name: worker.name,
@@ -28,6 +31,17 @@ export async function showKeys(io: Io, flags: BindingFlags): Promise<number> {
     ...workers.flatMap(({ name, ...keys }) => fields([['worker', name], ...Object.entries(keys)])),
     ...fields(Object.entries({ pond, fingerprint: shown.pond.fingerprint, signing_key: pond_key })),
   ])
+  return 0
+}
+
+/** The keys that this machine will pair with, made now, so that a code can be for them alone. */
+async function showUnpaired(out: Output, home: Home): Promise<number> {
+  const [worker] = (await needKeys({ home, makeKeyPair: systemKeyPair })).workers
+  const print = fingerprint(worker.sealing.publicKey, worker.signing.publicKey)
+  await out.result({ workers: [{ fingerprint: print, signing_key: worker.signing.publicKey }] }, () =>
+    fields([['fingerprint', print]]),
+  )
+  await out.note(`not paired yet; a code for these keys alone: pond pairing create --fingerprint ${print}`)
   return 0
 }
 

@@ -102,7 +102,7 @@ const says: Readonly<Record<SealReason, { readonly why: string; readonly next: s
   bad_key: { why: 'nothing can be sealed to that key', next: 'Ask its owner for the right one.' },
   unnamed_recipient: {
     why: 'somebody whom this client did not name can read it too',
-    next: 'Do not believe this pond. If that recipient is right: pond recipient ls, then pond trust recipients.',
+    next: 'Do not believe this pond. If that recipient is right, it adds itself (pond recipient add), then: pond trust recipients.',
   },
 }
 

@@ -9,7 +9,7 @@ import { readCustodyDetached } from '../../../src/seal/envelope.ts'
 import type { KeyPair } from '../../../src/seal/key.ts'
 import { openPayload } from '../../../src/seal/open/frame.ts'
 import { createFakeIo, drive, type FakeIo, pond, startPond, waitFor } from '../../harness/fake-io.ts'
-import { sodium } from '../../harness/fake-safe.ts'
+import { pondPairOf, sodium, tellKeys } from '../../harness/fake-safe.ts'
 import { errorReply } from '../../harness/http-reply.ts'
 import { clientHomeOf, labOf } from '../../harness/sealed-job.ts'
 
@@ -53,7 +53,7 @@ t.test('a folder is sealed to pond, sent, and named in the job; unchanged it is 
   const digest = digestOfJob(io)
   t.match(await opened(io, digest, io.pond.safe.pair.sealing), MARK)
   t.notMatch(io.pond.safe.bundles.get(digest)?.bytes.toString('latin1'), MARK)
-  t.match(io.printed().err, /bundle [0-9a-f]{12}: 2 files, .* sent\n/)
+  t.match(io.printed().err, /bundle [0-9a-f]{12}: 2 files, .* at pond\n/)
   t.same(drafts(io), [])
   const sent = puts(io).length
   t.equal(await run(io, folder), 0)
@@ -65,6 +65,27 @@ t.test('a folder is sealed to pond, sent, and named in the job; unchanged it is 
   const known = join(clientHomeOf(io), 'bundles')
   for (const name of readdirSync(known)) t.equal(statSync(join(known, name)).mode & 0o777, 0o600)
 })
+
+t.test(
+  'pond has other keys, or other workers are named: the same frames get boxes for them, and nothing is sent again',
+  async (t) => {
+    const io = createFakeIo()
+    const folder = makeSource(io)
+    t.equal(await run(io, folder), 0)
+    const digest = digestOfJob(io)
+    const sent = puts(io).length
+    const before = io.pond.safe.pair
+    io.pond.safe.pair = pondPairOf('q')
+    io.pond.safe.told = tellKeys(io.pond.safe.pair, [before])
+    t.equal(await run(io, folder), 0)
+    t.equal(digestOfJob(io), digest)
+    t.match(await opened(io, digest, io.pond.safe.pair.sealing), MARK)
+    await t.rejects(opened(io, digest, before.sealing), 'not for the old one')
+    t.equal(puts(io).length, sent)
+    t.equal(await run(io, folder), 0)
+    t.equal(io.pond.calls.filter(({ name }) => name === 'sealBundle').length, 2, 'and the boxes once')
+  },
+)
 
 t.test('what pond lost is sealed and sent anew; a digest is taken as it is', async (t) => {
   const io = createFakeIo()

@@ -1,10 +1,12 @@
 // pond recipient and pond trust recipients: pond's list of a project, pinned here, its changes asked about.
+import { join } from 'node:path'
 import t from 'tap'
-import { printKey } from '../../../src/seal/key-text.ts'
+import { describeIdentity } from '../../../src/seal/identity.ts'
+import { parseKey, printKey } from '../../../src/seal/key-text.ts'
 import { createFakeIo, type FakeIo, pond } from '../../harness/fake-io.ts'
 import { sealingPairOf } from '../../harness/fake-safe.ts'
 import { errorReply } from '../../harness/http-reply.ts'
-import { makeConfidential } from '../../harness/sealed-job.ts'
+import { identityOf, labOf, makeConfidential, takeJob } from '../../harness/sealed-job.ts'
 
 const [ann, bob] = ['a', 'b'].map((letter) => printKey('recipient', sealingPairOf(letter).publicKey)) as [
   string,
@@ -98,4 +100,28 @@ t.test('an identity is made by the first submit, which says what sealing hides a
   t.equal((await recipientsOfJob(io)).length, 1)
   t.match(io.printed().err, /only it opens that/)
   t.match(io.printed().err, /pond still sees commands/)
+})
+
+t.test('whoever is added reads what the one who added him submits', async (t) => {
+  const io = await consumer()
+  const other = join(io.home, 'other')
+  io.writes.length = 0
+  t.equal(await pond(io, 'identity', '--home', other, '--json'), 0)
+  const { recipient } = JSON.parse(io.printed().out)
+  t.equal(await pond(io, 'recipient', 'add', recipient), 0)
+  const own = describeIdentity(await identityOf(io)).recipient
+  t.same([...io.pond.safe.recipients].sort(), [own, recipient].sort(), 'and his own key is on the list')
+  t.equal(await pond(io, 'submit', '--', 'x'), 0)
+  const id = [...io.pond.jobs.keys()].at(-1) ?? ''
+  const keys = [own, recipient].map((text) => parseKey('recipient', text) ?? '')
+  io.pond.safe.workers = [labOf().view]
+  const job = await takeJob(io, id, { recipients: keys })
+  job.write('stdout', 'for both')
+  await job.finish()
+  t.equal(await pond(io, 'trust', 'recipients', '--home', other, '--yes'), 0)
+  for (const words of [[], ['--home', other]]) {
+    io.writes.length = 0
+    t.equal(await pond(io, 'logs', id, ...words), 0, io.printed().err)
+    t.equal(io.printed().out, 'for both')
+  }
 })

@@ -8,6 +8,7 @@ import { splitCode } from '../../../src/cli/pool/pair.ts'
 import { serveControl } from '../../../src/orchestrator/control.ts'
 import { openHome } from '../../../src/orchestrator/home.ts'
 import type { SwarmStatus } from '../../../src/orchestrator/status.ts'
+import { fingerprint } from '../../../src/seal/fingerprint.ts'
 import { systemDisk } from '../../../src/system/disk.ts'
 import { createFakeIo, drive, type FakeIo, makeFolder, startSwarm, swarm, waitFor } from '../../harness/fake-io.ts'
 import { FAKE_URL, fakeId } from '../../harness/fake-pond.ts'
@@ -161,6 +162,21 @@ for (const [code, exit] of [
     t.equal(await swarm(io, 'run'), exit)
   })
 }
+
+t.test('a machine shows its keys before it is paired, and pairs with those', async (t) => {
+  const io = createFakeIo()
+  io.env.SWARM_HOME = makeFolder()
+  t.equal(await swarm(io, 'keys', 'show', '--json'), 0)
+  const [{ fingerprint: shown }] = JSON.parse(io.printed().out).workers
+  t.match(io.printed().err, `pond pairing create --fingerprint ${shown}`)
+  io.writes.length = 0
+  t.equal(await swarm(io, 'keys', 'show', '--json'), 0)
+  t.equal(JSON.parse(io.printed().out).workers[0].fingerprint, shown, 'the same each time')
+  io.pond.intercept = () => jsonReply(pairReply)
+  t.equal(await swarm(io, 'pair', `${FAKE_URL}#${codeOf()}`), 0)
+  const body = io.pond.calls.at(-1)?.body as { worker: { sealing_key: string; signing_key: string } }
+  t.equal(fingerprint(body.worker.sealing_key, body.worker.signing_key), shown)
+})
 
 t.test('keys and token that others may read are not used, and what to do is said', async (t) => {
   for (const name of ['keys.json', 'binding.json']) {
