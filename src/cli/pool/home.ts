@@ -21,6 +21,10 @@ export function openPoolHome(io: Io, flags: PoolFlags): Promise<Home> {
 }
 
 /** The private keys of the workers, and the token: whoever else could read them may have. */
+export async function requirePrivateHome({ bindingPath, keysPath }: Home): Promise<void> {
+  for (const path of [bindingPath, keysPath]) await requireOwn(path)
+}
+
 async function requireOwn(path: string): Promise<void> {
   try {
     await requirePrivate(path)
@@ -29,14 +33,14 @@ async function requireOwn(path: string): Promise<void> {
     throw new Failure({
       what: 'could not use the keys of this swarm',
       why: cause.message,
-      next: `Type: chmod 600 ${path}. If somebody may have read it: swarm keys rotate.`,
+      next: `Type: chmod 600 ${path}. If somebody may have read it, then: swarm keys rotate.`,
       cause,
     })
   }
 }
 
 export async function needBinding(home: Home): Promise<Binding> {
-  for (const path of [home.bindingPath, home.keysPath]) await requireOwn(path)
+  await requirePrivateHome(home)
   const binding = await home.readBinding()
   if (binding) return binding
   throw new Failure({

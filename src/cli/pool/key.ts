@@ -10,13 +10,14 @@ import { callFailure, Failure } from '../failure.ts'
 import type { Io } from '../io.ts'
 import { createOutput, fields, type Output } from '../output.ts'
 import { askSwarm } from './control.ts'
-import { type BindingFlags, connectBound, needBinding, needLive, openPoolHome } from './home.ts'
+import { type BindingFlags, connectBound, needBinding, needLive, openPoolHome, requirePrivateHome } from './home.ts'
 
 export const fingerprintOf = ({ keys }: BoundWorker) => fingerprint(keys.sealing_key, keys.signing_key)
 
 export async function showKeys(io: Io, flags: BindingFlags): Promise<number> {
   const out = createOutput(io, { program: 'swarm', json: flags.json === true })
   const home = await openPoolHome(io, flags)
+  await requirePrivateHome(home)
   if (!(await home.readBinding())) return await showUnpaired(out, home)
   const { pond, pond_key, workers: bound } = await needBinding(home)
   const workers = bound.map((worker) => ({

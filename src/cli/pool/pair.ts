@@ -9,7 +9,7 @@ import { checkUrl } from '../config.ts'
 import { callFailure, Failure, usageFailure } from '../failure.ts'
 import type { Io } from '../io.ts'
 import { createOutput } from '../output.ts'
-import { type BindingFlags, openPoolHome } from './home.ts'
+import { type BindingFlags, openPoolHome, requirePrivateHome } from './home.ts'
 import { fingerprintOf } from './key.ts'
 
 export interface PairFlags extends BindingFlags {
@@ -28,6 +28,7 @@ export async function pair(io: Io, flags: PairFlags): Promise<number> {
   const { pond, code } = splitCode(text, flags.pond)
   const baseUrl = checkUrl(pond, flags.insecureHttp === true)
   const home = await openPoolHome(io, flags)
+  await requirePrivateHome(home)
   await agree(io, flags, baseUrl)
   const network = io.connect()
   const connect = (sign: SignCall) =>

@@ -173,6 +173,16 @@ t.test('a machine shows its keys before it is paired, and pairs with those', asy
   t.equal(await swarm(io, 'keys', 'show', '--json'), 0)
   t.equal(JSON.parse(io.printed().out).workers[0].fingerprint, shown, 'the same each time')
   io.pond.intercept = () => jsonReply(pairReply)
+  const path = join(io.env.SWARM_HOME, 'keys.json')
+  chmodSync(path, 0o644)
+  for (const verb of [
+    ['keys', 'show'],
+    ['pair', `${FAKE_URL}#${codeOf()}`],
+  ]) {
+    t.equal(await swarm(io, ...verb), 1, `${verb[0]} with keys that others may read`)
+  }
+  t.equal(io.pond.calls.length, 0)
+  chmodSync(path, 0o600)
   t.equal(await swarm(io, 'pair', `${FAKE_URL}#${codeOf()}`), 0)
   const body = io.pond.calls.at(-1)?.body as { worker: { sealing_key: string; signing_key: string } }
   t.equal(fingerprint(body.worker.sealing_key, body.worker.signing_key), shown)
