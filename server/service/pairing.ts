@@ -113,7 +113,10 @@ export async function pair(
   call: SignableCall,
 ): Promise<PairReply> {
   if (body.protocol < OLDEST_PROTOCOL || body.protocol > PROTOCOL) {
-    throw new Refusal('upgrade_required', `protocol ${body.protocol} is not spoken here`, { protocol: PROTOCOL })
+    throw new Refusal('upgrade_required', `protocol ${body.protocol} is not spoken here`, {
+      protocol: PROTOCOL,
+      oldest: OLDEST_PROTOCOL,
+    })
   }
   access.requireSigned(body.binding_key, call)
   const outcome = await core.store.write((tx) => pairIn({ core, access, tx }, body))

@@ -5,9 +5,9 @@ import type { Resources } from '../protocol/field.ts'
 import type { CodeId } from '../protocol/id.ts'
 import type { Labels } from '../protocol/job.ts'
 import type { PairBody, PairReply } from '../protocol/orch.ts'
-import { PROTOCOL } from '../protocol/version.ts'
 import { hashPondKey, pairingMac, parsePairingCode } from '../seal/pairing.ts'
 import { createCallSigner, type SignCall } from '../seal/request-signature.ts'
+import { createDialect } from './dialect.ts'
 import type { Binding, Home, KeySet } from './home.ts'
 import type { MakeKeyPair } from './key.ts'
 
@@ -48,9 +48,14 @@ export async function pair(parts: PairParts, request: PairRequest): Promise<Bind
   if (before)
     throw new PairError(`this home is paired with ${before.pond}; run swarm unpair first, or use another --home`)
   const keys = await needKeys(parts)
-  const body = unsigned(code.id, request, keys)
   const client = parts.connect(createCallSigner(keys.binding, code.pondKeyHash))
-  const answer = await client.call('pair', { body: { ...body, mac: pairingMac(code.secret, body) } })
+  const dialect = createDialect()
+  const ask = () => {
+    const body = { ...unsigned(code.id, request, keys), protocol: dialect.protocol() }
+    return client.call('pair', { body: { ...body, mac: pairingMac(code.secret, body) } })
+  }
+  let answer = await ask()
+  if (!answer.ok && dialect.stepDown(answer.error)) answer = await ask()
   if (!answer.ok) throw new PairError(answer.error.message, answer.error)
   const { reply } = answer
   if (!timingSafeEqual(hashPondKey(reply.pond_key), code.pondKeyHash))
@@ -72,11 +77,10 @@ export async function needKeys({ home, makeKeyPair }: Pick<PairParts, 'home' | '
   return keys
 }
 
-function unsigned(code: CodeId, request: PairRequest, keys: KeySet): Omit<PairBody, 'mac'> {
+function unsigned(code: CodeId, request: PairRequest, keys: KeySet): Omit<PairBody, 'mac' | 'protocol'> {
   return {
     code,
     name: request.name,
-    protocol: PROTOCOL,
     binding_key: keys.binding.publicKey,
     worker: {
       sealing_key: keys.workers[0].sealing.publicKey,

@@ -2,12 +2,12 @@
 import type { CallError, Client } from '../client/contract.ts'
 import { limit, retryWait } from '../protocol/limit.ts'
 import type { PollBody, PollReply } from '../protocol/orch.ts'
-import { PROTOCOL } from '../protocol/version.ts'
 import type { Clock } from '../system/clock.ts'
 import type { Log } from '../system/log.ts'
 import { jitter, type Random } from '../system/random.ts'
 import { createBell } from './bell.ts'
 import type { Have } from './claim.ts'
+import type { Dialect } from './dialect.ts'
 
 /*
  * A poll is never aborted, except when swarm ends. When local facts change, a newer one is sent beside it, and pond answers the older one empty. At most
@@ -58,6 +58,7 @@ export interface PollParts {
   readonly clock: Clock
   readonly random: Random
   readonly log: Log
+  readonly dialect: Dialect
   readonly session: string
   readonly facts: () => PollFacts
   readonly take: (reply: PollReply) => void
@@ -130,7 +131,7 @@ class PollLoop implements Poll {
   }
 
   async #send(signal: AbortSignal): Promise<void> {
-    const { client, clock, facts, session } = this.#parts
+    const { client, clock, dialect, facts, session } = this.#parts
     const seq = ++this.#seq
     const claim_key = this.#claimKey
     this.#dirty = false
@@ -142,7 +143,8 @@ class PollLoop implements Poll {
       deadlineMs: wait_ms + POLL_GRACE_MS,
       signal,
       body: {
-        ...{ protocol: PROTOCOL, session, seq, claim_key, wait_ms, workers, have: have.slice(0, limit.havePerPoll) },
+        ...{ protocol: dialect.protocol(), session, seq, claim_key, wait_ms, workers },
+        have: have.slice(0, limit.havePerPoll),
         ...(refill && { refill }),
       },
     })
@@ -157,8 +159,9 @@ class PollLoop implements Poll {
   }
 
   #settle(reply: PollReply, claimKey: string): void {
-    const { clock, facts, random, take } = this.#parts
+    const { clock, dialect, facts, random, take } = this.#parts
     this.#failures = 0
+    dialect.learned(reply.protocol)
     this.#answeredAt = clock.monotonic()
     this.#holdMs = Math.min(limit.pollHoldMs, Math.max(HOLD_LEAST_MS, reply.limits.poll_hold_ms))
     if (reply.intents.length > 0) {
@@ -172,8 +175,13 @@ class PollLoop implements Poll {
       if (type === 'slow_down') this.#waitAtLeast(wait_ms)
   }
 
-  #settleError({ code, message, retry, retryAfterMs = 0 }: CallError): void {
-    const { log, random } = this.#parts
+  #settleError({ code, message, details, retry, retryAfterMs = 0 }: CallError): void {
+    const { dialect, log, random } = this.#parts
+    if (dialect.stepDown({ code, details })) {
+      log.warn('stepped_down', { protocol: dialect.protocol(), message })
+      this.#dirty = true
+      return
+    }
     if (code === 'unauthenticated' || code === 'upgrade_required') {
       this.#end ??= { reason: code, message }
       return

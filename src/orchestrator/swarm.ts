@@ -9,6 +9,7 @@ import { createBell } from './bell.ts'
 import { findWorker } from './binding.ts'
 import type { ClaimParts, HeldClaim } from './claim.ts'
 import type { RunEnd, Swarm, SwarmParts } from './contract.ts'
+import { createDialect } from './dialect.ts'
 import { createDrain, type Drain } from './drain.ts'
 import { createFreed, type Freed } from './freed.ts'
 import { type Journal, openJournal } from './journal.ts'
@@ -49,6 +50,7 @@ class OneSwarm implements Swarm {
   readonly #session: string
   readonly #ending = new AbortController()
   readonly #bell = createBell()
+  readonly #dialect = createDialect()
   readonly #groups: SlotGroups
   readonly #claims = new Map<string, HeldClaim>()
   readonly #workers = new Map<string, WorkerId>()
@@ -92,6 +94,7 @@ class OneSwarm implements Swarm {
       clock,
       random,
       log,
+      dialect: this.#dialect,
       session: this.#session,
       facts: () => this.#facts(),
       take: (reply) => this.#take(reply),

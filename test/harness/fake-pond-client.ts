@@ -58,6 +58,8 @@ export class FakePond {
   capBytes = Number.MAX_SAFE_INTEGER
   /** Claims that the next reply to words brings, if that asks for some. */
   readonly withWords: Intent[] = []
+  /** The step that it speaks. */
+  protocol = PROTOCOL
   readonly client: Client
   readonly calls: RouteName[] = []
   readonly polls: PollBody[] = []
@@ -198,13 +200,14 @@ export class FakePond {
     return { outcomes, ...(intents.length > 0 && { intents }) }
   }
 
-  #poll(body: PollBody): Promise<PollReply> {
+  #poll(body: PollBody): Promise<PollReply | CallError> {
+    if (body.protocol > this.protocol) return Promise.resolve(refusal('upgrade_required', { protocol: this.protocol }))
     this.polls.push(structuredClone(body))
     return new Promise((resolve) => {
       const answer = (intents: Intent[]) => {
         cancel()
         this.#held = this.#held.filter((it) => it.body !== body)
-        resolve({ protocol: PROTOCOL, intents, directives: [...this.#directives], limits })
+        resolve({ protocol: this.protocol, intents, directives: [...this.#directives], limits })
       }
       const cancel = this.#clock.after(body.wait_ms, () => answer([]))
       for (const older of this.#held) older.answer([])

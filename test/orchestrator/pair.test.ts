@@ -6,6 +6,7 @@ import { systemKeyPair } from '../../src/orchestrator/key.ts'
 import { openHome, PairError, pair } from '../../src/orchestrator/swarm.ts'
 import type { CodeId } from '../../src/protocol/id.ts'
 import type { PairBody } from '../../src/protocol/orch.ts'
+import { OLDEST_PROTOCOL, PROTOCOL } from '../../src/protocol/version.ts'
 import { hashPondKey, pairingMac, printPairingCode } from '../../src/seal/pairing.ts'
 import { refusal } from '../harness/fake-pond-client.ts'
 import { createMemoryDisk } from '../harness/memory-disk.ts'
@@ -54,7 +55,12 @@ t.test('the code and the keys travel, the secret does not, and the MAC covers al
   const { mac, ...rest } = body
   t.equal(mac, pairingMac(secret, rest))
   t.notOk(JSON.stringify(body).includes(secret.toString('base64url')))
-  t.match(body, { code: `cod_${'0'.repeat(26)}`, name: 'lab box', protocol: 2, worker: { labels: { site: 'lab' } } })
+  t.match(body, {
+    code: `cod_${'0'.repeat(26)}`,
+    name: 'lab box',
+    protocol: PROTOCOL,
+    worker: { labels: { site: 'lab' } },
+  })
   t.match(await home.readBinding(), { pond: 'https://pond.example', token: 'pond_bind_secret', name: 'lab box' })
   t.same(await home.readBinding(), binding)
   const keys = await home.readKeys()
@@ -71,7 +77,18 @@ t.test('a lost reply: the same code goes again with the same keys', async (t) =>
   t.same(bodies[0], bodies[1])
 })
 
-t.test('a pond whose key is not the one in the code leaves nothing behind', async (t) => {
+t.test('an older pond is asked once more in its own step, under a MAC of its own', async (t) => {
+  const older = refusal('upgrade_required', { protocol: OLDEST_PROTOCOL })
+  const { bodies, parts } = await setUp(({ protocol }) => (protocol === PROTOCOL ? { ok: false, error: older } : {}))
+  await pair(parts, request)
+  t.same(
+    bodies.map(({ protocol }) => protocol),
+    [PROTOCOL, OLDEST_PROTOCOL],
+  )
+  for (const { mac, ...rest } of bodies) t.equal(mac, pairingMac(secret, rest))
+})
+
+t.test('a pond whose key is not the one leaves nothing behind', async (t) => {
   const { home, parts } = await setUp()
   const other = printPairingCode({
     id: `cod_${'0'.repeat(26)}` as CodeId,
