@@ -4,6 +4,7 @@ import { Failure } from '../../src/cli/failure.ts'
 import type { Io } from '../../src/cli/io.ts'
 import { createOutput } from '../../src/cli/output.ts'
 import type { ServeFlags } from '../../src/cli/serve-flag.ts'
+import { limit } from '../../src/protocol/limit.ts'
 import { LockedError, systemDisk } from '../../src/system/disk.ts'
 import { openDiskBlobs } from '../blob/disk.ts'
 import { type DataFolder, dataFolder, isOpenKeyFile, loadAdminToken, loadKeys } from '../data.ts'
@@ -86,7 +87,7 @@ async function start(parts: {
   const makeAdminToken = () => loadAdminToken(systemDisk, random, data.adminTokenFile)
   const rotateKeys = createKeyRotation(systemDisk, data.keyFile)
   const log = createLog(io)
-  const settings = { requireAttestation: flags.allowUnattested !== true }
+  const settings = { requireAttestation: flags.allowUnattested !== true, ...patienceOf(flags) }
   const pond = await createPond({ store, blobs, clock, random, log, keys, makeAdminToken, rotateKeys, settings })
   const closeParts = async () => {
     pond.close()
@@ -106,6 +107,11 @@ async function start(parts: {
       await closeParts()
     },
   }
+}
+
+/** A poll of a worker that holds claims renews them, so it comes back four times a lease, however long others are held. */
+export function patienceOf({ lease, pollHold }: Pick<ServeFlags, 'lease' | 'pollHold'>) {
+  return { leaseMs: lease, pollHoldMs: pollHold, pollHoldBusyMs: Math.min(limit.pollHoldBusyMs, lease / 4, pollHold) }
 }
 
 async function listen(pond: Pond, flags: ServeFlags): Promise<Front> {

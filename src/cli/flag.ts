@@ -1,6 +1,6 @@
 // How flags are declared: each has a variable, a parser with a clear complaint, and a place in the help.
 import { type Command, InvalidArgumentError, Option } from 'commander'
-import { parseDuration } from './duration.ts'
+import { formatDuration, parseDuration } from './duration.ts'
 import { Failure } from './failure.ts'
 import type { Io } from './io.ts'
 import { parseSize } from './size.ts'
@@ -38,6 +38,16 @@ const complaining =
   }
 
 export const asDuration = complaining(parseDuration)
+
+/** A duration from `leastMs` to `mostMs`. */
+export const asDurationWithin =
+  (leastMs: number, mostMs: number) =>
+  (text: string): number => {
+    const ms = asDuration(text)
+    if (ms >= leastMs && ms <= mostMs) return ms
+    throw new InvalidArgumentError(`It must be from ${formatDuration(leastMs)} to ${formatDuration(mostMs)}.`)
+  }
+
 export const asSize = complaining(parseSize)
 
 export const asCount =

@@ -1,6 +1,8 @@
 // The flags of `pond serve`, and its place in the tree. What it does is the server's, which src never knows.
 import type { Command } from 'commander'
-import { asCount, asList, asSize, flag } from './flag.ts'
+import { limit } from '../protocol/limit.ts'
+import { formatDuration } from './duration.ts'
+import { asCount, asDurationWithin, asList, asSize, flag } from './flag.ts'
 import type { Io } from './io.ts'
 import type { Act } from './main.ts'
 
@@ -15,6 +17,10 @@ export interface ServeFlags {
   readonly metricsPort?: number
   /** Bytes. */
   readonly reserve: number
+  /** Milliseconds. */
+  readonly lease: number
+  /** Milliseconds. */
+  readonly pollHold: number
   readonly allowUnattested?: boolean
   readonly json: boolean
 }
@@ -24,6 +30,11 @@ export type Serve = (flags: ServeFlags, io: Io) => Promise<number>
 const PORT = 7460
 /** Room for the database and the final words of what runs, when streams and new jobs have taken the rest. */
 const RESERVE_BYTES = 256 * 1024 * 1024
+/** A worker polls four times a lease, and a poll that is held for less than a second is none. */
+const LEASE_LEAST_MS = 4000
+/** A worker that died is found out no sooner than its lease is over. */
+const LEASE_MOST_MS = 24 * 60 * 60 * 1000
+const HOLD_LEAST_MS = 1000
 
 export function addServe(program: Command, act: Act, serve: Serve | undefined): void {
   const command = program
@@ -63,6 +74,20 @@ export function addServe(program: Command, act: Act, serve: Serve | undefined): 
     parse: asSize,
     initial: RESERVE_BYTES,
     initialSays: '256M',
+  })
+  flag(command, '--lease <duration>', {
+    says: 'a worker that is silent for so long has lost its jobs',
+    variable: 'POND_LEASE',
+    parse: asDurationWithin(LEASE_LEAST_MS, LEASE_MOST_MS),
+    initial: limit.leaseMs,
+    initialSays: formatDuration(limit.leaseMs),
+  })
+  flag(command, '--poll-hold <duration>', {
+    says: 'answer a poll after so long at the latest; below the idle time of what stands between',
+    variable: 'POND_POLL_HOLD',
+    parse: asDurationWithin(HOLD_LEAST_MS, limit.pollHoldMs),
+    initial: limit.pollHoldMs,
+    initialSays: formatDuration(limit.pollHoldMs),
   })
   flag(command, '--allow-unattested', {
     says: 'take a success that its worker did not sign, for workers that cannot',

@@ -90,8 +90,40 @@ t.test('serve gets its flags and defaults, and comes from outside', async (t) =>
     corsOrigin: ['a', 'b'],
     metricsPort: 0,
     reserve: 256 * 1024 * 1024,
+    lease: 90_000,
+    pollHold: 50_000,
   })
 })
+
+t.test(
+  'a lease and a hold of pond are durations within bounds, and a complaint names the flag or the variable',
+  async (t) => {
+    let got: unknown
+    const serve = async (flags: unknown) => {
+      got = flags
+      return 0
+    }
+    const run = (io: ReturnType<typeof createFakeIo>, ...words: string[]) =>
+      runProgram(io, ['serve', ...words], (act) => createPondProgram({ act, serve }))
+    const withEnv = (env: Record<string, string>) => Object.assign(createFakeIo(), { env })
+    t.equal(await run(withEnv({ POND_POLL_HOLD: '5s' }), '--lease', '8s'), 0)
+    t.match(got, { lease: 8000, pollHold: 5000 })
+    for (const [flag, value] of [
+      ['--lease', '3999ms'],
+      ['--lease', '25h'],
+      ['--poll-hold', '51s'],
+      ['--poll-hold', '999ms'],
+      ['--poll-hold', '5'],
+    ] as const) {
+      const io = createFakeIo()
+      t.equal(await run(io, flag, value), 2, `${flag} ${value}`)
+      t.match(io.printed().err, flag)
+    }
+    const io = withEnv({ POND_LEASE: '1s' })
+    t.equal(await run(io), 2)
+    t.match(io.printed().err, /POND_LEASE holds "1s"\n.*from 4 s to 1 d/)
+  },
+)
 
 t.test("a programmer's error is printed, not thrown", async (t) => {
   const io = createFakeIo()

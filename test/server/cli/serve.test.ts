@@ -2,7 +2,7 @@
 import { readFileSync, statSync, unlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { serve } from '../../../server/cli/serve.ts'
+import { patienceOf, serve } from '../../../server/cli/serve.ts'
 import { Failure } from '../../../src/cli/failure.ts'
 import type { ServeFlags } from '../../../src/cli/serve-flag.ts'
 import { systemClock } from '../../../src/system/clock.ts'
@@ -15,7 +15,10 @@ async function start(data: string, flags: Partial<ServeFlags> = {}) {
   const { promise, say } = firstLine()
   const stdout = { isTty: false, write: async (text: string | Uint8Array) => say(String(text)) }
   const io = { ...fake, clock: systemClock, random: systemRandom, stdout }
-  const code = serve({ data, host: '127.0.0.1', port: 0, reserve: 0, json: true, ...flags }, io)
+  const code = serve(
+    { data, host: '127.0.0.1', port: 0, reserve: 0, lease: 90_000, pollHold: 50_000, json: true, ...flags },
+    io,
+  )
   const url = await Promise.race([promise, code.then(() => Promise.reject(new Error('it ended')))])
   return { url: JSON.parse(url).url as string, code, io: fake }
 }
@@ -71,4 +74,10 @@ t.test('a second pond on one folder, and a port in use, are refused with what to
   })
   pond.io.signal('SIGTERM')
   t.equal(await pond.code, 0)
+})
+
+t.test('a worker with claims polls four times a lease, and no less often than any other', async (t) => {
+  t.equal(patienceOf({ lease: 90_000, pollHold: 50_000 }).pollHoldBusyMs, 20_000)
+  t.equal(patienceOf({ lease: 8000, pollHold: 50_000 }).pollHoldBusyMs, 2000)
+  t.equal(patienceOf({ lease: 90_000, pollHold: 5000 }).pollHoldBusyMs, 5000)
 })
