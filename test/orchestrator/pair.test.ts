@@ -88,7 +88,7 @@ t.test('an older pond is asked once more in its own step, under a MAC of its own
   for (const { mac, ...rest } of bodies) t.equal(mac, pairingMac(secret, rest))
 })
 
-t.test('a pond whose key is not the one leaves nothing behind', async (t) => {
+t.test('a pond whose key is not the one in the code leaves nothing behind', async (t) => {
   const { home, parts } = await setUp()
   const other = printPairingCode({
     id: `cod_${'0'.repeat(26)}` as CodeId,
