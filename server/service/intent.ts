@@ -3,6 +3,7 @@ import type { BindingId, ClaimId } from '../../src/protocol/id.ts'
 import type { Intent, PollBody } from '../../src/protocol/orch.ts'
 import { bundleToken, claimToken } from '../../src/seal/token.ts'
 import type { Core } from './core.ts'
+import { leaseMsOf } from './lease.ts'
 import type { JobPart, LiveClaim } from './live.ts'
 import type { Told } from './room.ts'
 
@@ -49,7 +50,7 @@ function intentOf(core: Core, claim: LiveClaim): Intent[] {
       epoch: claim.epoch,
       claim_token: claimToken(keys.tokenKey, claim.id, claim.epoch),
       worker_id: claim.workerId,
-      lease_ms: settings.leaseMs,
+      lease_ms: leaseMsOf(core, claim.workerId),
       confirm_ms: settings.confirmMs,
       job_id: claim.jobId,
       attempt: claim.attempt,

@@ -1,5 +1,5 @@
 // Leases over time: renewals from polls and words, and the sweep that ends what fell silent.
-import type { BindingId, ClaimId } from '../../src/protocol/id.ts'
+import type { BindingId, ClaimId, WorkerId } from '../../src/protocol/id.ts'
 import type { PollBody } from '../../src/protocol/orch.ts'
 import { isLive, type LeaseEvent, stepLease } from '../../src/state/lease.ts'
 import { every } from '../../src/system/clock.ts'
@@ -10,6 +10,12 @@ import type { Fate, LiveClaim } from './live.ts'
 
 /** With at least this many bindings at work, most of them silent at once means that the fault is near pond. */
 const SILENCE_LEAST_BINDINGS = 4
+
+/** How long a worker may be silent before its claims are lost, by the class that it last told. */
+export function leaseMsOf({ fleet, settings }: Core, workerId: WorkerId): number {
+  const { leaseMs, awayMs } = settings
+  return fleet.get(workerId)?.report?.class === 'laptop' ? Math.max(leaseMs, awayMs) : leaseMs
+}
 
 /** A poll named these claims: each of the binding's own that is live is renewed. Only a held one needs a write. */
 export async function renewClaims(core: Core, bindingId: BindingId, have: PollBody['have']): Promise<void> {
@@ -143,7 +149,7 @@ function dueEvent(core: Core, claim: LiveClaim): { type: keyof typeof says } | u
     case 'granted':
       return core.listening.now() - claim.grantedAt >= core.settings.confirmMs ? { type: 'unconfirmed' } : undefined
     case 'confirmed':
-      return silentMs >= core.settings.leaseMs ? { type: 'lapse' } : undefined
+      return silentMs >= leaseMsOf(core, claim.workerId) ? { type: 'lapse' } : undefined
     case 'held':
       return holdIsOver(core, claim) ? { type: 'holdOver' } : undefined
     default:
@@ -152,9 +158,9 @@ function dueEvent(core: Core, claim: LiveClaim): { type: keyof typeof says } | u
 }
 
 /** A hold runs by the wall, but it ends no claim whose worker had no time to come back since pond was away. */
-function holdIsOver(core: Core, { heldUntil }: LiveClaim): boolean {
+function holdIsOver(core: Core, { heldUntil, workerId }: LiveClaim): boolean {
   if (heldUntil === undefined || core.clock.now() < heldUntil) return false
-  return core.listening.sinceAway() >= core.settings.leaseMs
+  return core.listening.sinceAway() >= leaseMsOf(core, workerId)
 }
 
 /** True when more than half of the bindings that hold claims would lose one in the same sweep. */

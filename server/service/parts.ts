@@ -34,6 +34,8 @@ export interface Settings {
   /** A success that its worker did not sign is none. */
   readonly requireAttestation: boolean
   readonly leaseMs: number
+  /** The lease of a worker of class `laptop`, where it is longer. */
+  readonly awayMs: number
   readonly confirmMs: number
   readonly pollHoldMs: number
   readonly pollHoldBusyMs: number
@@ -52,6 +54,7 @@ export const defaultSettings: Settings = {
   tokenLifeMs: 90 * DAY_MS,
   requireAttestation: true,
   leaseMs: limit.leaseMs,
+  awayMs: limit.awayMs,
   confirmMs: limit.confirmMs,
   pollHoldMs: limit.pollHoldMs,
   pollHoldBusyMs: limit.pollHoldBusyMs,

@@ -3,6 +3,7 @@ import type { AttemptView, JobView, WorkerView } from '../../src/protocol/consum
 import { fingerprint } from '../../src/seal/fingerprint.ts'
 import type { ClaimRow, JobRow, WorkerRow } from '../store/row.ts'
 import type { Core } from './core.ts'
+import { leaseMsOf } from './lease.ts'
 import type { Polls } from './poll.ts'
 
 export function viewJob(core: Core, row: JobRow): JobView {
@@ -71,7 +72,8 @@ export function viewWorker(core: Core, polls: Polls, row: WorkerRow): WorkerView
     name: row.name,
     binding_id: row.bindingId,
     project: core.projects.get(row.projectId) ?? row.projectId,
-    state: workerState(polls, row),
+    ...standing(core, polls, row),
+    class: row.report?.class,
     sealing_key: row.sealingKey,
     signing_key: row.signingKey,
     fingerprint: fingerprint(row.sealingKey, row.signingKey),
@@ -92,9 +94,16 @@ export function viewWorker(core: Core, polls: Polls, row: WorkerRow): WorkerView
 }
 
 /** Trust first, then whether it is there, then what it says of itself. */
-function workerState(polls: Polls, row: WorkerRow): string {
-  if (row.law.state === 'quarantined' || row.law.state === 'revoked') return row.law.state
-  if (!polls.isOnline(row.bindingId)) return 'offline'
-  if (row.report?.state === 'paused' || row.report?.state === 'draining') return row.report.state
-  return 'online'
+function standing(core: Core, polls: Polls, { id, bindingId, law, report }: WorkerRow) {
+  if (law.state === 'quarantined' || law.state === 'revoked') return { state: law.state }
+  if (!polls.isOnline(bindingId)) return { state: isAway(core, polls, { id, bindingId }) ? 'away' : 'offline' }
+  if (report?.state === 'paused' || report?.state === 'draining') return { state: report.state, note: report.note }
+  return { state: 'online' }
+}
+
+/** Silent for less than it takes to lose a claim. Since pond's own start nothing may have been heard; then it is waited for if it holds one. */
+function isAway(core: Core, polls: Polls, { id, bindingId }: Pick<WorkerRow, 'id' | 'bindingId'>): boolean {
+  const lastPollAt = polls.lastPollAt(bindingId)
+  if (lastPollAt === undefined) return [...core.live.ofBinding(bindingId)].some((claim) => claim.workerId === id)
+  return core.clock.now() - lastPollAt < leaseMsOf(core, id)
 }

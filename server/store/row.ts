@@ -1,6 +1,6 @@
 // The rows that a store keeps, as the services see them.
 import type { Scope } from '../../src/protocol/admin.ts'
-import type { Resources, Sandbox } from '../../src/protocol/field.ts'
+import type { Resources, Sandbox, WorkerClass } from '../../src/protocol/field.ts'
 import type { BindingId, BundleId, ClaimId, CodeId, JobId, KeyId, ProjectId, WorkerId } from '../../src/protocol/id.ts'
 import type { Cause, JobState, Labels } from '../../src/protocol/job.ts'
 import type { Dsse } from '../../src/protocol/sealed.ts'
@@ -82,6 +82,8 @@ export interface WorkerReport {
   readonly sandbox?: Sandbox | undefined
   readonly allow_unsandboxed?: boolean | undefined
   readonly state?: 'ready' | 'paused' | 'draining' | undefined
+  readonly class?: WorkerClass | undefined
+  readonly note?: string | undefined
 }
 
 export interface WorkerKeys {

@@ -1,7 +1,7 @@
 // What consumers say and pond answers under /v1. Times are wall milliseconds since the Unix epoch, sizes bytes.
 
 import { z } from 'zod'
-import { digest, queryInt, sandboxes, streamName } from './field.ts'
+import { digest, queryInt, sandboxes, streamName, workerClasses } from './field.ts'
 import { jobId } from './id.ts'
 import { causes, jobSpec, jobStates } from './job.ts'
 import { limit } from './limit.ts'
@@ -141,8 +141,12 @@ export const workerView = z.object({
   name: z.string(),
   binding_id: z.string(),
   project: z.string(),
-  /** online, offline, paused, draining, quarantined or revoked. */
+  /** online, paused, draining, away (silent, and its claims are still waited for), offline, quarantined or revoked. */
   state: z.string(),
+  /** For people: why it takes no jobs. */
+  note: z.string().optional(),
+  /** server or laptop; a laptop may be away for longer. */
+  class: z.enum(workerClasses).optional(),
   sealing_key: z.string(),
   signing_key: z.string(),
   /** Short form of both keys, the same on both ends. */

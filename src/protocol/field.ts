@@ -71,4 +71,8 @@ export type Resources = z.infer<typeof resources>
 export const sandboxes = ['uid', 'bubblewrap', 'none'] as const
 export type Sandbox = (typeof sandboxes)[number]
 
+/** `server`: silent for long, it is gone. `laptop`: it may only be asleep. */
+export const workerClasses = ['server', 'laptop'] as const
+export type WorkerClass = (typeof workerClasses)[number]
+
 export const workerLabels = labels

@@ -17,6 +17,8 @@ export const limit = {
   resultBytes: 1 * MiB,
   /** Error text for people. */
   messageChars: 4096,
+  /** Why a worker takes no jobs: a line in a list. */
+  noteChars: 512,
   /** Kept of stdout and of stderr unless the job asks for more. */
   streamBytes: 64 * MiB,
   /** The most that a job may ask for, unless the operator sets another. */
@@ -74,6 +76,8 @@ export const limit = {
   /** The longest `wait_ms` of a consumer's call. */
   waitMs: 50 * SECOND,
   leaseMs: 90 * SECOND,
+  /** The lease of a laptop: its lid is closed, and it is carried to the next room. */
+  awayMs: 15 * MINUTE,
   confirmMs: 15 * SECOND,
   /** After a decline this worker is passed over for this job. */
   passOverMs: 5 * MINUTE,

@@ -1,7 +1,18 @@
 // What swarm says and pond answers under /orch. Requests are strict; replies tolerate fields of a later version.
 
 import { z } from 'zod'
-import { bytesCount, digest, name, publicKey, queryInt, resources, sandboxes, wallMs, workerLabels } from './field.ts'
+import {
+  bytesCount,
+  digest,
+  name,
+  publicKey,
+  queryInt,
+  resources,
+  sandboxes,
+  wallMs,
+  workerClasses,
+  workerLabels,
+} from './field.ts'
 import { bindingId, type ClaimId, claimId, codeId, type JobId, jobId, type WorkerId, workerId } from './id.ts'
 import { limit } from './limit.ts'
 import { dsse } from './sealed.ts'
@@ -153,6 +164,10 @@ export const snapshotBody = z.strictObject({
         /** Its owner takes jobs with secrets without a sandbox. */
         allow_unsandboxed: z.boolean().optional(),
         state: z.enum(['ready', 'paused', 'draining']).optional(),
+        /** How long it may be silent before its claims are lost; what it does not say counts as `server`. Step 3. */
+        class: z.enum(workerClasses).optional(),
+        /** For people: why it takes no jobs. Step 3. */
+        note: z.string().max(limit.noteChars).optional(),
       }),
     )
     .max(limit.workersPerBinding),

@@ -1,6 +1,7 @@
 // A paired machine that speaks the wire by hand: it pairs with a real MAC, polls, says words and sends chunks exactly as a test tells it.
 import { createHash } from 'node:crypto'
 import type { PairingBody } from '../../src/protocol/admin.ts'
+import type { WorkerClass } from '../../src/protocol/field.ts'
 import type { BindingId, ClaimId, WorkerId } from '../../src/protocol/id.ts'
 import type { JobSpec } from '../../src/protocol/job.ts'
 
@@ -62,6 +63,7 @@ export interface PairSaying {
   readonly letter?: string
   readonly slots?: number
   readonly name?: string
+  readonly class?: WorkerClass
   /** It tells no snapshot. */
   readonly silent?: boolean
   /** A real one, where something is to be opened with it. */
@@ -82,7 +84,7 @@ export function pairBody(code: NonNullable<ReturnType<typeof parsePairingCode>>,
 }
 
 /** It keeps its jobs apart, so that it may have confidential ones. */
-const firstSnapshot = ({ worker }: PairBody, worker_id: WorkerId): SnapshotBody => ({
+const firstSnapshot = ({ worker }: PairBody, worker_id: WorkerId, kind?: WorkerClass): SnapshotBody => ({
   session: 'before-session-1',
   seq: 1,
   workers: [
@@ -91,6 +93,7 @@ const firstSnapshot = ({ worker }: PairBody, worker_id: WorkerId): SnapshotBody 
       keys: { sealing_key: worker.sealing_key, signing_key: worker.signing_key },
       ...{ labels: worker.labels, resources: worker.resources },
       ...{ inflight: 0, load: 0, version: '0', sandbox: 'uid' },
+      ...(kind && { class: kind }),
     },
   ],
 })
@@ -101,7 +104,7 @@ async function introduce(rig: PondRig, said: PairSaying & { readonly project?: s
   const paired = pairBody(parsed, said)
   const { reply } = await rig.call('pair', { body: paired, token: null })
   if (said.silent) await rig.call('orchWhoami', { token: reply.token })
-  else await rig.call('sendSnapshot', { token: reply.token, body: firstSnapshot(paired, reply.worker_id) })
+  else await rig.call('sendSnapshot', { token: reply.token, body: firstSnapshot(paired, reply.worker_id, said.class) })
   return { paired, reply }
 }
 

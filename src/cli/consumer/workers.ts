@@ -26,5 +26,7 @@ export function workerColumns(now: number): readonly Column<WorkerView>[] {
     { title: 'SANDBOX', cell: ({ sandbox }) => sandbox ?? '-' },
     { title: 'FINGERPRINT', cell: ({ fingerprint }) => fingerprint },
     { title: 'LABELS', cell: ({ labels }) => pairs(labels) },
+    { title: 'CLASS', cell: ({ class: kind }) => kind ?? '-' },
+    { title: 'NOTE', cell: ({ note }) => note ?? '' },
   ]
 }

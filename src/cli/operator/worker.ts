@@ -33,6 +33,8 @@ export function showWorker(io: Io, flags: Named): Promise<number> {
         ['project', worker.project],
         ['binding', worker.binding_id],
         ['state', worker.state],
+        ['note', worker.note],
+        ['class', worker.class],
         ['fingerprint', worker.fingerprint],
         ['shows', worker.shown_fingerprint],
         ['sealing key', worker.sealing_key],

@@ -18,6 +18,8 @@ const worker = {
   labels: { room: '7' },
   slots: 4,
   inflight: 1,
+  class: 'laptop',
+  note: 'it is on battery',
 }
 
 const pondKeys = { signing_key: 'k', sealing_key: 'k', proofs: [] }
@@ -133,7 +135,7 @@ t.test('workers and whoami', async (t) => {
   io.pond.answers.listWorkers = { items: [worker] }
   io.pond.answers.whoami = me
   t.equal(await pond(io, 'workers'), 0)
-  t.equal(io.printed().out, `${worker.id}\tlab\tonline\t1/4\tnever\t-\t-\tab-cd\troom=7\n`)
+  t.equal(io.printed().out, `${worker.id}\tlab\tonline\t1/4\tnever\t-\t-\tab-cd\troom=7\tlaptop\tit is on battery\n`)
   io.writes.length = 0
   t.equal(await pond(io, 'whoami'), 0)
   t.match(io.printed().out, /pond: +http:\/\/pond.localhost:7460\nkey: +ci key_/)

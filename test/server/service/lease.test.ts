@@ -268,3 +268,22 @@ t.test(
     t.match(audit[0], { action: 'worker.key_changed', target: box.workerId })
   },
 )
+
+t.test('a laptop may be away for longer than a server, and its intent says how long', async (t) => {
+  const rig = await createPondRig(t)
+  const box = await pairMachine(rig, { class: 'laptop' })
+  const job = await submit(rig)
+  const { lease_ms } = await box.start()
+  t.equal(lease_ms, limit.awayMs)
+  await rig.clock.advance(limit.awayMs - 1)
+  t.equal((await jobOf(rig, job.id)).state, 'running')
+  await rig.clock.advance(1001)
+  t.match(await jobOf(rig, job.id), { state: 'failed', cause: 'worker_lost' })
+})
+
+t.test('where a whole lease is longer than that of a laptop, a laptop has it too', async (t) => {
+  const rig = await createPondRig(t, { settings: { leaseMs: 60_000, awayMs: 1000 } })
+  const box = await pairMachine(rig, { class: 'laptop' })
+  await submit(rig)
+  t.equal((await box.start()).lease_ms, 60_000)
+})

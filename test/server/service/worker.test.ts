@@ -6,8 +6,9 @@ import { createEnrollment, enrollBody, workerKeys } from '../../harness/newcomer
 import { createPondRig, type PondRig } from '../../harness/pond.ts'
 
 let seq = 0
-const show = ({ token, workerId }: Machine, rig: PondRig, keys: object) => {
-  const worker = { worker_id: workerId, labels: {}, resources: { slots: 4 }, inflight: 0, load: 0, version: '1', keys }
+const show = ({ token, workerId }: Machine, rig: PondRig, told: object) => {
+  const facts = { labels: {}, resources: { slots: 4 }, inflight: 0, load: 0, version: '1' }
+  const worker = { worker_id: workerId, ...facts, ...told }
   return rig.call('sendSnapshot', { token, body: { session: 'session-1', seq: ++seq, workers: [worker] } })
 }
 const own = ({ paired }: Machine) => {
@@ -29,7 +30,7 @@ t.test('other keys: quarantined, shown and audited; what it has is lost at once 
   await box.send(intent, { offset: 0, bytes: 'seen' })
   const parked = box.poll({ slots: 1, wait_ms: 20_000, have: box.have([intent]) })
   await rig.clock.settle()
-  await show(box, rig, workerKeys('x'))
+  await show(box, rig, { keys: workerKeys('x') })
   await rig.clock.settle()
   t.match((await parked).reply.directives, [{ type: 'drop', claim_id: intent.claim_id }])
   t.match(await shown(rig, box), { state: 'quarantined', shown_fingerprint: print('x'), ...own(box) })
@@ -39,18 +40,61 @@ t.test('other keys: quarantined, shown and audited; what it has is lost at once 
   t.strictSame(await box.take(), [], 'nothing is granted to it')
   await other.say(await other.start(), finalWord)
   t.match(await jobOf(rig, job.id), { state: 'succeeded', worker: other.workerId })
-  await show(box, rig, workerKeys('x'))
+  await show(box, rig, { keys: workerKeys('x') })
   t.match(await keyChanges(rig), [{ target: box.workerId, note: `shows ${print('x')}, pinned ${print('k')}` }])
-  await show(box, rig, workerKeys('y'))
+  await show(box, rig, { keys: workerKeys('y') })
   t.equal((await keyChanges(rig)).length, 2, 'once for each')
-  await show(box, rig, own(box))
+  await show(box, rig, { keys: own(box) })
   t.match(await shown(rig, box), { state: 'quarantined', shown_fingerprint: print('y') }, 'until a person looks')
+})
+
+t.test(
+  'silent for less than a lease of its class it is away, then offline; why it takes no jobs is shown while it is there',
+  async (t) => {
+    const rig = await createPondRig(t, { settings: { leaseMs: 60_000, awayMs: 120_000 } })
+    const server = await pairMachine(rig)
+    const laptop = await pairMachine(rig, { letter: 'l', class: 'laptop' })
+    const states = async () => [(await shown(rig, server))?.state, (await shown(rig, laptop))?.state]
+    t.strictSame(await states(), ['offline', 'offline'], 'neither was ever there')
+    for (const box of [server, laptop]) void box.poll({ wait_ms: 1000 })
+    await rig.clock.advance(1500)
+    t.strictSame(await states(), ['online', 'online'])
+    await rig.clock.advance(50_000)
+    t.strictSame(await states(), ['away', 'away'])
+    await rig.clock.advance(60_000)
+    t.strictSame(await states(), ['offline', 'away'])
+    await rig.clock.advance(60_000)
+    t.strictSame(await states(), ['offline', 'offline'])
+    void laptop.poll({ wait_ms: 1000 })
+    await show(laptop, rig, {
+      keys: own(laptop),
+      class: 'laptop',
+      state: 'paused',
+      note: 'this machine runs on battery',
+    })
+    t.match(await shown(rig, laptop), { state: 'paused', note: 'this machine runs on battery', class: 'laptop' })
+    await show(laptop, rig, { keys: own(laptop), class: 'laptop', state: 'ready' })
+    const ready = await shown(rig, laptop)
+    t.equal(ready?.state, 'online')
+    t.equal(ready?.note, undefined)
+  },
+)
+
+t.test('after its own restart pond calls a worker away that holds a claim', async (t) => {
+  const rig = await createPondRig(t)
+  const box = await pairMachine(rig)
+  const idle = await pairMachine(rig, { letter: 'i' })
+  await submit(rig)
+  await box.start()
+  await rig.restart()
+  t.equal((await shown(rig, box))?.state, 'away')
+  t.equal((await shown(rig, idle))?.state, 'offline')
 })
 
 t.test('a person looked: it is trusted again under its pinned keys, until it shows others again', async (t) => {
   const rig = await createPondRig(t)
   const box = await pairMachine(rig)
-  await show(box, rig, workerKeys('x'))
+  await show(box, rig, { keys: workerKeys('x') })
   const reinstate = () => rig.call('reinstateWorker', { params: { id: box.workerId }, body: {} })
   const { reply } = await reinstate()
   t.match(reply, { state: 'offline', ...own(box) })
@@ -58,7 +102,7 @@ t.test('a person looked: it is trusted again under its pinned keys, until it sho
   t.equal((await reinstate()).status, 200, 'a repeat')
   await submit(rig)
   await box.say(await box.start(), finalWord)
-  await show(box, rig, workerKeys('x'))
+  await show(box, rig, { keys: workerKeys('x') })
   t.match(await shown(rig, box), { state: 'quarantined' })
   const actions = (await rig.call('listAudit')).reply.items.map(({ action }) => action)
   t.equal(actions.filter((action) => action === 'worker.reinstate').length, 1)
@@ -95,7 +139,7 @@ t.test('a claim that is made in the same commit is lost with the others', async 
   const box = await pairMachine(rig)
   const parked = box.poll({ slots: 1, wait_ms: 20_000 })
   await rig.clock.settle()
-  const [job] = await Promise.all([submit(rig, { idempotent: true }), show(box, rig, workerKeys('x'))])
+  const [job] = await Promise.all([submit(rig, { idempotent: true }), show(box, rig, { keys: workerKeys('x') })])
   await rig.clock.settle()
   t.match(await jobOf(rig, job.id), { state: 'queued' })
   t.equal(rig.pond.services.core.live.size, 0)
