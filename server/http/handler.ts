@@ -6,6 +6,7 @@ import type { BodyOf, ParamsOf, QueryOf, RouteName } from '../../src/protocol/ro
 import { PROTOCOL } from '../../src/protocol/version.ts'
 import type { OutcomeReply } from '../../src/protocol/word.ts'
 import type { Identity } from '../service/access.ts'
+import { adoptAttempt } from '../service/adopt.ts'
 import { findArtifact, listArtifacts } from '../service/artifact.ts'
 import { readAttestation } from '../service/attestation.ts'
 import { listAudit } from '../service/audit.ts'
@@ -139,6 +140,8 @@ export const handlers: { readonly [N in RouteName]?: Handler<N> } = {
   },
   cancelJob: async ({ core }, { params, identity }) =>
     jsonReply(200, await job.cancelJob(core, { scope: reachOf(identity), id: params.id, by: byOf(identity) })),
+  adoptAttempt: async ({ core }, { params, body, identity }) =>
+    jsonReply(200, await adoptAttempt(core, { scope: reachOf(identity), id: params.id, by: byOf(identity), ...body })),
   readStream: ({ core }, { params, query, identity, request }) =>
     readStream(core, { scope: reachOf(identity), jobId: params.id, name: params.name, query, request }),
   listChunks: async ({ core }, { params, query, identity }) =>

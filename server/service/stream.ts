@@ -210,12 +210,13 @@ export interface StreamAsk extends AttemptAsk {
   readonly name: StreamName
 }
 
-/** The claim of an attempt, the latest by default. */
+/** The claim of an attempt; by default of the one that was adopted, else of the latest. */
 export async function findAttempt(core: Core, ask: AttemptAsk): Promise<ClaimRow> {
-  await readJob(core, ask.scope, ask.jobId)
+  const { law } = await readJob(core, ask.scope, ask.jobId)
   const claims = await core.store.read((tx) => tx.listClaims(ask.jobId))
   const started = claims.filter((claim) => claim.confirmedAt !== undefined)
-  const claim = ask.attempt === undefined ? started.at(-1) : started.findLast((it) => it.attempt === ask.attempt)
+  const attempt = ask.attempt ?? law.adopted?.attempt
+  const claim = attempt === undefined ? started.at(-1) : started.findLast((it) => it.attempt === attempt)
   if (!claim) {
     throw new Refusal('not_found', 'there is no such attempt yet', { reason: 'no_attempt' })
   }

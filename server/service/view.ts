@@ -36,7 +36,12 @@ export function viewJob(core: Core, row: JobRow): JobView {
     bundle: row.bundle?.digest,
     signer: row.signature?.keyid,
     attested: row.attested === true,
+    adopted: law.adopted && viewAdoption(law.adopted),
   }
+}
+
+function viewAdoption({ attempt, by, at, cause, rc }: NonNullable<JobRow['law']['adopted']>): JobView['adopted'] {
+  return { attempt, by, at, cause, rc }
 }
 
 export async function viewAttempt(core: Core, row: ClaimRow): Promise<AttemptView> {

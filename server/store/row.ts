@@ -156,7 +156,7 @@ export interface JobRow {
   readonly usage?: UsageRow
   /** The claim whose result stands for the job. */
   readonly resultClaimId?: ClaimId
-  /** The worker signed how its last attempt ended. */
+  /** The worker signed how its last attempt, or the adopted one, ended. */
   readonly attested?: true
 }
 

@@ -37,6 +37,11 @@ export interface FollowWish {
   readonly single?: boolean
 }
 
+/** Whose output stands for the job: the attempt that a person adopted, else the latest. */
+export function shownAttempt({ adopted, attempts }: JobView): number {
+  return adopted?.attempt ?? Math.max(1, attempts)
+}
+
 /** Resolves with the job as it was when its last wanted attempt was over. */
 export async function followJob(parts: FollowParts, wish: FollowWish): Promise<JobView> {
   for (let attempt = wish.attempt; ; attempt++) {
@@ -95,7 +100,9 @@ export function requireEnd(
   job: JobView,
   { name, attempt, read }: ReadStream,
 ): void {
-  const ended = isFinal(job.state) && job.attempts === attempt && (job.cause === 'exit' || job.cause === 'signal')
+  const { cause } =
+    job.adopted?.attempt === attempt ? job.adopted : { cause: job.attempts === attempt ? job.cause : undefined }
+  const ended = isFinal(job.state) && (cause === 'exit' || cause === 'signal')
   if (opening && ended && read.end === 'open') {
     throw sealFailure(`could not open the end of ${name} of ${id}`, new SealError('damaged'))
   }

@@ -56,6 +56,17 @@ export const jobView = z.object({
   signer: z.string().optional(),
   /** The worker signed what did run. */
   attested: z.boolean(),
+  /** A late result that a person took for the job's: what is asked without `attempt` is of this one. State, cause and rc of the job stand. */
+  adopted: z
+    .object({
+      attempt: z.int(),
+      /** `key` or `admin`, and an id behind a colon. */
+      by: z.string(),
+      at: z.int(),
+      cause: z.enum(causes),
+      rc: z.int().optional(),
+    })
+    .optional(),
 })
 export type JobView = z.infer<typeof jobView>
 
@@ -106,6 +117,9 @@ export const attemptView = z.object({
 export type AttemptView = z.infer<typeof attemptView>
 export const attemptList = z.object({ items: z.array(attemptView) })
 
+/** Which of the attempts whose results came late. */
+export const adoptBody = z.strictObject({ attempt: z.int().min(1).max(limit.attemptsMost) })
+
 export const jobQuery = z.strictObject({
   state: z.enum(jobStates).optional(),
   /** `key=value`. */
@@ -119,7 +133,7 @@ export const waitQuery = z.strictObject({
   above: queryInt(0, Number.MAX_SAFE_INTEGER).optional(),
 })
 export const streamQuery = z.strictObject({
-  /** Defaults to the latest attempt. */
+  /** Defaults to the adopted attempt, else the latest. */
   attempt: queryInt(1, 1_000_000).optional(),
   offset: queryInt(0, Number.MAX_SAFE_INTEGER).optional(),
   wait_ms: queryInt(0, limit.waitMs).optional(),
@@ -257,6 +271,15 @@ export const consumerRoutes = defineRoutes({
     says: 'Cancel: at once if nobody runs it, else the worker is told.',
     params: job,
     body: empty,
+    reply: jobView,
+  },
+  adoptAttempt: {
+    method: 'POST',
+    path: '/v1/jobs/{id}/adopt',
+    caller: 'submit',
+    says: "Take a result that came too late for the job's own: its output is what is read from then on, and the end of the job stands.",
+    params: job,
+    body: adoptBody,
     reply: jobView,
   },
   readStream: {

@@ -1,7 +1,8 @@
 // The law of a job: what may happen to it in which state. Pure: no clock, no I/O, no randomness.
 //
 // A job waits for others, then in the queue. A claim takes it out; the claim's confirmation makes it run. From there a final word ends it, or its loss
-// does, or either sends it back into the queue for another attempt. A terminal state absorbs whatever comes late.
+// does, or either sends it back into the queue for another attempt. A terminal state absorbs whatever comes late: a person may adopt a late result, once, and
+// the end stands all the same.
 import type { Cause, FinalState, JobState } from '../protocol/job.ts'
 import { type Policy, retryAt } from './retry.ts'
 import { notPossible, type Refused, refused, type Table } from './table.ts'
@@ -19,8 +20,18 @@ export interface Job {
   readonly notBefore?: number
   readonly cancel?: { readonly at: number; readonly by: string }
   readonly end?: { readonly cause: Cause; readonly rc?: number; readonly at: number }
+  /** What a person put beside the end: the late result of an attempt that was given up. */
+  readonly adopted?: Adoption
   /** Workers that are passed over for this job, and until when. */
   readonly passedOver: Readonly<Record<string, number>>
+}
+
+/** The claim whose kept final word speaks for the job, and what that word said. */
+export interface Adoption extends Verdict {
+  readonly claimId: string
+  readonly attempt: number
+  readonly at: number
+  readonly by: string
 }
 
 export interface Verdict {
@@ -45,6 +56,8 @@ export interface JobEvents {
   readonly cancel: { readonly by: string }
   /** Its time to live is over. */
   readonly expire: object
+  /** A person wants the late result of this claim to be the job's. */
+  readonly adopt: Omit<Adoption, 'at'>
 }
 export type JobEvent = { readonly [E in keyof JobEvents]: { readonly type: E } & JobEvents[E] }[keyof JobEvents]
 
@@ -120,10 +133,10 @@ export const jobTable: Table<Job, JobEvents, JobState, Answer> = {
     },
     cancel: { to: ['running'], says: 'the worker is told', step: recordCancel },
   },
-  succeeded: {},
-  failed: {},
-  cancelled: {},
-  expired: {},
+  succeeded: { adopt: adoptIn('succeeded') },
+  failed: { adopt: adoptIn('failed') },
+  cancelled: { adopt: adoptIn('cancelled') },
+  expired: { adopt: adoptIn('expired') },
 }
 
 /** Applies one event; an absent cell refuses with `not_possible`. */
@@ -141,6 +154,21 @@ export function newJob(policy: Policy, state: 'queued' | 'waiting'): Job {
 function fenced<Event extends { readonly claimId: string }>(step: (job: Job, event: Event, now: number) => Answer) {
   return (job: Job, event: Event, now: number): Answer =>
     job.claimId === event.claimId ? step(job, event, now) : refused('stale')
+}
+
+/** One adoption, for ever: two people who take different results for the job's would each believe to have the right one. */
+function adoptIn(state: FinalState) {
+  return {
+    to: [state],
+    says: 'a person takes a late result; the end stands',
+    step(job: Job, { claimId, attempt, by, cause, rc }: JobEvents['adopt'], at: number): Answer {
+      if (job.adopted) return job.adopted.claimId === claimId ? refused('unchanged') : notPossible
+      return {
+        job: { ...job, adopted: { claimId, attempt, by, at, cause, ...(rc === undefined ? {} : { rc }) } },
+        effects: [],
+      }
+    },
+  } as const
 }
 
 function claim(job: Job, event: JobEvents['claim'], now: number): Answer {

@@ -31,7 +31,8 @@ export function printDiagram<Subject, Events, State extends string, Step>(
   const lines = ['stateDiagram-v2', `  [*] --> ${start}`]
   for (const [from, row] of Object.entries(table) as [State, Table<Subject, Events, State, Step>[State]][]) {
     const cells = Object.entries(row) as [string, Cell<Subject, unknown, State, Step>][]
-    if (cells.length === 0) lines.push(`  ${from} --> [*]`)
+    // What leads nowhere else is an end.
+    if (cells.every(([, { to }]) => to.every((state) => state === from))) lines.push(`  ${from} --> [*]`)
     for (const [event, cell] of cells) {
       for (const to of cell.to) lines.push(`  ${from} --> ${to}: ${event}`)
     }

@@ -134,6 +134,7 @@ export const bodies: Partial<Record<RouteName, readonly object[]>> = {
   reinstateWorker: [{}],
   rotatePondKey: [{}],
   cancelJob: [{}],
+  adoptAttempt: [{ attempt: 1 }],
   createProject: [{ name: 'p' }],
   createKey: [{ kind: 'project', project: 'p', name: 'n', scopes: ['read'], expires_ms: 1000 }],
   createPairingCode: [{ project: 'p', uses: 1, expires_ms: 1000, labels, ephemeral: true }],

@@ -41,6 +41,11 @@ const finish = (cause: Cause, rc?: number, claimId = 'c1'): JobEvent => ({
 })
 const lose = (cause: 'worker_lost' | 'revoked', claimId = 'c1'): JobEvent => ({ type: 'lose', claimId, cause })
 const cancel: JobEvent = { type: 'cancel', by }
+const adopt = (claimId: string, more: { cause: Cause; rc?: number } = { cause: 'exit', rc: 0 }): JobEvent => ({
+  type: 'adopt',
+  ...{ claimId, attempt: 1, by },
+  ...more,
+})
 const ended = ({ claimId: _, ...job }: Job, state: Job['state'], end: { cause: Cause; rc?: number }): Step =>
   step({ ...job, state, end: { ...end, at: now } }, ['ended'], end.cause)
 
@@ -277,6 +282,13 @@ const atWork: readonly Row<Job, JobEvent, Answer>[] = [
   },
 ]
 
+const adopted = { claimId: 'c1', attempt: 1, by, at: now, cause: 'exit', rc: 0 } as const
+const afterwards: readonly Row<Job, JobEvent, Answer>[] = [succeeded, failed, cancelled, expired].flatMap((given) => [
+  { says: 'its end stands', given, event: adopt('c1'), answer: step({ ...given, adopted }, []) },
+  { says: 'once more is the same', given: { ...given, adopted }, event: adopt('c1'), answer: { refused: 'unchanged' } },
+  { says: 'the first stands', given: { ...given, adopted }, event: adopt('c2'), answer: { refused: 'not_possible' } },
+])
+
 t.test('every state and event', async (t) => {
   checkLaw(t, {
     table: jobTable,
@@ -294,6 +306,7 @@ t.test('every state and event', async (t) => {
       lose('worker_lost'),
       cancel,
       { type: 'expire' },
+      adopt('c1'),
     ],
     cells: {
       waiting: { release: ['queued'], block: ['failed'], cancel: ['cancelled'], expire: ['expired'] },
@@ -310,12 +323,20 @@ t.test('every state and event', async (t) => {
         lose: ['failed', 'cancelled', 'queued'],
         cancel: ['running'],
       },
-      succeeded: {},
-      failed: {},
-      cancelled: {},
-      expired: {},
+      succeeded: { adopt: ['succeeded'] },
+      failed: { adopt: ['failed'] },
+      cancelled: { adopt: ['cancelled'] },
+      expired: { adopt: ['expired'] },
     },
-    rows: [...before, ...inHand, ...atWork],
+    rows: [...before, ...inHand, ...atWork, ...afterwards],
   })
   t.strictSame(Object.keys(jobTable), [...jobStates], 'the law and the wire name the same states')
+})
+
+t.test('an adoption without a code says only its cause', async (t) => {
+  const { rc: _, ...rest } = adopted
+  t.strictSame(
+    stepJob(failed, adopt('c1', { cause: 'timeout' }), now),
+    step({ ...failed, adopted: { ...rest, cause: 'timeout' } }, []),
+  )
 })

@@ -19,6 +19,7 @@ interface RawJob {
   readonly end_cause: Cause | null
   readonly end_rc: number | null
   readonly end_at: number | null
+  readonly adopted: string | null
   readonly passed_over: string
   readonly version: number
   readonly priority: number
@@ -77,6 +78,7 @@ const lawOf = (raw: RawJob): JobRow['law'] => ({
   ...(raw.end_at === null || raw.end_cause === null
     ? {}
     : { end: { cause: raw.end_cause, ...given({ rc: raw.end_rc }), at: raw.end_at } }),
+  ...given({ adopted: fromJson<NonNullable<JobRow['law']['adopted']>>(raw.adopted) }),
   passedOver: fromJson(raw.passed_over),
 })
 
@@ -128,7 +130,7 @@ const queuedOf = (raw: RawQueued): QueuedRow => ({
 
 const select = `
   select id, project_id, state, epoch, attempts, claim_id, not_before, cancel_at, cancel_by, end_cause, end_rc, end_at,
-    passed_over, version, priority, confidential, stream_bytes, artifact_bytes, created_at, expires_at, started_at, worker_id, message, usage,
+    adopted, passed_over, version, priority, confidential, stream_bytes, artifact_bytes, created_at, expires_at, started_at, worker_id, message, usage,
     result_claim_id, attested, digest, policy, labels, command, credential, bundle, bundle_size, recipients, signer, signature
   from jobs join job_specs on job_id = id
   where id = ?`
@@ -136,7 +138,7 @@ const select = `
 /** The columns that change, in the order of the statements. */
 const changing = ({ law, ...row }: JobRow) => [
   ...[law.state, law.epoch, law.attempts, law.claimId, law.notBefore, law.cancel?.at, law.cancel?.by],
-  ...[law.end?.cause, law.end?.rc, law.end?.at, toJson(law.passedOver)],
+  ...[law.end?.cause, law.end?.rc, law.end?.at, toJson(law.adopted), toJson(law.passedOver)],
   ...[row.version, row.expiresAt, row.startedAt, row.workerId, row.message, toJson(row.usage), row.resultClaimId],
   toBit(row.attested === true),
 ]
@@ -181,10 +183,10 @@ export const jobReads = {
 export const jobWrites = {
   insertJob(db: Connection, row: JobRow, spec: Uint8Array) {
     db.run(
-      `insert into jobs (state, epoch, attempts, claim_id, not_before, cancel_at, cancel_by, end_cause, end_rc, end_at, passed_over,
-         version, expires_at, started_at, worker_id, message, usage, result_claim_id, attested, id, project_id, priority, confidential,
+      `insert into jobs (state, epoch, attempts, claim_id, not_before, cancel_at, cancel_by, end_cause, end_rc, end_at, adopted,
+         passed_over, version, expires_at, started_at, worker_id, message, usage, result_claim_id, attested, id, project_id, priority, confidential,
          stream_bytes, artifact_bytes, created_at)
-       values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+       values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
       ...changing(row),
       ...[
         row.id,
@@ -216,7 +218,7 @@ export const jobWrites = {
   updateJob(db: Connection, row: JobRow) {
     const changed = db.run(
       `update jobs set state = ?, epoch = ?, attempts = ?, claim_id = ?, not_before = ?, cancel_at = ?, cancel_by = ?,
-         end_cause = ?, end_rc = ?, end_at = ?, passed_over = ?,
+         end_cause = ?, end_rc = ?, end_at = ?, adopted = ?, passed_over = ?,
          version = ?, expires_at = ?, started_at = ?, worker_id = ?, message = ?, usage = ?, result_claim_id = ?,
          attested = ?
        where id = ?`,

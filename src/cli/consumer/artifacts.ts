@@ -8,6 +8,7 @@ import type { JobView } from '../../protocol/consumer.ts'
 import type { ConnectionFlags } from '../config.ts'
 import { exitCode } from '../exit-code.ts'
 import { Failure } from '../failure.ts'
+import { shownAttempt } from '../follow.ts'
 import type { Io } from '../io.ts'
 import { need, resolveJob, type Session, withSession } from '../session.ts'
 import { formatSize } from '../size.ts'
@@ -100,7 +101,7 @@ async function findArtifacts(session: Session, flags: ArtifactFlags): Promise<Fo
   const parts = { client, clock: io.clock, random: io.random, id, signal, outage: createOutage(out.note), opening }
   return {
     parts,
-    attempt: flags.attempt ?? Math.max(1, job.attempts),
+    attempt: flags.attempt ?? shownAttempt(job),
     items:
       end && end.claim === list.claim_id
         ? nameAll(end.artifacts ?? [], list.items)

@@ -4,7 +4,7 @@ import { isFinal } from '../../protocol/job.ts'
 import type { ConnectionFlags } from '../config.ts'
 import { exitCode, exitOfJob } from '../exit-code.ts'
 import { usageFailure } from '../failure.ts'
-import { closeStream, type FollowParts, followJob, requireEnd, type StreamName } from '../follow.ts'
+import { closeStream, type FollowParts, followJob, requireEnd, type StreamName, shownAttempt } from '../follow.ts'
 import type { Io } from '../io.ts'
 import { need, resolveJob, type Session, withSession } from '../session.ts'
 import { findTail } from '../tail.ts'
@@ -31,8 +31,8 @@ export function logs(io: Io, flags: LogsFlags): Promise<number> {
     const id = await resolveJob(session, flags.job)
     // The first call is made once: whoever types a wrong URL should hear so at once.
     const job = need(`show ${id}`, await session.client.call('getJob', { params: { id } }))
-    const attempt = flags.attempt ?? Math.max(1, job.attempts)
-    const wish = { ...flags, attempt, single: flags.attempt !== undefined }
+    const attempt = flags.attempt ?? shownAttempt(job)
+    const wish = { ...flags, attempt, single: flags.attempt !== undefined || job.adopted !== undefined }
     const opening = await openingOf(session, job)
     const parts = { ...partsOf(session, flags, id), opening }
     if (flags.follow) return follow(session, parts, wish)

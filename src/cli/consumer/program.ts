@@ -308,6 +308,14 @@ function addLists(program: Command, act: Act): void {
   show.action((job?: string) => act(async (io) => (await import('./show.ts')).show(io, withJob(show, job))))
   const cancel = ofJob('cancel', 'end a job')
   cancel.action((job?: string) => act(async (io) => (await import('./cancel.ts')).cancel(io, withJob(cancel, job))))
+  const adopt = ofJob('adopt', 'take a result that came after pond had given its attempt up; the end of the job stands')
+  adopt.addHelpText('after', '\nExamples:\n  $ pond show JOB\n  $ pond adopt JOB --attempt 2')
+  flag(adopt, '--attempt <n>', {
+    says: 'which attempt, when several came late',
+    variable: 'POND_ADOPT_ATTEMPT',
+    parse: asCount(1),
+  })
+  adopt.action((job?: string) => act(async (io) => (await import('./adopt.ts')).adopt(io, withJob(adopt, job))))
   const result = ofJob('result', 'print the JSON that a job wrote to $POND_RESULT')
   result.action((job?: string) => act(async (io) => (await import('./result.ts')).result(io, withJob(result, job))))
 }

@@ -2,12 +2,14 @@
 
 import type { z } from 'zod'
 import type { AttemptView, JobView, transitionList } from '../../protocol/consumer.ts'
+import { isFinal } from '../../protocol/job.ts'
 import type { ConnectionFlags } from '../config.ts'
 import { formatDuration, formatTime } from '../duration.ts'
 import type { Io } from '../io.ts'
 import { fields } from '../output.ts'
 import { need, resolveJob, withSession } from '../session.ts'
 import { formatSize } from '../size.ts'
+import { endOf } from './adopt.ts'
 
 type Transition = z.infer<typeof transitionList>['items'][number]
 
@@ -29,6 +31,7 @@ export function show(io: Io, flags: ConnectionFlags & { readonly job?: string })
       ...transitions.map(describeTransition),
       ...attempts.flatMap((attempt) => ['', ...describeAttempt(attempt)]),
     ])
+    for (const line of adoptable(job, attempts)) await out.note(line)
     return 0
   })
 }
@@ -55,9 +58,23 @@ function describeJob(job: JobView): readonly string[] {
     ['cancel asked', time(job.cancel_requested_at)],
     ['ended', time(job.ended_at)],
     ['usage', describeUsage(job.usage)],
+    ['adopted', job.adopted && describeAdoption(job.adopted)],
     ['result', job.has_result ? 'yes (pond result)' : undefined],
     ['digest', job.digest],
   ])
+}
+
+function describeAdoption({ attempt, by, at, ...end }: NonNullable<JobView['adopted']>): string {
+  return `attempt ${attempt} (${endOf(end)}), by ${by} on ${formatTime(at)}`
+}
+
+/** A late result that nobody was told of is lost all the same. */
+function adoptable({ id, state, adopted }: JobView, attempts: readonly AttemptView[]): readonly string[] {
+  if (adopted) return []
+  const next = isFinal(state) ? `pond adopt ${id} --attempt` : 'it can be adopted when the job has ended: attempt'
+  return attempts
+    .filter(({ orphan }) => orphan)
+    .map((it) => `attempt ${it.attempt} finished after pond had given it up (${endOf(it)}); ${next} ${it.attempt}`)
 }
 
 function describeTransition({ at, from, to, by, cause, note }: Transition): string {

@@ -168,6 +168,8 @@ const rows: readonly Row[] = [
     'unknown_field',
     'now',
   ],
+  ['an adoption of nothing', 'adoptAttempt', { params: { id: noJob }, body: {} }, 'invalid_field', 'attempt'],
+  ['an adoption of attempt 0', 'adoptAttempt', { params: { id: noJob }, body: { attempt: 0 } }, 'invalid_field', 'attempt'],
   ['an unknown stream', 'readStream', stream({ params: { id: noJob, name: 'stdlog' } }), 'not_found', 'name'],
   ['an unknown attempt', 'readStream', stream({ query: { attempt: '7' } }), 'not_found'],
   ['an offset too far', 'readStream', stream({ query: { offset: '9007199254740993' } }), 'invalid_field', 'offset'],

@@ -1,6 +1,7 @@
 // Every mutating call is sent twice, the same bytes under the same signature: the second changes nothing and gets a sane answer. Generated from the routes.
 import t from 'tap'
 import type { ErrorCode } from '../../../src/protocol/error.ts'
+import { limit } from '../../../src/protocol/limit.ts'
 import type { Intent } from '../../../src/protocol/orch.ts'
 import { type RouteName, routeNames, routes } from '../../../src/protocol/route.ts'
 import type { Route } from '../../../src/protocol/shape.ts'
@@ -153,6 +154,17 @@ const table: Readonly<Partial<Record<RouteName, readonly Row[]>>> = {
   cancelJob: [
     { says: 'a running job', asking: ({ intent }) => ({ params: { id: intent.job_id }, body: {} }) },
     { says: 'a queued job', asking: async ({ rig }) => ({ params: { id: (await submit(rig)).id }, body: {} }) },
+  ],
+  adoptAttempt: [
+    {
+      says: 'a late result',
+      async asking({ rig, box, intent }) {
+        await box.say(intent, { state: 'running' })
+        await rig.clock.advance(limit.leaseMs + 2000)
+        await box.say(intent, { ...finalWord, result: '1' })
+        return { params: { id: intent.job_id }, body: { attempt: 1 } }
+      },
+    },
   ],
   seal: [{ says: 'a credential', asking: (world) => sealing(world), changes: sealedAgain }],
   bundleToken: [{ says: 'a token', asking: (world) => sealing(world) }],
