@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { parseBaseUrl } from '../client/base-url.ts'
+import type { ProxySettings } from '../client/proxy.ts'
 import { systemDisk } from '../system/disk.ts'
 import { Failure, usageFailure } from './failure.ts'
 import type { Io } from './io.ts'
@@ -140,6 +141,13 @@ function parseState(path: string, text: string): Readonly<Record<string, unknown
 function shapeOf(store: Readonly<Record<string, unknown>>): State {
   const ponds = typeof store.ponds === 'object' && store.ponds !== null ? store.ponds : {}
   return { ponds: ponds as State['ponds'], ...(typeof store.current === 'string' ? { current: store.current } : {}) }
+}
+
+/** Where both spellings are set, the lower-case one counts, as for curl. */
+export function readProxies(env: Env): ProxySettings {
+  const of = (name: string) => present(env[name.toLowerCase()]) ?? present(env[name])
+  const [https, http, no] = [of('HTTPS_PROXY'), of('HTTP_PROXY'), of('NO_PROXY')]
+  return { ...(https && { https }), ...(http && { http }), ...(no && { no }) }
 }
 
 export function clientHome(env: Env, flag?: string): string {

@@ -33,8 +33,6 @@ export interface StreamRead {
   readonly end: string
 }
 
-/** A line that says nothing for so long in the middle of a reply is dead. */
-const SILENCE_MS = 60_000
 /** A held call is answered within its wait; its head gets this on top. */
 const HEAD_EXTRA_MS = 15_000
 
@@ -74,11 +72,10 @@ interface Piece {
 }
 
 async function readPiece(parts: StreamParts, wish: StreamWish, offset: number): Promise<Piece> {
-  const { client, id, clock } = parts
+  const { client, id } = parts
   const waitMs = wish.over.aborted ? 0 : limit.waitMs
   const stop = joinSignals(waitMs > 0 ? [parts.signal, wish.over] : [parts.signal])
   let bytes = 0
-  let calm = () => {}
   try {
     const answer = await client.open('readStream', {
       params: { id, name: wish.name },
@@ -88,14 +85,9 @@ async function readPiece(parts: StreamParts, wish: StreamWish, offset: number): 
     })
     if (!answer.ok)
       return isTooEarly(answer.error) ? { bytes, end: 'open' } : { bytes, end: 'open', error: answer.error }
-    const alarm = () => clock.after(SILENCE_MS, () => stop.abort())
-    calm = alarm()
     for await (const part of answer.body) {
-      // A reader that takes its time is no silence of pond.
-      calm()
       await deliver(wish, part, offset + bytes)
       bytes += part.length
-      calm = alarm()
     }
     const next = Number(answer.headers['pond-next-offset'] ?? offset + bytes)
     if (next > offset + bytes) return { bytes, end: 'open', error: cut('the reply ended early') }
@@ -104,7 +96,6 @@ async function readPiece(parts: StreamParts, wish: StreamWish, offset: number): 
     if (error instanceof SinkError) throw error.cause
     return { bytes, end: 'open', error: cut(error instanceof Error ? error.message : String(error)) }
   } finally {
-    calm()
     stop.release()
   }
 }
@@ -139,5 +130,5 @@ function joinSignals(sources: readonly AbortSignal[]) {
   const release = () => {
     for (const source of sources) source.removeEventListener('abort', abort)
   }
-  return { signal: controller.signal, abort, release }
+  return { signal: controller.signal, release }
 }

@@ -2,9 +2,11 @@
 import { readFileSync } from 'node:fs'
 import type { Readable, Writable } from 'node:stream'
 import type { HttpNetwork } from '../client/network.ts'
+import type { ProxySettings } from '../client/proxy.ts'
 import { systemClock } from '../system/clock.ts'
 import type { Network } from '../system/network.ts'
 import { systemRandom } from '../system/random.ts'
+import { readProxies } from './config.ts'
 import type { Io, SignalName, Sink, Source } from './io.ts'
 
 export interface SystemParts {
@@ -24,7 +26,7 @@ export function createSystemIo({ stdin, stdout, stderr, env, signals }: SystemPa
     clock: systemClock,
     random: systemRandom,
     version: readVersion(),
-    connect,
+    connect: (socketPath) => connect(readProxies(env), socketPath),
     onSignal(name, run) {
       signals.on(name, run)
       return () => signals.off(name, run)
@@ -43,17 +45,18 @@ export function createSystemIo({ stdin, stdout, stderr, env, signals }: SystemPa
 }
 
 /** undici takes longer to load than most verbs to run, so it is loaded by the first request. */
-function connect(socketPath?: string): HttpNetwork {
+function connect(proxies: ProxySettings, socketPath?: string): HttpNetwork {
   let made: Promise<HttpNetwork> | undefined
   const load = async () => {
     const { createNetwork } = await import('../client/network.ts')
-    return createNetwork({ clock: systemClock, ...(socketPath === undefined ? {} : { socketPath }) })
+    return createNetwork({ clock: systemClock, proxies, ...(socketPath === undefined ? {} : { socketPath }) })
   }
   const request: Network = async (call) => {
     made ??= load()
     return (await made).request(call)
   }
-  return { request, close: async () => (await made)?.close() }
+  const renew = () => void made?.then((network) => network.renew())
+  return { request, renew, close: async () => (await made)?.close() }
 }
 
 function sourceOf(stream: SystemParts['stdin']): Source {

@@ -11,6 +11,7 @@ import { jitter, type Random } from '../system/random.ts'
 import { parseBaseUrl } from './base-url.ts'
 import type { Answer, Call, CallError, Client, StreamAnswer } from './contract.ts'
 import { decodeError, decodeReply, isForeign, optional, readAll } from './decode.ts'
+import { DeadlineError, explain, lossOf } from './explain.ts'
 
 export interface ClientParts {
   readonly network: Network
@@ -35,6 +36,8 @@ export interface ClientParts {
 const DEADLINE_MS = 30_000
 /** What a held call gets on top of its wait. */
 const HELD_EXTRA_MS = 15_000
+/** A line that says nothing for so long in the middle of a streamed reply is dead. */
+const QUIET_MS = 60_000
 const NONCE_BYTES = 16
 /** From here on a machine that signs is told that its clock is wrong; its calls go by pond's all the same. */
 export const SKEW_WARN_MS = 5000
@@ -98,42 +101,62 @@ async function tryOnce(world: World, name: RouteName, call: AnyCall): Promise<An
 async function open(world: World, name: RouteName, call: AnyCall): Promise<StreamAnswer | Failed> {
   const route: Route = routes[name]
   const { deadlineMs = DEADLINE_MS, ...request } = toRequest(world, route, call)
-  // The deadline of a streamed reply ends with its head, so it is kept here and not by the network.
-  const head = new AbortController()
-  const follow = () => head.abort(call.signal?.reason)
-  if (call.signal?.aborted) follow()
-  call.signal?.addEventListener('abort', follow, { once: true })
-  const release = () => call.signal?.removeEventListener('abort', follow)
-  const cancel = world.clock.after(deadlineMs, () => head.abort(new Error(`no reply within ${deadlineMs} ms`)))
-  const sent = await send(world, { ...request, signal: head.signal })
+  const line = watchLine(world.clock, call.signal)
+  const sent = await line.within(deadlineMs, () => send(world, { ...request, signal: line.signal }))
   if (sent.ok && isSuccess(sent.reply) && !isForeign(route, sent.reply)) {
-    cancel()
     noteSkew(world, sent.reply)
     const { status, headers, body } = sent.reply
-    return { ok: true, status, headers, body: thenRelease(body, release) }
+    return { ok: true, status, headers, body: line.carry(body) }
   }
   try {
     if (!sent.ok) return sent
-    const read = await readBody(world, sent.reply)
-    return read.ok ? refused(world, sent.reply, read.bytes) : read
+    const { reply } = sent
+    const read = await line.within(deadlineMs, () => readBody(world, reply))
+    return read.ok ? refused(world, reply, read.bytes) : read
   } finally {
-    cancel()
-    release()
+    line.release()
   }
+}
+
+/** The deadlines of a streamed reply: one for its head, and one from each piece of its body to the next, however long it all takes. */
+function watchLine(clock: Clock, signal: AbortSignal | undefined) {
+  const line = new AbortController()
+  const follow = () => line.abort(signal?.reason)
+  if (signal?.aborted) follow()
+  signal?.addEventListener('abort', follow, { once: true })
+  const release = () => signal?.removeEventListener('abort', follow)
+
+  async function within<T>(ms: number, wait: () => Promise<T>): Promise<T> {
+    const cancel = clock.after(ms, () => line.abort(new DeadlineError(`nothing came for ${ms} ms`)))
+    try {
+      return await wait()
+    } finally {
+      cancel()
+    }
+  }
+
+  async function* carry(body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+    const pieces = body[Symbol.asyncIterator]()
+    try {
+      for (;;) {
+        // A reader that takes its time is no silence of pond.
+        const piece = await within(QUIET_MS, () => pieces.next())
+        if (piece.done) return
+        yield piece.value
+      }
+    } finally {
+      release()
+      await pieces.return?.()
+    }
+  }
+
+  return { signal: line.signal, within, carry, release }
 }
 
 function refused(world: World, reply: HttpReply, bytes: Buffer): Failed {
   const error = decodeError(reply, bytes)
   if (error.code !== 'undecodable') noteSkew(world, reply)
   return { ok: false, error: withRetryAfter(world, reply, error) }
-}
-
-async function* thenRelease(body: AsyncIterable<Uint8Array>, release: () => void): AsyncGenerator<Uint8Array> {
-  try {
-    yield* body
-  } finally {
-    release()
-  }
 }
 
 interface Patience {
@@ -239,15 +262,8 @@ function unreachable(world: World, error: unknown): CallError {
     details: {},
     help: 'Check that pond runs there and that this machine reaches it.',
     retry: 'later',
+    loss: lossOf(error),
   }
-}
-
-/** The innermost cause is what a person can act on; undici and Node wrap it. */
-function explain(error: unknown): string {
-  if (!(error instanceof Error)) return String(error)
-  const inner = error instanceof AggregateError ? error.errors[0] : error.cause
-  if (inner instanceof Error) return explain(inner)
-  return error.message || ('code' in error ? String(error.code) : error.name)
 }
 
 function withRetryAfter(world: World, reply: HttpReply, error: CallError): CallError {

@@ -1,6 +1,7 @@
 // What the one mouth that speaks HTTP offers: one try of a call, a call repeated as its error's retry class says, and a streamed reply.
 import type { ErrorCode, ErrorDetails, RetryClass } from '../protocol/error.ts'
 import type { BodyOf, ReplyOf, RouteName } from '../protocol/route.ts'
+import type { Loss } from './explain.ts'
 
 /** `unreachable`: no reply came. `undecodable`: a reply of any status that is not pond's (a proxy's page). */
 export type CallErrorCode = ErrorCode | 'unreachable' | 'undecodable'
@@ -16,6 +17,8 @@ export interface CallError {
   readonly requestId?: string
   /** From Retry-After, in milliseconds. */
   readonly retryAfterMs?: number
+  /** Where no whole reply came: how far it got. */
+  readonly loss?: Loss
 }
 
 export interface Call<N extends RouteName> {
@@ -58,7 +61,7 @@ export interface Client {
     call?: Call<N>,
     onRetry?: (error: CallError, waitMs: number) => void,
   ): Promise<Answer<N>>
-  /** One try of a call whose reply is bytes or events; the deadline covers only the head of the reply. */
+  /** One try of a call whose reply is bytes or events; the deadline covers its head, and a minute without a byte ends its body. */
   open<N extends RouteName>(
     name: N,
     call?: Call<N>,

@@ -1,16 +1,22 @@
 // The real Network: undici's request() on kept-alive connections. No redirects, no decompression, no retries: those are decisions of the client.
-import { Agent, request } from 'undici'
+import { Agent, type Dispatcher, Pool, ProxyAgent, request } from 'undici'
 import type { Clock } from '../system/clock.ts'
 import type { HttpReply, HttpRequest, Network } from '../system/network.ts'
+import { DeadlineError, explain, lossOf } from './explain.ts'
+import { type HttpProxy, type ProxySettings, proxyFor } from './proxy.ts'
 
 export interface NetworkParts {
   readonly clock: Clock
   /** Speak over this unix socket instead of TCP; the URL then only names the host. */
   readonly socketPath?: string
+  /** Of the environment; a unix socket is never reached through one. */
+  readonly proxies?: ProxySettings
 }
 
 export interface HttpNetwork {
   readonly request: Network
+  /** Starts over: what is in flight breaks, and the next request resolves the name anew and makes a new connection. */
+  renew(): void
   /** Drops idle connections and breaks the others. */
   close(): Promise<void>
 }
@@ -22,41 +28,97 @@ const KEEP_ALIVE_MS = 30_000
 /** A dead route must not eat the whole deadline of a call that could be tried again. */
 const CONNECT_MS = 10_000
 
-export function createNetwork({ clock, socketPath }: NetworkParts): HttpNetwork {
-  const agent = new Agent({
-    connections: CONNECTIONS_MOST,
-    keepAliveTimeout: KEEP_ALIVE_MS,
-    // Deadlines cover the whole call and come from the clock; undici's own would cut a long poll or a quiet stream.
-    headersTimeout: 0,
-    bodyTimeout: 0,
-    connect: { timeout: CONNECT_MS, ...(socketPath === undefined ? {} : { socketPath }) },
-  })
+const connect = { timeout: CONNECT_MS }
+const settings = {
+  connections: CONNECTIONS_MOST,
+  keepAliveTimeout: KEEP_ALIVE_MS,
+  // Deadlines cover the whole call and come from the clock; undici's own would cut a long poll or a quiet stream.
+  headersTimeout: 0,
+  bodyTimeout: 0,
+} as const
+
+export function createNetwork({ clock, socketPath, proxies = {} }: NetworkParts): HttpNetwork {
+  let routes = createRoutes(socketPath)
   return {
-    request: (call) => send(agent, clock, call),
-    close: () => agent.destroy(),
+    request: (call) => {
+      const proxy = socketPath === undefined ? proxyFor(call.url, proxies) : undefined
+      return send(routes.through(proxy), clock, call).catch((error: unknown) => {
+        throw proxy ? throughProxy(proxy, error) : error
+      })
+    },
+    renew() {
+      // Calls are idempotent, so one that breaks is tried again; on a line that was silent for so long none would have ended well.
+      void routes.destroy(new Error('the connection was given up'))
+      routes = createRoutes(socketPath)
+    },
+    close: () => routes.destroy(null),
   }
 }
 
-/** The total time for a call ran out, its body included. */
-export class DeadlineError extends Error {
-  override readonly name = 'DeadlineError'
-  readonly code = 'DEADLINE'
+interface Routes {
+  through(proxy: HttpProxy | undefined): Dispatcher
+  destroy(why: Error | null): Promise<void>
+}
 
-  constructor(deadlineMs: number) {
-    super(`no complete reply within ${deadlineMs} ms`)
+/** One agent for each way out, made when it is first used. */
+function createRoutes(socketPath: string | undefined): Routes {
+  const made = new Map<string, Dispatcher>()
+  return {
+    through(proxy) {
+      const key = `${proxy?.origin} ${proxy?.authorization}`
+      const known = made.get(key)
+      if (known) return known
+      const agent = proxy
+        ? proxyAgent(proxy)
+        : new Agent({ ...settings, connect: { ...connect, ...(socketPath === undefined ? {} : { socketPath }) } })
+      made.set(key, agent)
+      return agent
+    },
+    destroy: async (why) => {
+      await Promise.all([...made.values()].map((agent) => agent.destroy(why)))
+    },
   }
 }
 
-async function send(agent: Agent, clock: Clock, call: HttpRequest): Promise<HttpReply> {
+/** https goes through a tunnel, which the proxy cannot look into. A plain URL is asked of the proxy, for most of them dig no tunnel to such a port. */
+function proxyAgent({ origin, authorization }: HttpProxy): Dispatcher {
+  return new ProxyAgent({
+    ...settings,
+    uri: origin,
+    ...(authorization === undefined ? {} : { token: authorization }),
+    proxyTunnel: false,
+    proxyTls: connect,
+    requestTls: connect,
+    // A proxy that takes the connection and digs no tunnel is as dead as one that takes none.
+    clientFactory: (to, options) => new Pool(to, { ...options, ...settings, headersTimeout: CONNECT_MS }),
+    factory: (to, options) => new Pool(to, { ...options, ...settings }),
+  })
+}
+
+/** Says that there is a proxy, for whoever looks for the fault at pond. What the proxy was told to let us in never stands here. */
+function throughProxy({ origin }: HttpProxy, error: unknown): Error {
+  const why = explain(error)
+  const isRefused = /\b407\b/.test(why)
+  const text = isRefused ? 'it wants a name and a password, or others than those in the variable' : why
+  return lossOf(error) === 'silent'
+    ? new DeadlineError(`through the proxy ${origin}: ${text}`)
+    : Object.assign(new Error(`through the proxy ${origin}: ${text}`), { code: codeOf(error) })
+}
+
+const codeOf = (error: unknown) => (error instanceof Error && 'code' in error ? error.code : undefined)
+
+async function send(agent: Dispatcher, clock: Clock, call: HttpRequest): Promise<HttpReply> {
   const limit = startLimit(clock, call)
   try {
-    const reply = await request(call.url, {
+    const asked = request(call.url, {
       dispatcher: agent,
       method: call.method as 'GET',
       headers: call.headers,
       body: call.body ?? null,
       signal: limit.signal,
     })
+    // undici looks at the signal when it has a connection, so while a proxy digs no tunnel it would not see that the time is over.
+    const reply = await Promise.race([asked, limit.over])
     return { status: reply.statusCode, headers: flatten(reply.headers), body: limited(reply.body, limit.release) }
   } catch (error) {
     limit.release()
@@ -67,16 +129,20 @@ async function send(agent: Agent, clock: Clock, call: HttpRequest): Promise<Http
 /** One signal for the deadline and the caller's own; released as soon as the body is over, so that neither leaks. */
 function startLimit(clock: Clock, { deadlineMs, signal }: HttpRequest) {
   const controller = new AbortController()
+  const over = new Promise<never>((_, reject) => {
+    controller.signal.addEventListener('abort', () => reject(controller.signal.reason), { once: true })
+  })
+  over.catch(() => {})
   const follow = () => controller.abort(signal?.reason)
-  const cancel =
-    deadlineMs === undefined ? () => {} : clock.after(deadlineMs, () => controller.abort(new DeadlineError(deadlineMs)))
+  const late = () => controller.abort(new DeadlineError(`no complete reply within ${deadlineMs} ms`))
+  const cancel = deadlineMs === undefined ? () => {} : clock.after(deadlineMs, late)
   if (signal?.aborted) follow()
   signal?.addEventListener('abort', follow, { once: true })
   const release = () => {
     cancel()
     signal?.removeEventListener('abort', follow)
   }
-  return { signal: controller.signal, release }
+  return { signal: controller.signal, over, release }
 }
 
 async function* limited(body: AsyncIterable<Uint8Array>, release: () => void): AsyncGenerator<Uint8Array> {

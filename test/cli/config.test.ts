@@ -2,7 +2,7 @@
 import { chmodSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { clientHome, poolHome, readState, resolveConnection, writeState } from '../../src/cli/config.ts'
+import { clientHome, poolHome, readProxies, readState, resolveConnection, writeState } from '../../src/cli/config.ts'
 import { Failure } from '../../src/cli/failure.ts'
 import { createFakeIo, pond } from '../harness/fake-io.ts'
 
@@ -114,4 +114,14 @@ t.test('a damaged state file is named', async (t) => {
 t.test('keeping the state leaves the signals of the process to the verb', async (t) => {
   await writeState(t.testdir(), 'http://127.0.0.1:7460', { last_job: 'job_1' })
   t.equal(signalListeners(), atStart)
+})
+
+t.test('proxies: the lower-case variable goes before the other, and an empty one is none', (t) => {
+  t.same(readProxies({}), {})
+  t.same(readProxies({ HTTPS_PROXY: 'a', https_proxy: 'b', HTTP_PROXY: 'c', http_proxy: '', no_proxy: 'd' }), {
+    https: 'b',
+    http: 'c',
+    no: 'd',
+  })
+  t.end()
 })

@@ -1,10 +1,10 @@
 // The client and its network against a real HTTP server that pond's route table judges: good replies, other people's replies, and none.
-import t, { type Test } from 'tap'
+import t from 'tap'
 import { createClient } from '../../src/client/client.ts'
-import { createNetwork } from '../../src/client/network.ts'
 import { hashPondKey } from '../../src/seal/pairing.ts'
-import { createCallSigner, createCallVerifier, type SignCall } from '../../src/seal/request-signature.ts'
-import { type LogFields, silentLog } from '../../src/system/log.ts'
+import { createCallSigner, createCallVerifier } from '../../src/seal/request-signature.ts'
+import { silentLog } from '../../src/system/log.ts'
+import { createClientRig, page } from '../harness/client-rig.ts'
 import { errorBody } from '../harness/http-reply.ts'
 import { type Heard, type Script, sendJson, sendText, startServer } from '../harness/http-server.ts'
 import { signingPairOf } from '../harness/signing-key.ts'
@@ -12,36 +12,10 @@ import { createVirtualClock } from '../harness/virtual-clock.ts'
 
 const JOB = 'job_01kaab00000000000000000000'
 const CLAIM = 'clm_01kaab00000000000000000000'
-const page = { items: [], next: null }
-
-async function setUp(
-  t: Test,
-  parts: {
-    readonly token?: string | (() => string)
-    readonly project?: string
-    readonly base?: string
-    readonly sign?: SignCall
-  } = {},
-) {
-  const clock = createVirtualClock()
-  const server = await startServer(t, parts.base)
-  const network = createNetwork({ clock })
-  t.teardown(() => network.close())
-  let drawn = 0
-  const random = { bytes: (count: number) => Buffer.alloc(count, drawn++), number: () => 0.5 }
-  const warnings: LogFields[] = []
-  const log = {
-    ...silentLog,
-    warn: (event: string, fields: LogFields = {}) => void warnings.push({ event, ...fields }),
-  }
-  const world = { network: network.request, clock, random, log, version: '1.2.3' }
-  const client = createClient({ ...world, ...parts, baseUrl: server.url })
-  return { clock, server, client, warnings }
-}
 
 t.test('a token that is replaced counts from the next call on', async (t) => {
   let token = 'one'
-  const { server, client } = await setUp(t, { token: () => token })
+  const { server, client } = await createClientRig(t, { token: () => token })
   server.script(sendJson(page), sendJson(page))
   await client.call('listJobs')
   token = 'two'
@@ -53,7 +27,7 @@ t.test('a token that is replaced counts from the next call on', async (t) => {
 })
 
 t.test('a call carries what the route table says', async (t) => {
-  const { server, client } = await setUp(t, { token: 'pond_key_x', project: 'web', base: '/pond' })
+  const { server, client } = await createClientRig(t, { token: 'pond_key_x', project: 'web', base: '/pond' })
   server.script(sendJson({ committed: 3 }))
   const answer = await client.call('sendChunk', {
     params: { id: JOB },
@@ -77,7 +51,7 @@ t.test('a call carries what the route table says', async (t) => {
 })
 
 t.test('a reply of a later version is read, one that does not fit is not pond', async (t) => {
-  const { server, client } = await setUp(t)
+  const { server, client } = await createClientRig(t)
   server.script(
     sendJson({ ...page, later: true }),
     sendJson({ items: 5 }),
@@ -89,7 +63,7 @@ t.test('a reply of a later version is read, one that does not fit is not pond', 
 })
 
 t.test("a refusal is an answer with pond's own words", async (t) => {
-  const { server, client } = await setUp(t)
+  const { server, client } = await createClientRig(t)
   server.script(sendJson(errorBody('chunk_gap', 'there is a gap', { committed: 7 }), 409))
   t.match(await client.call('getJob', { params: { id: JOB } }), {
     ok: false,
@@ -105,7 +79,7 @@ t.test("a refusal is an answer with pond's own words", async (t) => {
 })
 
 t.test('a code of a later version is classed by its status', async (t) => {
-  const { server, client } = await setUp(t)
+  const { server, client } = await createClientRig(t)
   const body = { error: { code: 'brand_new', message: 'm' } }
   for (const [status, retry] of [
     [409, 'never'],
@@ -119,7 +93,7 @@ t.test('a code of a later version is classed by its status', async (t) => {
 })
 
 t.test('a page of something else is undecodable, whatever its status', async (t) => {
-  const { server, client } = await setUp(t)
+  const { server, client } = await createClientRig(t)
   for (const status of [200, 201, 401, 404, 410, 502]) {
     server.script(sendText('<html>Sign in to the hotel</html>', status))
     t.match(await client.call('listJobs'), { ok: false, error: { code: 'undecodable', retry: 'later', status } })
@@ -127,7 +101,7 @@ t.test('a page of something else is undecodable, whatever its status', async (t)
 })
 
 t.test('a redirect is not followed, and its target is named', async (t) => {
-  const { server, client } = await setUp(t, { token: 'pond_key_x' })
+  const { server, client } = await createClientRig(t, { token: 'pond_key_x' })
   const other = await startServer(t)
   server.script(sendText('', 302, { location: `${other.url}/v1/jobs` }))
   const answer = await client.call('listJobs')
@@ -139,9 +113,9 @@ t.test('a redirect is not followed, and its target is named', async (t) => {
 })
 
 t.test('no reply, a reset and a body that breaks off are unreachable', async (t) => {
-  const { server, client } = await setUp(t)
+  const { server, client } = await createClientRig(t)
   server.script((response) => response.destroy())
-  t.match(await client.call('listJobs'), { ok: false, error: { code: 'unreachable', retry: 'later' } })
+  t.match(await client.call('listJobs'), { ok: false, error: { code: 'unreachable', retry: 'later', loss: 'cut' } })
   server.script((response) => {
     response.writeHead(200, { 'content-length': '100' }).write('{"items"')
     setImmediate(() => response.destroy())
@@ -150,12 +124,14 @@ t.test('no reply, a reset and a body that breaks off are unreachable', async (t)
 })
 
 t.test('the deadline covers the head and the body, and a held call gets its wait on top', async (t) => {
-  const { clock, server, client } = await setUp(t)
+  const { clock, server, client } = await createClientRig(t)
   server.script(() => {})
   const silent = client.call('listJobs')
   await server.count(1)
   await clock.advance(30_000)
-  t.match(await silent, { error: { code: 'unreachable', message: /no complete reply within 30000 ms/ } })
+  t.match(await silent, {
+    error: { code: 'unreachable', loss: 'silent', message: /no complete reply within 30000 ms/ },
+  })
 
   const begun = new Promise<void>((resolve) => {
     server.script((response) => {
@@ -171,7 +147,7 @@ t.test('the deadline covers the head and the body, and a held call gets its wait
 })
 
 t.test('a poll is held as long as its body says', async (t) => {
-  const { clock, server, client } = await setUp(t)
+  const { clock, server, client } = await createClientRig(t)
   server.script(() => {})
   const body = {
     protocol: 2,
@@ -189,7 +165,7 @@ t.test('a poll is held as long as its body says', async (t) => {
 })
 
 t.test('an aborted call is an answer too', async (t) => {
-  const { server, client } = await setUp(t)
+  const { server, client } = await createClientRig(t)
   const controller = new AbortController()
   server.script(() => {})
   const call = client.persist('listJobs', { signal: controller.signal })
@@ -200,7 +176,7 @@ t.test('an aborted call is an answer too', async (t) => {
 })
 
 t.test('persist waits with jitter, obeys Retry-After and stops at a refusal', async (t) => {
-  const { clock, server, client } = await setUp(t)
+  const { clock, server, client } = await createClientRig(t)
   server.script(
     sendText('<html>502</html>', 502),
     sendJson(errorBody('too_many_requests', 'slow down'), 429, { 'retry-after': '7' }),
@@ -219,38 +195,8 @@ t.test('persist waits with jitter, obeys Retry-After and stops at a refusal', as
   t.equal(server.heard.length, 4)
 })
 
-t.test('a stream is open as soon as its head is there, and has no deadline after it', async (t) => {
-  const { clock, server, client } = await setUp(t)
-  let finish = () => {}
-  server.script((response) => {
-    response.writeHead(200, { 'pond-end': 'open' }).write('one')
-    finish = () => response.end('two')
-  })
-  const answer = await client.open('readStream', { params: { id: JOB, name: 'stdout' }, query: { follow: '1' } })
-  if (!answer.ok) throw new Error(answer.error.message)
-  t.equal(answer.headers['pond-end'], 'open')
-  await clock.advance(600_000)
-  finish()
-  const parts: Buffer[] = []
-  for await (const part of answer.body) parts.push(Buffer.from(part))
-  t.equal(Buffer.concat(parts).toString(), 'onetwo')
-  t.equal(clock.pending(), 0, 'no timer is left behind')
-})
-
-t.test('a stream without a head, and one that is refused', async (t) => {
-  const { clock, server, client } = await setUp(t)
-  server.script(() => {})
-  const silent = client.open('readStream', { params: { id: JOB, name: 'stdout' }, query: { wait_ms: 1000 } })
-  await server.count(1)
-  await clock.advance(16_000)
-  t.match(await silent, { ok: false, error: { code: 'unreachable', message: /no reply within 16000 ms/ } })
-  server.script(sendJson(errorBody('not_found', 'no attempt', { reason: 'no_attempt' }), 404))
-  const refused = await client.open('readStream', { params: { id: JOB, name: 'stdout' } })
-  t.match(refused, { ok: false, error: { code: 'not_found', details: { reason: 'no_attempt' } } })
-})
-
 t.test("a proxy's page is never taken for a job's bytes or for events", async (t) => {
-  const { server, client } = await setUp(t)
+  const { server, client } = await createClientRig(t)
   const page = sendText('<html>Sign in to the hotel</html>')
   server.script(page, page, page)
   const stream = { params: { id: JOB, name: 'stdout' } }
@@ -263,7 +209,7 @@ t.test("a proxy's page is never taken for a job's bytes or for events", async (t
 })
 
 t.test("the skew comes from pond's own replies only", async (t) => {
-  const { clock, server, client } = await setUp(t)
+  const { clock, server, client } = await createClientRig(t)
   const date = (aheadMs: number) => ({ date: new Date(clock.now() + aheadMs).toUTCString() })
   server.script(
     sendText('<html>', 200, date(900_000)),
@@ -291,7 +237,7 @@ function isSigned(heard: Heard | undefined, path: string, nowMs: number): boolea
 }
 
 t.test('each try is signed anew, over what is below the base URL', async (t) => {
-  const { clock, server, client } = await setUp(t, { token: 'pond_bind_x', base: '/pond', sign })
+  const { clock, server, client } = await createClientRig(t, { token: 'pond_bind_x', base: '/pond', sign })
   const date = new Date(clock.now()).toUTCString()
   const busy = sendJson(errorBody('shutting_down', 'x'), 503, { 'retry-after': '3600', date })
   server.script(busy, sendJson({ committed: 3 }))
@@ -316,7 +262,7 @@ t.test('each try is signed anew, over what is below the base URL', async (t) => 
 })
 
 t.test('a wrong clock is told once, and calls go by the time of pond', async (t) => {
-  const { clock, server, client, warnings } = await setUp(t, { token: 'pond_bind_x', sign })
+  const { clock, server, client, warnings } = await createClientRig(t, { token: 'pond_bind_x', sign })
   const pondNow = () => clock.now() + 2 * HOUR
   const date = () => ({ date: new Date(pondNow()).toUTCString() })
   const judge: Script = (response, heard) => {
@@ -338,7 +284,7 @@ t.test('a wrong clock is told once, and calls go by the time of pond', async (t)
 })
 
 t.test('a machine that slept with a call in its hands signs it anew before it believes the refusal', async (t) => {
-  const { clock, server, client } = await setUp(t, { token: 'pond_bind_x', sign })
+  const { clock, server, client } = await createClientRig(t, { token: 'pond_bind_x', sign })
   const refused = (response: Parameters<Script>[0], heard: Heard) => {
     clock.jump(HOUR)
     const date = new Date(clock.now()).toUTCString()
@@ -351,7 +297,7 @@ t.test('a machine that slept with a call in its hands signs it anew before it be
 })
 
 t.test('who has no key signs nothing, and is told nothing about clocks', async (t) => {
-  const { clock, server, client, warnings } = await setUp(t, { token: 'pond_key_x' })
+  const { clock, server, client, warnings } = await createClientRig(t, { token: 'pond_key_x' })
   server.script(sendJson(page, 200, { date: new Date(clock.now() + HOUR).toUTCString() }))
   await client.call('listJobs')
   t.notOk('signature' in (server.heard[0]?.headers ?? {}))
@@ -362,7 +308,7 @@ t.test('who has no key signs nothing, and is told nothing about clocks', async (
 })
 
 t.test('what only a programmer can get wrong is an assertion', async (t) => {
-  const { client } = await setUp(t)
+  const { client } = await createClientRig(t)
   await t.rejects(client.call('getJob'), /needs id/)
   const parts = {
     clock: createVirtualClock(),

@@ -71,7 +71,7 @@ export function createFakeIo({ tty = false }: { readonly tty?: boolean } = {}): 
     stderr: sink('err'),
     connect(socketPath) {
       if (socketPath !== undefined) return createNetwork({ clock: systemClock, socketPath })
-      return { request: (request) => io.network(request), close: async () => {} }
+      return { request: (request) => io.network(request), renew: () => {}, close: async () => {} }
     },
     onSignal(name, run) {
       const set = listeners.get(name) ?? new Set()

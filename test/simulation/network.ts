@@ -1,7 +1,7 @@
 // The network of a simulated world: it loses requests and replies, delays, repeats and reorders them, breaks replies off, and cuts machines off.
 
 import type { PondReply, PondRequest } from '../../server/http/message.ts'
-import { DeadlineError } from '../../src/client/network.ts'
+import { DeadlineError } from '../../src/client/explain.ts'
 import type { Clock } from '../../src/system/clock.ts'
 import type { HttpReply, HttpRequest, Network } from '../../src/system/network.ts'
 import type { Random } from '../../src/system/random.ts'
@@ -66,7 +66,9 @@ function send(parts: NetworkParts, request: HttpRequest, isCut: () => boolean): 
     const abort = () => leave(new Error('aborted'))
     const { deadlineMs } = request
     const cancelDeadline =
-      deadlineMs === undefined ? () => {} : clock.after(deadlineMs, () => leave(new DeadlineError(deadlineMs)))
+      deadlineMs === undefined
+        ? () => {}
+        : clock.after(deadlineMs, () => leave(new DeadlineError(`no complete reply within ${deadlineMs} ms`)))
     if (request.signal?.aborted) return abort()
     request.signal?.addEventListener('abort', abort, { once: true })
     /** What is lost shows as a reset, or as silence until the deadline. */

@@ -106,8 +106,8 @@ export const coverTable: readonly CoverRow[] = [
   },
   {
     test: 'test/client/client.test.ts',
-    covers: ['decode', 'network'].map((name) => `src/client/${name}.ts`),
-    why: 'what is decoded and what the network does shows in the answers of the client',
+    covers: ['decode', 'explain'].map((name) => `src/client/${name}.ts`),
+    why: 'what is decoded and why a call came to nothing shows in the answers of the client',
   },
   {
     test: 'test/cli/consumer/run.test.ts',

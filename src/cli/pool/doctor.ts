@@ -2,6 +2,7 @@
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { SKEW_WARN_MS } from '../../client/client.ts'
+import { ProxySettingError, proxyFor } from '../../client/proxy.ts'
 import type { Executor } from '../../executor/contract.ts'
 import { createProcessExecutor } from '../../executor/process.ts'
 import type { Binding, Home } from '../../orchestrator/home.ts'
@@ -9,7 +10,7 @@ import { type LiveBinding, openLiveBinding } from '../../orchestrator/live-bindi
 import { limit } from '../../protocol/limit.ts'
 import { systemDisk } from '../../system/disk.ts'
 import { silentLog } from '../../system/log.ts'
-import { userHome } from '../config.ts'
+import { readProxies, userHome } from '../config.ts'
 import { formatDuration } from '../duration.ts'
 import { exitCode } from '../exit-code.ts'
 import type { Io } from '../io.ts'
@@ -42,6 +43,7 @@ export async function doctor(io: Io, flags: DoctorFlags): Promise<number> {
   const checks = [
     await checkFolder(home.path),
     checkPairing(home, binding, live),
+    ...(live ? checkProxy(io, live.now().pond) : []),
     ...(live ? await checkPond({ io, flags, binding: live }) : []),
     await checkRunning(io, home),
     ...(await checkExecutor(io, flags, home)),
@@ -82,6 +84,17 @@ function checkPairing(home: Home, binding: Binding | undefined, live: LiveBindin
   if (binding)
     return { check: 'pairing', level: 'ok', says: `${binding.name} with ${binding.pond}, project ${binding.project}` }
   return { check: 'pairing', level: 'fail', says: `${home.path} is not paired`, next: 'Type: swarm pair URL#CODE' }
+}
+
+/** Nothing to say where pond is reached directly. */
+function checkProxy(io: Io, pond: string): readonly Check[] {
+  try {
+    const proxy = proxyFor(pond, readProxies(io.env))
+    return proxy ? [{ check: 'proxy', level: 'ok', says: `${pond} is reached through ${proxy.origin}` }] : []
+  } catch (error) {
+    if (!(error instanceof ProxySettingError)) throw error
+    return [{ check: 'proxy', level: 'fail', says: error.message, next: 'Mend or unset it' }]
+  }
 }
 
 async function checkPond(parts: Omit<BoundParts, 'network'>): Promise<readonly Check[]> {

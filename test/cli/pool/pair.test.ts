@@ -1,6 +1,6 @@
 // The pool's verbs: pair and unpair, doctor, run with its ends, and the orders over control.sock.
 import { createHash } from 'node:crypto'
-import { chmodSync, readFileSync, rmSync, statSync } from 'node:fs'
+import { chmodSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { checkSkew } from '../../../src/cli/pool/doctor.ts'
@@ -147,9 +147,23 @@ t.test('doctor', async (t) => {
     .map((line) => JSON.parse(line))
   t.match(checks[0], { check: 'home', level: 'fail', says: /keys.json/ })
   t.match(checks[2], { check: 'pond', level: 'fail' })
+  t.notOk(checks.some(({ check }) => check === 'proxy'))
   t.equal(checkSkew(-4000).level, 'ok')
   t.equal(checkSkew(60_000).level, 'warn')
   t.equal(checkSkew(-400_000).level, 'fail')
+})
+
+t.test('doctor names the proxy that pond is reached through, and nothing that opens it', async (t) => {
+  const io = await paired(t)
+  const path = join(homeOf(io), 'binding.json')
+  writeFileSync(path, readFileSync(path, 'utf8').replace(FAKE_URL, 'https://pond.example'))
+  io.env.https_proxy = 'http://user:secret@proxy.example:3128'
+  await swarm(io, 'doctor')
+  t.match(io.printed().out, /proxy\tok\thttps:\/\/pond.example is reached through http:\/\/proxy.example:3128/)
+  io.env.https_proxy = 'socks5://user:secret@proxy.example'
+  t.equal(await swarm(io, 'doctor'), 1)
+  t.match(io.printed().out, /proxy\tfail\tHTTPS_PROXY holds no http/)
+  t.notMatch(io.printed(), /secret/)
 })
 
 for (const [code, exit] of [
