@@ -95,6 +95,7 @@ function undecodable(reply: HttpReply, bytes: Buffer, why: string): CallError {
   }
 }
 
+/** A portal that takes a line over redirects, and is gone again later: what a worker owes must outlast it, as any other page that is not pond's. */
 function redirected(reply: HttpReply): CallError {
   const target = reply.headers.location ?? 'nowhere'
   return {
@@ -102,7 +103,7 @@ function redirected(reply: HttpReply): CallError {
     message: `the reply (${reply.status}) sends us on to ${target}, which is not followed: a token goes to no other place`,
     details: { status: reply.status, location: target },
     help: "Give pond's own URL.",
-    retry: 'never',
+    retry: 'later',
     status: reply.status,
   }
 }

@@ -100,14 +100,14 @@ t.test('a page of something else is undecodable, whatever its status', async (t)
   }
 })
 
-t.test('a redirect is not followed, and its target is named', async (t) => {
+t.test('a redirect is not followed, its target is named, and it may be gone later', async (t) => {
   const { server, client } = await createClientRig(t, { token: 'pond_key_x' })
   const other = await startServer(t)
   server.script(sendText('', 302, { location: `${other.url}/v1/jobs` }))
   const answer = await client.call('listJobs')
   t.match(answer, {
     ok: false,
-    error: { code: 'undecodable', retry: 'never', details: { location: `${other.url}/v1/jobs` } },
+    error: { code: 'undecodable', retry: 'later', details: { location: `${other.url}/v1/jobs` } },
   })
   t.equal(other.heard.length, 0)
 })
