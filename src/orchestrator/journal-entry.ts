@@ -40,7 +40,14 @@ const ending = z.object({
 export type Ending = z.infer<typeof ending>
 
 /** What each spool of a claim holds, by stream. */
-export type Spooled = Readonly<Record<string, { readonly kept: number; readonly left_out: number }>>
+export type Spooled = Readonly<Record<string, SpooledStream>>
+
+export interface SpooledStream {
+  readonly kept: number
+  readonly left_out: number
+  /** Of what was kept: after a power cut a file can have its length and not its bytes. */
+  readonly sha256?: string | undefined
+}
 
 /** The executor's Trace. */
 const trace = z.object({
@@ -62,7 +69,9 @@ const entry = z.discriminatedUnion('step', [
     ...ofClaim,
     ending,
     /** By stream: bytes in its spool, and those that the process wrote and that are not. */
-    spooled: z.record(z.string(), z.object({ kept: z.number(), left_out: z.number() })).readonly(),
+    spooled: z
+      .record(z.string(), z.object({ kept: z.number(), left_out: z.number(), sha256: z.string().optional() }))
+      .readonly(),
   }),
   z.object({ step: z.literal('final'), ...ofClaim, word: z.custom<BatchWord>((it) => word.safeParse(it).success) }),
   z.object({ step: z.literal('gone'), ...ofClaim }),

@@ -25,7 +25,8 @@ export async function sayLastWord(parts: LastWordParts, ending: Ending): Promise
   const { journal, claim, output } = parts
   if (!output) return say(parts, toWord(claim, ending))
   await output.end()
-  await journal.write({ step: 'ended', claim_id: claim.claim_id, ending, spooled: output.spooled() })
+  const spooled = await output.spooled()
+  await journal.write({ step: 'ended', claim_id: claim.claim_id, ending, spooled })
   const streams = await output.deliver()
   return streams ? say(parts, toWord(claim, ending, streams)) : 'unsaid'
 }

@@ -1,10 +1,11 @@
 // The output that a former life of swarm left in its spools: opened again, and brought to an end where its writer died.
+import { createHash } from 'node:crypto'
 import { join } from 'node:path'
 import type { StreamName } from '../protocol/field.ts'
 import { findInterruption } from '../seal/interruption.ts'
 import type { Interruption } from '../seal/segment.ts'
 import type { DiskFile } from '../system/disk.ts'
-import type { Spooled } from './journal-entry.ts'
+import type { Spooled, SpooledStream } from './journal-entry.ts'
 import { ClaimOutput, fileOf, type OutputParts, streamOf } from './output.ts'
 
 /** Without `spooled` the process was lost with that swarm, in the middle of what it wrote. */
@@ -15,10 +16,11 @@ export async function resumeOutput(parts: OutputParts, spooled: Spooled | undefi
   const told = Object.keys(spooled ?? {}).flatMap((name) => streamOf(fileOf(name as StreamName)) ?? [])
   for (const name of new Set([...there, ...told])) {
     const file = await openLeft(parts, name)
-    const { kept, left_out } = spooled?.[name] ?? { kept: undefined, left_out: 0 }
-    // A power cut can take bytes that the journal counted; a process that was lost may have had more to write.
-    const doubtful = kept === undefined || file.size() < kept
-    const leftOut = left_out + Math.max(0, (kept ?? 0) - file.size())
+    const was = spooled?.[name] ?? { kept: undefined, left_out: 0 }
+    // A process that was lost may have had more to write.
+    const doubtful = was.kept === undefined || !(await isThere(file, was))
+    if (doubtful && !parts.privacy.sealed) await cutBlank(file)
+    const leftOut = was.left_out + Math.max(0, (was.kept ?? 0) - file.size())
     const after = doubtful && parts.privacy.sealed ? await cutTorn(file) : undefined
     const line = output.addLine(name, { file, leftOut, doubtful, ...(after && { after }) })
     if (after) await line.spool.end()
@@ -35,6 +37,37 @@ async function openLeft({ claim, disk, folder, log, ready }: OutputParts, name: 
     log.warn('spool_gone', { claim_id: claim.claim_id, stream: name, error: String(error) })
     return noFile
   }
+}
+
+/** A power cut can take bytes that the journal counted, or all that was in them. */
+async function isThere(file: DiskFile, { kept, sha256 }: SpooledStream): Promise<boolean> {
+  if (file.size() < kept) return false
+  if (sha256 === undefined) return true
+  const hash = createHash('sha256')
+  for (let at = 0; at < kept; ) {
+    const part = await readPart(file, at, Math.min(kept, at + PART_BYTES))
+    if (part.length === 0) return false
+    hash.update(part)
+    at += part.length
+  }
+  return hash.digest('hex') === sha256
+}
+
+/** Where a length reached the disk before its bytes did, the file ends in zeros: those the process never wrote. */
+async function cutBlank(file: DiskFile): Promise<void> {
+  for (let end = file.size(); end > 0; ) {
+    const from = Math.max(0, end - PART_BYTES)
+    const last = (await readPart(file, from, end)).findLastIndex((byte) => byte !== 0)
+    end = from + last + 1
+    if (last >= 0 || from === 0) return end < file.size() ? file.truncate(end) : undefined
+  }
+}
+
+const PART_BYTES = 64 * 1024
+
+async function readPart(file: DiskFile, from: number, to: number): Promise<Buffer> {
+  const part = Buffer.allocUnsafe(to - from)
+  return part.subarray(0, await file.read(from, part))
 }
 
 const noFile: DiskFile = {

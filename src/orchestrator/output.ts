@@ -25,7 +25,7 @@ export interface Output {
   addArtifact(index: number, bytes: AsyncIterable<Buffer>): Promise<ArtifactProblem | undefined>
   /** No more comes. Resolves when spools and tails are whole, so that a restarted swarm can go on from them. */
   end(): Promise<void>
-  spooled(): Spooled
+  spooled(): Promise<Spooled>
   /** Sends what is left and resolves when pond has it or never will. `undefined`: swarm ends first. */
   deliver(): Promise<Reports | undefined>
   /** Goes on from where pond says that it stands. */
@@ -157,13 +157,12 @@ export class ClaimOutput implements Output {
     await tail.spool.end()
   }
 
-  spooled(): Spooled {
-    return Object.fromEntries(
-      [...this.#lines].map(([name, { spool }]) => {
-        const kept = spool.size()
-        return [name, { kept, left_out: spool.produced() - kept }]
-      }),
-    )
+  async spooled(): Promise<Spooled> {
+    const streams = [...this.#lines].map(async ([name, { spool }]) => {
+      const kept = spool.size()
+      return [name, { kept, left_out: spool.produced() - kept, sha256: await spool.sha256(kept) }] as const
+    })
+    return Object.fromEntries(await Promise.all(streams))
   }
 
   async deliver(): Promise<Reports | undefined> {

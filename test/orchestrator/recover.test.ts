@@ -177,6 +177,36 @@ t.test(
   },
 )
 
+t.test(
+  'a power cut that leaves a spool its length and not its bytes: what never was is not told as output',
+  async (t) => {
+    for (const ended of [false, true]) {
+      const { clock, pond, executor, disk, start } = await createSwarmRig()
+      const life = await start()
+      const { claim_id } = pond.give()
+      await clock.settle()
+      executor.processes[0]?.write('stdout', 'said and sent')
+      await clock.advance(1500)
+      pond.fault = () => refusal('unreachable')
+      executor.processes[0]?.write('stdout', 'gone with the cut')
+      if (ended) executor.processes[0]?.exit({ rc: 0 })
+      await clock.advance(1500)
+      life.die()
+      // All of the file survives by its length, its last block does not.
+      disk.dice = () => 0.999
+      disk.powerCut()
+      pond.fault = () => undefined
+      await start()
+      await clock.advance(3000)
+      t.match(
+        pond.finalOf(claim_id),
+        ended ? { cause: 'exit', streams: { stdout: { end: 'lost' } } } : { cause: 'worker_lost' },
+      )
+      t.equal(pond.stream(claim_id, 'stdout').toString(), 'said and sent')
+    }
+  },
+)
+
 t.test('a claim that pond dropped meanwhile is forgotten', async (t) => {
   const { clock, pond, executor, disk, start } = await createSwarmRig()
   const life = await start()
