@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import {
   appendMost,
+  BlobBrokenError,
   type Blobs,
   type ChunkMark,
   type NewChunk,
@@ -18,11 +19,24 @@ interface Kept {
   committed: number
 }
 
+/** `full`: no room. `fsync`: nobody knows what of it is on the device until it is looked at anew. */
+export type AppendFault = 'full' | 'fsync' | undefined
+
+type Copied = NewChunk & { readonly bytes: Buffer }
+
 export interface MemoryDevice {
   /** Awaited by each append before its bytes are safe. */
   gate: () => Promise<void> | undefined
   /** Bytes that still fit. */
   roomBytes: number
+  /** Asked at each append, once its bytes were handed to the device. */
+  fault: () => AppendFault
+  /** Of so many chunks that were never acknowledged, how many a power cut or a failed fsync left. */
+  spared: (chunks: number) => number
+  /** Appends under way end here. */
+  powerCut(): void
+  /** How often the power was cut. */
+  readonly cuts: number
   readonly streams: Map<string, Kept>
   /** All of one stream; empty when there is none. */
   bytesOf(claimId: string, name: string): Buffer
@@ -30,34 +44,46 @@ export interface MemoryDevice {
 
 export function createMemoryDevice(): MemoryDevice {
   const streams = new Map<string, Kept>()
+  let cuts = 0
   return {
     gate: () => undefined,
     roomBytes: 1e12,
+    fault: () => undefined,
+    spared: () => 0,
+    powerCut: () => void cuts++,
+    get cuts() {
+      return cuts
+    },
     streams,
     bytesOf: (claimId, name) => Buffer.concat(streams.get(pathOf({ claimId, name }))?.pieces ?? []),
   }
 }
 
 /** One process's way to the device. */
-export function openMemoryBlobs(device: MemoryDevice): Blobs {
-  return new MemoryBlobs(device)
+export function openMemoryBlobs(device: MemoryDevice, fatal: (error: unknown) => void = () => {}): Blobs {
+  return new MemoryBlobs(device, fatal)
 }
 
 const pathOf = ({ claimId, name }: StreamKey) => `${claimId} ${name}`
 
 class MemoryBlobs implements Blobs {
   readonly #device: MemoryDevice
+  readonly #fatal: (error: unknown) => void
   readonly #appending = new Map<string, Promise<unknown>>()
+  /** Streams as this process believes them to be, since an fsync failed. */
+  readonly #broken = new Map<string, Kept>()
   #closed = false
 
-  constructor(device: MemoryDevice) {
+  constructor(device: MemoryDevice, fatal: (error: unknown) => void) {
     this.#device = device
+    this.#fatal = fatal
   }
 
   async append(key: StreamKey, chunks: readonly NewChunk[]) {
     const path = pathOf(key)
     assert(!this.#closed, 'the blobs are closed')
     assert(!this.#appending.has(path), 'calls for one stream do not overlap')
+    if (this.#broken.has(path)) throw new BlobBrokenError('an fsync of this stream failed')
     const kept = this.#device.streams.get(path) ?? { ...key, pieces: [], marks: [], committed: 0 }
     let end = kept.committed
     for (const { bytes, offset } of chunks) {
@@ -75,15 +101,28 @@ class MemoryBlobs implements Blobs {
     return await appending
   }
 
-  async #keep(kept: Kept, chunks: readonly (NewChunk & { readonly bytes: Buffer })[]) {
+  async #keep(kept: Kept, chunks: readonly Copied[]) {
+    const { cuts } = this.#device
     await this.#device.gate()
+    const fault = this.#device.fault()
+    if (fault === 'full') throw new NoRoomError('the device is full')
+    const cut = this.#device.cuts !== cuts
+    if (!cut && fault === undefined) return this.#put(kept, chunks)
+    this.#broken.set(pathOf(kept), { ...kept, pieces: [...kept.pieces], marks: [...kept.marks] })
+    this.#put(kept, chunks.slice(0, this.#device.spared(chunks.length)))
+    const error = new BlobBrokenError(cut ? 'the power is gone' : 'the fsync failed')
+    if (!cut) this.#fatal(error)
+    throw error
+  }
+
+  #put(kept: Kept, chunks: readonly Copied[]) {
     for (const { bytes, ...mark } of chunks) {
       kept.pieces.push(bytes)
       kept.marks.push({ ...mark, length: bytes.length })
       kept.committed += bytes.length
       this.#device.roomBytes -= bytes.length
     }
-    this.#device.streams.set(pathOf(kept), kept)
+    if (kept.committed > 0) this.#device.streams.set(pathOf(kept), kept)
     return { committed: kept.committed, chunks: kept.marks.length }
   }
 
@@ -129,6 +168,7 @@ class MemoryBlobs implements Blobs {
 
   #find(key: StreamKey): Kept | undefined {
     assert(!this.#closed, 'the blobs are closed')
-    return this.#device.streams.get(pathOf(key))
+    const path = pathOf(key)
+    return this.#broken.get(path) ?? this.#device.streams.get(path)
   }
 }

@@ -12,6 +12,8 @@ interface Content {
   bytes: Buffer
   length: number
   synced: number
+  /** What a failed sync left in the page cache alone: a later one says that all is well, and does not bring it to the disk. */
+  readonly holes: { readonly from: number; readonly to: number }[]
   changedAt?: number
 }
 
@@ -22,6 +24,8 @@ export class MemoryDisk implements Disk {
   fault: (operation: DiskOperation, path: string) => Error | undefined = () => undefined
   /** Awaited by each append, so a test can make the disk slow. */
   gate: () => Promise<void> | undefined = () => undefined
+  /** From 0 up to 1: how much of what was not safe is there all the same after a fault or a power cut, and how it looks. */
+  dice: () => number = () => 0
   readonly counts: Record<DiskOperation, number> = {
     append: 0,
     sync: 0,
@@ -34,12 +38,20 @@ export class MemoryDisk implements Disk {
   readonly #folders = new Set<string>()
   readonly #locks = new Set<string>()
 
-  /** Everything that was never synced is gone, locks are free. */
+  /** What was never synced is gone, or there up to some length and torn; locks are free. */
   powerCut(): void {
     this.processEnd()
     for (const [path, content] of this.#files) {
-      content.length = content.synced
-      if (content.synced === 0) this.#files.delete(path)
+      const { length, synced, holes } = content
+      const unsafe = Math.max(0, length - synced)
+      content.length = Math.min(length, synced) + Math.floor(this.dice() * (unsafe + 1))
+      // The length of a file may be safe before its last block is.
+      if (content.length > synced && this.dice() >= 0.7)
+        wipe(content, Math.max(synced, content.length - BLOCK_BYTES), length)
+      for (const { from, to } of holes) if (this.dice() < 0.5) wipe(content, from, to)
+      holes.length = 0
+      content.synced = content.length
+      if (content.length === 0) this.#files.delete(path)
     }
   }
 
@@ -65,12 +77,12 @@ export class MemoryDisk implements Disk {
   async replace(path: string, value: Uint8Array | string): Promise<void> {
     this.#meet('replace', path)
     const bytes = Buffer.from(value)
-    this.#files.set(path, { bytes, length: bytes.length, synced: bytes.length })
+    this.#files.set(path, { bytes, length: bytes.length, synced: bytes.length, holes: [] })
   }
 
   async open(path: string): Promise<DiskFile> {
     if (!this.#folders.has(dirname(path))) throw failure('ENOENT', path)
-    const content = this.#files.get(path) ?? { bytes: Buffer.alloc(0), length: 0, synced: 0 }
+    const content = this.#files.get(path) ?? { bytes: Buffer.alloc(0), length: 0, synced: 0, holes: [] }
     this.#files.set(path, content)
     return {
       size: () => content.length,
@@ -85,16 +97,26 @@ export class MemoryDisk implements Disk {
         content.synced = Math.min(content.synced, length)
       },
       sync: async () => {
-        this.#meet('sync', path)
-        content.synced = content.length
+        const { synced: from, length: to } = content
+        const error = this.#ask('sync', path)
+        if (error) {
+          content.holes.push({ from, to })
+          throw error
+        }
+        content.synced = to
       },
       async close() {},
     }
   }
 
   async #append(path: string, content: Content, pieces: readonly Uint8Array[]): Promise<void> {
-    this.#meet('append', path)
+    const error = this.#ask('append', path)
     await this.gate()
+    if (error) {
+      const bytes = Buffer.concat(pieces)
+      grow(content, bytes.subarray(0, Math.floor(this.dice() * bytes.length)))
+      throw error
+    }
     for (const piece of pieces) {
       const fits = piece.subarray(0, Math.max(0, this.roomBytes))
       grow(content, fits)
@@ -146,13 +168,23 @@ export class MemoryDisk implements Disk {
   }
 
   #meet(operation: DiskOperation, path: string): void {
-    this.counts[operation]++
-    const error = this.fault(operation, path)
+    const error = this.#ask(operation, path)
     if (error) throw error
+  }
+
+  #ask(operation: DiskOperation, path: string): Error | undefined {
+    this.counts[operation]++
+    return this.fault(operation, path)
   }
 }
 
 const failure = (code: string, path: string) => Object.assign(new Error(`${code}: ${path}`), { code })
+
+/** A disk writes as much at once; what is torn is torn inside it. */
+const BLOCK_BYTES = 512
+
+/** As it looks where nothing was ever written. */
+const wipe = ({ bytes, length }: Content, from: number, to: number) => bytes.fill(0, from, Math.min(to, length))
 
 function grow(content: Content, piece: Uint8Array): void {
   const length = content.length + piece.length

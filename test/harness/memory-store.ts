@@ -74,27 +74,32 @@ const noRows: MemoryRows = {
 
 /** `lose`: nothing of the group stays. `keep`: all of it does, and the writers are not told. `full`: no room, nothing stays. */
 export type CommitFault = 'lose' | 'keep' | 'full' | undefined
+/** `full`: no room, the statement alone fails. `error`: it fails alone, too. `drop`: the whole transaction is gone with it, as after an I/O error. */
+export type StatementFault = 'full' | 'error' | 'drop' | undefined
 
 export interface MemoryDatabase {
   /** What is committed. */
   rows: MemoryRows
   /** Asked at each commit that changes something. */
   fault: () => CommitFault
+  /** Asked at each statement that changes something. */
+  statementFault: () => StatementFault
   /** Runs in the middle of each commit that changes something. */
   committed: (before: MemoryRows, after: MemoryRows) => void
 }
 
 export function createMemoryDatabase(): MemoryDatabase {
-  return { rows: noRows, fault: () => undefined, committed() {} }
+  return { rows: noRows, fault: () => undefined, statementFault: () => undefined, committed() {} }
 }
 
-class CommitError extends Error {
-  override readonly name = 'CommitError'
-  readonly blame: 'full' | 'fsync'
+/** What SQLite says of a device that fails. */
+class DeviceError extends Error {
+  override readonly name = 'DeviceError'
+  readonly blame: 'full' | 'fsync' | 'other'
 
-  constructor(fault: NonNullable<CommitFault>) {
-    super(`the commit was told to ${fault}`)
-    this.blame = fault === 'full' ? 'full' : 'fsync'
+  constructor(what: string, blame: DeviceError['blame']) {
+    super(`the device was told to fail: ${what}`)
+    this.blame = blame
   }
 }
 
@@ -153,7 +158,7 @@ export class MemoryTransaction implements Transaction<WriteTx> {
       this.#database.rows = after
       this.#database.committed(before, after)
     }
-    if (fault) throw new CommitError(fault)
+    if (fault) throw new DeviceError(fault, fault === 'full' ? 'full' : 'fsync')
   }
 
   rollback(): void {
@@ -184,7 +189,15 @@ export class MemoryTransaction implements Transaction<WriteTx> {
   }
 
   blame(error: unknown): 'full' | 'fsync' | 'other' {
-    return error instanceof CommitError ? error.blame : 'other'
+    return error instanceof DeviceError ? error.blame : 'other'
+  }
+
+  /** A statement is about to change something. */
+  meet(): void {
+    const fault = this.#database.statementFault()
+    if (fault === undefined) return
+    if (fault === 'drop') this.#draft = undefined
+    throw new DeviceError(fault, fault === 'full' ? 'full' : 'other')
   }
 
   rows(): MemoryRows {
@@ -377,4 +390,8 @@ function addMethods(to: { readonly prototype: object }, statements: object, onOf
 
 addMethods(ReadingTx, reads, (tx) => tx.on)
 addMethods(WritingTx, reads, (tx) => (tx.on as MemoryTransaction).rows())
-addMethods(WritingTx, writes, (tx) => tx.on)
+addMethods(WritingTx, writes, (tx) => {
+  const on = tx.on as MemoryTransaction
+  on.meet()
+  return on
+})

@@ -1,5 +1,6 @@
 // A clock that stands still until a test moves it. Between two timers everything that is ready runs, so an order of events is always the same.
 import type { Clock } from '../../src/system/clock.ts'
+import { TimerHeap } from './timer-heap.ts'
 
 export interface VirtualClock extends Clock {
   /** Lets everything that is ready run, then fires the timers of the next `ms` one by one, each with what it sets off. */
@@ -16,17 +17,12 @@ export interface VirtualClock extends Clock {
   pending(): number
 }
 
-interface Timer {
-  readonly due: number
-  readonly run: () => void
-}
-
 /** Turns of the event loop after which everything in memory has come to rest. */
 const TURNS = 4
 
 /** `busy`: work on a real disk is under way, which takes more turns than those in memory. */
 export function createVirtualClock(startMs = Date.UTC(2026, 0, 1), busy: () => boolean = () => false): VirtualClock {
-  const timers = new Set<Timer>()
+  const timers = new TimerHeap()
   let elapsed = 0
   let wall = startMs
 
@@ -36,14 +32,9 @@ export function createVirtualClock(startMs = Date.UTC(2026, 0, 1), busy: () => b
     }
   }
 
-  /** The earliest timer; of two at the same moment the one that was set first. */
-  const next = () =>
-    [...timers].reduce<Timer | undefined>((best, it) => (!best || it.due < best.due ? it : best), undefined)
-
   async function fire(end: number): Promise<boolean> {
-    const timer = next()
-    if (!timer || timer.due > end) return false
-    timers.delete(timer)
+    const timer = timers.take(end)
+    if (!timer) return false
     elapsed = Math.max(elapsed, timer.due)
     timer.run()
     await settle()
@@ -54,9 +45,8 @@ export function createVirtualClock(startMs = Date.UTC(2026, 0, 1), busy: () => b
     now: () => Math.floor(wall + elapsed),
     monotonic: () => elapsed,
     after(delayMs, run) {
-      const timer = { due: elapsed + Math.max(0, delayMs), run }
-      timers.add(timer)
-      return () => timers.delete(timer)
+      const timer = timers.add(elapsed + Math.max(0, delayMs), run)
+      return () => timers.cancel(timer)
     },
     settle,
     async advance(ms) {

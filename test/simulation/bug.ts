@@ -5,12 +5,13 @@ import type { Client } from '../../src/client/contract.ts'
 import type { Executor } from '../../src/executor/contract.ts'
 import type { Disk } from '../../src/system/disk.ts'
 import type { MemoryDatabase, MemoryRows } from '../harness/memory-store.ts'
+import type { Law } from './invariant.ts'
 import type { Plant } from './simulation.ts'
 import type { Weather } from './weather.ts'
 
 export interface Bug {
-  /** Part of the name of the law that it breaks. */
-  readonly law: string
+  /** The law that it breaks. */
+  readonly law: Law
   /** A world in which it shows. */
   readonly seed: number
   /** What must happen for it to show, so that the seed stays good when the product's dice fall otherwise. */
@@ -151,7 +152,7 @@ const restartingSwarm = {
 
 export const bugs: Readonly<Record<string, Bug>> = {
   'a store that acknowledges before it is durable': {
-    law: 'acknowledged',
+    law: 'acknowledged_job_stays',
     seed: 3,
     storm: crashingPond,
     plant: earlyStore,

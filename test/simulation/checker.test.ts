@@ -1,13 +1,14 @@
 // The proof of the checker: each planted bug is caught by the law that it breaks, in the world of its recorded seed.
 import t from 'tap'
 import { bugs } from './bug.ts'
+import { nameOf } from './invariant.ts'
 import { simulate } from './simulation.ts'
 
 for (const [name, { law, seed, storm = {}, plant }] of Object.entries(bugs)) {
   t.test(name, async (t) => {
     const { violations } = await simulate(seed, { plant: plant(), storm })
     t.ok(
-      violations.some((violation) => violation.split(' ')[0]?.includes(law)),
+      violations.some((violation) => violation.startsWith(`${nameOf(law)} `)),
       `${law} is broken`,
       { violations: violations.slice(0, 5) },
     )

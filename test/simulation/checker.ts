@@ -4,7 +4,8 @@ import type { ClaimRow, JobRow } from '../../server/store/row.ts'
 import { causes, type JobSpec } from '../../src/protocol/job.ts'
 import type { BatchWord, OutcomeReply } from '../../src/protocol/word.ts'
 import type { MemoryRows } from '../harness/memory-store.ts'
-import type { WholeReply } from './network.ts'
+import type { Law } from './invariant.ts'
+import type { WholeReply, Wiretap } from './network.ts'
 import type { Place } from './place.ts'
 import type { Run } from './program.ts'
 
@@ -23,8 +24,7 @@ export interface Checker {
   readonly promised: Promised
   /** A commit of pond's store. */
   committed(before: MemoryRows, after: MemoryRows): void
-  /** A reply left pond. */
-  replied(request: PondRequest, reply: WholeReply): void
+  readonly tap: Wiretap
   /** A process is about to start. */
   started(run: Run): void
   readonly runs: readonly Run[]
@@ -56,9 +56,13 @@ export function createChecker(place: Place, rows: () => MemoryRows): Checker {
       if (before.claims === after.claims) return
       for (const claim of after.claims.values()) checkClaim(place, before.claims.get(claim.id), claim)
     },
-    replied(request, reply) {
-      if (reply.status < 200 || reply.status > 299) return
-      remember(promised, request, reply)
+    tap: {
+      asked() {},
+      replied(_, request, reply) {
+        if (reply.status >= 200 && reply.status <= 299) remember(promised, request, reply)
+      },
+      arrived() {},
+      strayed: (host, { url }) => place.violate('a_token_goes_to_no_other_host', { host, url }),
     },
     started(run) {
       checkStart(place, run, { rows: rows(), runs })
@@ -75,7 +79,7 @@ interface JobStep {
 
 function checkJob(place: Place, { old, job, rows }: JobStep): void {
   const { id, law } = job
-  const wrong = (rule: string, more: object = {}) =>
+  const wrong = (rule: Law, more: object = {}) =>
     place.violate(rule, { job: id, from: old?.law.state, to: law.state, ...more })
   place.history.note('job', { id, state: law.state, epoch: law.epoch, attempts: law.attempts, cause: law.end?.cause })
   const claims = [...rows.claims.values()].filter((claim) => claim.jobId === id && live.has(claim.lease.state))
@@ -97,7 +101,7 @@ function checkJob(place: Place, { old, job, rows }: JobStep): void {
 
 function checkClaim(place: Place, old: ClaimRow | undefined, claim: ClaimRow): void {
   if (!old || old === claim) return
-  const wrong = (rule: string) => place.violate(rule, { claim: claim.id, from: old.lease.state, to: claim.lease.state })
+  const wrong = (rule: Law) => place.violate(rule, { claim: claim.id, from: old.lease.state, to: claim.lease.state })
   if (!live.has(old.lease.state) && claim.lease.state !== old.lease.state) wrong('a_dead_claim_stays_dead')
   if (old.lease.state === 'ended' && JSON.stringify(old) !== JSON.stringify(claim)) wrong('a_final_word_stands')
   if (old.confirmedAt !== undefined && claim.confirmedAt !== old.confirmedAt) wrong('a_confirmation_stands')
@@ -135,8 +139,7 @@ interface Before {
 function checkStart(place: Place, run: Run, { rows, runs }: Before): void {
   const { claimId, jobId, attempt } = run.plan
   place.history.note('started', { host: run.host, claim: claimId, job: jobId, attempt })
-  const wrong = (rule: string, more: object = {}) =>
-    place.violate(rule, { claim: claimId, job: jobId, attempt, ...more })
+  const wrong = (rule: Law, more: object = {}) => place.violate(rule, { claim: claimId, job: jobId, attempt, ...more })
   const claim = rows.claims.get(claimId)
   const spec = specOf(rows, jobId)
   if (!claim || !spec) {

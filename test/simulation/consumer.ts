@@ -135,7 +135,9 @@ async function listen(place: Place, client: Client, { order, id }: Sent): Promis
     attempt = Number(answer.headers['pond-attempt'])
     bytes = Buffer.concat([bytes, answer.reply as Buffer])
     const end = answer.headers['pond-end'] ?? ''
-    if (end === 'open') continue
+    // A body may end early without a word.
+    const isWhole = Number(answer.headers['pond-next-offset']) === bytes.length
+    if (end === 'open' || !isWhole) continue
     order.heard = { stream: name, attempt, bytes, end }
     return
   }

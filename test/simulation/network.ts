@@ -1,4 +1,5 @@
-// The network of a simulated world: it loses requests and replies, delays, repeats and reorders them, breaks replies off, and cuts machines off.
+// The network of a simulated world: it loses requests and replies, delays, repeats and reorders them, breaks them off, answers in pond's place, and cuts
+// machines off.
 
 import type { PondReply, PondRequest } from '../../server/http/message.ts'
 import { DeadlineError } from '../../src/client/explain.ts'
@@ -14,39 +15,70 @@ export interface WholeReply {
   readonly body: Buffer
 }
 
+/** Which way nothing passes: from the machine to pond, back, or both. */
+export type Way = 'both' | 'up' | 'down'
+
+/** Sees all that passes, and takes no part in it. */
+export interface Wiretap {
+  /** A request reached pond's machine. */
+  asked(host: string, request: PondRequest): void
+  /** A reply left pond; it may never arrive. */
+  replied(host: string, request: PondRequest, reply: WholeReply): void
+  /** Somebody's reply arrived: whole, and pond's own. */
+  arrived(host: string, request: HttpRequest): void
+  /** A request goes to a host that is not pond's. */
+  strayed(host: string, request: HttpRequest): void
+}
+
 export interface NetworkParts {
   readonly clock: Clock
   readonly random: Random
   readonly weather: () => Weather
   /** Undefined when nobody listens, or when who listens dies over it. */
   readonly answer: (request: PondRequest) => Promise<PondReply | undefined>
-  /** A reply left pond; it may never arrive. */
-  readonly replied: (request: PondRequest, reply: WholeReply) => void
+  readonly tap: Wiretap
   readonly note: (event: string, facts: Readonly<Record<string, unknown>>) => void
 }
 
 export interface SimulatedNetwork {
   /** The network as one host sees it. */
   connect(host: string): Network
-  /** Nothing passes between this host and pond until the time is over. */
-  cut(host: string, forMs: number): void
+  /** Nothing passes between this host and pond, on this way, until the time is over. */
+  cut(host: string, forMs: number, way: Way): void
   heal(): void
 }
 
+const POND = 'http://127.0.0.1:7460/'
+
 export function createSimulatedNetwork(parts: NetworkParts): SimulatedNetwork {
-  const cutUntil = new Map<string, number>()
-  const isCut = (host: string) => (cutUntil.get(host) ?? 0) > parts.clock.monotonic()
+  const { clock, note, tap } = parts
+  const cuts = new Map<string, { readonly until: number; readonly way: Way }>()
+  const isCut = (host: string, way: Way) => {
+    const cut = cuts.get(host)
+    return cut !== undefined && cut.until > clock.monotonic() && (cut.way === 'both' || cut.way === way)
+  }
   return {
-    connect: (host) => (request) => send(parts, request, () => isCut(host)),
-    cut(host, forMs) {
-      parts.note('cut', { host, for_ms: Math.round(forMs) })
-      cutUntil.set(host, parts.clock.monotonic() + forMs)
+    connect: (host) => async (request) => {
+      if (!request.url.startsWith(POND)) {
+        tap.strayed(host, request)
+        throw new Error('there is no such host')
+      }
+      return await send(parts, request, { host, isCut: (way) => isCut(host, way) })
     },
-    heal: () => cutUntil.clear(),
+    cut(host, forMs, way) {
+      note('cut', { host, way, for_ms: Math.round(forMs) })
+      cuts.set(host, { until: clock.monotonic() + forMs, way })
+    },
+    heal: () => cuts.clear(),
   }
 }
 
-function send(parts: NetworkParts, request: HttpRequest, isCut: () => boolean): Promise<HttpReply> {
+interface Line {
+  readonly host: string
+  readonly isCut: (way: 'up' | 'down') => boolean
+}
+
+function send(parts: NetworkParts, request: HttpRequest, line: Line): Promise<HttpReply> {
   const { clock, random, weather } = parts
   return new Promise((resolve, reject) => {
     const left = new AbortController()
@@ -73,23 +105,58 @@ function send(parts: NetworkParts, request: HttpRequest, isCut: () => boolean): 
     request.signal?.addEventListener('abort', abort, { once: true })
     /** What is lost shows as a reset, or as silence until the deadline. */
     const lose = () => {
-      if (deadlineMs === undefined || random.number() < 0.5) {
-        clock.after(delay(parts), () => settle(() => reject(new Error('reset'))))
-      }
+      if (random.number() < 0.5) clock.after(delay(parts), () => settle(() => reject(new Error('reset'))))
     }
     const carry = async () => {
-      if (isCut() || random.number() < weather().dropRequest) return lose()
-      const reply = await passOn(parts, request, left.signal)
-      if (!reply || random.number() < weather().dropReply) return lose()
-      clock.after(delay(parts), () => (isCut() ? lose() : settle(() => resolve(arriving(parts, reply)))))
+      const { dropRequest, dropReply, halfOpen } = weather()
+      if (line.isCut('up') || random.number() < dropRequest) return lose()
+      // From here on the connection stands, and nothing more comes on it: before pond heard, or after.
+      const mute = random.number() < halfOpen
+      if (mute && random.number() < 0.5) return
+      const stranger = interfere(parts)
+      if (stranger && random.number() < 0.5) return arrive(stranger)
+      const reply = await passOn(parts, request, { host: line.host, signal: left.signal })
+      if (mute) return
+      if (!reply || random.number() < dropReply) return lose()
+      if (stranger) return arrive(stranger)
+      clock.after(delay(parts), () =>
+        line.isCut('down') ? lose() : settle(() => resolve(arriving(parts, reply, tell))),
+      )
     }
+    const tell = () => parts.tap.arrived(line.host, request)
+    const arrive = (reply: HttpReply) =>
+      clock.after(delay(parts), () => (line.isCut('down') ? lose() : settle(() => resolve(reply))))
     clock.after(delay(parts), () => void carry())
     if (random.number() < weather().duplicate) clock.after(delay(parts), () => void carry())
   })
 }
 
+/** Statuses with which proxies, portals and firewalls put a page of their own in the place of pond's reply. */
+const strangers = [200, 502, 503, 413, 403, 404] as const
+
+/** Who stands between answers in pond's place, or sends the caller on to another host. */
+function interfere({ random, weather }: NetworkParts): HttpReply | undefined {
+  const { foreign, redirect } = weather()
+  const dice = random.number()
+  if (dice >= foreign + redirect) return undefined
+  const page = pieces(Buffer.from('<h1>Please log in</h1>'), { breaks: false })
+  const headers = { 'content-type': 'text/html' }
+  if (dice < redirect)
+    return { status: 307, headers: { ...headers, location: 'https://portal.example/orch/poll' }, body: page }
+  return { status: strangers[Math.floor(random.number() * strangers.length)] ?? 502, headers, body: page }
+}
+
+interface Passing {
+  readonly host: string
+  readonly signal: AbortSignal
+}
+
 /** Undefined when there is no reply. */
-async function passOn(parts: NetworkParts, request: HttpRequest, signal: AbortSignal): Promise<WholeReply | undefined> {
+async function passOn(
+  parts: NetworkParts,
+  request: HttpRequest,
+  { host, signal }: Passing,
+): Promise<WholeReply | undefined> {
   const url = new URL(request.url)
   const asked: PondRequest = {
     method: request.method,
@@ -100,11 +167,12 @@ async function passOn(parts: NetworkParts, request: HttpRequest, signal: AbortSi
     ...(request.body && { body: request.body }),
     signal,
   }
+  parts.tap.asked(host, asked)
   const reply = await parts.answer(asked)
   if (!reply) return undefined
   const { status, headers, body } = reply
   const whole = { status, headers, body: await collect(body) }
-  parts.replied(asked, whole)
+  parts.tap.replied(host, asked, whole)
   return whole
 }
 
@@ -115,21 +183,27 @@ async function collect(body: PondReply['body']): Promise<Buffer> {
   return Buffer.concat(parts)
 }
 
-/** The body as the caller reads it; now and then the line breaks in its middle, or a proxy puts its own page in its place. */
-function arriving({ clock, random, weather }: NetworkParts, { status, headers, body }: WholeReply): HttpReply {
-  if (random.number() < weather().foreign) {
-    const page = { headers: { 'content-type': 'text/html' }, body: pieces(Buffer.from('<h1>Bad gateway</h1>'), false) }
-    return { status: random.number() < 0.5 ? 200 : 502, ...page }
-  }
-  const broken = random.number() < weather().cutReply
-  const length = broken ? Math.floor(random.number() * body.length) : body.length
+/** The body as the caller reads it; now and then the line breaks in its middle, or it just ends there as if that were all. */
+function arriving(parts: NetworkParts, { status, headers, body }: WholeReply, whole: () => void): HttpReply {
+  const { clock, random, weather } = parts
+  const { cutReply, truncate } = weather()
+  const dice = random.number()
   const date = new Date(clock.now()).toUTCString()
-  return { status, headers: { ...headers, date }, body: pieces(body.subarray(0, length), broken) }
+  const head = { status, headers: { ...headers, date } }
+  if (dice >= cutReply + truncate || body.length === 0) return { ...head, body: pieces(body, { breaks: false, whole }) }
+  const part = body.subarray(0, Math.floor(random.number() * body.length))
+  return { ...head, body: pieces(part, { breaks: dice < cutReply }) }
 }
 
-async function* pieces(bytes: Buffer, broken: boolean): AsyncGenerator<Uint8Array> {
+interface Ending {
+  readonly breaks: boolean
+  readonly whole?: () => void
+}
+
+async function* pieces(bytes: Buffer, { breaks, whole }: Ending): AsyncGenerator<Uint8Array> {
   if (bytes.length > 0) yield bytes
-  if (broken) throw new Error('reset in the middle')
+  if (breaks) throw new Error('reset in the middle')
+  whole?.()
 }
 
 /** Mostly some milliseconds, sometimes much longer, so that messages overtake each other. */

@@ -4,7 +4,8 @@ import type { Log } from '../../src/system/log.ts'
 import type { Random } from '../../src/system/random.ts'
 import { createSeededRandom } from '../harness/seeded-random.ts'
 import { createVirtualClock, type VirtualClock } from '../harness/virtual-clock.ts'
-import { createHistory, type History } from './history.ts'
+import { createHistory, type Facts, type History } from './history.ts'
+import { type Law, nameOf } from './invariant.ts'
 import { calmed, drawWeather, type Weather } from './weather.ts'
 
 export interface Place {
@@ -21,7 +22,7 @@ export interface Place {
   /** The same store; time stands still while it works. */
   tracked(store: Store): Store
   /** What must never be: kept with the time at which it showed. */
-  violate(law: string, facts: Readonly<Record<string, unknown>>): void
+  violate(law: Law, facts: Readonly<Record<string, unknown>>): void
   readonly violations: readonly string[]
 }
 
@@ -67,7 +68,7 @@ export function createPlace(seed: number, options: PlaceOptions = {}): Place {
       warn: (event, fields) => history.note(`${host}:${event}`, fields),
       error(event, fields) {
         history.note(`${host}:${event}`, fields)
-        if (faults.has(event) || (event === 'executor_failed' && storm.diskFault === 0))
+        if (isFault(event, fields) || (event === 'executor_failed' && storm.diskFault === 0))
           place.violate('no_fault', { host, event, ...fields })
       },
     }),
@@ -77,7 +78,7 @@ export function createPlace(seed: number, options: PlaceOptions = {}): Place {
       close: () => store.close(),
     }),
     violate(law, facts) {
-      const line = `${law} ${JSON.stringify(facts)}`
+      const line = `${nameOf(law)} ${JSON.stringify(facts)}`
       violations.push(line)
       history.note('VIOLATION', { law, ...facts })
     },
@@ -86,5 +87,7 @@ export function createPlace(seed: number, options: PlaceOptions = {}): Place {
   return place
 }
 
-/** Lines that a product in order never writes, whatever the world does. */
-const faults = new Set(['request.fault', 'claim_failed'])
+/** A product in order never says so, whatever the world does; a statement that the device refused is the world's. */
+function isFault(event: string, fields: Facts | undefined): boolean {
+  return event === 'claim_failed' || (event === 'request.fault' && !String(fields?.error).startsWith('DeviceError'))
+}

@@ -7,16 +7,19 @@ import { createPond, type Pond } from '../../server/pond.ts'
 import type { Store } from '../../server/store/contract.ts'
 import { loadSodium } from '../../src/seal/sodium.ts'
 import { sleep } from '../../src/system/clock.ts'
-import { createMemoryDevice, type MemoryDevice, openMemoryBlobs } from '../harness/memory-blobs.ts'
+import { type AppendFault, createMemoryDevice, type MemoryDevice, openMemoryBlobs } from '../harness/memory-blobs.ts'
 import {
   type CommitFault,
   createMemoryDatabase,
   type MemoryDatabase,
   openMemoryStore,
+  type StatementFault,
 } from '../harness/memory-store.ts'
 import { createSeededRandom } from '../harness/seeded-random.ts'
 import { createLife, type Life } from './life.ts'
 import type { Place } from './place.ts'
+
+export type Crash = 'kill' | 'power'
 
 export interface PondHost {
   readonly database: MemoryDatabase
@@ -27,7 +30,7 @@ export interface PondHost {
   /** Undefined when no pond is up, or when it dies over it. */
   answer(request: PondRequest): Promise<PondReply | undefined>
   /** Dies now, or at one of its next calls to the store or the streams. */
-  crash(inCalls?: number): void
+  crash(kind: Crash, inCalls?: number): void
   /** Stops for so long. */
   stall(forMs: number): void
   /** Chunks and submits find no room for so long. */
@@ -62,11 +65,15 @@ class SimulatedPond implements PondHost {
   readonly #plant: PondPlant
   #current: { readonly life: Life; readonly pond: Pond } | undefined
   #starting: Life | undefined
+  #kind: Crash = 'kill'
 
   constructor(place: Place, plant: PondPlant) {
     this.#place = place
     this.#plant = plant
     this.database.fault = () => this.#commitFault()
+    this.database.statementFault = () => this.#statementFault()
+    this.device.fault = () => this.#appendFault()
+    this.device.spared = (chunks) => Math.floor(place.random.number() * (chunks + 1))
     this.device.gate = () => sleep(place.clock, place.random.number() * 3)
   }
 
@@ -90,7 +97,8 @@ class SimulatedPond implements PondHost {
     return life.alive() ? reply : undefined
   }
 
-  crash(inCalls = 0): void {
+  crash(kind: Crash, inCalls = 0): void {
+    this.#kind = kind
     const life = this.#current?.life ?? this.#starting
     if (inCalls > 0) life?.fuse(inCalls)
     else life?.die()
@@ -116,7 +124,7 @@ class SimulatedPond implements PondHost {
     const { clock, random, weather, tracked, log } = this.#place
     const events = { fatal: () => void clock.after(random.number() * 20, () => life.die()) }
     const store = openMemoryStore(this.database, { clock: life.clock, events })
-    const blobs = openMemoryBlobs(this.device)
+    const blobs = openMemoryBlobs(this.device, events.fatal)
     return createPond({
       store: life.mortal(tracked(this.#plant.store?.(store, this.database) ?? store)),
       blobs: life.mortal(this.#plant.blobs?.(blobs, this.device) ?? blobs),
@@ -133,7 +141,9 @@ class SimulatedPond implements PondHost {
     const { clock, random, weather, history } = this.#place
     this.#current = undefined
     this.#starting = undefined
-    history.note('pond_died')
+    history.note('pond_died', { kind: this.#kind })
+    if (this.#kind === 'power') this.device.powerCut()
+    this.#kind = 'kill'
     this.#plant.crashed?.(this.database, this.device)
     clock.after(100 + random.number() * (weather().calm ? 100 : 20_000), () => void this.start())
   }
@@ -145,6 +155,21 @@ class SimulatedPond implements PondHost {
     history.note('commit_fault', { fault })
     // Half of them are the last thing that the process does.
     if (fault !== 'full' && random.number() < 0.5) (this.#current?.life ?? this.#starting)?.die()
+    return fault
+  }
+  #statementFault(): StatementFault {
+    const { random, weather, history } = this.#place
+    if (random.number() >= weather().statementFault) return undefined
+    const fault = (['full', 'error', 'drop'] as const)[Math.floor(random.number() * 3)]
+    history.note('statement_fault', { fault })
+    return fault
+  }
+
+  #appendFault(): AppendFault {
+    const { random, weather, history } = this.#place
+    if (random.number() >= weather().blobFault) return undefined
+    const fault = random.number() < 0.5 ? 'full' : 'fsync'
+    history.note('append_fault', { fault })
     return fault
   }
 }

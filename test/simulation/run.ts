@@ -1,5 +1,6 @@
-// npx tsx test/simulation/run.ts --seed N [--count M] [--verbose]: replays a seed, or runs many from it on.
+// npx tsx test/simulation/run.ts --seed N [--count M] [--verbose] [--storm JSON] [--bug NAME]: replays a seed, or runs many from it on.
 import { parseArgs } from 'node:util'
+import { bugs } from './bug.ts'
 import { setGuard } from './guard.ts'
 import { replayCommand, simulate } from './simulation.ts'
 
@@ -7,6 +8,8 @@ const { values } = parseArgs({
   options: {
     seed: { type: 'string', default: '1' },
     count: { type: 'string', default: '1' },
+    storm: { type: 'string', default: '{}' },
+    bug: { type: 'string', default: '' },
     verbose: { type: 'boolean', default: false },
   },
 })
@@ -15,8 +18,15 @@ const write = (line: string) => process.stdout.write(`${line}\n`)
 const from = Number(values.seed)
 let failures = 0
 const guard = setGuard()
+const bug = Object.hasOwn(bugs, values.bug) ? bugs[values.bug] : undefined
+if (values.bug !== '' && !bug) throw new Error(`no such bug; there are: ${Object.keys(bugs).join(', ')}`)
+const storm = { ...bug?.storm, ...JSON.parse(values.storm) }
 for (let seed = from; seed < from + Number(values.count); seed++) {
-  const outcome = await simulate(seed, values.verbose ? { print: write } : {})
+  const outcome = await simulate(seed, {
+    storm,
+    ...(bug && { plant: bug.plant() }),
+    ...(values.verbose && { print: write }),
+  })
   const { violations, digest, events, jobs, virtualMs } = outcome
   if (violations.length > 0) failures++
   if (values.count === '1' || violations.length > 0) {

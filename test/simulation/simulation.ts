@@ -9,6 +9,7 @@ import { createPlace, type Place, type PlaceOptions } from './place.ts'
 import { createPondHost, type PondHost, type PondPlant } from './pond-host.ts'
 import { createSwarmHost, type SwarmHost, type SwarmPlant } from './swarm-host.ts'
 import { judge } from './verdict.ts'
+import { clearSky, sound } from './weather.ts'
 
 export interface Plant {
   readonly pond?: PondPlant
@@ -91,19 +92,15 @@ interface World {
 async function createWorld(place: Place, plant: Plant = {}): Promise<World> {
   const { clock, random, weather, history } = place
   let fair = true
-  const pond = createPondHost(
-    { ...place, weather: () => (fair ? { ...weather(), commitFault: 0 } : weather()) },
-    plant.pond,
-  )
+  const pond = createPondHost({ ...place, weather: () => (fair ? { ...weather(), ...sound } : weather()) }, plant.pond)
   const checker = createChecker(place, () => pond.database.rows)
   pond.database.committed = checker.committed
-  const calmWeather = { dropRequest: 0, dropReply: 0, duplicate: 0, cutReply: 0, foreign: 0, slow: 0 }
   const network = createSimulatedNetwork({
     clock,
     random,
-    weather: () => (fair ? { ...weather(), ...calmWeather } : weather()),
+    weather: () => (fair ? { ...weather(), ...clearSky } : weather()),
     answer: (request) => pond.answer(request),
-    replied: checker.replied,
+    tap: checker.tap,
     note: history.note,
   })
   const swarms = Array.from({ length: weather().swarms }, (_, index) =>
@@ -149,7 +146,7 @@ function scheduleFaults(place: Place, { pond, swarms, network }: World): void {
     for (let turn = 0; turn < count; turn++) clock.after(random.number() * stormMs, run)
   }
   const inCalls = () => (random.number() < 0.7 ? 1 + Math.floor(random.number() * 30) : 0)
-  times(pondCrashes, () => pond.crash(inCalls()))
+  times(pondCrashes, () => pond.crash(random.number() < 0.6 ? 'kill' : 'power', inCalls()))
   times(swarmCrashes, () => pick(random, swarms).crash(random.number() < 0.6 ? 'kill' : 'power', inCalls()))
   times(drains, () => pick(random, swarms).drain(random.number() * 20_000))
   times(pauses, () => pick(random, swarms).pause(random.number() * 30_000))
@@ -158,7 +155,7 @@ function scheduleFaults(place: Place, { pond, swarms, network }: World): void {
   times(partitions, () => {
     const forMs = random.number() ** 2 * 240_000
     const hosts = [...swarms.map(({ name }) => name), 'consumer']
-    network.cut(pick(random, hosts), Math.min(forMs, stormMs))
+    network.cut(pick(random, hosts), Math.min(forMs, stormMs), pick(random, ['both', 'both', 'up', 'down']))
   })
 }
 

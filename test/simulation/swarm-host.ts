@@ -20,9 +20,8 @@ import { signingPairOf } from '../harness/signing-key.ts'
 import { createLife, type Life } from './life.ts'
 import type { SimulatedNetwork } from './network.ts'
 import type { Place } from './place.ts'
+import type { Crash } from './pond-host.ts'
 import { createMachine, type Machine, type Run } from './program.ts'
-
-export type SwarmCrash = 'kill' | 'power'
 
 export interface SwarmHost {
   readonly name: string
@@ -30,7 +29,7 @@ export interface SwarmHost {
   pair(code: string): Promise<void>
   start(): Promise<void>
   /** Now, or at one of its next calls to disk, network or executor. */
-  crash(kind: SwarmCrash, inCalls?: number): void
+  crash(kind: Crash, inCalls?: number): void
   drain(deadlineMs: number): void
   /** Stops for so long; its processes go on. */
   stall(forMs: number): void
@@ -69,7 +68,7 @@ class SimulatedSwarm implements SwarmHost {
   readonly #wire: Network
   readonly #disk = createMemoryDisk()
   #current: { readonly life: Life; swarm?: Swarm } | undefined
-  #kind: SwarmCrash = 'kill'
+  #kind: Crash = 'kill'
   #mishaps = 0
   /** The wall clock of one machine in three is wrong by up to an hour. */
   readonly #aheadMs: number
@@ -83,6 +82,7 @@ class SimulatedSwarm implements SwarmHost {
     this.#aheadMs = random.number() < 1 / 3 ? (random.number() - 0.5) * 2 * HOUR_MS : 0
     this.machine = createMachine({ clock, random, host: name, started, note: history.note })
     this.#disk.gate = () => sleep(clock, random.number() * 4)
+    this.#disk.dice = () => random.number()
     this.#disk.fault = (operation) => this.#diskFault(operation)
   }
 
@@ -107,7 +107,7 @@ class SimulatedSwarm implements SwarmHost {
     life.die()
   }
 
-  crash(kind: SwarmCrash, inCalls = 0): void {
+  crash(kind: Crash, inCalls = 0): void {
     this.#kind = kind
     if (inCalls > 0) this.#current?.life.fuse(inCalls)
     else this.#current?.life.die()

@@ -7,6 +7,7 @@ import type { MemoryDevice } from '../harness/memory-blobs.ts'
 import type { MemoryRows } from '../harness/memory-store.ts'
 import { type Checker, specOf } from './checker.ts'
 import type { Order } from './consumer.ts'
+import type { Law } from './invariant.ts'
 import type { Place } from './place.ts'
 import type { Run } from './program.ts'
 
@@ -107,7 +108,7 @@ function checkEnd(evidence: Evidence, job: JobRow): void {
   const { state, end, cancel } = job.law
   const spec = specOf(rows, job.id)
   const order = orders.find(({ name }) => name === job.labels.name)
-  const wrong = (rule: string, more: object = {}) =>
+  const wrong = (rule: Law, more: object = {}) =>
     place.violate(rule, { job: job.id, state, cause: end?.cause, rc: end?.rc, ...more })
   if (!spec || !order || !end) {
     wrong('every_job_ends')
@@ -138,7 +139,7 @@ function checkSuccess({ place, rows, device, mishap }: Evidence, run: Run, claim
   for (const name of ['stdout', 'stderr'] as const) {
     const written = Buffer.concat(run[name])
     const report = claim.streams?.[name]
-    const wrong = (rule: string, more: object = {}) =>
+    const wrong = (rule: Law, more: object = {}) =>
       place.violate(rule, { claim: claim.id, stream: name, written: written.length, ...report, ...more })
     if (!report) {
       if (written.length > 0) wrong('streams_are_reported')
@@ -160,7 +161,7 @@ interface Compared {
   readonly stored: Buffer
   readonly cap: number
   readonly mishap: boolean
-  readonly wrong: (rule: string, more?: object) => void
+  readonly wrong: (rule: Law, more?: object) => void
 }
 
 function checkReport({ report, written, stored, cap, wrong, mishap }: Compared): void {

@@ -10,8 +10,14 @@ export interface Weather {
   readonly dropReply: number
   readonly duplicate: number
   readonly cutReply: number
+  /** A reply ends in its middle, and nothing says so. */
+  readonly truncate: number
+  /** The connection stands, and nothing more comes on it. */
+  readonly halfOpen: number
   /** A page of a proxy comes instead of pond's reply. */
   readonly foreign: number
+  /** The caller is sent on to another host. */
+  readonly redirect: number
   /** Chance that a message is slow, and how slow at most, in milliseconds. */
   readonly slow: number
   readonly slowMs: number
@@ -29,6 +35,10 @@ export interface Weather {
   readonly fullDisks: number
   /** Chance that a commit of pond's store fails. */
   readonly commitFault: number
+  /** Chance that a statement which changes something fails. */
+  readonly statementFault: number
+  /** Chance that an append to pond's streams finds no room, or that its fsync fails. */
+  readonly blobFault: number
   /** Chance that an operation of a machine's disk fails. */
   readonly diskFault: number
   readonly settings: Partial<Settings>
@@ -53,7 +63,10 @@ export function drawWeather(random: Random): Weather {
     dropReply: odds(0.6, 0.15),
     duplicate: odds(0.5, 0.1),
     cutReply: odds(0.5, 0.05),
+    truncate: odds(0.3, 0.05),
+    halfOpen: odds(0.3, 0.05),
     foreign: odds(0.3, 0.05),
+    redirect: odds(0.2, 0.05),
     slow: odds(0.7, 0.2),
     slowMs: random.number() < 0.3 ? 60_000 : 3000,
     partitions: times(0.5, 3),
@@ -65,6 +78,8 @@ export function drawWeather(random: Random): Weather {
     stalls: times(0.4, 3),
     fullDisks: times(0.2, 2),
     commitFault: odds(0.3, 0.02),
+    statementFault: odds(0.2, 0.01),
+    blobFault: odds(0.2, 0.05),
     diskFault: odds(0.2, 0.02),
     settings: { leaseMs, pollHoldMs: 2 * leaseMs > 50_000 ? 50_000 : leaseMs, pollHoldBusyMs: leaseMs / 4 },
     swarms,
@@ -74,15 +89,19 @@ export function drawWeather(random: Random): Weather {
   }
 }
 
+/** Nothing happens to a message. */
+export const clearSky = {
+  ...{ dropRequest: 0, dropReply: 0, duplicate: 0, cutReply: 0, truncate: 0, halfOpen: 0, foreign: 0, redirect: 0 },
+  slow: 0,
+} as const
+
+/** Nothing fails in pond's store and streams. */
+export const sound = { commitFault: 0, statementFault: 0, blobFault: 0 } as const
+
 /** The same world once the storm is over. */
 export const calmed = (weather: Weather): Weather => ({
   ...weather,
-  dropRequest: 0,
-  dropReply: 0,
-  duplicate: 0,
-  cutReply: 0,
-  foreign: 0,
-  slow: 0,
-  commitFault: 0,
+  ...clearSky,
+  ...sound,
   diskFault: 0,
 })
