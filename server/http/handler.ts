@@ -11,6 +11,7 @@ import { findArtifact, listArtifacts } from '../service/artifact.ts'
 import { readAttestation } from '../service/attestation.ts'
 import { listAudit } from '../service/audit.ts'
 import * as binding from '../service/binding.ts'
+import * as drain from '../service/drain.ts'
 import * as enrollment from '../service/enrollment.ts'
 import { followJob, followProject } from '../service/event.ts'
 import * as job from '../service/job.ts'
@@ -191,6 +192,16 @@ export const handlers: { readonly [N in RouteName]?: Handler<N> } = {
   listEnrollmentCodes: async ({ core }) => jsonReply(200, await enrollment.listEnrollmentCodes(core)),
   revokeEnrollmentCode: async ({ core }, { params, identity }) =>
     jsonReply(200, await enrollment.revokeEnrollmentCode(core, params.id, byOf(identity))),
+  drainWorker: async (services, { params, body, identity }) =>
+    jsonReply(
+      200,
+      await drain.drainWorker(services, {
+        ...{ id: params.id, by: byOf(identity) },
+        ...{ deadlineMs: body.deadline_ms, note: body.note },
+      }),
+    ),
+  resumeWorker: async (services, { params, identity }) =>
+    jsonReply(200, await drain.resumeWorker(services, { id: params.id, by: byOf(identity) })),
   reinstateWorker: async (services, { params, identity }) =>
     jsonReply(200, await worker.reinstateWorker(services, { id: params.id, by: byOf(identity) })),
   revokeWorker: async (services, { params, identity }) =>

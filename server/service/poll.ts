@@ -1,7 +1,7 @@
 // Polls: parked until there is something to say, answered from facts, one per binding. What is said is computed anew for each reply, so a lost one loses nothing.
 
 import { Refusal } from '../../src/protocol/error.ts'
-import type { BindingId, ClaimId, ProjectId } from '../../src/protocol/id.ts'
+import type { BindingId, ClaimId, ProjectId, WorkerId } from '../../src/protocol/id.ts'
 import { limit } from '../../src/protocol/limit.ts'
 import type { Directive, Intent, Limits, PollBody, PollReply } from '../../src/protocol/orch.ts'
 import { OLDEST_PROTOCOL, PROTOCOL } from '../../src/protocol/version.ts'
@@ -12,11 +12,12 @@ import { isRotationDue } from './access.ts'
 import { recordAudit } from './audit.ts'
 import { type FreshJob, type Opening, writeClaims } from './claim.ts'
 import type { Core } from './core.ts'
-import { intentsFor, keyForWords, retell, wasForWords } from './intent.ts'
+import { directivesFor, keyOf, rotation } from './directive.ts'
+import { hearDrains } from './drain.ts'
+import { intentsFor, keyForWords, retell } from './intent.ts'
 import { recallDead, renewClaims } from './lease.ts'
-import type { LiveClaim } from './live.ts'
 import { waitingOf } from './queue.ts'
-import { isOver, roomOf, type Told, tell } from './room.ts'
+import { roomOf, type Told, tell } from './room.ts'
 
 /** A directive that was told is repeated only after this, so that a worker busy obeying it does not spin. */
 const REPEAT_MS = 5000
@@ -52,7 +53,7 @@ interface Session {
   /** Its latest poll. */
   latest?: Asked
   lastPollAt: number
-  /** When each directive was last told, by its type and claim. */
+  /** When each directive was last told, by its type and claim or worker. */
   readonly told: Map<string, number>
   /** When it was last asked to rotate. */
   rotationTold?: number
@@ -106,6 +107,8 @@ export class Polls {
     for (const { worker_id } of body.workers) this.#core.live.reconcile(worker_id, told.have)
     retell(this.#core, caller.bindingId, told)
     await recallDead(this.#core, caller.bindingId, body.have)
+    const wasTold = (id: WorkerId) => session.told.has(keyOf({ type: 'drain', worker_id: id }))
+    await hearDrains(this.#core, caller.bindingId, { body, told: wasTold })
     // Meanwhile a newer poll, another session or the end of the binding may have taken its place.
     const current = this.#sessions.get(caller.bindingId) === session && body.seq === session.seq
     if (!current || signal.aborted) return this.#reply([], [])
@@ -200,7 +203,7 @@ export class Polls {
     const parked = session?.parked
     if (!session || !parked) return
     const intents = intentsFor(this.#core, parked.caller.bindingId, parked)
-    const directives = this.#directives(parked)
+    const directives = directivesFor(this.#core, bindingId, parked)
     const now = this.#core.clock.now()
     const due = directives.map((it) => (session.told.get(keyOf(it)) ?? Number.NEGATIVE_INFINITY) + REPEAT_MS)
     const rotates = isRotationDue(this.#core, parked.caller.token)
@@ -211,7 +214,8 @@ export class Polls {
       if (rotates) session.rotationTold = now
       for (const it of directives) {
         // The worker may not know of a claim that it has neither named nor confirmed; its next poll is told at once.
-        if (it.claim_id && (parked.have.has(it.claim_id) || this.#core.live.get(it.claim_id)?.lease !== 'granted'))
+        const claim = it.claim_id
+        if (!claim || parked.have.has(claim) || this.#core.live.get(claim)?.lease !== 'granted')
           session.told.set(keyOf(it), now)
       }
       this.#release(session, intents, rotates ? [...directives, rotation] : directives)
@@ -234,29 +238,6 @@ export class Polls {
   #reply(intents: readonly Intent[], directives: readonly Directive[]): PollReply {
     const { pollHoldMs } = this.#core.settings
     return { protocol: PROTOCOL, intents: [...intents], directives: [...directives], limits: limitsOf(pollHoldMs) }
-  }
-
-  /** What the worker must do about the claims it named: stop what was cancelled, drop what is not its own any more. */
-  #directives(parked: Parked): Directive[] {
-    const directives: Directive[] = []
-    for (const { claim_id, state } of parked.body.have) {
-      const claim = this.#core.live.get(claim_id)
-      const own = claim?.bindingId === parked.caller.bindingId
-      if (state === 'ended' || isOver(this.#core, parked, claim_id)) continue
-      if (!own || !claim) {
-        const left = parked.body.workers.some(
-          ({ worker_id }) => this.#core.live.fateOf(worker_id, claim_id) === 'leave',
-        )
-        if (!left) directives.push({ type: 'drop', claim_id })
-      } else if (claim.cancelBy !== undefined) {
-        directives.push(cancelOf(claim, claim.cancelBy))
-      }
-    }
-    for (const claim of this.#core.live.ofBinding(parked.caller.bindingId)) {
-      if (wasForWords(claim, parked.body) && claim.cancelBy !== undefined && !parked.have.has(claim.id))
-        directives.push(cancelOf(claim, claim.cancelBy))
-    }
-    return directives
   }
 
   /** Gathers wakes of one turn, so that many submits lead to one write of claims. */
@@ -372,18 +353,8 @@ export interface Offering {
 
 const none: ReadonlySet<ClaimId> = new Set()
 
-const rotation: Directive = { type: 'rotate', note: 'new keys or a new token: POST /orch/rotate' }
-
 /** After the end of a poll a binding counts as online for this long. */
 const GRACE_MS = 10_000
-
-function cancelOf({ id, jobId }: LiveClaim, note: string): Directive {
-  return { type: 'cancel', claim_id: id, job_id: jobId, note }
-}
-
-function keyOf(directive: Directive): string {
-  return `${directive.type} ${directive.claim_id ?? ''}`
-}
 
 export function limitsOf(pollHoldMs: number): Limits {
   return { chunk_bytes: limit.chunkBytes, poll_hold_ms: pollHoldMs, words_per_call: limit.wordsPerCall }

@@ -37,7 +37,7 @@ export function roomOf(
   const { clock, fleet, live } = core
   const worker = fleet.get(workerId)
   const said = told.body.workers.find((it) => it.worker_id === workerId)
-  if (!worker || !said) return 0
+  if (!worker || !said || worker.drain) return 0
   const { bindingId, law, resources } = worker
   let held = live.held(bindingId, workerId)
   // Claims that the poll could not know of fill its free slots already.

@@ -1,7 +1,7 @@
 // Rows as consumers see them.
 import type { AttemptView, JobView, WorkerView } from '../../src/protocol/consumer.ts'
 import { fingerprint } from '../../src/seal/fingerprint.ts'
-import type { ClaimRow, JobRow, WorkerRow } from '../store/row.ts'
+import type { ClaimRow, JobRow, WorkerDrain, WorkerRow } from '../store/row.ts'
 import type { Core } from './core.ts'
 import { leaseMsOf } from './lease.ts'
 import type { Polls } from './poll.ts'
@@ -79,6 +79,7 @@ export function viewWorker(core: Core, polls: Polls, row: WorkerRow): WorkerView
     project: core.projects.get(row.projectId) ?? row.projectId,
     ...standing(core, polls, row),
     class: row.report?.class,
+    drain: row.drain && viewDrain(row.drain),
     sealing_key: row.sealingKey,
     signing_key: row.signingKey,
     fingerprint: fingerprint(row.sealingKey, row.signingKey),
@@ -98,10 +99,15 @@ export function viewWorker(core: Core, polls: Polls, row: WorkerRow): WorkerView
   }
 }
 
+function viewDrain({ at, by, deadlineAt, note, heardBy }: WorkerDrain): WorkerView['drain'] {
+  return { at, by, deadline_at: deadlineAt, note, heard: heardBy !== undefined }
+}
+
 /** Trust first, then whether it is there, then what it says of itself. */
-function standing(core: Core, polls: Polls, { id, bindingId, law, report }: WorkerRow) {
+function standing(core: Core, polls: Polls, { id, bindingId, law, report, drain }: WorkerRow) {
   if (law.state === 'quarantined' || law.state === 'revoked') return { state: law.state }
   if (!polls.isOnline(bindingId)) return { state: isAway(core, polls, { id, bindingId }) ? 'away' : 'offline' }
+  if (drain) return { state: 'draining', note: drain.note }
   if (report?.state === 'paused' || report?.state === 'draining') return { state: report.state, note: report.note }
   return { state: 'online' }
 }

@@ -98,6 +98,18 @@ export interface FormerKeys extends WorkerKeys {
   readonly rotation: Dsse
 }
 
+/** An operator's order that stands until the worker obeyed it and was started again. */
+export interface WorkerDrain {
+  readonly at: number
+  /** `admin:ID`. */
+  readonly by: string
+  /** What still runs then is stopped. */
+  readonly deadlineAt?: number
+  readonly note?: string
+  /** The session of the swarm that has heard of it. */
+  readonly heardBy?: string
+}
+
 export interface WorkerRow extends WorkerKeys {
   readonly id: WorkerId
   readonly bindingId: BindingId
@@ -113,6 +125,7 @@ export interface WorkerRow extends WorkerKeys {
   /** Keys that it showed and that are not pinned; there while it is quarantined. */
   readonly shownKeys?: WorkerKeys
   readonly report?: WorkerReport
+  readonly drain?: WorkerDrain
   readonly createdAt: number
 }
 

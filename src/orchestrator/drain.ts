@@ -1,6 +1,7 @@
 // When a swarm takes no more jobs, and why: asked, told by pond, after one job, idle for long, or up for long. The first reason stands.
 import type { Cancel, Clock } from '../system/clock.ts'
 import type { Log } from '../system/log.ts'
+import { createDeadline } from './deadline.ts'
 
 export type DrainReason = 'drained' | 'once' | 'idle' | 'max_uptime'
 
@@ -42,19 +43,15 @@ export function createDrain({ clock, log, options, stopAll, changed }: DrainPart
   let reason: DrainReason | undefined
   let cancelUptime = never
   let cancelIdle = never
-  let cancelDeadline = never
-  let deadlineAt = Number.POSITIVE_INFINITY
+  const deadline = createDeadline(clock, stopAll)
   let started = false
   let idle = false
 
   function begin(why: DrainReason, deadlineMs = Number.POSITIVE_INFINITY): void {
-    if (!reason) log.info('drain', { reason: why, deadline_ms: Number.isFinite(deadlineMs) ? deadlineMs : undefined })
-    reason ??= why
-    if (clock.monotonic() + deadlineMs < deadlineAt) {
-      deadlineAt = clock.monotonic() + deadlineMs
-      cancelDeadline()
-      cancelDeadline = clock.after(deadlineMs, stopAll)
-    }
+    deadline.bring(deadlineMs)
+    if (reason) return
+    reason = why
+    log.info('drain', { reason, deadline_ms: Number.isFinite(deadlineMs) ? deadlineMs : undefined })
     changed()
   }
 
@@ -80,7 +77,7 @@ export function createDrain({ clock, log, options, stopAll, changed }: DrainPart
     },
     holding,
     close() {
-      for (const cancel of [cancelUptime, cancelIdle, cancelDeadline]) cancel()
+      for (const cancel of [cancelUptime, cancelIdle, deadline.close]) cancel()
     },
   }
 }

@@ -3,7 +3,9 @@ import PQueue from 'p-queue'
 import type { WorkerId } from '../protocol/id.ts'
 import type { PollBody, SnapshotBody } from '../protocol/orch.ts'
 import { fingerprint } from '../seal/fingerprint.ts'
+import type { Clock } from '../system/clock.ts'
 import type { Binding, BoundWorker } from './binding.ts'
+import { createDeadline, type Deadline } from './deadline.ts'
 import type { SwarmStatus } from './status.ts'
 
 export interface SlotGroups {
@@ -11,11 +13,12 @@ export interface SlotGroups {
   free(most: number): PollBody['workers']
   /** Runs it in a slot of this worker; the slot is free once `freeSlot` was called. False: there is no such worker. */
   add<T>(worker: WorkerId, run: (freeSlot: () => void) => Promise<T>): Promise<T> | undefined
-  /** This worker takes no more jobs. True: neither does any other. */
-  drain(worker: WorkerId): boolean
+  /** This worker takes no more jobs, and after the deadline what it still runs is stopped. True: no other takes any either. */
+  drain(worker: WorkerId, deadlineMs?: number): boolean
   isDraining(worker: WorkerId): boolean
   snapshot(most: SnapshotFacts): SnapshotBody['workers']
   status(mostFree: number): SwarmStatus['workers']
+  close(): void
 }
 
 type Facts = Omit<SnapshotBody['workers'][number], 'worker_id' | 'keys' | 'labels' | 'resources' | 'inflight'>
@@ -31,21 +34,25 @@ export interface SlotGroupsParts {
   readonly slots: number
   /** A slot was taken or came free. */
   readonly moved: () => void
+  readonly clock: Clock
+  /** The deadline of a drained worker is over. */
+  readonly stop: (worker: WorkerId) => void
 }
 
 interface Group {
   readonly id: WorkerId
   readonly slots: number
   readonly queue: PQueue
+  readonly deadline: Deadline
   draining: boolean
 }
 
-export function createSlotGroups({ binding, slots, moved }: SlotGroupsParts): SlotGroups {
+export function createSlotGroups({ binding, slots, moved, clock, stop }: SlotGroupsParts): SlotGroups {
   const groups: readonly Group[] = binding().workers.map(({ worker_id: id, resources }, index) => {
     const count = index === 0 ? slots : resources.slots
     const queue = new PQueue({ concurrency: count })
     queue.on('next', moved)
-    return { id, slots: count, queue, draining: false }
+    return { id, slots: count, queue, deadline: createDeadline(clock, () => stop(id)), draining: false }
   })
   const find = (id: WorkerId) => groups.find((group) => group.id === id)
   const freeOf = ({ slots, queue, draining }: Group) => (draining ? 0 : Math.max(0, slots - queue.pending - queue.size))
@@ -72,8 +79,9 @@ export function createSlotGroups({ binding, slots, moved }: SlotGroupsParts): Sl
       const group = find(worker)
       return group && runIn(group.queue, run)
     },
-    drain(worker) {
+    drain(worker, deadlineMs = Number.POSITIVE_INFINITY) {
       const group = find(worker)
+      group?.deadline.bring(deadlineMs)
       if (group) group.draining = true
       return groups.every(({ draining }) => draining)
     },
@@ -91,6 +99,9 @@ export function createSlotGroups({ binding, slots, moved }: SlotGroupsParts): Sl
         free: left.get(worker_id) ?? 0,
         state: draining ? ('draining' as const) : ('ready' as const),
       }))
+    },
+    close() {
+      for (const { deadline } of groups) deadline.close()
     },
   }
 }

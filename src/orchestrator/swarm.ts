@@ -83,7 +83,8 @@ class OneSwarm implements Swarm {
     const freed = createFreed({ clock, tell: changed })
     this.#freed = freed
     const moved = () => (this.#mayRefill() ? freed.slot() : changed())
-    this.#groups = createSlotGroups({ binding: live.now, slots: options.slots, moved })
+    const stop = (worker: WorkerId) => this.#stopOf(worker)
+    this.#groups = createSlotGroups({ binding: live.now, slots: options.slots, moved, clock, stop })
     this.#drain = createDrain({ clock, log, options, changed, stopAll: () => this.#stopAll() })
     const { alone } = live
     this.#snapshot = createSnapshot({ client, clock, log, session: this.#session, look: () => this.#look(), alone })
@@ -121,6 +122,7 @@ class OneSwarm implements Swarm {
     const refusal = await Promise.race([polls, this.#drained(), this.#killed])
     if (refusal) for (const claim of this.#claims.values()) claim.kill('drained')
     this.#drain.close()
+    this.#groups.close()
     this.#ending.abort()
     for (const claim of this.#claims.values()) claim.abandon()
     await Promise.all([...this.#runs, snapshots, polls])
@@ -236,7 +238,8 @@ class OneSwarm implements Swarm {
     return this.#lowOnRoom ? refuse("this swarm's disk is full") : undefined
   }
 
-  #obey({ type, claim_id, worker_id, note }: PollReply['directives'][number]): void {
+  #obey(directive: PollReply['directives'][number]): void {
+    const { type, claim_id, note } = directive
     const claim = claim_id && this.#claims.get(claim_id)
     switch (type) {
       case 'cancel':
@@ -246,7 +249,7 @@ class OneSwarm implements Swarm {
         if (claim) claim.drop()
         return
       case 'drain':
-        this.#drainWorker(worker_id)
+        this.#obeyDrain(directive)
         return
       case 'rotate':
         this.#renewal.asked()
@@ -260,23 +263,26 @@ class OneSwarm implements Swarm {
     }
   }
 
-  /** Without a worker, or with the last of them, the whole swarm. */
-  #drainWorker(worker: WorkerId | undefined): void {
-    if (this.#drain.reason() || (worker && this.#groups.isDraining(worker))) return
-    if (!worker || this.#groups.drain(worker)) this.#drain.begin('drained')
-    else this.#changed()
+  /** Without a worker, or with the last of them, the whole swarm; each worker has a deadline of its own. */
+  #obeyDrain({ worker_id, wait_ms, note }: PollReply['directives'][number]): void {
+    if (!worker_id) this.#drain.begin('drained', wait_ms)
+    if (!worker_id || !findWorker(this.#parts.binding.now(), worker_id)) return
+    const isNews = !this.#groups.isDraining(worker_id)
+    const isLast = this.#groups.drain(worker_id, wait_ms)
+    if (isNews) this.#parts.log.info('worker_drain', { worker_id, deadline_ms: wait_ms, note })
+    if (isLast) this.#drain.begin('drained')
+    else if (isNews) this.#changed()
   }
 
   async #look(): Promise<SnapshotBody['workers']> {
-    const { binding, disk, executor, home, host } = this.#parts
+    const { disk, executor, home, host } = this.#parts
     const room = await disk.freeBytes(home.path).catch(() => Number.POSITIVE_INFINITY)
     const wasLow = this.#lowOnRoom
     this.#lowOnRoom = room < ROOM_BYTES_LEAST
     if (this.#lowOnRoom) await this.#supplier.shrink()
     if (wasLow && !this.#lowOnRoom) this.#poll.changed()
     const state = this.#stateNow()
-    const [{ worker_id: first }] = binding.now().workers
-    const owners = [...this.#claims.keys()].map((id) => this.#workers.get(id) ?? first)
+    const owners = [...this.#claims.keys()].map((id) => this.#ownerOf(id))
     return this.#groups.snapshot({
       inflight: (worker) => owners.filter((owner) => owner === worker).length,
       load: Math.max(0, host.load()),
@@ -300,6 +306,15 @@ class OneSwarm implements Swarm {
     this.#drain.holding(this.#claims.size)
     this.#snapshot.changed()
     this.#bell.ring()
+  }
+
+  /** Of claims of a former life nobody knows it. */
+  #ownerOf(claimId: string): WorkerId {
+    return this.#workers.get(claimId) ?? this.#parts.binding.now().workers[0].worker_id
+  }
+
+  #stopOf(worker: WorkerId): void {
+    for (const [id, claim] of this.#claims) if (this.#ownerOf(id) === worker) claim.stop('drained')
   }
 
   #stopAll(): void {

@@ -95,6 +95,13 @@ export const enrollmentList = z.object({ items: z.array(enrollmentView) })
 /** `code` is what is typed behind `swarm worker add`; it is shown this once. */
 export const enrollmentCreated = enrollmentView.extend({ code: z.string() })
 
+export const drainBody = z.strictObject({
+  /** What still runs after this is stopped, and may be run again elsewhere; without it the jobs take their time. */
+  deadline_ms: z.int().min(0).max(limit.holdMostMs).optional(),
+  /** For the owner of the machine. */
+  note: z.string().min(1).max(limit.labelValueChars).optional(),
+})
+
 export const pondKeyView = z.object({ signing_key: z.string(), sealing_key: z.string(), rotated_at: z.int() })
 export type PondKeyView = z.infer<typeof pondKeyView>
 
@@ -263,6 +270,24 @@ export const adminRoutes = defineRoutes({
     says: 'Take an enrollment code back.',
     params: codeParams,
     reply: nothing,
+  },
+  drainWorker: {
+    method: 'POST',
+    path: '/v1/admin/workers/{id}/drain',
+    caller: 'admin',
+    says: 'Give a worker nothing more, and tell it to finish what it has and to leave. A repeat can only bring the deadline forward.',
+    params: workerParams,
+    body: drainBody,
+    reply: workerView,
+  },
+  resumeWorker: {
+    method: 'POST',
+    path: '/v1/admin/workers/{id}/resume',
+    caller: 'admin',
+    says: 'Take a drain back; a swarm that heard of it has to be started again.',
+    params: workerParams,
+    body: empty,
+    reply: workerView,
   },
   reinstateWorker: {
     method: 'POST',

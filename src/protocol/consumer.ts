@@ -175,6 +175,17 @@ export const workerView = z.object({
   os: z.string().optional(),
   arch: z.string().optional(),
   executor: z.string().optional(),
+  /** An operator's order to leave; it ends when the worker that heard of it is started again. */
+  drain: z
+    .object({
+      at: z.int(),
+      by: z.string(),
+      /** What still runs then is stopped. */
+      deadline_at: z.int().optional(),
+      note: z.string().optional(),
+      heard: z.boolean(),
+    })
+    .optional(),
   /** Keys it showed that are not the pinned ones. */
   shown_fingerprint: z.string().optional(),
   /** uid, bubblewrap or none. */

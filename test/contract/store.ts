@@ -152,7 +152,11 @@ async function enrollment(t: Test, store: Store): Promise<void> {
     await tx.insertCode(code)
     await tx.insertWorker(worker)
     await tx.updateCode({ ...code, usesLeft: 0 })
-    await tx.updateWorker({ ...worker, shownKeys: { sealingKey: 'x'.repeat(43), signingKey: 'y'.repeat(43) } })
+    await tx.updateWorker({
+      ...worker,
+      shownKeys: { sealingKey: 'x'.repeat(43), signingKey: 'y'.repeat(43) },
+      drain: { at: sample.at, by: 'admin:key', deadlineAt: sample.at + 1, note: 'why', heardBy: 's' },
+    })
     await tx.updateWorker(worker)
   })
   t.strictSame(await store.read((tx) => tx.getCode(code.id)), { ...code, usesLeft: 0 })

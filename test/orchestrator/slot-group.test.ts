@@ -84,6 +84,35 @@ t.test('one worker is drained, the other goes on; with the last one the swarm en
   t.match(life.end, { reason: 'drained' })
 })
 
+t.test(
+  'a worker drained with a deadline stops its own jobs then, and no other; a nearer one counts, a later one does not',
+  async (t) => {
+    const { clock, pond, executor, life, lines } = await started()
+    pond.give()
+    pond.give({}, { worker_id: second })
+    await clock.advance(1000)
+    const [here, there] = executor.processes
+    pond.direct({ type: 'drain', worker_id: second, wait_ms: 60_000, note: 'disk' })
+    await clock.advance(1000)
+    pond.direct({ type: 'drain', worker_id: second, wait_ms: 30_000 })
+    await clock.advance(1000)
+    pond.direct({ type: 'drain', worker_id: second, wait_ms: 90_000 })
+    await clock.advance(28_000)
+    t.same([here?.signals, there?.signals], [[], []])
+    await clock.advance(1000)
+    t.same([here?.signals, there?.signals], [[], ['TERM']])
+    pond.direct({ type: 'drain', worker_id: fakeWorkerId })
+    await clock.advance(600_000)
+    t.same(here?.signals, [], 'the last worker takes its time')
+    here?.exit()
+    await clock.until(() => life.end !== undefined)
+    t.match(life.end, { reason: 'drained' })
+    const drains = lines.filter(({ event }) => event === 'worker_drain').map(({ fields }) => fields)
+    t.match(drains, [{ worker_id: second, deadline_ms: 60_000, note: 'disk' }, { worker_id: fakeWorkerId }])
+    t.equal(drains.length, 2, 'it is told once')
+  },
+)
+
 t.test('with --once one job is asked for, whoever runs it', async (t) => {
   const { pond } = await started({ once: true })
   t.same(

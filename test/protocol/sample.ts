@@ -131,6 +131,8 @@ export const bodies: Partial<Record<RouteName, readonly object[]>> = {
   createEnrollmentCode: [
     { binding: ids.bnd, expires_ms: 1000, labels, fingerprint: '0000-0000-0000-0000-0000-0000-0000-0000' },
   ],
+  drainWorker: [{ deadline_ms: 1000, note: 'n' }],
+  resumeWorker: [{}],
   reinstateWorker: [{}],
   rotatePondKey: [{}],
   cancelJob: [{}],

@@ -30,7 +30,7 @@ create table workers (
   id text primary key, binding_id text not null references bindings, project_id text not null references projects, name text not null,
   sealing_key text not null, signing_key text not null, labels text not null, resources text not null,
   state text not null, mishaps integer not null, paused_until integer not null, report text, code_id text, former_keys text,
-  shown_keys text, created_at integer not null
+  shown_keys text, drain text, created_at integer not null
 ) strict, without rowid;
 create index workers_by_binding on workers (binding_id);
 create index workers_by_project on workers (project_id);

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import type { BindingId, CodeId, ProjectId, WorkerId } from '../../../src/protocol/id.ts'
 import type { WorkerState } from '../../../src/state/worker.ts'
-import type { WorkerKeys, WorkerReport, WorkerRow } from '../row.ts'
+import type { WorkerDrain, WorkerKeys, WorkerReport, WorkerRow } from '../row.ts'
 import { fromJson, given, toJson } from './column.ts'
 import type { Connection } from './connection.ts'
 
@@ -22,6 +22,7 @@ interface RawWorker {
   readonly code_id: CodeId | null
   readonly former_keys: string | null
   readonly shown_keys: string | null
+  readonly drain: string | null
   readonly created_at: number
 }
 
@@ -40,20 +41,21 @@ const workerOf = (raw: RawWorker): WorkerRow => ({
     report: fromJson<WorkerReport>(raw.report),
     formerKeys: fromJson<NonNullable<WorkerRow['formerKeys']>>(raw.former_keys),
     shownKeys: fromJson<WorkerKeys>(raw.shown_keys),
+    drain: fromJson<WorkerDrain>(raw.drain),
   }),
   createdAt: raw.created_at,
 })
 
 const select = `
   select id, binding_id, project_id, name, sealing_key, signing_key, labels, resources,
-    state, mishaps, paused_until, report, code_id, former_keys, shown_keys, created_at
+    state, mishaps, paused_until, report, code_id, former_keys, shown_keys, drain, created_at
   from workers`
 
 /** The columns that change, in the order of the statements. */
 const changing = (row: WorkerRow) => [
   ...[row.name, row.sealingKey, row.signingKey, toJson(row.labels), toJson(row.resources)],
   ...[row.law.state, row.law.mishaps, row.law.pausedUntil, toJson(row.report)],
-  ...[toJson(row.formerKeys), toJson(row.shownKeys)],
+  ...[toJson(row.formerKeys), toJson(row.shownKeys), toJson(row.drain)],
 ]
 
 export const workerReads = {
@@ -77,8 +79,8 @@ export const workerWrites = {
   insertWorker(db: Connection, row: WorkerRow) {
     db.run(
       `insert into workers (name, sealing_key, signing_key, labels, resources, state, mishaps, paused_until, report,
-         former_keys, shown_keys, id, binding_id, project_id, code_id, created_at)
-       values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+         former_keys, shown_keys, drain, id, binding_id, project_id, code_id, created_at)
+       values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
       ...changing(row),
       ...[row.id, row.bindingId, row.projectId, row.codeId, row.createdAt],
     )
@@ -86,7 +88,7 @@ export const workerWrites = {
   updateWorker(db: Connection, row: WorkerRow) {
     const changed = db.run(
       `update workers set name = ?, sealing_key = ?, signing_key = ?, labels = ?, resources = ?,
-         state = ?, mishaps = ?, paused_until = ?, report = ?, former_keys = ?, shown_keys = ?
+         state = ?, mishaps = ?, paused_until = ?, report = ?, former_keys = ?, shown_keys = ?, drain = ?
        where id = ?`,
       ...changing(row),
       row.id,

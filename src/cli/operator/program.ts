@@ -161,8 +161,28 @@ function addWorker(program: Command, act: Act): void {
   const worker = program.command('worker').description('the workers of every project')
   const ls = addConnection(worker.command('ls').description('list the workers of every project'))
   ls.action(() => act(async (io) => (await import('./worker.ts')).listAllWorkers(io, ls.opts<ConnectionFlags>())))
+  const drain = worker
+    .command('drain')
+    .description('give a worker nothing more; it finishes what it has and leaves')
+    .argument('<worker>', 'id or name')
+    .addHelpText(
+      'after',
+      '\nIt takes jobs again when its swarm is started again after it heard of this.\n\nExample:\n  $ pond worker drain lab-7 --deadline 30m --note "new disk"',
+    )
+  flag(drain, '--deadline <duration>', {
+    says: 'stop what is not done by then; it may run again elsewhere',
+    variable: 'POND_WORKER_DEADLINE',
+    parse: asDuration,
+  })
+  flag(drain, '--note <text>', { says: 'why, for the owner of the machine', variable: 'POND_WORKER_NOTE' })
+  addConnection(drain).action((name: string) =>
+    act(async (io) =>
+      (await import('./worker.ts')).drainWorker(io, { ...drain.opts<ConnectionFlags>(), worker: name }),
+    ),
+  )
   const verbs = {
     show: { run: 'showWorker', says: 'show a worker and its keys' },
+    resume: { run: 'resumeWorker', says: 'take a drain back' },
     reinstate: { run: 'reinstateWorker', says: 'end the quarantine of a worker; its pinned keys stay' },
     revoke: { run: 'revokeWorker', says: 'shut a worker out at once; its claims are lost' },
   } as const

@@ -4,7 +4,7 @@ import type { WorkerView } from '../../protocol/consumer.ts'
 import type { ConnectionFlags } from '../config.ts'
 import { pairs } from '../consumer/show.ts'
 import { workerColumns } from '../consumer/workers.ts'
-import { formatAgo } from '../duration.ts'
+import { formatAgo, formatTime } from '../duration.ts'
 import { Failure } from '../failure.ts'
 import type { Io } from '../io.ts'
 import { fields, type Output } from '../output.ts'
@@ -35,6 +35,7 @@ export function showWorker(io: Io, flags: Named): Promise<number> {
         ['state', worker.state],
         ['note', worker.note],
         ['class', worker.class],
+        ['drain', describeDrain(worker)],
         ['fingerprint', worker.fingerprint],
         ['shows', worker.shown_fingerprint],
         ['sealing key', worker.sealing_key],
@@ -60,6 +61,43 @@ export function reinstateWorker(io: Io, flags: Named): Promise<number> {
     )
     return 0
   })
+}
+
+export interface DrainFlags extends Named {
+  readonly deadline?: number
+  readonly note?: string
+}
+
+export function drainWorker(io: Io, flags: DrainFlags): Promise<number> {
+  return withSession(io, flags, async ({ client, out }) => {
+    const { id } = await resolveWorker(client, flags.worker)
+    const body = {
+      ...(flags.deadline === undefined ? {} : { deadline_ms: flags.deadline }),
+      ...(flags.note === undefined ? {} : { note: flags.note }),
+    }
+    const worker = need(`drain ${id}`, await client.call('drainWorker', { params: { id }, body }))
+    await out.result(worker, () => `${worker.id} (${worker.name}) ${describeDrain(worker)}`)
+    return 0
+  })
+}
+
+export function resumeWorker(io: Io, flags: Named): Promise<number> {
+  return withSession(io, flags, async ({ client, out }) => {
+    const before = await resolveWorker(client, flags.worker)
+    const { id } = before
+    const worker = need(`resume ${id}`, await client.call('resumeWorker', { params: { id }, body: {} }))
+    await out.result(worker, () => `${worker.id} (${worker.name}) may get jobs again`)
+    if (before.drain?.heard)
+      await out.note('its swarm has heard of the drain and leaves; start it again there: swarm run')
+    return 0
+  })
+}
+
+function describeDrain({ drain }: WorkerView): string | undefined {
+  if (!drain) return undefined
+  const { deadline_at, note, heard, by } = drain
+  const until = deadline_at === undefined ? '' : ` until ${formatTime(deadline_at)}`
+  return `drains${until}${heard ? '' : ', not heard of yet'}, by ${by}${note === undefined ? '' : `: ${note}`}`
 }
 
 export function revokeWorker(io: Io, flags: Named): Promise<number> {

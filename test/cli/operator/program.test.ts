@@ -238,3 +238,25 @@ t.test('a worker in quarantine is pointed out, and judged by its name only where
   t.equal(await pond(io, 'worker', 'revoke', 'wrk_01kaab'), 2)
   t.equal(await pond(io, 'worker', 'revoke', 'none'), 2)
 })
+
+t.test('a worker is drained with a deadline and a reason, and told about when it is taken back', async (t) => {
+  const io = answering('listAllWorkers', { items: [worker] })
+  const order = { at: 0, by: 'admin:key_1', deadline_at: 1_800_000, note: 'new disk', heard: false }
+  io.pond.answers.drainWorker = { ...worker, state: 'draining', drain: order }
+  t.equal(await pond(io, 'worker', 'drain', 'lab', '--deadline', '30m', '--note', 'new disk'), 0)
+  t.match(io.pond.calls.at(-1), { params: { id: worker.id }, body: { deadline_ms: 1_800_000, note: 'new disk' } })
+  const says = 'drains until 1970-01-01T00:30:00Z, not heard of yet, by admin:key_1: new disk'
+  t.equal(io.printed().out, `${worker.id} (lab) ${says}\n`)
+  io.writes.length = 0
+  t.equal(await pond(io, 'worker', 'drain', 'lab', '--json'), 0)
+  t.same(JSON.parse(io.printed().out).drain, order)
+  t.strictSame(io.pond.calls.at(-1)?.body, {})
+  io.writes.length = 0
+  io.pond.answers.listAllWorkers = { items: [{ ...worker, drain: { ...order, heard: true } }] }
+  t.equal(await pond(io, 'worker', 'show', 'lab'), 0)
+  t.match(io.printed().out, /drain: +drains until 1970-01-01T00:30:00Z, by admin:key_1: new disk\n/)
+  io.pond.answers.resumeWorker = worker
+  t.equal(await pond(io, 'worker', 'resume', 'lab'), 0)
+  t.match(io.printed().out, 'may get jobs again')
+  t.match(io.printed().err, 'start it again there: swarm run')
+})

@@ -143,6 +143,8 @@ const table: Readonly<Record<RouteName, Row>> = {
   },
   listEnrollmentCodes: { allowed: 200 },
   revokeEnrollmentCode: unknown('cod'),
+  drainWorker: unknown('wrk'),
+  resumeWorker: unknown('wrk'),
   reinstateWorker: unknown('wrk'),
   revokeWorker: unknown('wrk'),
   rotatePondKey: badBody('unknown_field'),

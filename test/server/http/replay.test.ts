@@ -250,6 +250,21 @@ const table: Readonly<Partial<Record<RouteName, readonly Row[]>>> = {
       asking: async ({ rig, box }) => ({ params: { id: (await createEnrollment(rig, box)).id } }),
     },
   ],
+  drainWorker: [
+    {
+      says: 'with a deadline that runs',
+      asking: ({ box }) => ({ params: { id: box.workerId }, body: { deadline_ms: 60_000, note: 'disk' } }),
+    },
+  ],
+  resumeWorker: [
+    {
+      says: 'one that drains',
+      async asking({ rig, box }) {
+        await rig.call('drainWorker', { params: { id: box.workerId }, body: {} })
+        return { params: { id: box.workerId }, body: {} }
+      },
+    },
+  ],
   reinstateWorker: [
     {
       says: 'one in quarantine',
