@@ -161,7 +161,7 @@ export async function judge(rig: Rig, workload: Workload, { mayLose }: { mayLose
 /** A claim is started once, and nothing runs that no swarm started. A swarm that is killed may leave a start behind that it did not log. */
 function startFaults(rig: Rig, effects: readonly Effect[], killed: boolean): readonly string[] {
   const logged = rig.logged('job_started')
-  const again = twice(logged.map(({ claim_id }) => String(claim_id))).map((claim) => `${claim} was started twice`)
+  const again = twice(logged.map(({ claim_id }) => claim_id)).map((claim) => `${claim} was started twice`)
   if (killed) return again
   const starts = new Map<string, number>()
   for (const { job_id } of logged) starts.set(String(job_id), (starts.get(String(job_id)) ?? 0) + 1)
@@ -182,25 +182,36 @@ async function faultsOf(rig: Rig, { workload, index, job, mayLose }: Judged): Pr
   if (!plan) return ['nobody submitted it']
   const starts = workload.effects().filter(({ jobId }) => jobId === job.id)
   const idempotent = plan.spec.idempotent === true
+  const attempts = await attemptsOf(rig, job.id)
+  const doubled = twice(starts.map(({ attempt }) => attempt)).filter((attempt) => {
+    // A claim that is given back burns no attempt: the next one has the same number, and its process is no double.
+    const claims = attempts.filter((one) => one.attempt === attempt).length
+    return starts.filter((one) => one.attempt === attempt).length > claims
+  })
+  if (doubled.length > 0) return [`attempt ${doubled} has more starts than claims`]
   if (!idempotent && starts.length > 1) return [`it is not idempotent and was started ${starts.length} times`]
   if (job.cause === 'worker_lost') return mayLose && !idempotent ? [] : ['it was lost']
   if (job.cause !== 'exit' || job.rc !== plan.rc)
     return [`it ended ${job.state} ${job.cause} ${job.rc}, not ${plan.rc}`]
   if (starts.length === 0) return ['it ended and never ran']
-  return [...(await streamFaults(rig, { plan, job, workload })), ...(await resultFaults(rig, plan, job))]
+  return [...(await streamFaults(rig, { plan, job, workload, attempts })), ...(await resultFaults(rig, plan, job))]
+}
+
+async function attemptsOf(rig: Rig, id: string): Promise<readonly AttemptView[]> {
+  const listed = await rig.client.persist('listAttempts', { params: { id } })
+  if (!listed.ok) throw new Error(`${id} has no attempts: ${listed.error.message}`)
+  return listed.reply.items
 }
 
 interface Ran {
   readonly plan: Plan
   readonly job: JobView
   readonly workload: Workload
+  readonly attempts: readonly AttemptView[]
 }
 
-async function streamFaults(rig: Rig, { plan, job, workload }: Ran): Promise<readonly string[]> {
-  const listed = await rig.client.persist('listAttempts', { params: { id: job.id } })
-  const last: AttemptView | undefined = listed.ok
-    ? listed.reply.items.findLast((one) => one.cause === 'exit')
-    : undefined
+async function streamFaults(rig: Rig, { plan, job, workload, attempts }: Ran): Promise<readonly string[]> {
+  const last = attempts.findLast((one) => one.cause === 'exit')
   if (!last) return ['no attempt of it exited']
   if (!rig.logged('job_started').some(({ claim_id }) => claim_id === last.claim_id))
     return [`${last.claim_id} never ran`]
@@ -242,4 +253,4 @@ async function countJobs(rig: Rig, workload: Workload): Promise<readonly string[
 
 const sha256 = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex')
 
-const twice = (values: readonly string[]) => values.filter((value, index) => values.indexOf(value) !== index)
+const twice = (values: readonly unknown[]) => values.filter((value, index) => values.indexOf(value) !== index)

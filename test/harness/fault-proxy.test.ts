@@ -42,9 +42,8 @@ async function openRig(t: Test, options: Partial<FaultProxyOptions> & Pick<Fault
 }
 
 t.test('without a fault every byte passes', async (t) => {
-  const { call, proxy } = await openRig(t, { shares: {} })
+  const { call } = await openRig(t, { shares: {} })
   t.strictSame(await call(), { status: 200, text: body })
-  t.equal(proxy.replies(200), 1)
 })
 
 const felt: readonly [ProxyFault, object, number][] = [

@@ -16,10 +16,10 @@ export interface FaultProxy {
   readonly url: string
   /** How often each fault was felt by a connection. */
   readonly fired: Readonly<Record<ProxyFault, number>>
-  /** How many replies began with this status. */
-  replies(status: number): number
   /** No new faults. A connection that stalls goes on to do so. */
   calm(): void
+  /** Faults again. */
+  rouse(): void
   /** Nothing passes in either direction, on old and new connections, until `heal`. */
   blackhole(): void
   heal(): void
@@ -47,9 +47,11 @@ export async function openFaultProxy(options: FaultProxyOptions): Promise<FaultP
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     fired: proxy.fired,
-    replies: (status) => proxy.statuses.get(status) ?? 0,
     calm: () => {
       proxy.isCalm = true
+    },
+    rouse: () => {
+      proxy.isCalm = false
     },
     blackhole: () => {
       proxy.isBlack = true
@@ -67,7 +69,6 @@ class Links {
   readonly sockets = new Set<Socket>()
   readonly lossy = new Set<Link>()
   readonly fired = Object.fromEntries(proxyFaults.map((fault) => [fault, 0])) as Record<ProxyFault, number>
-  readonly statuses = new Map<number, number>()
   isCalm = false
   isBlack = false
   readonly #options: Required<FaultProxyOptions>
@@ -115,11 +116,6 @@ class Links {
   note(fault: ProxyFault): void {
     this.fired[fault]++
   }
-
-  noteReply(piece: Buffer): void {
-    const [, status] = /^HTTP\/1\.1 (\d{3}) /.exec(piece.toString('latin1', 0, 13)) ?? []
-    if (status) this.statuses.set(Number(status), (this.statuses.get(Number(status)) ?? 0) + 1)
-  }
 }
 
 /** One connection: both of its halves, the fault that waits for it, and after how many bytes. */
@@ -166,7 +162,6 @@ class Link {
 
   #down(piece: Buffer): void {
     if (this.#isDeaf()) return
-    this.#proxy.noteReply(piece)
     const due = this.#due(piece)
     if (due === 'cut') this.#hangUp(due, piece.subarray(0, Math.max(1, piece.length >> 1)))
     else if (due === 'swallow') this.#fail(due)

@@ -18,6 +18,10 @@ export type Part = (round: Round) => Promise<RoundReport>
 
 /** Loaded one by one, because each brings a world of its own. */
 const parts: Readonly<Record<string, () => Promise<Part>>> = {
+  chaos: async () => {
+    const { chaos, fullRound } = await import('./chaos.ts')
+    return ({ seed }) => chaos({ seed, ...fullRound })
+  },
   'chaos-pond': async () => {
     const { chaosPond } = await import('./chaos-pond.ts')
     return ({ seed }) => chaosPond({ seed, jobs: 500, kills: 20 })

@@ -1,5 +1,6 @@
-// kill -9 of pond and of swarm while jobs run and submits go on: a short round of each part that `npm run soak` runs at length.
+// Kills, stops, full and failing disks and a broken network while jobs run and submits go on: a short round of each part that `npm run soak` runs at length.
 import t from 'tap'
+import { chaos } from '../soak/chaos.ts'
 import { chaosPond } from '../soak/chaos-pond.ts'
 import { chaosSwarm } from '../soak/chaos-swarm.ts'
 
@@ -13,4 +14,16 @@ t.test('swarm is killed: nothing of its old trees lives, and each job ends as it
   const { faults, ends, starts } = await chaosSwarm({ seed: 2, jobs: 500, kills: 4 })
   t.strictSame(faults, [])
   t.comment(`${starts} starts: ${JSON.stringify(ends)}`)
+})
+
+t.test('one of each at once, behind a proxy that breaks connections', async (t) => {
+  const plan = {
+    ...{ pond_killed: 1, pond_stopped: 1, pond_full: 1, eio_database: 1, eio_stream: 1 },
+    ...{ swarm_killed: 2, swarm_stopped: 1 },
+  }
+  // No stall: half of a minute is gone before anybody may notice one.
+  const shares = { reset: 0.25, cut: 0.25, swallow: 0.25, delay: 0.1 }
+  const { faults, ends, starts, fired } = await chaos({ seed: 3, jobs: 100, plan, shares, longestStopMs: 2000 })
+  t.strictSame(faults, [])
+  t.comment(`${starts} starts: ${JSON.stringify(ends)}; felt: ${JSON.stringify(fired)}`)
 })

@@ -1,44 +1,25 @@
 // Full and failing disks under real processes: what is refused, what still fits, and that all goes on once there is room again.
 import { execFileSync } from 'node:child_process'
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statfsSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import type { Binding, KeySet } from '../../src/orchestrator/home.ts'
 import { hashPondKey } from '../../src/seal/pairing.ts'
 import { createCallSigner } from '../../src/seal/request-signature.ts'
-import { isNoRoom } from '../../src/system/disk.ts'
 import { createRig, runProgram, until } from '../harness/process-rig.ts'
+import { mountSmallDisk, type SmallDisk } from '../harness/small-disk.ts'
 
 const MiB = 1024 * 1024
 
-/** A file system of its own, so small that a test can fill it. */
-function mountSmall(t: Test, bytes: number): string {
-  const folder = mkdtempSync(join(tmpdir(), 'pond-small-'))
-  execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${bytes}`, 'none', folder])
-  t.teardown(() => {
-    execFileSync('umount', ['--lazy', folder])
-    rmSync(folder, { recursive: true, force: true })
-  })
-  return folder
-}
-
-/** Leaves at most so many bytes free; the returned function gives the room back. */
-function fill(folder: string, leaveBytes: number): () => void {
-  const path = join(folder, 'filler')
-  const { bavail, bsize } = statfsSync(folder)
-  try {
-    writeFileSync(path, Buffer.alloc(Math.max(0, bavail * bsize - leaveBytes)))
-  } catch (error) {
-    // Others write to it too, and may take the last byte before us.
-    if (!isNoRoom(error)) throw error
-  }
-  return () => rmSync(path)
+function mountSmall(t: Test, bytes: number): SmallDisk {
+  const disk = mountSmallDisk(bytes)
+  t.teardown(() => disk.close())
+  return disk
 }
 
 t.test('pond below its reserve refuses what is new, and ends what runs', async (t) => {
   const small = mountSmall(t, 64 * MiB)
-  const rig = await createRig({ data: join(small, 'pond') })
+  const rig = await createRig({ data: join(small.folder, 'pond') })
   t.teardown(() => rig.close())
   await rig.startPond({ flags: ['--reserve', '16M'] })
   const home = await rig.pair('full', ['--slots', '2'])
@@ -49,7 +30,7 @@ t.test('pond below its reserve refuses what is new, and ends what runs', async (
   const silent = await rig.submit({ command: ['sh', '-c', 'sleep 300'] })
   for (const id of [printing, silent]) await rig.ended(id, ({ state }) => state === 'running')
 
-  const free = fill(small, 8 * MiB)
+  const free = small.fill(8 * MiB)
   const refused = await until('a refused submit', async () => {
     const answer = await rig.client.call('submitJob', { body: { command: ['true'] } })
     return !answer.ok && answer.error
@@ -61,7 +42,7 @@ t.test('pond below its reserve refuses what is new, and ends what runs', async (
   t.match(await rig.ended(silent), { state: 'cancelled' }, 'and so does the final word')
 
   free()
-  const freeAll = fill(small, 0)
+  const freeAll = small.fill(0)
   const full = await rig.client.call('submitJob', { body: { command: ['true'] } })
   t.match(full, { ok: false, error: { status: 507 } }, 'with no byte left')
   t.equal((await fetch(`${rig.url()}/healthz`)).status, 200, 'pond stays')
@@ -101,13 +82,13 @@ t.test('a full disk under swarm ends the job that filled it, and leaves nothing 
   const rig = await createRig()
   t.teardown(() => rig.close())
   await rig.startPond()
-  const home = await rig.pair(join(small, 'swarm'), ['--slots', '1'])
+  const home = await rig.pair(join(small.folder, 'swarm'), ['--slots', '1'])
   const swarm = await rig.startSwarm(home)
   const flood = await rig.submit({ command: ['sh', '-c', 'head -c 40M /dev/urandom >"$HOME/own" ; cat /dev/urandom'] })
   t.match(await rig.ended(flood), { state: 'failed', cause: 'disk_full' })
   await until('an empty folder of jobs', () => readdirSync(join(home, 'jobs')).length === 0)
 
-  const free = fill(small, 0)
+  const free = small.fill(0)
   const early = await rig.submit({ command: ['echo', 'hello'] })
   const ended = await Promise.race([
     rig.ended(early).then(({ cause }) => `${cause}`),
