@@ -176,7 +176,7 @@ export interface Rig {
   /** Pond's own pid, also when it runs under another program. */
   pondPid(): number
   /** Pairs a new machine and answers its home: below the rig's folder, or `home` itself where that is a path. */
-  pair(home: string, flags?: readonly string[]): Promise<string>
+  pair(home: string, flags?: readonly string[], options?: PairOptions): Promise<string>
   /** Resolves once its former life is swept and it polls. */
   startSwarm(home: string, flags?: readonly string[], options?: ProgramOptions): Promise<Program>
   /** What every swarm of this rig logged under an event, in its own words, also those that were killed. */
@@ -188,17 +188,25 @@ export interface Rig {
   close(): Promise<void>
 }
 
+export interface PairOptions extends ProgramOptions {
+  /** Where the machine finds pond, if not where this process does. */
+  readonly url?: string
+}
+
 export interface RigOptions {
   /** Pond's data folder, for instance on a small file system. */
   readonly data?: string
   /** Puts something between pond and all that call it: takes where pond listens, answers where it is reached. */
   readonly front?: (url: string) => Promise<string>
+  /** Pond is reached without TLS and not over loopback. */
+  readonly insecureHttp?: boolean
 }
 
 /** A rig on a fresh folder. Nothing runs yet. */
 export async function createRig(options: RigOptions = {}): Promise<Rig> {
   const folder = await mkdtemp(join(tmpdir(), 'pond-rig-'))
-  return new ProcessRig(folder, { data: join(folder, 'pond'), front: async (url) => url, ...options })
+  const front = async (url: string) => url
+  return new ProcessRig(folder, { data: join(folder, 'pond'), front, insecureHttp: false, ...options })
 }
 
 class ProcessRig implements Rig {
@@ -210,13 +218,15 @@ class ProcessRig implements Rig {
   #client: Client | undefined
   #pond: Program | undefined
   readonly #front: (url: string) => Promise<string>
+  readonly #insecureHttp: boolean
   #origin = ''
   #url = ''
 
-  constructor(folder: string, { data, front }: Required<RigOptions>) {
+  constructor(folder: string, { data, front, insecureHttp }: Required<RigOptions>) {
     this.folder = folder
     this.data = data
     this.#front = front
+    this.#insecureHttp = insecureHttp
   }
 
   url(): string {
@@ -232,7 +242,10 @@ class ProcessRig implements Rig {
   }
 
   env(): Readonly<Record<string, string>> {
-    return { POND_URL: this.#url, POND_TOKEN: this.token(), POND_HOME: join(this.folder, 'client') }
+    return {
+      ...{ POND_URL: this.#url, POND_TOKEN: this.token(), POND_HOME: join(this.folder, 'client') },
+      ...(this.#insecureHttp && { POND_INSECURE_HTTP: '1' }),
+    }
   }
 
   get client(): Client {
@@ -242,6 +255,7 @@ class ProcessRig implements Rig {
       random: systemRandom,
       log: silentLog,
       baseUrl: this.#url,
+      insecureHttp: this.#insecureHttp,
       token: this.token(),
       project: 'default',
       version: 'rig',
@@ -276,12 +290,13 @@ class ProcessRig implements Rig {
     return program
   }
 
-  async pair(place: string, flags: readonly string[] = []): Promise<string> {
+  async pair(place: string, flags: readonly string[] = [], options: PairOptions = {}): Promise<string> {
     const home = resolve(this.folder, place)
     const made = await this.client.persist('createPairingCode', { body: { project: 'default' } })
     if (!made.ok) throw new Error(made.error.message)
-    const words = ['pair', `${this.#url}#${made.reply.code}`, '--name', 'rig', '--home', home, '--yes', ...flags]
-    const { code, stderr } = await runProgram('swarm', words)
+    const at = options.url ?? this.#url
+    const words = ['pair', `${at}#${made.reply.code}`, '--name', 'rig', '--home', home, '--yes', ...flags]
+    const { code, stderr } = await runProgram('swarm', words, options)
     if (code !== 0) throw new Error(`swarm pair ended with ${code}: ${stderr}`)
     return home
   }
