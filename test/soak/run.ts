@@ -30,6 +30,7 @@ const parts: Readonly<Record<string, () => Promise<Part>>> = {
     const { chaosSwarm } = await import('./chaos-swarm.ts')
     return ({ seed }) => chaosSwarm({ seed, jobs: 500, kills: 20 })
   },
+  network: async () => (await import('./network.ts')).soakNetwork,
   simulation: async () => (await import('./simulation.ts')).soakSimulation,
 }
 
