@@ -1,5 +1,5 @@
 // A whole pond without a socket: real SQLite store and disk blobs in a temporary folder, hand-driven clock, seeded randomness. It can be restarted, and its store can fail.
-import { mkdtemp, readdir, rm, stat } from 'node:fs/promises'
+import { mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Test } from 'tap'
@@ -82,11 +82,13 @@ export interface PondRig {
 export interface PondRigOptions {
   readonly settings?: Partial<Settings>
   readonly seed?: number
+  /** Pond's key file as it stands; without it the first life makes one. */
+  readonly keyFile?: string
 }
 
 /** Closes itself when the test ends. */
 export async function createPondRig(t: Pick<Test, 'teardown'>, options: PondRigOptions = {}): Promise<PondRig> {
-  const folder = await mkdtemp(join(tmpdir(), 'pond-test-'))
+  const folder = await makeFolder(options)
   const data = dataFolder(folder)
   const { track, busy } = createTracker()
   const clock = createVirtualClock(undefined, busy)
@@ -154,6 +156,12 @@ export async function createPondRig(t: Pick<Test, 'teardown'>, options: PondRigO
   rig.adminToken = life.pond.adminToken ?? ''
   t.teardown(() => rig.close())
   return rig
+}
+
+async function makeFolder({ keyFile }: PondRigOptions): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'pond-test-'))
+  if (keyFile !== undefined) await writeFile(dataFolder(folder).keyFile, keyFile, { mode: 0o600 })
+  return folder
 }
 
 interface PondLife {

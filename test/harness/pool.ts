@@ -47,10 +47,12 @@ export interface PoolOptions extends Partial<SwarmOptions> {
   readonly aheadMs?: number
   /** Binding and keys of another pool, as in a copied home; without them the pool pairs. */
   readonly copyOf?: Pick<Pool, 'binding' | 'keys'>
+  /** What it pairs with, in place of fresh ones. */
+  readonly keySet?: KeySet
 }
 
 export async function startPool(rig: PondRig, options: PoolOptions = {}): Promise<Pool> {
-  const { seed = 7, aheadMs = 0, copyOf, ...given } = options
+  const { seed = 7, aheadMs = 0, copyOf, keySet, ...given } = options
   const clock = { ...rig.clock, now: () => rig.clock.now() + aheadMs }
   const random = createSeededRandom(seed)
   const disk = createMemoryDisk()
@@ -81,6 +83,7 @@ export async function startPool(rig: PondRig, options: PoolOptions = {}): Promis
     const { parsed } = await createCode(rig)
     const code = printPairingCode(parsed)
     const request = { pond: LINE_URL, code, name: 'box', labels: {}, resources: { slots: 2 } }
+    if (keySet) await home.writeKeys(keySet)
     const connectPair = (sign: SignCall) => connect(line.network, { sign })
     const binding = await pair({ home, makeKeyPair: systemKeyPair, connect: connectPair }, request)
     const keys = await home.readKeys()
