@@ -6,8 +6,6 @@ import { limit } from '../../src/protocol/limit.ts'
 import type { Directive, Intent, Limits, PollBody, PollReply } from '../../src/protocol/orch.ts'
 import { OLDEST_PROTOCOL, PROTOCOL } from '../../src/protocol/version.ts'
 import { mayKeepSecrets } from '../../src/state/match.ts'
-import type { Cancel } from '../../src/system/clock.ts'
-import type { BindingToken } from '../store/row.ts'
 import { isRotationDue } from './access.ts'
 import { recordAudit } from './audit.ts'
 import { type FreshJob, type Opening, writeClaims } from './claim.ts'
@@ -18,46 +16,24 @@ import { intentsFor, keyForWords, retell } from './intent.ts'
 import { recallDead, renewClaims } from './lease.ts'
 import { waitingOf } from './queue.ts'
 import { roomOf, type Told, tell } from './room.ts'
+import {
+  type Asked,
+  hearPoll,
+  holdMsOf,
+  isOnline,
+  mayGrant,
+  type Parked,
+  type PollCaller,
+  type Poller,
+  returnMsOf,
+  type Session,
+} from './session.ts'
 
 /** A directive that was told is repeated only after this, so that a worker busy obeying it does not spin. */
 const REPEAT_MS = 5000
 
 /** One that asks for a rotation is repeated only after this: a worker that knows none would be answered by nothing else. */
 const ROTATE_REPEAT_MS = 600_000
-
-export interface PollCaller {
-  readonly bindingId: BindingId
-  readonly projectId: ProjectId
-}
-
-/** A binding and the token that it polls with. */
-export interface Poller extends PollCaller {
-  readonly token: BindingToken
-}
-
-/** A poll and who asked it. */
-interface Asked extends Told {
-  readonly caller: Poller
-}
-
-interface Parked extends Asked {
-  readonly answer: (reply: PollReply) => void
-  cancelTimer: Cancel
-}
-
-/** What pond remembers of a binding's polls; all of it may be forgotten at a restart. */
-interface Session {
-  session: string
-  seq: number
-  parked?: Parked
-  /** Its latest poll. */
-  latest?: Asked
-  lastPollAt: number
-  /** When each directive was last told, by its type and claim or worker. */
-  readonly told: Map<string, number>
-  /** When it was last asked to rotate. */
-  rotationTold?: number
-}
 
 export class Polls {
   readonly #core: Core
@@ -78,15 +54,18 @@ export class Polls {
     return [...this.#parked.values()].reduce((sum, set) => sum + set.size, 0)
   }
 
+  /** When a poll was last completed, as far as its swarm said. */
   lastPollAt(bindingId: BindingId): number | undefined {
     return this.#sessions.get(bindingId)?.lastPollAt
   }
 
-  /** Online: a poll is parked, or the last one ended less than a grace ago. */
   isOnline(bindingId: BindingId): boolean {
     const session = this.#sessions.get(bindingId)
-    if (!session) return false
-    return session.parked !== undefined || this.#core.clock.now() - session.lastPollAt < GRACE_MS
+    return session !== undefined && isOnline(this.#core, session, this.#returnMs())
+  }
+
+  #returnMs(): number {
+    return returnMsOf(this.#core, this.#sessions.size)
   }
 
   /** Answers a poll: at once if there is something to say, else when there is, when a newer one comes, or after its hold. */
@@ -101,6 +80,7 @@ export class Polls {
     const session = await this.#enter(caller, body)
     if (body.seq < session.seq) return this.#reply([], [])
     session.seq = body.seq
+    hearPoll(this.#core, session, body)
     this.#release(session, [], [])
     const told = tell(this.#core, body)
     await renewClaims(this.#core, caller.bindingId, body.have)
@@ -115,9 +95,13 @@ export class Polls {
     return this.#park({ caller, told, session, signal })
   }
 
-  /** Answers every parked poll empty; pond is stopping. */
+  /** Answers every parked poll; pond is stopping. Each is told a time of its own to come back, or all would come at once. */
   close(): void {
-    for (const session of this.#sessions.values()) this.#release(session, [], [])
+    const returnMs = this.#returnMs()
+    for (const session of this.#sessions.values()) {
+      const wait_ms = Math.round(this.#core.random.number() * returnMs)
+      this.#release(session, [], [{ type: 'slow_down', wait_ms, note: 'pond is stopping' }])
+    }
   }
 
   /** A binding was revoked: its poll is answered, its session forgotten. */
@@ -128,7 +112,7 @@ export class Polls {
   }
 
   async #enter(caller: PollCaller, body: PollBody): Promise<Session> {
-    const now = this.#core.clock.now()
+    const now = this.#core.clock.monotonic()
     const known = this.#sessions.get(caller.bindingId)
     if (known && known.session !== body.session && known.parked) {
       await this.#core.store.write((tx) =>
@@ -141,10 +125,11 @@ export class Polls {
       throw new Refusal('session_conflict', 'another session of this binding has a poll open', {})
     }
     if (known && known.session === body.session) {
-      known.lastPollAt = now
+      known.contactAt = now
       return known
     }
-    const fresh: Session = { session: body.session, seq: 0, lastPollAt: now, told: new Map() }
+    const former = known?.lastPollAt === undefined ? {} : { lastPollAt: known.lastPollAt }
+    const fresh: Session = { session: body.session, seq: 0, contactAt: now, told: new Map(), ...former }
     this.#sessions.set(caller.bindingId, fresh)
     return fresh
   }
@@ -164,15 +149,15 @@ export class Polls {
       if (session.parked === parked) this.#release(session, [], [])
     }
     const gone = () => {
-      const { lastPollAt } = session
+      const { contactAt } = session
       over()
-      // A poll that its caller gave up is not a completed one.
-      session.lastPollAt = lastPollAt
+      // Its caller was gone before it ended.
+      session.contactAt = contactAt
     }
     const parked: Parked = {
       ...told,
       caller,
-      cancelTimer: this.#core.clock.after(this.#holdMs(told.body), over),
+      cancelTimer: this.#core.clock.after(holdMsOf(this.#core, session, told.body), over),
       answer: (reply) => {
         parked.cancelTimer()
         signal.removeEventListener('abort', gone)
@@ -189,12 +174,6 @@ export class Polls {
     this.#settle(caller.bindingId)
     if (session.parked === parked && this.#core.queue.size(caller.projectId) > 0) this.#wake(caller.projectId)
     return promise
-  }
-
-  /** How long to hold: what the client asked for, less while it holds claims, and no longer than until a told directive is due again. */
-  #holdMs(body: PollBody): number {
-    const { pollHoldMs, pollHoldBusyMs } = this.#core.settings
-    return Math.min(body.wait_ms, body.have.length > 0 ? pollHoldBusyMs : pollHoldMs)
   }
 
   /** Answers the binding's poll if there are intents for it or directives that it has not just been told. */
@@ -230,14 +209,14 @@ export class Polls {
     const parked = session.parked
     if (!parked) return
     delete session.parked
-    session.lastPollAt = this.#core.clock.now()
+    session.contactAt = this.#core.clock.monotonic()
     this.#parked.get(parked.caller.projectId)?.delete(session)
     parked.answer(this.#reply(intents, directives))
   }
 
   #reply(intents: readonly Intent[], directives: readonly Directive[]): PollReply {
-    const { pollHoldMs } = this.#core.settings
-    return { protocol: PROTOCOL, intents: [...intents], directives: [...directives], limits: limitsOf(pollHoldMs) }
+    const limits = { ...limitsOf(this.#core.settings.pollHoldMs), return_ms: this.#returnMs() }
+    return { protocol: PROTOCOL, intents: [...intents], directives: [...directives], limits }
   }
 
   /** Gathers wakes of one turn, so that many submits lead to one write of claims. */
@@ -274,7 +253,9 @@ export class Polls {
   #hasRoom(projectId: ProjectId): boolean {
     const { fleet, queue } = this.#core
     if (queue.size(projectId) === 0) return false
-    for (const { parked } of this.#parked.get(projectId) ?? []) {
+    for (const session of this.#parked.get(projectId) ?? []) {
+      const { parked } = session
+      if (!mayGrant(this.#core, session)) continue
       const found = parked?.body.workers.some(({ worker_id }) => {
         const secrets = mayKeepSecrets(fleet.get(worker_id)?.report)
         if (queue.size(projectId, { secrets }) === 0) return false
@@ -293,11 +274,13 @@ export class Polls {
     const { queue } = this.#core
     const line = fresh && [...fresh].sort((one, other) => other.row.priority - one.row.priority)
     const openings: Opening[] = []
-    const asked = refill && this.#sessions.get(refill)?.latest
+    const told = refill && this.#sessions.get(refill)
+    const asked = told && mayGrant(this.#core, told) && told.latest
     if (asked) openings.push(...this.#openings(asked, { ended, line, claimKey: keyForWords(asked.body.session) }))
     for (const session of this.#parked.get(projectId) ?? []) {
       if ((line?.length ?? queue.size(projectId)) === 0) break
-      if (session.parked) openings.push(...this.#openings(session.parked, { ended, line }))
+      if (session.parked && mayGrant(this.#core, session))
+        openings.push(...this.#openings(session.parked, { ended, line }))
     }
     return openings
   }
@@ -352,9 +335,6 @@ export interface Offering {
 }
 
 const none: ReadonlySet<ClaimId> = new Set()
-
-/** After the end of a poll a binding counts as online for this long. */
-const GRACE_MS = 10_000
 
 export function limitsOf(pollHoldMs: number): Limits {
   return { chunk_bytes: limit.chunkBytes, poll_hold_ms: pollHoldMs, words_per_call: limit.wordsPerCall }

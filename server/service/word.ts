@@ -18,7 +18,8 @@ import { changeClaim, changeJob, changeWorker, type Write } from './change.ts'
 import { writeClaims } from './claim.ts'
 import type { Core } from './core.ts'
 import { intentsOf } from './intent.ts'
-import type { PollCaller, Polls } from './poll.ts'
+import type { Polls } from './poll.ts'
+import type { PollCaller } from './session.ts'
 
 /** One word with the job and the token that came with it. */
 export interface Word {

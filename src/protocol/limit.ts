@@ -73,6 +73,8 @@ export const limit = {
   /** The longest hold of a poll, and of one that holds claims (its cancels must not wait). */
   pollHoldMs: 50 * SECOND,
   pollHoldBusyMs: 20 * SECOND,
+  /** Beyond its hold: when a swarm gives up a poll, and pond one that polls and hears nothing. */
+  pollGraceMs: 15 * SECOND,
   /** The longest `wait_ms` of a consumer's call. */
   waitMs: 50 * SECOND,
   leaseMs: 90 * SECOND,

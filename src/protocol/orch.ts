@@ -23,6 +23,8 @@ export const limits = z.object({
   chunk_bytes: z.int(),
   poll_hold_ms: z.int(),
   words_per_call: z.int(),
+  /** In the reply to a poll: whoever lost pond comes back at a random moment of this time, so that not all do at once. */
+  return_ms: z.int().optional(),
 })
 export type Limits = z.infer<typeof limits>
 
@@ -75,6 +77,8 @@ export const pollBody = z.strictObject({
   session: token.min(8),
   /** Rises with each poll of a session; only the newest is read. */
   seq: z.int().min(1),
+  /** The newest `seq` of the session whose reply arrived. From step 3 on: without it none did. */
+  heard: z.int().min(0).optional(),
   /** New after each reply that brought intents; the same key gets the same live intents again. */
   claim_key: token.min(8),
   wait_ms: z.int().min(0).max(limit.pollHoldMs),

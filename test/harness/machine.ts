@@ -8,7 +8,7 @@ import type { JobSpec } from '../../src/protocol/job.ts'
 import type { Intent, PairBody, PollBody, SnapshotBody } from '../../src/protocol/orch.ts'
 import type { Dsse } from '../../src/protocol/sealed.ts'
 
-import { PROTOCOL } from '../../src/protocol/version.ts'
+import { OLDEST_PROTOCOL, PROTOCOL } from '../../src/protocol/version.ts'
 import type { WordBody } from '../../src/protocol/word.ts'
 import { attest, describeExecution, type FinalWord } from '../../src/seal/attestation.ts'
 import { pairingMac, parsePairingCode } from '../../src/seal/pairing.ts'
@@ -126,7 +126,8 @@ export async function pairMachine(
       seq = body.seq ?? seq + 1
       const workers = [{ worker_id: reply.worker_id, free: { slots } }]
       const key = { session: machine.session, seq, claim_key: `claim-key-${turn}` }
-      const said: PollBody = { protocol: PROTOCOL, ...key, wait_ms: 1000, workers, have: [], ...body }
+      // A machine of the step before does not say what it heard, and is believed.
+      const said: PollBody = { protocol: OLDEST_PROTOCOL, ...key, wait_ms: 1000, workers, have: [], ...body }
       return rig.call('poll', { token: reply.token, body: said, ...(signal ? { signal } : {}) })
     },
     async take(slots = 1) {

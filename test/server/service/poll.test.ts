@@ -1,6 +1,7 @@
 // Polls: they park, wake, and say everything again until it is heard.
 import t from 'tap'
 import { limit } from '../../../src/protocol/limit.ts'
+import { PROTOCOL } from '../../../src/protocol/version.ts'
 import { jobOf, pairMachine, submit } from '../../harness/machine.ts'
 import { createPondRig } from '../../harness/pond.ts'
 
@@ -22,7 +23,12 @@ t.test('a poll is held until there is something, or its time is over', async (t)
   t.notOk(held.value)
   t.equal(polls.size, 1)
   await rig.clock.advance(1)
-  t.match(held.value?.reply, { protocol: 2, intents: [], directives: [], limits: { chunk_bytes: limit.chunkBytes } })
+  t.match(held.value?.reply, {
+    protocol: PROTOCOL,
+    intents: [],
+    directives: [],
+    limits: { chunk_bytes: limit.chunkBytes },
+  })
   const woken = watch(box.poll({ wait_ms: 50_000 }))
   await rig.clock.advance(10_000)
   const job = await submit(rig, { command: ['echo', 'ö'] })
@@ -237,10 +243,10 @@ t.test('a worker is online while it polls, and says itself whether it is paused'
   t.equal(await state(), 'online')
   await rig.clock.advance(1000)
   await polled
-  await rig.clock.advance(9999)
+  await rig.clock.advance(limit.pollGraceMs + 24)
   t.equal(await state(), 'online')
   await rig.clock.advance(1)
-  t.equal(await state(), 'offline')
+  t.equal(await state(), 'away')
   const { sealing_key, signing_key } = box.paired.worker
   const worker = { worker_id: box.workerId, keys: { sealing_key, signing_key }, labels: {}, resources: { slots: 1 } }
   const told = { ...worker, inflight: 0, load: 0, version: '1', state: 'paused' }
@@ -281,4 +287,70 @@ t.test('without room for output nothing is claimed, and a poll after there is ro
   t.match(held.value?.reply, { intents: [] })
   rig.noRoom = false
   t.equal((await box.poll({ wait_ms: 1000 })).reply.intents.length, 1)
+})
+
+t.test('online is who hears: a fresh session is asked to show it, and then held', async (t) => {
+  const rig = await createPondRig(t)
+  const box = await pairMachine(rig)
+  const facts = async () => (await rig.call('listAllWorkers')).reply.items[0]
+  const poll = (heard: number) => watch(box.poll({ protocol: 3, heard, wait_ms: 50_000 }))
+  const first = poll(0)
+  await rig.clock.advance(499)
+  t.notOk(first.value)
+  t.match(await facts(), { state: 'offline', last_poll_at: undefined })
+  await rig.clock.advance(1)
+  t.match(first.value?.reply, { intents: [], directives: [], limits: { return_ms: 25 } })
+  const second = poll(1)
+  await rig.clock.settle()
+  t.match(await facts(), { state: 'online', last_poll_at: rig.clock.now() })
+  await rig.clock.advance(49_999)
+  t.notOk(second.value)
+  await rig.clock.advance(1)
+  t.ok(second.value)
+})
+
+t.test(
+  'a worker whose polls come and that hears no reply is offline within hold and grace, and gets nothing',
+  async (t) => {
+    const rig = await createPondRig(t)
+    const box = await pairMachine(rig)
+    const state = async () => (await rig.call('listAllWorkers')).reply.items[0]?.state
+    const poll = (heard: number) => watch(box.poll({ protocol: 3, heard, wait_ms: 50_000 }))
+    poll(0)
+    await rig.clock.advance(500)
+    poll(1)
+    await rig.clock.advance(limit.pollHoldMs + limit.pollGraceMs - 1)
+    poll(1)
+    await rig.clock.settle()
+    t.equal(await state(), 'online')
+    await rig.clock.advance(1)
+    t.not(await state(), 'online')
+    poll(1)
+    const job = await submit(rig)
+    await rig.clock.advance(60_000)
+    t.match(await jobOf(rig, job.id), { state: 'queued', attempts: 0 })
+    const { reply } = await rig.call('listTransitions', { params: { id: job.id } })
+    t.same(
+      reply.items.map(({ to }) => to),
+      ['queued'],
+      'no claim was made and came back',
+    )
+    const heard = poll(4)
+    await rig.clock.settle()
+    t.equal(heard.value?.reply.intents[0]?.job_id, job.id, 'it hears again')
+    t.equal(await state(), 'online')
+  },
+)
+
+t.test('pond stops: each poll is answered with a time of its own to come back', async (t) => {
+  const rig = await createPondRig(t)
+  const boxes = await Promise.all(['a', 'b', 'c'].map((letter) => pairMachine(rig, { letter })))
+  const polls = boxes.map((box) => watch(box.poll({ wait_ms: 50_000 })))
+  await rig.clock.settle()
+  rig.pond.services.polls.close()
+  await rig.clock.settle()
+  const waits = polls.map(({ value }) => value?.reply.directives[0])
+  for (const wait of waits) t.match(wait, { type: 'slow_down' })
+  t.ok(waits.every((wait) => wait?.wait_ms !== undefined && wait.wait_ms <= 75))
+  t.equal(new Set(waits.map((wait) => wait?.wait_ms)).size, 3)
 })

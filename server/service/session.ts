@@ -1,0 +1,88 @@
+// What pond remembers of a binding's polls, all of which may be forgotten at a restart, and what it makes of them: who is online, who is deaf.
+import type { BindingId, ProjectId } from '../../src/protocol/id.ts'
+import { limit } from '../../src/protocol/limit.ts'
+import type { PollBody, PollReply } from '../../src/protocol/orch.ts'
+import { type Hearing, hear, isDeaf, isHearing } from '../../src/state/hearing.ts'
+import type { Cancel } from '../../src/system/clock.ts'
+import type { BindingToken } from '../store/row.ts'
+import type { World } from './parts.ts'
+import type { Told } from './room.ts'
+
+export interface PollCaller {
+  readonly bindingId: BindingId
+  readonly projectId: ProjectId
+}
+
+/** A binding and the token that it polls with. */
+export interface Poller extends PollCaller {
+  readonly token: BindingToken
+}
+
+/** A poll and who asked it. */
+export interface Asked extends Told {
+  readonly caller: Poller
+}
+
+export interface Parked extends Asked {
+  readonly answer: (reply: PollReply) => void
+  cancelTimer: Cancel
+}
+
+export interface Session {
+  readonly session: string
+  seq: number
+  parked?: Parked
+  /** Its latest poll. */
+  latest?: Asked
+  /** When a poll last came or ended. */
+  contactAt: number
+  hearing?: Hearing
+  /** When a poll of the binding was last completed, by the wall clock. */
+  lastPollAt?: number
+  /** When each directive was last told, by its type and claim or worker. */
+  readonly told: Map<string, number>
+  /** When it was last asked to rotate. */
+  rotationTold?: number
+}
+
+/** From here on a poll says what its swarm heard. */
+const HEARING_STEP = 3
+/** A session that is not known to hear gets a reply so soon, for only that can show it. A job that waits is in it all the same. */
+const UNHEARD_HOLD_MS = 500
+/** How much later the next swarm comes back, where all of them do at once. */
+const RETURN_EACH_MS = 25
+
+const withinMs = ({ settings }: World) => settings.pollHoldMs + limit.pollGraceMs
+
+/** A poll of the session came that is not older than one before. */
+export function hearPoll({ clock }: World, session: Session, { protocol, seq, heard = 0 }: PollBody): void {
+  const said = { seq, heard: protocol >= HEARING_STEP ? heard : undefined }
+  const now = clock.monotonic()
+  session.hearing = hear(session.hearing, said, now)
+  if (session.hearing.completedAt === now) session.lastPollAt = clock.now()
+}
+
+/** Online: a poll was completed within hold and grace, and the next one is here or can still be on its way. */
+export function isOnline(world: World, session: Session, returnMs: number): boolean {
+  const { clock } = world
+  if (!session.hearing || !isHearing(session.hearing, clock.monotonic(), withinMs(world))) return false
+  return session.parked !== undefined || clock.monotonic() - session.contactAt < limit.pollGraceMs + returnMs
+}
+
+/** What it is given now would not arrive, and come back to the queue unconfirmed. */
+export function mayGrant(world: World, { hearing }: Session): boolean {
+  return hearing === undefined || !isDeaf(hearing, world.clock.monotonic(), withinMs(world))
+}
+
+/** How long to hold: what the swarm asks for, less while it holds claims. */
+export function holdMsOf(world: World, { hearing }: Session, { wait_ms, have }: PollBody): number {
+  const { pollHoldMs, pollHoldBusyMs } = world.settings
+  const heldMs = Math.min(wait_ms, have.length > 0 ? pollHoldBusyMs : pollHoldMs)
+  const isHeard = hearing && isHearing(hearing, world.clock.monotonic(), withinMs(world))
+  return isHeard ? heldMs : Math.min(heldMs, UNHEARD_HOLD_MS)
+}
+
+/** Over how long so many swarms should spread their return; each then comes with two polls, the second of which shows that it hears. */
+export function returnMsOf({ settings }: World, swarms: number): number {
+  return Math.min(swarms * RETURN_EACH_MS, settings.pollHoldMs / 2)
+}
