@@ -6,6 +6,7 @@ import type { Disk } from '../system/disk.ts'
 import type { Log } from '../system/log.ts'
 import type { Random } from '../system/random.ts'
 import type { DrainOptions, DrainReason } from './drain.ts'
+import type { SwarmHealth } from './health.ts'
 import type { Home } from './home.ts'
 import type { MakeKeyPair } from './key.ts'
 import type { LiveBinding } from './live-binding.ts'
@@ -44,6 +45,8 @@ export interface SwarmParts {
   readonly host: Host
   readonly options: SwarmOptions
   readonly makeKeyPair?: MakeKeyPair
+  /** Leaves all connections of the client and makes new ones. */
+  readonly renew?: () => void
 }
 
 /** Why `run` ended. `unauthenticated`: revoked or unpaired. */
@@ -66,6 +69,5 @@ export interface Swarm {
   /** New keys of the binding and of all workers, signed by the old ones; and a new token. */
   rotateKeys(): Promise<Rotated>
   status(): SwarmStatus
-  /** A poll was answered within hold and grace. */
-  healthy(): boolean
+  health(): SwarmHealth
 }

@@ -8,7 +8,7 @@ export interface Control {
   close(): Promise<void>
 }
 
-type Controlled = Pick<Swarm, 'status' | 'healthy' | 'drain' | 'pause' | 'resume' | 'rotateKeys'>
+type Controlled = Pick<Swarm, 'status' | 'health' | 'drain' | 'pause' | 'resume' | 'rotateKeys'>
 
 /** Serves on a unix socket (0600); one left by a swarm that was killed is replaced, so hold the home's lock before. */
 export async function serveControl(path: string, swarm: Controlled): Promise<Control> {
@@ -48,8 +48,10 @@ async function answer(swarm: Controlled, request: IncomingMessage): Promise<Repl
   switch (`${request.method} ${request.url}`) {
     case 'GET /status':
       return { status: 200, body: swarm.status() }
-    case 'GET /healthz':
-      return swarm.healthy() ? { status: 200, body: { ok: true } } : { status: 503, body: { ok: false } }
+    case 'GET /healthz': {
+      const health = swarm.health()
+      return { status: health.ok ? 200 : 503, body: health }
+    }
     case 'POST /drain': {
       const { deadline_ms: deadlineMs } = drainBody.parse(JSON.parse((await readAll(request)) || '{}'))
       swarm.drain(deadlineMs === undefined ? {} : { deadlineMs })

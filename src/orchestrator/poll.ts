@@ -1,5 +1,5 @@
 // The poll loop: the one way in which pond reaches this machine, and the heartbeat that keeps its claims alive.
-import type { CallError, Client } from '../client/contract.ts'
+import type { Answer, CallError, Client } from '../client/contract.ts'
 import { limit, retryWait } from '../protocol/limit.ts'
 import type { PollBody, PollReply } from '../protocol/orch.ts'
 import type { Clock } from '../system/clock.ts'
@@ -8,6 +8,7 @@ import { jitter, type Random } from '../system/random.ts'
 import { createBell } from './bell.ts'
 import type { Have } from './claim.ts'
 import type { Dialect } from './dialect.ts'
+import { adaptHold, type HoldEnd, wholeHold } from './hold.ts'
 
 /*
  * A poll is never aborted, except when swarm ends. When local facts change, a newer one is sent beside it, and pond answers the older one empty. At most
@@ -15,14 +16,17 @@ import type { Dialect } from './dialect.ts'
  */
 const POLLS_MOST = 2
 
-/** Added to the hold for the way there and back: the deadline of a call, and when pond counts as silent. */
-export const POLL_GRACE_MS = 15_000
+/** After so many holds without any reply it is the connections that are dead, or the address behind pond's name another. */
+const MISSED_BEFORE_RENEW = 3
+
+/** From this step on a poll says which replies arrived. */
+const HEARD_STEP = 3
 
 /** A directive that takes its time is repeated at once in every reply; without a pause each would call for the next poll. */
 const EARLY_MS = 500
 
 /** A pond that asks for less would be polled without a pause. */
-const HOLD_LEAST_MS = 1000
+const POND_HOLD_LEAST_MS = 1000
 
 export interface PollFacts {
   /** What is free, by worker. */
@@ -47,10 +51,21 @@ export interface Poll {
   oldestSeq(): number
   /** Tells pond the facts of now; resolves when it has heard them, or could not be reached. */
   tell(): Promise<void>
-  /** Monotonic time of the latest answer. */
-  answeredAt(): number | undefined
+  pulse(): Pulse
+}
+
+/** How the loop fares: what health, watchdog and status go by. Times are monotonic. */
+export interface Pulse {
+  /** Of the latest answer. */
+  readonly answeredAt?: number
+  /** Until then each poll that is under way is over, answered or not, and each wait. */
+  readonly turnsBy: number
+  /** Holds in a row that ended without any reply. */
+  readonly missed: number
   /** The longest that pond may hold a poll, as it last said. */
-  holdMs(): number
+  readonly pondHoldMs: number
+  /** The longest that it is asked to: less where something between cuts or forgets earlier. */
+  readonly holdMs: number
 }
 
 export interface PollParts {
@@ -62,6 +77,8 @@ export interface PollParts {
   readonly session: string
   readonly facts: () => PollFacts
   readonly take: (reply: PollReply) => void
+  /** Leaves all connections and makes new ones. */
+  readonly renew: () => void
 }
 
 export function createPoll(parts: PollParts): Poll {
@@ -80,13 +97,21 @@ class PollLoop implements Poll {
   /** Until then only a change of facts makes a poll. */
   #restUntil = 0
   #answeredAt: number | undefined
-  #holdMs: number = limit.pollHoldMs
+  #turnsBy = 0
+  #pondHoldMs: number = limit.pollHoldMs
+  #hold = wholeHold
+  #missed = 0
+  /** `seq` of the newest poll whose reply arrived. */
+  #heard = 0
+  /** Over how long pond wants its swarms to come back. */
+  #returnMs = 0
   #end: PollEnd
   #tellers: { readonly seq: number; readonly resolve: () => void }[] = []
 
   constructor(parts: PollParts) {
     this.#parts = parts
     this.#claimKey = newKey(parts.random)
+    this.#turnsBy = parts.clock.monotonic()
   }
 
   async run(signal: AbortSignal): Promise<PollEnd> {
@@ -122,12 +147,14 @@ class PollLoop implements Poll {
     return new Promise((resolve) => this.#tellers.push({ seq, resolve }))
   }
 
-  answeredAt(): number | undefined {
-    return this.#answeredAt
-  }
-
-  holdMs(): number {
-    return this.#holdMs
+  pulse(): Pulse {
+    return {
+      ...(this.#answeredAt !== undefined && { answeredAt: this.#answeredAt }),
+      turnsBy: this.#turnsBy,
+      missed: this.#missed,
+      pondHoldMs: this.#pondHoldMs,
+      holdMs: Math.min(this.#pondHoldMs, this.#hold.mostMs),
+    }
   }
 
   async #send(signal: AbortSignal): Promise<void> {
@@ -137,20 +164,31 @@ class PollLoop implements Poll {
     this.#dirty = false
     this.#underWay.add(seq)
     const { workers, have, hold, refill } = facts()
-    const wait_ms = hold ? Math.min(this.#holdMs, have.length > 0 ? limit.pollHoldBusyMs : limit.pollHoldMs) : 0
+    const mostMs = Math.min(
+      this.#pondHoldMs,
+      this.#hold.mostMs,
+      have.length > 0 ? limit.pollHoldBusyMs : limit.pollHoldMs,
+    )
+    const wait_ms = hold ? Math.floor(mostMs) : 0
+    const deadlineMs = wait_ms + limit.pollGraceMs
     const sentAt = clock.monotonic()
+    this.#turnsBy = Math.max(this.#turnsBy, sentAt + deadlineMs)
     const answer = await client.call('poll', {
-      deadlineMs: wait_ms + POLL_GRACE_MS,
+      deadlineMs,
       signal,
       body: {
         ...{ protocol: dialect.protocol(), session, seq, claim_key, wait_ms, workers },
+        ...(dialect.speaks(HEARD_STEP) && { heard: this.#heard }),
         have: have.slice(0, limit.havePerPoll),
         ...(refill && { refill }),
       },
     })
+    const ageMs = clock.monotonic() - sentAt
+    if (!signal.aborted) this.#adapt(answer, { seq, waitMs: wait_ms, ageMs })
     if (answer.ok) {
+      this.#heard = Math.max(this.#heard, seq)
       this.#settle(answer.reply, claim_key)
-      if (seq === this.#seq && clock.monotonic() - sentAt < EARLY_MS) this.#restUntil = sentAt + EARLY_MS
+      if (seq === this.#seq && ageMs < EARLY_MS) this.#restUntil = sentAt + EARLY_MS
     } else this.#settleError(answer.error)
     this.#underWay.delete(seq)
     for (const teller of this.#tellers) if (teller.seq <= seq) teller.resolve()
@@ -158,12 +196,28 @@ class PollLoop implements Poll {
     this.#bell.ring()
   }
 
+  /** What a poll's end tells of the line. An older one beside a newer tells the same twice, so only the newest counts. */
+  #adapt(answer: Answer<'poll'>, { seq, waitMs, ageMs }: Sent): void {
+    const { log, renew } = this.#parts
+    const end = endOf(answer, { waitMs, ageMs })
+    if (answer.ok || answer.error.status !== undefined) this.#missed = 0
+    if (!end || (end.type === 'silent' && seq !== this.#seq)) return
+    const beforeMs = this.#hold.mostMs
+    this.#hold = adaptHold(this.#hold, end)
+    if (this.#hold.mostMs !== beforeMs)
+      log.info('hold_adapted', { hold_ms: Math.round(this.#hold.mostMs), by: end.type })
+    if (end.type !== 'silent' || ++this.#missed % MISSED_BEFORE_RENEW !== 0) return
+    log.warn('client_rebuilt', { missed_holds: this.#missed })
+    renew()
+  }
+
   #settle(reply: PollReply, claimKey: string): void {
     const { clock, dialect, facts, random, take } = this.#parts
     this.#failures = 0
     dialect.learned(reply.protocol)
     this.#answeredAt = clock.monotonic()
-    this.#holdMs = Math.min(limit.pollHoldMs, Math.max(HOLD_LEAST_MS, reply.limits.poll_hold_ms))
+    this.#pondHoldMs = Math.min(limit.pollHoldMs, Math.max(POND_HOLD_LEAST_MS, reply.limits.poll_hold_ms))
+    this.#returnMs = Math.min(limit.pollHoldMs, Math.max(0, reply.limits.return_ms ?? 0))
     if (reply.intents.length > 0) {
       // The old key would bring the same intents again; the reply to another poll may have retired it already.
       if (claimKey === this.#claimKey) this.#claimKey = newKey(random)
@@ -187,14 +241,33 @@ class PollLoop implements Poll {
       return
     }
     // A refusal that will not mend by itself must not turn into a storm either.
-    const waitMs = retryAfterMs + jitter(random, this.#failures++, retryWait)
+    const waitMs = retryAfterMs + jitter(random, this.#failures++, { ...retryWait, leastMs: this.#returnMs })
     this.#waitAtLeast(waitMs)
     log.warn('poll_failed', { code, message, retry, wait_ms: Math.round(waitMs) })
   }
 
   #waitAtLeast(waitMs: number): void {
     this.#notBefore = Math.max(this.#notBefore, this.#parts.clock.monotonic() + waitMs)
+    this.#turnsBy = Math.max(this.#turnsBy, this.#notBefore)
   }
+}
+
+interface Sent {
+  readonly seq: number
+  readonly waitMs: number
+  readonly ageMs: number
+}
+
+/** Gateways say so when what they held for too long did not come. */
+const CUT_STATUS: readonly (number | undefined)[] = [502, 504]
+
+/** Undefined where the line tells nothing of how long it may be quiet: there was none, or pond refused. */
+function endOf(answer: Answer<'poll'>, { waitMs, ageMs }: Omit<Sent, 'seq'>): HoldEnd | undefined {
+  if (answer.ok) return waitMs > 0 && ageMs >= waitMs ? { type: 'whole', waitMs } : { type: 'early' }
+  const { code, loss, status } = answer.error
+  if (loss === 'silent') return { type: 'silent', waitMs }
+  const isCut = loss === 'cut' || code === 'undecodable' || CUT_STATUS.includes(status)
+  return isCut && ageMs < waitMs ? { type: 'cut', ageMs } : undefined
 }
 
 const mayGetMore = ({ workers, refill }: PollFacts) => refill || workers.some(({ free }) => free.slots > 0)

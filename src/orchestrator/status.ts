@@ -31,6 +31,10 @@ export interface SwarmStatus {
   readonly healthy: boolean
   /** Milliseconds since pond last answered a poll; absent before the first. */
   readonly since_poll_ms?: number
+  /** Polls in a row whose whole time passed without any reply. */
+  readonly missed_holds: number
+  /** The longest that a poll is asked to be held: less than pond would, where something between cuts or forgets earlier. */
+  readonly hold_ms: number
   /** Pond's clock minus ours. */
   readonly skew_ms: number
   readonly claims: readonly {

@@ -12,11 +12,12 @@ import type { RunEnd, Swarm, SwarmParts } from './contract.ts'
 import { createDialect } from './dialect.ts'
 import { createDrain, type Drain } from './drain.ts'
 import { createFreed, type Freed } from './freed.ts'
+import { healthOf, type SwarmHealth } from './health.ts'
 import { type Journal, openJournal } from './journal.ts'
 import { systemKeyPair } from './key.ts'
 import type { LastWordEnd } from './last-word.ts'
 import { Over } from './over.ts'
-import { createPoll, POLL_GRACE_MS, type Poll, type PollFacts } from './poll.ts'
+import { createPoll, type Poll, type PollFacts } from './poll.ts'
 import { createRecovered, type Recovered, sweep } from './recover.ts'
 import { createRenewal, type Renewal } from './renewal.ts'
 import type { Rotated } from './rotation.ts'
@@ -73,7 +74,7 @@ class OneSwarm implements Swarm {
   #lowOnRoom = false
 
   constructor(parts: SwarmParts) {
-    const { client, clock, random, log, binding: live, options, makeKeyPair = systemKeyPair } = parts
+    const { client, clock, random, log, binding: live, options, makeKeyPair = systemKeyPair, renew = () => {} } = parts
     this.#parts = parts
     this.#session = random.bytes(16).toString('base64url')
     this.#killed = new Promise((resolve) => {
@@ -99,6 +100,7 @@ class OneSwarm implements Swarm {
       session: this.#session,
       facts: () => this.#facts(),
       take: (reply) => this.#take(reply),
+      renew,
     })
   }
 
@@ -141,7 +143,7 @@ class OneSwarm implements Swarm {
       client,
       signal: this.#ending.signal,
       // Before its first poll a life of swarm would be brought what the former one had room for.
-      refill: () => this.#mayRefill() && this.#poll.answeredAt() !== undefined,
+      refill: () => this.#mayRefill() && this.#poll.pulse().answeredAt !== undefined,
       missed: () => this.#poll.changed(),
       take: (intents) => this.#acceptAll(intents),
       attest: (words) => attestWords(words, { signerOf, version: host.version }),
@@ -357,9 +359,9 @@ class OneSwarm implements Swarm {
   }
 
   status(): SwarmStatus {
-    const { client, clock, executor, host } = this.#parts
+    const { client, executor, host } = this.#parts
     const { pond, project, name, binding_id, workers: bound } = this.#parts.binding.now()
-    const answeredAt = this.#poll.answeredAt()
+    const { ok: healthy, turning: _, ...health } = this.health()
     const workers = this.#groups.status(this.#mostFree())
     const sum = (of: 'slots' | 'free') => workers.reduce((all, worker) => all + worker[of], 0)
     return {
@@ -374,16 +376,16 @@ class OneSwarm implements Swarm {
       slots: sum('slots'),
       free: sum('free'),
       workers,
-      healthy: this.healthy(),
-      ...(answeredAt !== undefined && { since_poll_ms: Math.round(clock.monotonic() - answeredAt) }),
+      healthy,
+      ...health,
+      hold_ms: Math.round(this.#poll.pulse().holdMs),
       skew_ms: client.skewMs(),
       claims: [...this.#claims.values()].map((claim) => ({ ...claim.have(), job_id: claim.jobId })),
     }
   }
 
-  healthy(): boolean {
-    const answeredAt = this.#poll.answeredAt()
-    if (answeredAt === undefined || this.#state === 'ended') return false
-    return this.#parts.clock.monotonic() - answeredAt <= this.#poll.holdMs() + POLL_GRACE_MS
+  health(): SwarmHealth {
+    const health = healthOf(this.#poll.pulse(), this.#parts.clock.monotonic())
+    return { ...health, ok: health.ok && this.#state !== 'ended' }
   }
 }

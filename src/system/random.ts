@@ -22,11 +22,14 @@ export function createIdMaker(clock: Clock, random: Random): () => string {
   return () => next(clock.now()).toLowerCase()
 }
 
+export interface JitterRange {
+  readonly baseMs: number
+  readonly mostMs: number
+  /** What is drawn from is at least this long, however few the tries. */
+  readonly leastMs?: number
+}
+
 /** Full jitter: a wait drawn evenly from [0, min(`mostMs`, `baseMs` × 2^tries)), in milliseconds. */
-export function jitter(
-  random: Random,
-  tries: number,
-  { baseMs, mostMs }: { readonly baseMs: number; readonly mostMs: number },
-): number {
-  return random.number() * Math.min(mostMs, baseMs * 2 ** Math.min(tries, 30))
+export function jitter(random: Random, tries: number, { baseMs, mostMs, leastMs = 0 }: JitterRange): number {
+  return random.number() * Math.max(leastMs, Math.min(mostMs, baseMs * 2 ** Math.min(tries, 30)))
 }

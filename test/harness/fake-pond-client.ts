@@ -60,6 +60,8 @@ export class FakePond {
   readonly withWords: Intent[] = []
   /** The step that it speaks. */
   protocol = PROTOCOL
+  /** Over how long those who lost it are to come back. */
+  returnMs = 0
   readonly client: Client
   readonly calls: RouteName[] = []
   readonly polls: PollBody[] = []
@@ -207,7 +209,12 @@ export class FakePond {
       const answer = (intents: Intent[]) => {
         cancel()
         this.#held = this.#held.filter((it) => it.body !== body)
-        resolve({ protocol: this.protocol, intents, directives: [...this.#directives], limits })
+        resolve({
+          protocol: this.protocol,
+          intents,
+          directives: [...this.#directives],
+          limits: { ...limits, return_ms: this.returnMs },
+        })
       }
       const cancel = this.#clock.after(body.wait_ms, () => answer([]))
       for (const older of this.#held) older.answer([])

@@ -65,6 +65,7 @@ export async function createSwarmRig({ binding = fakeBinding, keys = fakeKeys, .
   const home = await openHome(disk, '/home/swarm')
   await home.writeBinding(binding)
   await home.writeKeys(keys)
+  let renewals = 0
   const lines: { readonly event: string; readonly fields: LogFields }[] = []
   const note = (event: string, fields: LogFields = {}) => void lines.push({ event, fields })
 
@@ -95,6 +96,7 @@ export async function createSwarmRig({ binding = fakeBinding, keys = fakeKeys, .
       client: mortal(pond.connect(() => !dead)),
       executor: mortal(executor),
       home,
+      renew: () => void renewals++,
       binding: live,
       host: { os: 'linux', arch: 'x64', version: '0.0.0', load: () => 0.5 },
       options: { slots: 2, ...options, ...more },
@@ -113,7 +115,7 @@ export async function createSwarmRig({ binding = fakeBinding, keys = fakeKeys, .
     return life
   }
 
-  return { clock, random, disk, executor, pond, home, lines, start }
+  return { clock, random, disk, executor, pond, home, lines, start, renewed: () => renewals }
 }
 
 const isFile = (it: unknown): it is object => typeof it === 'object' && it !== null && 'append' in it

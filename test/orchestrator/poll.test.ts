@@ -1,6 +1,7 @@
 // The poll loop: heartbeat, lost replies, a second session, and facts that change while a poll is held.
 import t from 'tap'
 import { limit } from '../../src/protocol/limit.ts'
+import { sleep } from '../../src/system/clock.ts'
 import { refusal } from '../harness/fake-pond-client.ts'
 import { createSwarmRig } from '../harness/swarm-rig.ts'
 
@@ -247,13 +248,96 @@ t.test('a directive that takes its time makes no storm of polls', async (t) => {
 t.test('healthy while polls are answered, not after hold and grace without one', async (t) => {
   const { clock, pond, start } = await createSwarmRig()
   const { swarm } = await start()
-  t.notOk(swarm.healthy(), 'before the first answer')
+  t.notOk(swarm.health().ok, 'before the first answer')
   await clock.advance(51_000)
-  t.ok(swarm.healthy())
+  t.ok(swarm.health().ok)
   pond.fault = () => refusal('unreachable')
   await clock.advance(50_000)
-  t.ok(swarm.healthy())
+  t.ok(swarm.health().ok)
   await clock.advance(66_000)
-  t.notOk(swarm.healthy())
+  t.notOk(swarm.health().ok)
   t.match(swarm.status(), { state: 'ready', healthy: false, slots: 2, free: 2 })
+})
+
+t.test('a poll says which replies arrived, once pond has told that it knows of that', async (t) => {
+  const { clock, pond, start } = await createSwarmRig()
+  pond.fault = (name) => (name === 'poll' && pond.polls.length === 2 ? 'lost' : undefined)
+  await start()
+  await clock.advance(250_000)
+  t.same(
+    pond.polls.slice(0, 5).map(({ heard }) => heard),
+    [undefined, 1, 2, 2, 4],
+    'the third reply was lost',
+  )
+  const older = await createSwarmRig()
+  older.pond.protocol = 2
+  await older.start()
+  await older.clock.advance(200_000)
+  t.notOk(
+    older.pond.polls.some((poll) => 'heard' in poll),
+    'a pond of the step before is not told',
+  )
+})
+
+t.test('three holds in a row without any reply: the client is made anew, and the hold is what it was', async (t) => {
+  const { clock, pond, lines, start, renewed } = await createSwarmRig()
+  const { swarm } = await start()
+  await clock.advance(60_000)
+  let silent = true
+  pond.fault = (name) => (name === 'poll' && silent ? { ...refusal('unreachable'), loss: 'silent' } : undefined)
+  await clock.until(() => swarm.health().missed_holds === 2)
+  t.equal(renewed(), 0)
+  t.equal(swarm.status().hold_ms, 12_500, 'a NAT may have forgotten: half, and half of that')
+  await clock.until(() => swarm.health().missed_holds === 3)
+  t.equal(renewed(), 1)
+  t.match(
+    lines.find(({ event }) => event === 'client_rebuilt'),
+    { fields: { missed_holds: 3 } },
+  )
+  t.equal(swarm.status().hold_ms, 50_000)
+  await clock.until(() => swarm.health().missed_holds === 6)
+  t.equal(renewed(), 2)
+  silent = false
+  await clock.advance(200_000)
+  t.match(swarm.health(), { ok: true, missed_holds: 0, turning: true })
+})
+
+t.test('what is refused, cut or not even sent is no missed hold', async (t) => {
+  const { clock, pond, start, renewed } = await createSwarmRig()
+  const { swarm } = await start()
+  const faults = [refusal('internal'), { ...refusal('unreachable'), loss: 'unsent' as const }]
+  pond.fault = (name) => (name === 'poll' ? faults[pond.calls.length % 2] : undefined)
+  await clock.advance(600_000)
+  t.equal(swarm.health().missed_holds, 0)
+  t.equal(renewed(), 0)
+})
+
+t.test('polls that are cut at the same age are held for less', async (t) => {
+  const { clock, pond, start } = await createSwarmRig()
+  const { swarm } = await start()
+  pond.fault = async (name, call) => {
+    const { wait_ms = 0 } = (call.body ?? {}) as { readonly wait_ms?: number }
+    if (name !== 'poll' || wait_ms < 30_000) return undefined
+    await sleep(clock, 30_000)
+    return { ...refusal('unreachable'), loss: 'cut' }
+  }
+  await clock.advance(300_000)
+  t.equal(swarm.status().hold_ms, 24_000)
+  t.ok(swarm.health().ok)
+})
+
+t.test('whoever lost pond waits a random part of the time that pond asked for', async (t) => {
+  const { clock, pond, lines, start } = await createSwarmRig()
+  pond.returnMs = 20_000
+  await start()
+  await clock.advance(60_000)
+  pond.fault = () => refusal('unreachable')
+  await clock.advance(120_000)
+  const waits = lines.flatMap(({ event, fields }) => (event === 'poll_failed' ? [Number(fields?.wait_ms)] : []))
+  t.ok(waits.length > 3)
+  t.ok(
+    waits.some((ms) => ms > 4000),
+    `${waits}`,
+  )
+  t.ok(waits.every((ms) => ms <= 60_000))
 })

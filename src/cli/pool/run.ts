@@ -39,7 +39,7 @@ export async function run(io: Io, flags: RunFlags): Promise<number> {
     const binding = await needLive(home)
     const log = await createLog(io)
     const client = connectBound({ io, network, binding, flags, log })
-    const swarm = await assemble({ io, flags, home, binding, client, log })
+    const swarm = await assemble({ io, flags, home, binding, client, log, renew: network.renew })
     const control = await serveControl(home.controlPath, swarm)
     const deaf = listen(io, swarm, log)
     try {
@@ -63,15 +63,17 @@ interface Assembly {
   readonly binding: LiveBinding
   readonly client: Client
   readonly log: Log
+  readonly renew: () => void
 }
 
-async function assemble({ io, flags, home, binding, client, log }: Assembly): Promise<Swarm> {
+async function assemble({ io, flags, home, binding, client, log, renew }: Assembly): Promise<Swarm> {
   const { clock, random, version } = io
   return createSwarm({
     client,
     clock,
     random,
     log,
+    renew,
     disk: systemDisk,
     executor: await openExecutor({ io, flags, home, log }),
     home,

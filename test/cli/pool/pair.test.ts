@@ -272,6 +272,8 @@ const status: SwarmStatus = {
   free: 3,
   workers: [],
   healthy: false,
+  missed_holds: 2,
+  hold_ms: 24_000,
   since_poll_ms: 3000,
   skew_ms: -250,
   claims: [{ claim_id: 'clm_1', job_id: 'job_1', state: 'running', started_at: 0 }],
@@ -284,7 +286,7 @@ t.test('status, drain, pause and resume go over control.sock', async (t) => {
   const heard: unknown[] = []
   const control = await serveControl(home.controlPath, {
     status: () => status,
-    healthy: () => true,
+    health: () => ({ ok: true, missed_holds: 0, turning: true }),
     drain: (options) => void heard.push(options),
     pause: () => void heard.push('pause'),
     resume: () => void heard.push('resume'),
