@@ -213,8 +213,13 @@ export const coverTable: readonly CoverRow[] = [
     why: 'an archive is told by its first bytes on its way into a bundle',
   },
   {
+    test: 'test/orchestrator/poll.test.ts',
+    covers: ['src/orchestrator/health.ts'],
+    why: 'health is what became of the polls',
+  },
+  {
     test: 'test/server/service/poll.test.ts',
-    covers: ['fleet', 'hub', 'intent', 'live'].map((name) => `server/service/${name}.ts`),
+    covers: ['directive', 'fleet', 'hub', 'intent', 'live', 'session'].map((name) => `server/service/${name}.ts`),
     why: 'they are the memory behind a poll',
   },
   {
