@@ -72,8 +72,8 @@ export interface PondRig {
   send<N extends RouteName>(name: N, request: PondRequest): Promise<Answered<N>>
   /** As `call`, the body as it comes. */
   open<N extends RouteName>(name: N, asking?: Asking): Promise<PondReply>
-  /** Ends this life and starts the next on the same folder. */
-  restart(): Promise<void>
+  /** Ends this life and starts the next on the same folder; `meanwhile` is what happens without pond. */
+  restart(meanwhile?: () => Promise<void>): Promise<void>
   /** Every row of every table and every stream file with its size. */
   dump(): Promise<Readonly<Record<string, readonly unknown[]>>>
   close(): Promise<void>
@@ -142,8 +142,9 @@ export async function createPondRig(t: Pick<Test, 'teardown'>, options: PondRigO
       if (name === 'rotate' && !answer.error) signer.rotated(request, answer.reply as RotateReply)
       return answer
     },
-    async restart() {
+    async restart(meanwhile) {
       await end()
+      await meanwhile?.()
       life = await live()
     },
     dump: async () => ({ ...dumpTables(data.storeFile), blobs: await dumpFolder(data.blobFolder) }),
