@@ -143,8 +143,7 @@ export async function createPondRig(t: Pick<Test, 'teardown'>, options: PondRigO
       return answer
     },
     async restart(meanwhile) {
-      await end()
-      await meanwhile?.()
+      await end().then(meanwhile)
       life = await live()
     },
     dump: async () => ({ ...dumpTables(data.storeFile), blobs: await dumpFolder(data.blobFolder) }),
