@@ -31,8 +31,8 @@ export interface Nat {
   throttle(bytesPerSecond: number): Promise<() => Promise<void>>
   /** Bytes that the worker sent so far. */
   sentBytes(): Promise<number>
-  /** True while pond's machine has taken bytes of the worker that pond has not. */
-  pondHasUnread(): Promise<boolean>
+  /** Connections of the worker with bytes that pond's machine has taken and pond has not. */
+  unread(): Promise<number>
   /** Packets with which something in pond's namespace would have opened a connection; each was dropped. */
   openings(): Promise<number>
   /** Milliseconds until the other end answers a first packet, even with a refusal; undefined when it does not. */
@@ -280,9 +280,9 @@ class Namespaces implements Nat {
     return (await this.#counter('router', 'pass', 'sent')).bytes
   }
 
-  async pondHasUnread(): Promise<boolean> {
+  async unread(): Promise<number> {
     const sockets = await this.#in('pond', `ss --no-header --numeric --tcp state established dst ${ROUTER.outside}`)
-    return sockets.split('\n').some((line) => /^[1-9]/.test(line))
+    return sockets.split('\n').filter((line) => /^[1-9]/.test(line)).length
   }
 
   openings(): Promise<number> {

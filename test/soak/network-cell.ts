@@ -105,7 +105,8 @@ const stages: Readonly<Record<Moment, (stage: Stage) => Promise<Played>>> = {
     const heal = frozen ? undefined : await net.nat.begin(fault)
     job.letGo()
     await until('the last byte of its process', () => job.isDone())
-    if (frozen) await until('what pond has not read', () => net.nat.pondHasUnread())
+    // One is the poll that tells of a free slot.
+    if (frozen) await until('a call beside the poll', async () => (await net.nat.unread()) > 1)
     const begun = heal ?? (await net.nat.begin(fault))
     if (frozen) net.rig.pond().signal('SIGCONT')
     return endure(stage, begun)
