@@ -2,8 +2,8 @@
 import t from 'tap'
 import { runProxy } from '../soak/tls-proxy.ts'
 
-t.test('jobs go through a proxy that cuts what is idle', async (t) => {
-  const { faults, cuts } = await runProxy({ idleSeconds: 7, jobs: 2 })
+t.test('jobs go through a proxy that cuts what is idle, and the hold of a poll adapts to it', async (t) => {
+  const { faults, cuts, holdMs } = await runProxy({ idleSeconds: 7, jobs: 2 })
   t.strictSame(faults, [])
-  t.comment(`${cuts} polls were cut`)
+  t.comment(`${cuts} polls were cut, then the hold was ${holdMs} ms`)
 })
