@@ -44,7 +44,7 @@ async function finish(t: Test, { rig, pool, cast }: Day): Promise<void> {
   t.strictSame(await cast.faults(), [])
   await rig.clock.advance(5 * MINUTE)
   t.equal(pool.swarm.status().claims.length, 0, 'nothing is owed any more')
-  t.ok(pool.swarm.healthy())
+  t.ok(pool.swarm.health().ok)
 }
 
 /** No packet comes through. */
@@ -97,7 +97,7 @@ t.test(
     const day = await begin(t)
     day.pool.line.fault = () => 'unanswered'
     await day.pass(10 * MINUTE)
-    t.notOk(day.pool.swarm.healthy(), 'it knows that it is deaf')
+    t.notOk(day.pool.swarm.health().ok, 'it knows that it is deaf')
     day.pool.line.fault = () => undefined
     await finish(t, day)
   },
