@@ -213,12 +213,13 @@ async function tellJob(write: Write, row: JobRow, { claim, step, body }: Heard):
     const patch = { startedAt: body.started_at ?? core.clock.now() }
     await changeJob(write, { row, event: { type: 'confirm', claimId: claim.id }, who, patch })
   } else if (step.job === 'giveBack') {
-    // A worker that was restarted before it started the job, or takes no more jobs for now, is not unwilling to run it.
+    // A worker that was restarted before it started the job, or takes no more jobs for now, is not unwilling to run it. One whose owner
+    // does not want this job does well all the same: it is passed over for the job, and gets others.
     const willing = body.cause === 'worker_lost' || body.cause === 'drained'
     const passOver = { workerId: claim.workerId, until: core.clock.now() + limit.passOverMs }
     const event = { type: 'giveBack', claimId: claim.id, ...(willing ? {} : { passOver }) } as const
     await changeJob(write, { row, event, who })
-    if (body.cause !== 'drained') await judgeWorker(write, claim, 'mishap')
+    if (body.cause !== 'drained' && body.cause !== 'refused') await judgeWorker(write, claim, 'mishap')
   }
 }
 

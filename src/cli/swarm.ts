@@ -1,6 +1,6 @@
 // The program `swarm`: its whole tree of verbs. Nothing is run and nothing heavy is loaded until a verb is.
 import { Command } from 'commander'
-import { sandboxes } from '../protocol/field.ts'
+import { sandboxes, workerClasses } from '../protocol/field.ts'
 import { asCount, asDuration, asList, asPairs, flag } from './flag.ts'
 import { type Act, noAct } from './main.ts'
 import type { PoolFlags } from './pool/control.ts'
@@ -25,6 +25,7 @@ export function createSwarmProgram({ act = noAct, version = '' }: SwarmProgramPa
   addPair(program, act)
   addRun(program, act)
   addOrders(program, act)
+  addRules(program, act)
   addWorker(program, act)
   addKeys(program, act)
   addCare(program, act)
@@ -59,6 +60,11 @@ function addPair(program: Command, act: Act): void {
     variable: 'SWARM_SLOTS',
     parse: asCount(1, SLOTS_MOST),
   })
+  flag(command, '--class <class>', {
+    says: 'how long pond waits for it when it is silent: a server 90 s, a laptop 15 min (laptop where there is a battery)',
+    variable: 'SWARM_CLASS',
+    choices: workerClasses,
+  })
   flag(command, '-y, --yes', { says: 'do not ask', variable: 'SWARM_YES' })
   addBinding(command).action((code: string) =>
     act(async (io) => (await import('./pool/pair.ts')).pair(io, { ...command.opts<Omit<PairFlags, 'code'>>(), code })),
@@ -77,6 +83,11 @@ function addRun(program: Command, act: Act): void {
     says: 'jobs at a time (as paired)',
     variable: 'SWARM_SLOTS',
     parse: asCount(1, SLOTS_MOST),
+  })
+  flag(command, '--class <class>', {
+    says: 'server or laptop, for this run (as paired)',
+    variable: 'SWARM_CLASS',
+    choices: workerClasses,
   })
   flag(command, '--once', { says: 'take one job, then leave', variable: 'SWARM_ONCE' })
   flag(command, '--idle-exit <duration>', {
@@ -111,7 +122,7 @@ function addRun(program: Command, act: Act): void {
 }
 
 function addOrders(program: Command, act: Act): void {
-  const order = (name: 'status' | 'drain' | 'pause' | 'resume', says: string) => {
+  const order = (name: 'status' | 'drain', says: string) => {
     const command = addHome(program.command(name).description(says))
     return command.action(() =>
       act(async (io) =>
@@ -125,9 +136,51 @@ function addOrders(program: Command, act: Act): void {
     variable: 'SWARM_DEADLINE',
     parse: asDuration,
   })
-  order('pause', 'take no new jobs')
-  order('resume', 'take jobs again')
+  const gate = (name: 'pause' | 'resume', says: string) => {
+    const command = addHome(program.command(name).description(says))
+    command.action(() => act(async (io) => (await import('./pool/rule.ts')).pause(io, name, command.opts<PoolFlags>())))
+  }
+  gate('pause', 'take no new jobs, after a restart neither')
+  gate('resume', 'take jobs again')
 }
+
+function addRules(program: Command, act: Act): void {
+  const rules = program
+    .command('rules')
+    .description('when this machine takes jobs, and which: the rules of its owner')
+    .addHelpText(
+      'after',
+      '\nWhile a rule is not met no new job comes; jobs that run go on.\n\nExamples:\n  $ swarm rules\n  $ swarm rules set mains_only=true "hours=mon-fri 18:00-08:00; sat,sun"\n  $ swarm rules unset hours',
+    )
+  const show = addHome(rules.command('show', { isDefault: true }).description('what each asks for, and what is now'))
+  show.action(() => act(async (io) => (await import('./pool/rule.ts')).showRules(io, show.opts<PoolFlags>())))
+  const set = addHome(rules.command('set').description('set rules; the others stay'))
+    .argument('<name=value...>', 'lists are parted by ;')
+    .addHelpText('after', RULE_HELP)
+  set.action((settings: readonly string[]) =>
+    act(async (io) => (await import('./pool/rule.ts')).setRules(io, { ...set.opts<PoolFlags>(), settings })),
+  )
+  const unset = addHome(rules.command('unset').description('take rules back')).argument('<rule...>', 'their names')
+  unset.action((names: readonly string[]) =>
+    act(async (io) => (await import('./pool/rule.ts')).unsetRules(io, { ...unset.opts<PoolFlags>(), rules: names })),
+  )
+}
+
+const RULE_HELP = `
+Rules:
+  hours=mon-fri 18:00-08:00; sat,sun   when jobs are taken, in local time
+  mains_only=true                      not on battery
+  idle_minutes=10                      nobody typed at a terminal for so long; a desktop is not seen
+  max_load=0.8                         one-minute load average a core, jobs included
+  min_free_disk_bytes=20G              where swarm has its folder
+  min_free_memory_bytes=4G
+  projects=web; lab                    only these
+  commands=python3*; nice -n 10        globs for the first word, or the first words; no wall: a shell runs anything
+  paused=true                          as swarm pause
+
+Examples:
+  $ swarm rules set mains_only=true idle_minutes=10
+  $ swarm rules set "hours=mon-fri 18:00-08:00; sat,sun"`
 
 function addWorker(program: Command, act: Act): void {
   const worker = program

@@ -23,21 +23,23 @@ export interface Unwilling {
   readonly ok: false
   /** For people; travels with the word `declined`. */
   readonly message: string
-  /** This swarm takes no more jobs: it is not held against it. */
-  readonly cause?: 'drained'
+  /** Not held against this swarm: it takes no jobs for now, or its owner does not want this one. */
+  readonly cause?: 'drained' | 'refused'
 }
 
-export const refuse = (message: string, cause?: 'drained'): Unwilling => ({
+export const refuse = (message: string, cause?: Unwilling['cause']): Unwilling => ({
   ok: false,
   message,
   ...(cause && { cause }),
 })
 
-/** What keeps the jobs of this swarm apart. */
+/** What keeps the jobs of this swarm apart, and which of them its owner wants. */
 export interface Walls {
   readonly sandbox: Sandbox
   /** The owner takes confidential jobs without a sandbox. */
   readonly allowUnsandboxed: boolean
+  /** Why its owner does not want this command. */
+  readonly unwelcome: (command: readonly string[]) => string | undefined
 }
 
 export function admit(intent: Intent, walls: Walls): Admission {
@@ -49,6 +51,8 @@ export function admit(intent: Intent, walls: Walls): Admission {
   if (slip >= 0) return refuse(`recipients.${slip} is no recipient: its checksum is wrong`)
   const unwalled = problemWithSandbox(job, walls)
   if (unwalled !== undefined) return refuse(unwalled)
+  const unwelcome = walls.unwelcome(job.command)
+  if (unwelcome !== undefined) return refuse(unwelcome, 'refused')
   return {
     ok: true,
     job,

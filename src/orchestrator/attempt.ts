@@ -138,8 +138,8 @@ class ClaimAttempt implements Attempt {
   }
 
   #walls(): Walls {
-    const { executor, allowUnsandboxed } = this.#parts
-    return { sandbox: executor.sandbox, allowUnsandboxed }
+    const { executor, allowUnsandboxed, unwelcome } = this.#parts
+    return { sandbox: executor.sandbox, allowUnsandboxed, unwelcome }
   }
 
   async #decline({ message, cause }: Unwilling): Promise<undefined> {

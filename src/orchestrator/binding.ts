@@ -1,6 +1,6 @@
 // What pairing and enrollment leave behind, as it stands in binding.json and keys.json: shapes, their former shapes, and which keys belong to whom.
 import { z } from 'zod'
-import { name, publicKey, resources, wallMs, workerLabels } from '../protocol/field.ts'
+import { name, publicKey, resources, wallMs, workerClasses, workerLabels } from '../protocol/field.ts'
 import { bindingId, codeId, type WorkerId, workerId } from '../protocol/id.ts'
 
 const keyPair = z.object({ publicKey, privateKey: publicKey })
@@ -63,6 +63,8 @@ const bindingShape = {
   pond_key: publicKey,
   project: z.string(),
   name: z.string(),
+  /** As its owner said when it was paired; otherwise each run looks for a battery. */
+  class: z.enum(workerClasses).optional(),
 }
 const bindingNow = z.object({
   ...bindingShape,

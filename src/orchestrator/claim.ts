@@ -51,6 +51,8 @@ export interface ClaimParts {
   readonly fetchSupply: (order: SupplyOrder) => Promise<Supplied>
   /** The owner takes confidential jobs even where nothing keeps other jobs from them. */
   readonly allowUnsandboxed: boolean
+  /** Why the owner does not want this command. */
+  readonly unwelcome: (command: readonly string[]) => string | undefined
   /** Holds one folder a claim. */
   readonly jobsPath: string
 }

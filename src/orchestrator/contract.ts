@@ -1,9 +1,11 @@
 // What a swarm is to whoever starts it: the parts it is made of, the orders it takes, and how it ends.
 import type { Client } from '../client/contract.ts'
 import type { Executor } from '../executor/contract.ts'
+import type { WorkerClass } from '../protocol/field.ts'
 import type { Clock } from '../system/clock.ts'
 import type { Disk } from '../system/disk.ts'
 import type { Log } from '../system/log.ts'
+import type { Machine } from '../system/machine.ts'
 import type { Random } from '../system/random.ts'
 import type { DrainOptions, DrainReason } from './drain.ts'
 import type { SwarmHealth } from './health.ts'
@@ -20,6 +22,8 @@ export interface Host {
   readonly version: string
   /** One-minute load average. */
   load(): number
+  /** What its owner's rules are about; without it those about the machine are not met. */
+  readonly machine?: Machine
 }
 
 export interface SwarmOptions extends DrainOptions {
@@ -27,6 +31,8 @@ export interface SwarmOptions extends DrainOptions {
   readonly slots: number
   /** Ed25519 keys of those whose signed jobs are run; without any, everybody's. */
   readonly signers?: readonly string[]
+  /** How long pond waits for this machine when it is silent; `server` unless said otherwise. */
+  readonly class?: WorkerClass
   /** Take confidential jobs even where nothing keeps other jobs from them. */
   readonly allowUnsandboxed?: boolean
 }
@@ -64,8 +70,11 @@ export interface Swarm {
   cancelAll(): void
   /** Drains, and kills all jobs at once. What pond does not hear in a few seconds, the next run tells it. */
   killAll(): void
-  pause(): void
-  resume(): void
+  /** Takes no new jobs, in the next run too. Rejects when that could not be kept; until this run ends it is paused all the same. */
+  pause(): Promise<void>
+  resume(): Promise<void>
+  /** Looks at the owner's rules now, and not in a few seconds. */
+  lookAtRules(): Promise<void>
   /** New keys of the binding and of all workers, signed by the old ones; and a new token. */
   rotateKeys(): Promise<Rotated>
   status(): SwarmStatus

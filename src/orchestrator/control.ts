@@ -8,7 +8,7 @@ export interface Control {
   close(): Promise<void>
 }
 
-type Controlled = Pick<Swarm, 'status' | 'health' | 'drain' | 'pause' | 'resume' | 'rotateKeys'>
+type Controlled = Pick<Swarm, 'status' | 'health' | 'drain' | 'pause' | 'resume' | 'lookAtRules' | 'rotateKeys'>
 
 /** Serves on a unix socket (0600); one left by a swarm that was killed is replaced, so hold the home's lock before. */
 export async function serveControl(path: string, swarm: Controlled): Promise<Control> {
@@ -58,10 +58,13 @@ async function answer(swarm: Controlled, request: IncomingMessage): Promise<Repl
       return { status: 202, body: swarm.status() }
     }
     case 'POST /pause':
-      swarm.pause()
+      await swarm.pause()
       return { status: 200, body: swarm.status() }
     case 'POST /resume':
-      swarm.resume()
+      await swarm.resume()
+      return { status: 200, body: swarm.status() }
+    case 'POST /rules':
+      await swarm.lookAtRules()
       return { status: 200, body: swarm.status() }
     case 'POST /rotate': {
       const rotated = await swarm.rotateKeys()

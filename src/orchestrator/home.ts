@@ -11,6 +11,7 @@ export interface Home {
   readonly bindingPath: string
   readonly keysPath: string
   readonly journalPath: string
+  readonly rulesPath: string
   readonly jobsPath: string
   readonly bundlesPath: string
   readonly controlPath: string
@@ -39,6 +40,7 @@ export async function openHome(disk: Disk, path: string): Promise<Home> {
     bindingPath: file('binding.json'),
     keysPath: file('keys.json'),
     journalPath: file('journal'),
+    rulesPath: file('rules.json'),
     jobsPath: file('jobs'),
     bundlesPath: file('bundles'),
     controlPath: file('control.sock'),

@@ -1,7 +1,7 @@
 // Pairing: a printed code becomes a binding. The secret of the code never travels; both sides prove that they know it.
 import { timingSafeEqual } from 'node:crypto'
 import type { CallError, Client } from '../client/contract.ts'
-import type { Resources } from '../protocol/field.ts'
+import type { Resources, WorkerClass } from '../protocol/field.ts'
 import type { CodeId } from '../protocol/id.ts'
 import type { Labels } from '../protocol/job.ts'
 import type { PairBody, PairReply } from '../protocol/orch.ts'
@@ -19,6 +19,8 @@ export interface PairRequest {
   readonly name: string
   readonly labels: Labels
   readonly resources: Resources
+  /** Kept for every run; pond hears of it from those. */
+  readonly class?: WorkerClass
 }
 
 export interface PairParts {
@@ -92,7 +94,7 @@ function unsigned(code: CodeId, request: PairRequest, keys: KeySet): Omit<PairBo
 }
 
 function toBinding(request: PairRequest, keys: KeySet, reply: PairReply): Binding {
-  const { name, labels, resources } = request
+  const { name, labels, resources, class: kind } = request
   const [{ sealing, signing }] = keys.workers
   const pinned = { sealing_key: sealing.publicKey, signing_key: signing.publicKey }
   return {
@@ -103,6 +105,7 @@ function toBinding(request: PairRequest, keys: KeySet, reply: PairReply): Bindin
     pond_key: reply.pond_key,
     project: reply.project,
     name,
+    ...(kind && { class: kind }),
     binding_key: keys.binding.publicKey,
     workers: [{ worker_id: reply.worker_id, name, labels, resources, keys: pinned }],
   }

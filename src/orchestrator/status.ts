@@ -1,9 +1,13 @@
 // What a swarm tells of itself, on its socket and to `swarm status`.
+import type { WorkerClass } from '../protocol/field.ts'
 
 export type SwarmState = 'starting' | 'ready' | 'paused' | 'draining' | 'ended'
 
 export interface SwarmStatus {
   readonly state: SwarmState
+  /** Why it takes no jobs; absent while it does, and when it drains. */
+  readonly note?: string
+  readonly class: WorkerClass
   readonly pond: string
   readonly project: string
   readonly name: string

@@ -12,7 +12,9 @@ import type { RunEnd, Swarm, SwarmParts } from './contract.ts'
 import { createDialect } from './dialect.ts'
 import { createDrain, type Drain } from './drain.ts'
 import { createFreed, type Freed } from './freed.ts'
+import { createGate, type Gate } from './gate.ts'
 import { healthOf, type SwarmHealth } from './health.ts'
+import { Holding } from './holding.ts'
 import { type Journal, openJournal } from './journal.ts'
 import { systemKeyPair } from './key.ts'
 import type { LastWordEnd } from './last-word.ts'
@@ -21,6 +23,7 @@ import { createPoll, type Poll, type PollFacts } from './poll.ts'
 import { createRecovered, type Recovered, sweep } from './recover.ts'
 import { createRenewal, type Renewal } from './renewal.ts'
 import type { Rotated } from './rotation.ts'
+import { openRuleFile } from './rule-file.ts'
 import { createSlotGroups, type SlotGroups } from './slot-group.ts'
 import { createSnapshot, type Snapshot } from './snapshot.ts'
 import { attestWords } from './statement.ts'
@@ -43,8 +46,6 @@ export function createSwarm(parts: SwarmParts): Swarm {
 const KILLED_MS = 5000
 /** The longest that an end waits for pond to hear of it. */
 const FAREWELL_MS = 5000
-/** With less room on the disk jobs are declined: they could not even say that it is full. */
-const ROOM_BYTES_LEAST = 4 * 1024 * 1024
 
 class OneSwarm implements Swarm {
   readonly #parts: SwarmParts
@@ -53,11 +54,11 @@ class OneSwarm implements Swarm {
   readonly #bell = createBell()
   readonly #dialect = createDialect()
   readonly #groups: SlotGroups
-  readonly #claims = new Map<string, HeldClaim>()
-  readonly #workers = new Map<string, WorkerId>()
+  readonly #holding: Holding
   readonly #runs = new Set<Promise<void>>()
   readonly #over = new Over()
   readonly #freed: Freed
+  readonly #gate: Gate
   readonly #drain: Drain
   readonly #poll: Poll
   readonly #snapshot: Snapshot
@@ -69,9 +70,8 @@ class OneSwarm implements Swarm {
   #giveUp: () => void = () => {}
   #kill = false
   #claimParts: ClaimParts | undefined
+  #spoke = false
   #state: 'starting' | 'ready' | 'ended' = 'starting'
-  #paused = false
-  #lowOnRoom = false
 
   constructor(parts: SwarmParts) {
     const { client, clock, random, log, binding: live, options, makeKeyPair = systemKeyPair, renew = () => {} } = parts
@@ -84,13 +84,21 @@ class OneSwarm implements Swarm {
     const freed = createFreed({ clock, tell: changed })
     this.#freed = freed
     const moved = () => (this.#mayRefill() ? freed.slot() : changed())
-    const stop = (worker: WorkerId) => this.#stopOf(worker)
+    this.#holding = new Holding(() => live.now().workers[0].worker_id)
+    const stop = (worker: WorkerId) => this.#holding.stop('drained', worker)
     this.#groups = createSlotGroups({ binding: live.now, slots: options.slots, moved, clock, stop })
-    this.#drain = createDrain({ clock, log, options, changed, stopAll: () => this.#stopAll() })
+    this.#drain = createDrain({ clock, log, options, changed, stopAll: () => this.#holding.stop('drained') })
     const { alone } = live
     this.#snapshot = createSnapshot({ client, clock, log, session: this.#session, look: () => this.#look(), alone })
     this.#renewal = createRenewal({ client, clock, log, live, makeKeyPair })
-    this.#supplier = createSupplier(parts)
+    const supplier = createSupplier(parts)
+    this.#supplier = supplier
+    this.#gate = createGate({
+      ...{ clock, log, disk: parts.disk, folder: parts.home.path, machine: parts.host.machine, changed },
+      file: openRuleFile(parts.disk, parts.home.rulesPath),
+      project: () => live.now().project,
+      shrink: supplier.shrink,
+    })
     this.#poll = createPoll({
       client,
       clock,
@@ -108,10 +116,14 @@ class OneSwarm implements Swarm {
     const { clock, executor, log, home, binding } = this.#parts
     const { signal } = this.#ending
     const { journal, held } = await this.#recover()
+    await this.#gate.open().catch(async (error: unknown) => {
+      await Promise.all([journal.close(), executor.close()])
+      throw error
+    })
     for (const claim of held) this.#hold(claim, claim.run())
     this.#state = 'ready'
     this.#drain.start()
-    this.#drain.holding(this.#claims.size)
+    this.#drain.holding(this.#holding.size)
     log.info('ready', {
       pond: binding.now().pond,
       slots: this.status().slots,
@@ -122,16 +134,17 @@ class OneSwarm implements Swarm {
     const snapshots = prepared.then(() => Promise.all([this.#snapshot.run(signal), this.#renewal.run(signal)]))
     const polls = prepared.then(() => this.#poll.run(signal))
     const refusal = await Promise.race([polls, this.#drained(), this.#killed])
-    if (refusal) for (const claim of this.#claims.values()) claim.kill('drained')
+    if (refusal) this.#holding.kill('drained')
     this.#drain.close()
     this.#groups.close()
+    this.#gate.close()
     this.#ending.abort()
-    for (const claim of this.#claims.values()) claim.abandon()
+    this.#holding.abandon()
     await Promise.all([...this.#runs, snapshots, polls])
     await Promise.all([journal.close(), executor.close()])
     this.#state = 'ended'
     const end = refusal ?? { reason: this.#kill ? 'killed' : (this.#drain.reason() ?? 'drained') }
-    log.info('ended', { reason: end.reason, unsaid: this.#claims.size, at: clock.now() })
+    log.info('ended', { reason: end.reason, unsaid: this.#holding.size, at: clock.now() })
     return end
   }
 
@@ -153,6 +166,7 @@ class OneSwarm implements Swarm {
       signerOf,
       fetchSupply: this.#supplier.fetchSupply,
       allowUnsandboxed: options.allowUnsandboxed ?? false,
+      unwelcome: (command) => this.#gate.unwelcome(command),
     }
     await sweep(parts)
     this.#claimParts = parts
@@ -163,24 +177,23 @@ class OneSwarm implements Swarm {
   async #drained(): Promise<undefined> {
     const { clock } = this.#parts
     while (!this.#ending.signal.aborted) {
-      if (this.#drain.reason() && this.#claims.size === 0) {
+      if (this.#drain.reason() && this.#holding.size === 0) {
         await Promise.race([this.#poll.tell(), sleep(clock, FAREWELL_MS, this.#ending.signal)])
-        if (this.#claims.size === 0) return
+        if (this.#holding.size === 0) return
       }
       await this.#bell.wait()
     }
   }
 
-  #hold(claim: HeldClaim, run: Promise<LastWordEnd>): void {
-    this.#claims.set(claim.claimId, claim)
+  #hold(claim: HeldClaim, run: Promise<LastWordEnd>, owner?: WorkerId): void {
+    this.#holding.add(claim, owner)
     const settled = run
       .catch((error: unknown) =>
         this.#parts.log.error('claim_failed', { claim_id: claim.claimId, error: String(error) }),
       )
       .then((end) => {
         this.#runs.delete(settled)
-        this.#claims.delete(claim.claimId)
-        this.#workers.delete(claim.claimId)
+        this.#holding.remove(claim.claimId)
         const words = this.#claimParts?.words.latestCall() ?? 0
         const many = this.#over.add(claim.claimId, { poll: this.#poll.latestSeq(), words })
         this.#freed.heard()
@@ -191,26 +204,29 @@ class OneSwarm implements Swarm {
   }
 
   #facts(): PollFacts {
-    const have = [...this.#claims.values()].map((claim) => claim.have())
+    const have = this.#holding.have()
     const hold = !(this.#drain.reason() && have.length === 0)
     return { workers: this.#groups.free(this.#mostFree()), have, hold, refill: this.#mayRefill() }
   }
 
   #takesJobs(): boolean {
-    return this.#state === 'ready' && !this.#paused && !this.#drain.reason()
+    return this.#state === 'ready' && this.#gate.closed() === undefined && !this.#drain.reason()
   }
 
   #mayRefill(): boolean {
-    return this.#takesJobs() && !this.#parts.options.once && !this.#lowOnRoom
+    return this.#takesJobs() && !this.#parts.options.once
   }
 
   /** Slots that may be offered in all. */
   #mostFree(): number {
     if (!this.#takesJobs()) return 0
-    return Math.min(this.#parts.options.once ? 1 : Number.POSITIVE_INFINITY, limit.havePerPoll - this.#claims.size)
+    return Math.min(this.#parts.options.once ? 1 : Number.POSITIVE_INFINITY, limit.havePerPoll - this.#holding.size)
   }
 
   #take(reply: PollReply): void {
+    // What is said only in newer steps waits until pond has told its own.
+    if (!this.#spoke && this.#dialect.speaks(3)) this.#snapshot.changed()
+    this.#spoke = this.#dialect.speaks(3)
     this.#over.forget({ poll: this.#poll.oldestSeq(), words: this.#claimParts?.words.oldestCall() ?? 1 })
     this.#acceptAll(reply.intents)
     for (const directive of reply.directives) this.#obey(directive)
@@ -221,14 +237,13 @@ class OneSwarm implements Swarm {
   }
 
   #accept(intent: Intent): void {
-    if (!this.#claimParts || this.#claims.has(intent.claim_id) || this.#over.has(intent.claim_id)) return
-    const { claim_id, worker_id } = intent
+    if (!this.#claimParts || this.#holding.get(intent.claim_id) || this.#over.has(intent.claim_id)) return
+    const { worker_id } = intent
     const attempt = createAttempt(this.#claimParts, intent, this.#refusal(worker_id))
     const add = (id: WorkerId) => this.#groups.add(id, (freeSlot) => attempt.run(freeSlot))
     const run = add(worker_id) ?? attempt.run(() => {})
-    this.#workers.set(claim_id, worker_id)
-    this.#hold(attempt, run)
-    this.#drain.holding(this.#claims.size)
+    this.#hold(attempt, run, worker_id)
+    this.#drain.holding(this.#holding.size)
     this.#drain.took()
     this.#snapshot.changed()
   }
@@ -236,13 +251,13 @@ class OneSwarm implements Swarm {
   #refusal(worker: WorkerId): Unwilling | undefined {
     if (!findWorker(this.#parts.binding.now(), worker)) return refuse('this swarm has no such worker')
     if (this.#drain.reason() || this.#groups.isDraining(worker)) return refuse('this swarm is draining', 'drained')
-    if (this.#paused) return refuse('this swarm is paused', 'drained')
-    return this.#lowOnRoom ? refuse("this swarm's disk is full") : undefined
+    const closed = this.#gate.closed()
+    return closed === undefined ? undefined : refuse(closed, 'drained')
   }
 
   #obey(directive: PollReply['directives'][number]): void {
     const { type, claim_id, note } = directive
-    const claim = claim_id && this.#claims.get(claim_id)
+    const claim = claim_id && this.#holding.get(claim_id)
     switch (type) {
       case 'cancel':
         if (claim) claim.stop('cancelled')
@@ -277,16 +292,10 @@ class OneSwarm implements Swarm {
   }
 
   async #look(): Promise<SnapshotBody['workers']> {
-    const { disk, executor, home, host } = this.#parts
-    const room = await disk.freeBytes(home.path).catch(() => Number.POSITIVE_INFINITY)
-    const wasLow = this.#lowOnRoom
-    this.#lowOnRoom = room < ROOM_BYTES_LEAST
-    if (this.#lowOnRoom) await this.#supplier.shrink()
-    if (wasLow && !this.#lowOnRoom) this.#poll.changed()
+    const { executor, host } = this.#parts
     const state = this.#stateNow()
-    const owners = [...this.#claims.keys()].map((id) => this.#ownerOf(id))
     return this.#groups.snapshot({
-      inflight: (worker) => owners.filter((owner) => owner === worker).length,
+      inflight: (worker) => this.#holding.countOf(worker),
       load: Math.max(0, host.load()),
       version: host.version,
       os: host.os,
@@ -295,6 +304,7 @@ class OneSwarm implements Swarm {
       sandbox: executor.sandbox,
       allow_unsandboxed: this.#parts.options.allowUnsandboxed ?? false,
       state: state === 'paused' || state === 'draining' ? state : 'ready',
+      ...(this.#dialect.speaks(3) && this.#standing()),
     })
   }
 
@@ -305,28 +315,21 @@ class OneSwarm implements Swarm {
 
   /** What pond hears of without a poll. */
   #noticed(): void {
-    this.#drain.holding(this.#claims.size)
+    this.#drain.holding(this.#holding.size)
     this.#snapshot.changed()
     this.#bell.ring()
-  }
-
-  /** Of claims of a former life nobody knows it. */
-  #ownerOf(claimId: string): WorkerId {
-    return this.#workers.get(claimId) ?? this.#parts.binding.now().workers[0].worker_id
-  }
-
-  #stopOf(worker: WorkerId): void {
-    for (const [id, claim] of this.#claims) if (this.#ownerOf(id) === worker) claim.stop('drained')
-  }
-
-  #stopAll(): void {
-    for (const claim of this.#claims.values()) claim.stop('drained')
   }
 
   #stateNow(): SwarmState {
     if (this.#state !== 'ready') return this.#state
     if (this.#drain.reason()) return 'draining'
-    return this.#paused ? 'paused' : 'ready'
+    return this.#gate.closed() === undefined ? 'ready' : 'paused'
+  }
+
+  /** Of which class it is, and why it takes no jobs. */
+  #standing(): Pick<SwarmStatus, 'class' | 'note'> {
+    const note = this.#stateNow() === 'paused' ? this.#gate.closed() : undefined
+    return { class: this.#parts.options.class ?? 'server', ...(note !== undefined && { note }) }
   }
 
   drain({ deadlineMs }: { readonly deadlineMs?: number } = {}): void {
@@ -341,17 +344,19 @@ class OneSwarm implements Swarm {
     this.#drain.begin('drained')
     this.#kill = true
     sleep(this.#parts.clock, KILLED_MS, this.#ending.signal).then(this.#giveUp)
-    for (const claim of this.#claims.values()) claim.kill('drained')
+    this.#holding.kill('drained')
   }
 
-  pause(): void {
-    this.#paused = true
-    this.#changed()
+  pause(): Promise<void> {
+    return this.#gate.pause(true)
   }
 
-  resume(): void {
-    this.#paused = false
-    this.#changed()
+  resume(): Promise<void> {
+    return this.#gate.pause(false)
+  }
+
+  lookAtRules(): Promise<void> {
+    return this.#gate.look()
   }
 
   rotateKeys(): Promise<Rotated> {
@@ -365,7 +370,7 @@ class OneSwarm implements Swarm {
     const workers = this.#groups.status(this.#mostFree())
     const sum = (of: 'slots' | 'free') => workers.reduce((all, worker) => all + worker[of], 0)
     return {
-      state: this.#stateNow(),
+      ...{ state: this.#stateNow(), ...this.#standing() },
       ...{ pond, project, name, binding_id, worker_id: bound[0].worker_id },
       fingerprint: workers[0]?.fingerprint ?? '',
       version: host.version,
@@ -380,7 +385,7 @@ class OneSwarm implements Swarm {
       ...health,
       hold_ms: Math.round(this.#poll.pulse().holdMs),
       skew_ms: client.skewMs(),
-      claims: [...this.#claims.values()].map((claim) => ({ ...claim.have(), job_id: claim.jobId })),
+      claims: this.#holding.describe(),
     }
   }
 

@@ -11,6 +11,7 @@ import {
   type SwarmOptions,
 } from '../../src/orchestrator/swarm.ts'
 import type { LogFields } from '../../src/system/log.ts'
+import type { Machine } from '../../src/system/machine.ts'
 import { createFakeExecutor } from './fake-executor.ts'
 import { createFakePond, fakeWorkerId } from './fake-pond-client.ts'
 import { createMemoryDisk } from './memory-disk.ts'
@@ -47,6 +48,8 @@ export interface Life {
   readonly swarm: Swarm
   /** Set once `run` has ended. */
   end?: RunEnd
+  /** Why `run` could not even begin. */
+  failed?: unknown
   /** As after kill -9: from now on nothing of this life reaches pond or the disk. */
   die(): void
 }
@@ -54,9 +57,15 @@ export interface Life {
 export interface SwarmRigOptions extends Partial<SwarmOptions> {
   readonly binding?: Binding
   readonly keys?: KeySet
+  readonly machine?: Machine
 }
 
-export async function createSwarmRig({ binding = fakeBinding, keys = fakeKeys, ...options }: SwarmRigOptions = {}) {
+export async function createSwarmRig({
+  binding = fakeBinding,
+  keys = fakeKeys,
+  machine,
+  ...options
+}: SwarmRigOptions = {}) {
   const clock = createVirtualClock()
   const random = createSeededRandom(1)
   const disk = createMemoryDisk()
@@ -98,7 +107,7 @@ export async function createSwarmRig({ binding = fakeBinding, keys = fakeKeys, .
       home,
       renew: () => void renewals++,
       binding: live,
-      host: { os: 'linux', arch: 'x64', version: '0.0.0', load: () => 0.5 },
+      host: { os: 'linux', arch: 'x64', version: '0.0.0', load: () => 0.5, ...(machine && { machine }) },
       options: { slots: 2, ...options, ...more },
     })
     const life: Life = {
@@ -108,9 +117,14 @@ export async function createSwarmRig({ binding = fakeBinding, keys = fakeKeys, .
         disk.processEnd()
       },
     }
-    void swarm.run().then((end) => {
-      life.end = end
-    })
+    swarm.run().then(
+      (end) => {
+        life.end = end
+      },
+      (error: unknown) => {
+        life.failed = error
+      },
+    )
     await clock.settle()
     return life
   }

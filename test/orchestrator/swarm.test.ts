@@ -55,7 +55,7 @@ t.test('an intent that crosses a pause is declined', async (t) => {
   const { claim_id } = pond.give()
   await clock.settle()
   t.equal(executor.processes.length, 0)
-  t.match(pond.finalOf(claim_id), { state: 'declined', message: /paused/ })
+  t.match(pond.finalOf(claim_id), { state: 'declined', message: /paused/, cause: 'drained' })
 })
 
 t.test('drain without a deadline: running jobs go on, none is taken, then the run ends', async (t) => {
@@ -199,15 +199,26 @@ t.test('--idle-exit counts from the last job, --max-uptime from the start', asyn
   t.same(up.end, { reason: 'max_uptime' })
 })
 
-t.test('a disk without room: jobs are declined instead of failing for it', async (t) => {
-  const { clock, pond, executor, disk, start } = await createSwarmRig()
-  disk.roomBytes = 1_000_000
-  await start()
-  const { claim_id } = pond.give()
-  await clock.settle()
-  t.equal(executor.processes.length, 0)
-  t.match(pond.finalOf(claim_id), { state: 'declined', message: /disk is full/ })
-})
+t.test(
+  'a disk without room: no slot is offered, pond hears why, and with room again jobs come by themselves',
+  async (t) => {
+    const { clock, pond, executor, disk, start } = await createSwarmRig()
+    const { swarm } = await start()
+    await clock.advance(3000)
+    disk.roomBytes = 1_000_000
+    await clock.advance(7000)
+    t.match(swarm.status(), { state: 'paused', note: /disk is full/, free: 0 })
+    t.match(pond.snapshots.at(-1)?.workers[0], { state: 'paused', note: /disk is full/ })
+    const { claim_id } = pond.give()
+    await clock.advance(60_000)
+    t.equal(executor.processes.length, 0)
+    t.equal(pond.finalOf(claim_id), undefined, 'it waits in the queue and bounces off nobody')
+    disk.roomBytes = 1e9
+    await clock.advance(10_000)
+    t.equal(executor.processes.length, 1)
+    t.match(pond.snapshots.at(-1)?.workers[0], { state: 'ready', note: undefined })
+  },
+)
 
 t.test('a journal that takes no line starts nothing that could not be found again', async (t) => {
   const { clock, pond, executor, disk, start } = await createSwarmRig()

@@ -76,8 +76,13 @@ export const coverTable: readonly CoverRow[] = [
   },
   {
     test: 'test/orchestrator/swarm.test.ts',
-    covers: ['bell', 'drain', 'snapshot'].map((name) => `src/orchestrator/${name}.ts`),
+    covers: ['bell', 'drain', 'holding', 'snapshot'].map((name) => `src/orchestrator/${name}.ts`),
     why: 'they decide when a whole swarm acts, and have no result of their own',
+  },
+  {
+    test: 'test/orchestrator/gate.test.ts',
+    covers: ['src/orchestrator/rule-file.ts'],
+    why: 'the gate is what reads the rules again and again',
   },
   {
     test: 'test/orchestrator/pair.test.ts',

@@ -1,4 +1,4 @@
-// The verbs that talk to a running swarm over its control.sock: status, drain, pause, resume.
+// The verbs that talk to a running swarm over its control.sock: status and drain; and how others ask it.
 import { join } from 'node:path'
 import { readAll } from '../../client/decode.ts'
 import type { SwarmStatus } from '../../orchestrator/status.ts'
@@ -13,14 +13,14 @@ export interface PoolFlags {
   readonly json?: boolean
 }
 
-type Order = 'status' | 'drain' | 'pause' | 'resume' | 'rotate'
+type Order = 'status' | 'drain' | 'pause' | 'resume' | 'rules' | 'rotate'
 
 /** A swarm on the same machine that does not answer in this time hangs. */
 const DEADLINE_MS = 5000
 
 export async function control(
   io: Io,
-  order: Order,
+  order: 'status' | 'drain',
   flags: PoolFlags & { readonly deadline?: number },
 ): Promise<number> {
   const out = createOutput(io, { program: 'swarm', json: flags.json === true })
@@ -73,6 +73,8 @@ function describe(status: SwarmStatus, now: number): readonly string[] {
     ...fields([
       ['swarm', status.name],
       ['state', status.healthy ? status.state : `${status.state}, not healthy`],
+      ['note', status.note],
+      ['class', status.class],
       ['pond', status.pond],
       ['project', status.project],
       ['binding', status.binding_id],

@@ -3,6 +3,7 @@ import { availableParallelism, hostname, totalmem, userInfo } from 'node:os'
 import { createClient } from '../../client/client.ts'
 import { systemKeyPair } from '../../orchestrator/key.ts'
 import { pair as makeBinding, PairError } from '../../orchestrator/pair.ts'
+import type { WorkerClass } from '../../protocol/field.ts'
 import type { SignCall } from '../../seal/request-signature.ts'
 import { silentLog } from '../../system/log.ts'
 import { checkUrl } from '../config.ts'
@@ -19,6 +20,7 @@ export interface PairFlags extends BindingFlags {
   readonly name?: string
   readonly label?: Readonly<Record<string, string>>
   readonly slots?: number
+  readonly class?: WorkerClass
   readonly yes?: boolean
 }
 
@@ -50,6 +52,7 @@ export async function pair(io: Io, flags: PairFlags): Promise<number> {
         code,
         name: flags.name ?? nameOf(hostname()),
         labels: { ...flags.label },
+        ...(flags.class && { class: flags.class }),
         resources: {
           slots: flags.slots ?? availableParallelism(),
           cpus: availableParallelism(),

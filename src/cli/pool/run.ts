@@ -7,19 +7,22 @@ import { serveControl } from '../../orchestrator/control.ts'
 import type { Home } from '../../orchestrator/home.ts'
 import type { LiveBinding } from '../../orchestrator/live-binding.ts'
 import { createSwarm, type RunEnd, type Swarm } from '../../orchestrator/swarm.ts'
-import type { Sandbox } from '../../protocol/field.ts'
+import type { Sandbox, WorkerClass } from '../../protocol/field.ts'
 import { parseKey } from '../../seal/key-text.ts'
 import { systemDisk } from '../../system/disk.ts'
 import type { Log } from '../../system/log.ts'
+import { createMachine } from '../../system/machine.ts'
 import { type ExitName, exitCode } from '../exit-code.ts'
 import { Failure, usageFailure } from '../failure.ts'
 import type { Io } from '../io.ts'
 import { createLog } from '../log.ts'
 import { createOutput } from '../output.ts'
 import { type BindingFlags, connectBound, executorParts, lockHome, needLive, openPoolHome } from './home.ts'
+import { toRulesFailure } from './rule.ts'
 
 export interface RunFlags extends BindingFlags {
   readonly slots?: number
+  readonly class?: WorkerClass
   readonly once?: boolean
   readonly idleExit?: number
   readonly maxUptime?: number
@@ -43,7 +46,9 @@ export async function run(io: Io, flags: RunFlags): Promise<number> {
     const control = await serveControl(home.controlPath, swarm)
     const deaf = listen(io, swarm, log)
     try {
-      const end = await swarm.run()
+      const end = await swarm.run().catch((error: unknown) => {
+        throw toRulesFailure(home, error)
+      })
       if (end.message) await out.note(end.message)
       return exitCode(exitOfEnd[end.reason])
     } finally {
@@ -68,6 +73,7 @@ interface Assembly {
 
 async function assemble({ io, flags, home, binding, client, log, renew }: Assembly): Promise<Swarm> {
   const { clock, random, version } = io
+  const machine = createMachine({ now: clock.now })
   return createSwarm({
     client,
     clock,
@@ -78,8 +84,9 @@ async function assemble({ io, flags, home, binding, client, log, renew }: Assemb
     executor: await openExecutor({ io, flags, home, log }),
     home,
     binding,
-    host: { os: process.platform, arch: process.arch, version, load: () => loadavg()[0] ?? 0 },
+    host: { os: process.platform, arch: process.arch, version, load: () => loadavg()[0] ?? 0, machine },
     options: {
+      class: flags.class ?? binding.now().class ?? ((await machine.hasBattery()) ? 'laptop' : 'server'),
       slots: flags.slots ?? binding.now().workers[0].resources.slots,
       signers: (flags.signer ?? []).map(readSigner),
       ...(flags.once ? { once: true } : {}),

@@ -257,6 +257,7 @@ t.test('a second run on one home is refused, SIGTERM drains the first', async (t
 
 const status: SwarmStatus = {
   state: 'ready',
+  class: 'server',
   pond: FAKE_URL,
   project: 'default',
   name: 'lab',
@@ -288,8 +289,9 @@ t.test('status, drain, pause and resume go over control.sock', async (t) => {
     status: () => status,
     health: () => ({ ok: true, missed_holds: 0, turning: true }),
     drain: (options) => void heard.push(options),
-    pause: () => void heard.push('pause'),
-    resume: () => void heard.push('resume'),
+    pause: async () => void heard.push('pause'),
+    resume: async () => void heard.push('resume'),
+    lookAtRules: async () => void heard.push('rules'),
     rotateKeys: async () => ({ ok: true }),
   })
   t.teardown(() => control.close())

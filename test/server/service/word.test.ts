@@ -115,6 +115,22 @@ t.test('declined: no attempt is burned, and the worker is passed over for a whil
   t.match(items[2], { from: 'claimed', to: 'queued', note: 'closed on Sundays', by: `worker:${a.workerId}` })
 })
 
+t.test('refused by the owner of a worker: it is passed over for this job, and not held against it', async (t) => {
+  const rig = await createPondRig(t)
+  const box = await pairMachine(rig)
+  for (let count = 0; count < 4; count++) {
+    const job = await submit(rig)
+    const [intent] = await box.take()
+    if (!intent) throw new Error('there is a job')
+    const word = { state: 'declined', cause: 'refused', message: 'no games on this machine' } as const
+    t.match(await box.say(intent, word), { reply: { outcome: 'accepted' } })
+    const { reply } = await rig.call('listTransitions', { params: { id: job.id } })
+    t.match(reply.items.at(-1), { to: 'queued', note: 'no games on this machine', by: /^worker:/ })
+    t.strictSame(await box.take(), [], 'not this one again')
+  }
+  t.equal(rig.pond.services.core.fleet.get(box.workerId)?.law.mishaps, 0)
+})
+
 t.test('declined by a worker that was restarted before it started the job: it is offered again at once', async (t) => {
   const rig = await createPondRig(t)
   const box = await pairMachine(rig)
