@@ -25,6 +25,9 @@ const HEARD_STEP = 3
 /** A directive that takes its time is repeated at once in every reply; without a pause each would call for the next poll. */
 const EARLY_MS = 500
 
+/** Of a lease: a pond that is back listens for one lease, and who holds claims must be heard in it. The rest is for the way. */
+const LEASE_SHARE = 2 / 3
+
 /** A pond that asks for less would be polled without a pause. */
 const POND_HOLD_LEAST_MS = 1000
 
@@ -105,6 +108,7 @@ class PollLoop implements Poll {
   #heard = 0
   /** Over how long pond wants its swarms to come back. */
   #returnMs = 0
+  #leaseMs: number = limit.leaseMs
   #end: PollEnd
   #tellers: { readonly seq: number; readonly resolve: () => void }[] = []
 
@@ -218,6 +222,7 @@ class PollLoop implements Poll {
     this.#answeredAt = clock.monotonic()
     this.#pondHoldMs = Math.min(limit.pollHoldMs, Math.max(POND_HOLD_LEAST_MS, reply.limits.poll_hold_ms))
     this.#returnMs = Math.min(limit.pollHoldMs, Math.max(0, reply.limits.return_ms ?? 0))
+    for (const { lease_ms } of reply.intents) this.#leaseMs = lease_ms
     if (reply.intents.length > 0) {
       // The old key would bring the same intents again; the reply to another poll may have retired it already.
       if (claimKey === this.#claimKey) this.#claimKey = newKey(random)
@@ -230,7 +235,7 @@ class PollLoop implements Poll {
   }
 
   #settleError({ code, message, details, retry, retryAfterMs = 0 }: CallError): void {
-    const { dialect, log, random } = this.#parts
+    const { dialect, facts, log, random } = this.#parts
     if (dialect.stepDown({ code, details })) {
       log.warn('stepped_down', { protocol: dialect.protocol(), message })
       this.#dirty = true
@@ -241,7 +246,9 @@ class PollLoop implements Poll {
       return
     }
     // A refusal that will not mend by itself must not turn into a storm either.
-    const waitMs = retryAfterMs + jitter(random, this.#failures++, { ...retryWait, leastMs: this.#returnMs })
+    const mostMs = facts().have.length > 0 ? Math.min(retryWait.mostMs, this.#leaseMs * LEASE_SHARE) : retryWait.mostMs
+    const wait = { ...retryWait, leastMs: this.#returnMs, mostMs }
+    const waitMs = retryAfterMs + jitter(random, this.#failures++, wait)
     this.#waitAtLeast(waitMs)
     log.warn('poll_failed', { code, message, retry, wait_ms: Math.round(waitMs) })
   }

@@ -1,10 +1,10 @@
 // Jobs whose every byte is known beforehand, and the judge who compares what pond has with what ran. Kills are dealt out elsewhere.
-import { createHash } from 'node:crypto'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { AttemptView, JobView } from '../../src/protocol/consumer.ts'
 import type { JobSpec } from '../../src/protocol/job.ts'
 import type { Random } from '../../src/system/random.ts'
+import { attemptsOf, readStream, sha256 } from './job-facts.ts'
 import { type Rig, until } from './process-rig.ts'
 
 /** One start of a job's process, as it wrote it down itself. */
@@ -197,12 +197,6 @@ async function faultsOf(rig: Rig, { workload, index, job, mayLose }: Judged): Pr
   return [...(await streamFaults(rig, { plan, job, workload, attempts })), ...(await resultFaults(rig, plan, job))]
 }
 
-async function attemptsOf(rig: Rig, id: string): Promise<readonly AttemptView[]> {
-  const listed = await rig.client.persist('listAttempts', { params: { id } })
-  if (!listed.ok) throw new Error(`${id} has no attempts: ${listed.error.message}`)
-  return listed.reply.items
-}
-
 interface Ran {
   readonly plan: Plan
   readonly job: JobView
@@ -218,9 +212,7 @@ async function streamFaults(rig: Rig, { plan, job, workload, attempts }: Ran): P
   const faults: string[] = []
   for (const name of ['stdout', 'stderr'] as const) {
     const wanted = sha256(workload.written(plan[name]))
-    const path = `/v1/jobs/${job.id}/streams/${name}?attempt=${last.attempt}&follow=1`
-    const reply = await fetch(rig.url() + path, { headers: { authorization: `Bearer ${rig.token()}` } })
-    const bytes = Buffer.from(await reply.arrayBuffer())
+    const bytes = await readStream(rig, job.id, { name, attempt: last.attempt })
     if (sha256(bytes) !== wanted) faults.push(`${name} has ${bytes.length} bytes, not the ${plan[name].length} written`)
     const told = last.streams.find((stream) => stream.name === name)
     if (told?.sha256 !== undefined && told.sha256 !== wanted) faults.push(`${name} was reported with another digest`)
@@ -250,7 +242,5 @@ async function countJobs(rig: Rig, workload: Workload): Promise<readonly string[
   const extra = [...ids].filter((id) => !acknowledged.has(id)).map((id) => `${id} is there and was never acknowledged`)
   return [...missing, ...extra]
 }
-
-const sha256 = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex')
 
 const twice = (values: readonly unknown[]) => values.filter((value, index) => values.indexOf(value) !== index)

@@ -181,6 +181,25 @@ t.test('pond away: tries again with jitter up to a minute, and Retry-After is ob
   t.equal(executor.processes.length, 1)
 })
 
+t.test('pond is back after an hour and listens for one lease: who holds claims is heard in it', async (t) => {
+  const { clock, pond, start } = await createSwarmRig()
+  await start()
+  pond.give({}, { lease_ms: 6000 })
+  await clock.advance(1000)
+  pond.fault = (name) => (name === 'poll' ? refusal('unreachable') : undefined)
+  await clock.advance(3_600_000)
+  const before = pond.polls.length
+  const tries = () => pond.calls.filter((name) => name === 'poll').length
+  for (let lease = 0; lease < 100; lease++) {
+    const tried = tries()
+    await clock.advance(6000)
+    t.ok(tries() > tried, 'within any lease')
+  }
+  pond.fault = () => undefined
+  await clock.advance(6000)
+  t.ok(pond.polls.length > before)
+})
+
 t.test('a second session: says so and keeps asking until the other is gone', async (t) => {
   const { clock, pond, executor, lines, start } = await createSwarmRig()
   pond.fault = (name) => (name === 'poll' ? refusal('session_conflict') : undefined)

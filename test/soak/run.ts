@@ -31,6 +31,7 @@ const parts: Readonly<Record<string, () => Promise<Part>>> = {
     return ({ seed }) => chaosSwarm({ seed, jobs: 500, kills: 20 })
   },
   network: async () => (await import('./network.ts')).soakNetwork,
+  outage: async () => (await import('./outage.ts')).soakOutage,
   simulation: async () => (await import('./simulation.ts')).soakSimulation,
 }
 
