@@ -79,7 +79,7 @@ export const handlers: { readonly [N in RouteName]?: Handler<N> } = {
     jsonReply(200, await snapshots.hear(bindingOf(identity).bindingId, body)),
   async unpair(services, { identity }) {
     const { bindingId } = bindingOf(identity)
-    await binding.revokeBinding(services, bindingId, `binding:${bindingId}`)
+    await binding.revokeBinding(services, { id: bindingId, by: `binding:${bindingId}` })
     return jsonReply(200, {})
   },
   enroll: async ({ core }, { params, body, identity }) =>
@@ -210,7 +210,7 @@ export const handlers: { readonly [N in RouteName]?: Handler<N> } = {
   listBindings: async ({ core, polls }) => jsonReply(200, await binding.listBindings(core, polls)),
   getBinding: async ({ core, polls }, { params }) => jsonReply(200, await binding.getBinding(core, polls, params.id)),
   revokeBinding: async (services, { params, identity }) =>
-    jsonReply(200, await binding.revokeBinding(services, params.id, byOf(identity))),
+    jsonReply(200, await binding.revokeBinding(services, { id: params.id, by: byOf(identity) })),
   listAllWorkers: async ({ core, polls }) => jsonReply(200, worker.listWorkers(core, polls, 'all')),
   listAllJobs: async ({ core }, { query }) => jsonReply(200, await job.listJobs(core, 'all', query)),
   listAudit: async ({ core }, { query }) => jsonReply(200, await listAudit(core, query)),

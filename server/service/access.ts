@@ -45,6 +45,11 @@ export class Access {
     for (const row of bindings) this.setBinding(undefined, row)
   }
 
+  /** Every binding that was not revoked. */
+  bindings(): ReadonlySet<BindingRow> {
+    return new Set(this.#bindings.values())
+  }
+
   setKey(row: KeyRow): void {
     if (row.revokedAt === undefined) this.#keys.set(row.tokenHash, row)
     else this.#keys.delete(row.tokenHash)

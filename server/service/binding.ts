@@ -15,7 +15,7 @@ import { viewWorker } from './view.ts'
 
 export async function listBindings(core: Core, polls: Polls): Promise<{ items: BindingView[] }> {
   const rows = await core.store.read((tx) => tx.listBindings())
-  return { items: rows.map((row) => viewBinding(core, polls, row)) }
+  return { items: rows.filter((row) => !isGone(row)).map((row) => viewBinding(core, polls, row)) }
 }
 
 export async function getBinding(core: Core, polls: Polls, id: BindingId): Promise<BindingView> {
@@ -24,17 +24,32 @@ export async function getBinding(core: Core, polls: Polls, id: BindingId): Promi
   return viewBinding(core, polls, row)
 }
 
+/** Of machines that came for one run nothing is listed once they left. */
+export const isGone = ({ ephemeral, state }: BindingRow) => ephemeral && state === 'revoked'
+
+export interface BindingParts {
+  readonly core: Core
+  readonly access: Access
+  readonly polls: Polls
+}
+
+interface Revocation {
+  readonly id: BindingId
+  readonly by: string
+  readonly note?: string
+  /** Asked inside of the write. */
+  readonly unless?: () => boolean
+}
+
 /** Its token opens nothing from the commit on, and every claim it holds is lost. A repeat changes nothing. */
 export async function revokeBinding(
-  parts: { readonly core: Core; readonly access: Access; readonly polls: Polls },
-  id: BindingId,
-  by: string,
+  { core, access, polls }: BindingParts,
+  { id, by, note, unless = () => false }: Revocation,
 ): Promise<BindingView> {
-  const { core, access, polls } = parts
   const row = await core.store.write(async (tx) => {
     const row = await tx.getBinding(id)
     if (!row) throw new Refusal('not_found', `there is no binding ${id}`)
-    if (row.state === 'revoked') return row
+    if (row.state === 'revoked' || unless()) return row
     const next: BindingRow = { ...row, state: 'revoked', revokedAt: core.clock.now() }
     await tx.updateBinding(next)
     for (const worker of await tx.listWorkers({ bindingId: id })) {
@@ -45,10 +60,11 @@ export async function revokeBinding(
       const claim = await tx.getClaim(claimId)
       if (claim) await applyLeaseIn({ core, tx }, claim, { event: { type: 'revoke' }, note: 'its binding was revoked' })
     }
-    await recordAudit(core, tx, { by, action: 'binding.revoke', target: id })
+    await recordAudit(core, tx, { by, action: 'binding.revoke', target: id, ...(note === undefined ? {} : { note }) })
     tx.afterCommit(() => {
       access.setBinding(row, next)
       polls.forget(id)
+      if (isGone(next)) core.fleet.leave(id)
     })
     return next
   })
@@ -78,6 +94,7 @@ function viewBinding(core: Core, polls: Polls, row: BindingRow): BindingView {
     project: core.projects.get(row.projectId) ?? row.projectId,
     state: row.state,
     online: row.state === 'active' && polls.isOnline(row.id),
+    ephemeral: row.ephemeral,
     workers: core.fleet.ofBinding(row.id).length,
     claims: core.live.ofBinding(row.id).size,
     created_at: row.createdAt,

@@ -78,13 +78,15 @@ export function createCore(parts: Parts): Core {
 
 /** Fills the mirrors from the store: what is queued waits again, what is live gets a whole new lease, for nobody listened until now. */
 export async function loadCore(core: Core): Promise<void> {
-  const { queued, claims, workers, projects } = await core.store.read(async (tx) => ({
+  const { queued, claims, workers, projects, bindings } = await core.store.read(async (tx) => ({
     queued: await tx.listQueued(),
     claims: await liveFacts(tx),
     workers: await tx.listWorkers({}),
     projects: await tx.listProjects(),
+    bindings: await tx.listBindings(),
   }))
   for (const row of workers) core.fleet.set(row)
+  for (const row of bindings) if (row.ephemeral && row.state === 'revoked') core.fleet.leave(row.id)
   for (const row of projects) core.projects.set(row.id, row.name)
   const now = core.clock.now()
   for (const row of queued) {

@@ -4,6 +4,7 @@ import type { WorkerRow } from '../store/row.ts'
 
 export class Fleet {
   readonly #workers = new Map<WorkerId, WorkerRow>()
+  readonly #gone = new Set<BindingId>()
   readonly #byBinding = new Map<BindingId, Set<WorkerId>>()
 
   set(row: WorkerRow): void {
@@ -11,6 +12,11 @@ export class Fleet {
     const mates = this.#byBinding.get(row.bindingId)
     if (mates) mates.add(row.id)
     else this.#byBinding.set(row.bindingId, new Set([row.id]))
+  }
+
+  /** These workers are gone for good: old claims still know their names, and no list has them. */
+  leave(bindingId: BindingId): void {
+    this.#gone.add(bindingId)
   }
 
   get(id: WorkerId): WorkerRow | undefined {
@@ -22,7 +28,12 @@ export class Fleet {
   }
 
   ofProject(projectId: ProjectId): readonly WorkerRow[] {
-    return [...this.#workers.values()].filter((row) => row.projectId === projectId)
+    return this.listed().filter((row) => row.projectId === projectId)
+  }
+
+  /** Without those that are gone. */
+  listed(): readonly WorkerRow[] {
+    return this.all().filter(({ bindingId }) => !this.#gone.has(bindingId))
   }
 
   all(): readonly WorkerRow[] {

@@ -240,6 +240,7 @@ function reply(
     protocol: PROTOCOL,
     pond_key: core.keys.publicKey,
     project: core.projects.get(binding.projectId) ?? binding.projectId,
+    ...(binding.ephemeral && { ephemeral: true }),
     limits: limitsOf(core.settings.pollHoldMs),
   }
 }

@@ -2,6 +2,7 @@
 import { Access } from './access.ts'
 import { Bundles } from './bundle.ts'
 import { type Core, createCore, loadCore } from './core.ts'
+import { startLeaving } from './ephemeral.ts'
 import { startExpiry } from './job.ts'
 import { firstStart } from './key.ts'
 import { startSweep } from './lease.ts'
@@ -35,6 +36,7 @@ export async function startServices(parts: Parts): Promise<Services> {
   await bundles.load()
   const adminToken = await firstStart({ core, access })
   const stopSweep = startSweep(core)
+  const stopLeaving = startLeaving({ core, access, polls })
   const stopRetention = startRetention(core, bundles)
   return {
     core,
@@ -47,6 +49,7 @@ export async function startServices(parts: Parts): Promise<Services> {
     close() {
       stopSweep()
       stopRetention()
+      stopLeaving()
       core.later.close()
       core.expiring.close()
       core.pauses.close()

@@ -103,7 +103,7 @@ async function loseLate(core: Core, workerId: WorkerId): Promise<void> {
 }
 
 export function listWorkers(core: Core, polls: Polls, scope: Scope): { items: WorkerView[] } {
-  const rows = scope === 'all' ? core.fleet.all() : core.fleet.ofProject(scope)
+  const rows = scope === 'all' ? core.fleet.listed() : core.fleet.ofProject(scope)
   return { items: rows.map((row) => viewWorker(core, polls, row)) }
 }
 

@@ -100,6 +100,11 @@ function addRun(program: Command, act: Act): void {
     variable: 'SWARM_MAX_UPTIME',
     parse: asDuration,
   })
+  flag(command, '--drain-deadline <duration>', {
+    says: 'after SIGTERM or Ctrl-C end what is not done by then (never)',
+    variable: 'SWARM_DRAIN_DEADLINE',
+    parse: asDuration,
+  })
   flag(command, '--sandbox <kind>', {
     says: 'insist on what keeps jobs apart, or go without (the best that this machine has)',
     variable: 'SWARM_SANDBOX',

@@ -65,6 +65,8 @@ const bindingShape = {
   name: z.string(),
   /** As its owner said when it was paired; otherwise each run looks for a battery. */
   class: z.enum(workerClasses).optional(),
+  /** It ends with the next run that ends in order. */
+  ephemeral: z.boolean().optional(),
 }
 const bindingNow = z.object({
   ...bindingShape,

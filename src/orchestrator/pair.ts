@@ -107,6 +107,7 @@ function toBinding(request: PairRequest, keys: KeySet, reply: PairReply): Bindin
     name,
     ...(kind && { class: kind }),
     binding_key: keys.binding.publicKey,
+    ...(reply.ephemeral && { ephemeral: true }),
     workers: [{ worker_id: reply.worker_id, name, labels, resources, keys: pinned }],
   }
 }

@@ -111,6 +111,8 @@ export const bindingView = z.object({
   project: z.string(),
   state: z.enum(['active', 'revoked']),
   online: z.boolean(),
+  /** It removes itself; then it is in no list any more. */
+  ephemeral: z.boolean().optional(),
   workers: z.int(),
   claims: z.int(),
   created_at: z.int(),

@@ -54,6 +54,8 @@ export const pairReply = z.object({
   protocol: z.int(),
   pond_key: publicKey,
   project: z.string(),
+  /** The binding ends with the run of swarm that ends in order, or when pond has not heard of it for long. */
+  ephemeral: z.boolean().optional(),
   limits,
 })
 export type PairReply = z.infer<typeof pairReply>

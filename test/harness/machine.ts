@@ -63,6 +63,7 @@ export interface PairSaying {
   readonly letter?: string
   readonly slots?: number
   readonly name?: string
+  readonly ephemeral?: boolean
   readonly class?: WorkerClass
   /** It tells no snapshot. */
   readonly silent?: boolean
@@ -100,7 +101,7 @@ const firstSnapshot = ({ worker }: PairBody, worker_id: WorkerId, kind?: WorkerC
 
 /** Pairs, and uses the token once: from then on it is the only one. */
 async function introduce(rig: PondRig, said: PairSaying & { readonly project?: string }) {
-  const { parsed } = await createCode(rig, said.project)
+  const { parsed } = await createCode(rig, said.project, { ephemeral: said.ephemeral ?? false })
   const paired = pairBody(parsed, said)
   const { reply } = await rig.call('pair', { body: paired, token: null })
   if (said.silent) await rig.call('orchWhoami', { token: reply.token })

@@ -10,6 +10,7 @@ import { createClient } from '../../src/client/client.ts'
 import type { Client } from '../../src/client/contract.ts'
 import { createNetwork } from '../../src/client/network.ts'
 import { isAlive, listProcesses } from '../../src/executor/proc.ts'
+import type { PairingBody } from '../../src/protocol/admin.ts'
 import type { JobView } from '../../src/protocol/consumer.ts'
 import { isFinal, type JobSpec } from '../../src/protocol/job.ts'
 import { systemClock } from '../../src/system/clock.ts'
@@ -189,6 +190,8 @@ export interface Rig {
 }
 
 export interface PairOptions extends ProgramOptions {
+  /** What is asked of the code. */
+  readonly code?: PairingBody
   /** Where the machine finds pond, if not where this process does. */
   readonly url?: string
 }
@@ -292,7 +295,7 @@ class ProcessRig implements Rig {
 
   async pair(place: string, flags: readonly string[] = [], options: PairOptions = {}): Promise<string> {
     const home = resolve(this.folder, place)
-    const made = await this.client.persist('createPairingCode', { body: { project: 'default' } })
+    const made = await this.client.persist('createPairingCode', { body: { project: 'default', ...options.code } })
     if (!made.ok) throw new Error(made.error.message)
     const at = options.url ?? this.#url
     const words = ['pair', `${at}#${made.reply.code}`, '--name', 'rig', '--home', home, '--yes', ...flags]

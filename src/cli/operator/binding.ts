@@ -58,8 +58,9 @@ export function revokeBinding(io: Io, flags: Named): Promise<number> {
   })
 }
 
-function stateOf({ state, online }: Binding): string {
-  return state === 'active' ? (online ? 'online' : 'offline') : state
+function stateOf({ state, online, ephemeral }: Binding): string {
+  const there = online ? 'online' : 'offline'
+  return `${state === 'active' ? there : state}${ephemeral ? ', ephemeral' : ''}`
 }
 
 /** Revoking the wrong machine is worse than typing more, so a name must be the only one of its kind. */

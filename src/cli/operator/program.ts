@@ -82,7 +82,10 @@ function addPairing(program: Command, act: Act): void {
     variable: 'POND_PAIRING_LABEL',
     parse: asPairs,
   })
-  flag(create, '--ephemeral', { says: 'forget the machine when it leaves', variable: 'POND_PAIRING_EPHEMERAL' })
+  flag(create, '--ephemeral', {
+    says: 'forget the machine when its swarm ends, or is gone for minutes',
+    variable: 'POND_PAIRING_EPHEMERAL',
+  })
   flag(create, '--fingerprint <fingerprint>', {
     says: 'of the only worker keys that may use it',
     variable: 'POND_PAIRING_FINGERPRINT',

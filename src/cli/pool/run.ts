@@ -19,6 +19,7 @@ import { createLog } from '../log.ts'
 import { createOutput } from '../output.ts'
 import { type BindingFlags, connectBound, executorParts, lockHome, needLive, openPoolHome } from './home.ts'
 import { toRulesFailure } from './rule.ts'
+import { leaveForGood } from './unpair.ts'
 
 export interface RunFlags extends BindingFlags {
   readonly slots?: number
@@ -26,6 +27,8 @@ export interface RunFlags extends BindingFlags {
   readonly once?: boolean
   readonly idleExit?: number
   readonly maxUptime?: number
+  /** Of the drain that a signal begins. */
+  readonly drainDeadline?: number
   readonly sandbox?: Sandbox
   readonly allowUnsandboxed?: boolean
   readonly boxes?: string
@@ -44,12 +47,13 @@ export async function run(io: Io, flags: RunFlags): Promise<number> {
     const client = connectBound({ io, network, binding, flags, log })
     const swarm = await assemble({ io, flags, home, binding, client, log, renew: network.renew })
     const control = await serveControl(home.controlPath, swarm)
-    const deaf = listen(io, swarm, log)
+    const deaf = listen(io, { swarm, log, deadlineMs: flags.drainDeadline })
     try {
       const end = await swarm.run().catch((error: unknown) => {
         throw toRulesFailure(home, error)
       })
       if (end.message) await out.note(end.message)
+      if (binding.now().ephemeral && isInOrder(end)) await leaveForGood({ client, home, out, binding: binding.now() })
       return exitCode(exitOfEnd[end.reason])
     } finally {
       deaf()
@@ -146,10 +150,19 @@ const exitOfEnd: Readonly<Record<RunEnd['reason'], ExitName>> = {
   upgrade_required: 'upgrade',
 }
 
+/** Nothing is owed to pond any more. */
+const isInOrder = ({ reason }: RunEnd) => exitOfEnd[reason] === 'ok'
+
+interface Listening {
+  readonly swarm: Pick<Swarm, 'drain' | 'cancelAll' | 'killAll'>
+  readonly log: Log
+  readonly deadlineMs: number | undefined
+}
+
 /** The first signal drains, the second cancels all jobs, the third kills them. */
-function listen(io: Io, swarm: Pick<Swarm, 'drain' | 'cancelAll' | 'killAll'>, log: Log): () => void {
+function listen(io: Io, { swarm, log, deadlineMs }: Listening): () => void {
   const steps = [
-    { says: 'signal.drain', act: () => swarm.drain() },
+    { says: 'signal.drain', act: () => swarm.drain(deadlineMs === undefined ? {} : { deadlineMs }) },
     { says: 'signal.cancel', act: () => swarm.cancelAll() },
     { says: 'signal.kill', act: () => swarm.killAll() },
   ]

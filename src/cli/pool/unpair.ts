@@ -1,8 +1,9 @@
 // swarm unpair: revokes this machine's binding from its own side and forgets the keys.
-import type { CallError } from '../../client/contract.ts'
+import type { CallError, Client } from '../../client/contract.ts'
+import type { Binding, Home } from '../../orchestrator/home.ts'
 import { callFailure } from '../failure.ts'
 import type { Io } from '../io.ts'
-import { createOutput } from '../output.ts'
+import { createOutput, type Output } from '../output.ts'
 import { type BindingFlags, connectBound, lockHome, needBinding, needLive, openPoolHome } from './home.ts'
 
 export async function unpair(io: Io, flags: BindingFlags & { readonly force?: boolean }): Promise<number> {
@@ -32,6 +33,21 @@ export async function unpair(io: Io, flags: BindingFlags & { readonly force?: bo
     await network.close()
     await unlock()
   }
+}
+
+interface Leaving {
+  readonly client: Client
+  readonly home: Home
+  readonly binding: Binding
+  readonly out: Output
+}
+
+/** At the end of an ephemeral machine's run. A pond that cannot be told forgets it by itself. */
+export async function leaveForGood({ client, home, binding, out }: Leaving): Promise<void> {
+  const answer = await client.call('unpair', { body: {} })
+  await home.forget()
+  const told = answer.ok || isGone(answer.error) ? '' : '; pond was not told and forgets it in a few minutes'
+  await out.note(`${binding.name} was paired for one run and is forgotten${told}`)
 }
 
 /** Revoked already: there is nothing left to revoke. */
