@@ -23,8 +23,11 @@ export interface HttpNetwork {
 
 /** A swarm holds one poll and sends many streams at once; more than this would only queue inside pond. */
 const CONNECTIONS_MOST = 64
-/** Below the idle time of common proxies, so that a connection is rarely closed under a request. */
-const KEEP_ALIVE_MS = 30_000
+/**
+ * Below the idle time of common proxies, so that a connection is rarely closed under a request; and below the deadline of every call, so that
+ * none of those which a NAT forgot beside a silent call is left for the next one.
+ */
+const KEEP_ALIVE_MS = 10_000
 /** A dead route must not eat the whole deadline of a call that could be tried again. */
 const CONNECT_MS = 10_000
 
@@ -32,6 +35,8 @@ const connect = { timeout: CONNECT_MS }
 const settings = {
   connections: CONNECTIONS_MOST,
   keepAliveTimeout: KEEP_ALIVE_MS,
+  // Whoever answers may offer longer, and would be taken at his word.
+  keepAliveMaxTimeout: KEEP_ALIVE_MS,
   // Deadlines cover the whole call and come from the clock; undici's own would cut a long poll or a quiet stream.
   headersTimeout: 0,
   bodyTimeout: 0,

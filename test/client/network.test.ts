@@ -1,6 +1,10 @@
 // The real network under streamed replies: what a line that falls silent ends, at each place, and what starting over leaves behind.
-import type { ServerResponse } from 'node:http'
+import { once } from 'node:events'
+import { createServer, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import t from 'tap'
+import { createNetwork } from '../../src/client/network.ts'
+import { systemClock } from '../../src/system/clock.ts'
 import { createClientRig, page } from '../harness/client-rig.ts'
 import { errorBody } from '../harness/http-reply.ts'
 import { sendJson } from '../harness/http-server.ts'
@@ -78,3 +82,23 @@ t.test('started over, it leaves connections that are silent and makes new ones',
   t.match(await client.call('listJobs'), { ok: true })
   t.equal(clock.pending(), 0)
 })
+
+t.test(
+  'a connection that is idle is closed long before its server would: a NAT may have forgotten it by then',
+  async (t) => {
+    const server = createServer({ keepAliveTimeout: 75_000 }, (_, response) => response.end('{}'))
+    await once(server.listen(0, '127.0.0.1'), 'listening')
+    const network = createNetwork({ clock: systemClock })
+    t.teardown(async () => {
+      await network.close()
+      server.close()
+    })
+    const connected = once(server, 'connection')
+    const { port } = server.address() as AddressInfo
+    const reply = await network.request({ method: 'GET', url: `http://127.0.0.1:${port}/`, headers: {} })
+    t.equal(reply.headers['keep-alive'], 'timeout=75', 'it offers more')
+    for await (const _ of reply.body);
+    const [socket] = await connected
+    await once(socket, 'close')
+  },
+)
