@@ -99,12 +99,17 @@ const latencyProgram = fileURLToPath(new URL('latency.py', import.meta.url))
 
 let made = 0
 
+const up = new Set<Nat>()
+process.once('exit', () => {
+  for (const nat of up) nat.close()
+})
+
 /** Up in a moment, and shown to be what it says: the worker reaches pond, and the router refuses the way back. Needs root. */
 export async function createNat(): Promise<Nat> {
   removeLeft()
   const name = `${PREFIX}${process.pid}-${++made}`
   const nat = new Namespaces(name, `pr${process.pid}.${made}`)
-  process.once('exit', () => nat.close())
+  up.add(nat)
   try {
     await nat.build()
   } catch (error) {
@@ -295,6 +300,7 @@ class Namespaces implements Nat {
   }
 
   close(): void {
+    up.delete(this)
     for (const place of ['worker', 'router', 'pond'] as const) spawnSync('ip', ['netns', 'delete', this.#space(place)])
   }
 
