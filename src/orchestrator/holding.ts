@@ -1,10 +1,20 @@
 // The claims that a swarm holds, and whose each is. Tells them all at once what to do; decides nothing about one.
 import type { WorkerId } from '../protocol/id.ts'
 import type { Have, HeldClaim, StopCause } from './claim.ts'
+import type { LastWordEnd } from './last-word.ts'
+
+/** More late results than a person looks through. */
+const ORPHANS_MOST = 20
+
+export interface Orphan {
+  readonly claim_id: string
+  readonly job_id: string
+}
 
 export class Holding {
   readonly #claims = new Map<string, HeldClaim>()
   readonly #owners = new Map<string, WorkerId>()
+  readonly #orphans: Orphan[] = []
   /** Whose the claims of a former life are: nobody knows it. */
   readonly #firstWorker: () => WorkerId
 
@@ -25,7 +35,11 @@ export class Holding {
     return this.#claims.get(claimId)
   }
 
-  remove(claimId: string): void {
+  /** `end` is absent where something of ours failed. */
+  remove(claimId: string, end: LastWordEnd | undefined): void {
+    const claim = this.#claims.get(claimId)
+    if (claim && end === 'kept') this.#orphans.push({ claim_id: claimId, job_id: claim.jobId })
+    if (this.#orphans.length > ORPHANS_MOST) this.#orphans.shift()
     this.#claims.delete(claimId)
     this.#owners.delete(claimId)
   }
@@ -37,6 +51,11 @@ export class Holding {
   /** For people, with the job of each. */
   describe(): readonly (Have & { readonly job_id: string })[] {
     return [...this.#claims.values()].map((claim) => ({ ...claim.have(), job_id: claim.jobId }))
+  }
+
+  /** The latest claims of this life whose results came too late for their jobs. */
+  orphans(): readonly Orphan[] {
+    return [...this.#orphans]
   }
 
   countOf(worker: WorkerId): number {

@@ -15,8 +15,8 @@ export interface LastWordParts {
   readonly output: Output | undefined
 }
 
-/** `accepted`, `refused`: nothing is owed any more. `unsaid`: swarm ends first; the journal has what the next run needs. */
-export type LastWordEnd = 'accepted' | 'refused' | 'unsaid'
+/** `accepted`, `refused`: nothing is owed any more. `kept`: too late for the job, beside which pond keeps it. `unsaid`: swarm ends first; the journal has what the next run needs. */
+export type LastWordEnd = 'accepted' | 'kept' | 'refused' | 'unsaid'
 
 /** Times that pond may miss bytes which it acknowledged before; then the streams are told as lost. */
 const REWINDS_MOST = 5
@@ -72,9 +72,14 @@ function committedIn({ error }: OutcomeReply): Readonly<Record<string, unknown>>
   return typeof streams === 'object' && streams !== null ? { ...streams } : {}
 }
 
-function logOutcome(log: Log, { claim_id, job_id }: ClaimFacts, said: OutcomeReply): 'accepted' | 'refused' {
+function logOutcome(log: Log, { claim_id, job_id, attempt }: ClaimFacts, said: OutcomeReply): LastWordEnd {
   const { outcome, kept, error } = said
   const end = outcome === 'accepted' || outcome === 'idempotent' ? 'accepted' : 'refused'
-  log[end === 'accepted' ? 'info' : 'warn']('claim_done', { claim_id, job_id, outcome, kept, code: error?.code })
+  if (end === 'refused' && kept) {
+    const message = 'pond had given this attempt up; its result is kept beside the job, which it does not change'
+    log.warn('orphan_kept', { claim_id, job_id, attempt, message, next: `pond adopt ${job_id} --attempt ${attempt}` })
+    return 'kept'
+  }
+  log[end === 'accepted' ? 'info' : 'warn']('claim_done', { claim_id, job_id, outcome, code: error?.code })
   return end
 }

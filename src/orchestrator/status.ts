@@ -41,6 +41,8 @@ export interface SwarmStatus {
   readonly hold_ms: number
   /** Pond's clock minus ours. */
   readonly skew_ms: number
+  /** Claims of this life that ended too late for their jobs: pond keeps what they brought, and a person may adopt it. */
+  readonly orphans: readonly { readonly claim_id: string; readonly job_id: string }[]
   readonly claims: readonly {
     readonly claim_id: string
     readonly job_id: string

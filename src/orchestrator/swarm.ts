@@ -193,7 +193,7 @@ class OneSwarm implements Swarm {
       )
       .then((end) => {
         this.#runs.delete(settled)
-        this.#holding.remove(claim.claimId)
+        this.#holding.remove(claim.claimId, end || undefined)
         const words = this.#claimParts?.words.latestCall() ?? 0
         const many = this.#over.add(claim.claimId, { poll: this.#poll.latestSeq(), words })
         this.#freed.heard()
@@ -386,6 +386,7 @@ class OneSwarm implements Swarm {
       hold_ms: Math.round(this.#poll.pulse().holdMs),
       skew_ms: client.skewMs(),
       claims: this.#holding.describe(),
+      orphans: this.#holding.orphans(),
     }
   }
 

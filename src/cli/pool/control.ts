@@ -92,6 +92,7 @@ function describe(status: SwarmStatus, now: number): readonly string[] {
     ...status.claims.map(({ job_id, state, started_at }) => {
       return `  ${job_id} ${state}${started_at === undefined ? '' : `, started ${formatAgo(started_at, now)}`}`
     }),
+    ...status.orphans.map(({ job_id }) => `  ${job_id} came too late and is kept beside the job: pond show ${job_id}`),
   ]
 }
 

@@ -278,6 +278,7 @@ const status: SwarmStatus = {
   since_poll_ms: 3000,
   skew_ms: -250,
   claims: [{ claim_id: 'clm_1', job_id: 'job_1', state: 'running', started_at: 0 }],
+  orphans: [{ claim_id: 'clm_2', job_id: 'job_2' }],
 }
 
 t.test('status, drain, pause and resume go over control.sock', async (t) => {
@@ -297,6 +298,7 @@ t.test('status, drain, pause and resume go over control.sock', async (t) => {
   t.teardown(() => control.close())
   t.equal(await swarm(io, 'status'), 0)
   t.match(io.printed().out, /state: +ready, not healthy\n/)
+  t.match(io.printed().out, '  job_2 came too late and is kept beside the job: pond show job_2\n')
   t.match(io.printed().out, /sandbox: +uid\n/)
   t.match(io.printed().out, /clock: +pond is 250 ms behind\n {2}job_1 running, started/)
   for (const words of [['drain', '--deadline', '30m'], ['drain'], ['pause'], ['resume']])
