@@ -39,7 +39,8 @@ export async function playSwarm(rig: PondRig, { exchanges, keys }: Story): Promi
       if (reply && reply.before <= index) await finish(before, reply.at)
     }
     await moveTo(exchange.at)
-    const request = requestOf(exchange, { variables, keys, rig })
+    const request = tryTo(() => requestOf(exchange, { variables, keys, rig }))
+    if (request instanceof Error) return [...faults, `exchange ${index}, ${exchange.route}: ${request.message}`]
     const answered = rig.pond.answer(request).then(async (reply) => {
       const told = faultsOf(exchange, { status: reply.status, body: await readBody(reply) }, variables)
       // Only what stands under /orch is of this wire; the consumer's calls set the stage.
@@ -51,6 +52,15 @@ export async function playSwarm(rig: PondRig, { exchanges, keys }: Story): Promi
   }
   for (const index of open.keys()) await finish(index, exchanges[index]?.reply.at ?? 0)
   return faults
+}
+
+/** What an earlier fault kept from being told cannot be said. */
+function tryTo<T>(run: () => T): T | Error {
+  try {
+    return run()
+  } catch (error) {
+    return error instanceof Error ? error : new Error(String(error))
+  }
 }
 
 interface Stage {
@@ -155,10 +165,18 @@ const isRecord = (it: unknown): it is Readonly<Record<string, unknown>> =>
 /** A name that has no value yet gets it here. */
 function compareText(old: string, now: unknown, { path, variables }: Place): readonly string[] {
   if (typeof now !== 'string') return [`${path} is no text`]
-  const [, name] = /^\{\{(\w+)\}\}$/.exec(old) ?? []
-  if (name !== undefined && variables.get(name) === undefined) variables.set(name, now)
-  return variables.fill(old) === now ? [] : [`${path} is another text`]
+  const fresh: string[] = []
+  const parts = old.split(/\{\{(\w+)\}\}/).map((part, index) => {
+    const value = index % 2 === 0 ? part : variables.get(part)
+    if (value === undefined) fresh.push(part)
+    return value === undefined ? '(.+)' : escapeRegExp(value)
+  })
+  const found = new RegExp(`^${parts.join('')}$`, 's').exec(now)
+  for (const [index, name] of fresh.entries()) if (found) variables.set(name, found[index + 1] ?? '')
+  return found ? [] : [`${path} is another text`]
 }
+
+const escapeRegExp = (text: string) => text.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&')
 
 function compareSigned(
   { type, says }: { readonly type: string; readonly says: unknown },

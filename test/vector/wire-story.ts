@@ -23,6 +23,7 @@ export async function tellByHand(still: PondRig): Promise<Story> {
   await tellCancel(rig, box)
   await tellLoss(rig, box)
   await tellSealed(rig, box, recorder)
+  await tellDrain(rig, box)
   await tellKeys(rig, box)
   return recorder.finish('a machine that says everything once, and what it is answered')
 }
@@ -64,18 +65,27 @@ async function tellPolls(rig: PondRig, box: Machine): Promise<void> {
   await box.poll({ wait_ms: 0, seq: 1 })
   await box.poll({ wait_ms: 0, seq: 7, protocol: 99 })
   await box.poll({ wait_ms: 0, seq: 7, ...{ no_such_field: 1 } })
-  const keys = { sealing_key: aKey('k'), signing_key: workerSigner('k').publicKey }
-  const row = { labels: {}, resources: { slots: 4 }, inflight: 0, load: 0.25, version: '0.1.0' }
-  const told: SnapshotBody['workers'][number] = {
-    ...{ worker_id, keys, ...row, os: 'linux', arch: 'x64', executor: 'process cgroup-v2', sandbox: 'uid' },
-    ...{ allow_unsandboxed: false, state: 'ready' },
-  }
-  await rig.call('sendSnapshot', { token, body: { session: 'session-1', seq: 1, workers: [told] } })
+  await rig.call('sendSnapshot', { token, body: snapshotOf(box, { seq: 1, state: 'ready' }) })
   const held = box.poll({ seq: 8, wait_ms: 20_000, workers: [{ worker_id, free: { slots: 0 } }] })
   await rig.clock.advance(100)
   await box.poll({ wait_ms: 0, seq: 1, session: 'another-session' })
   await rig.clock.advance(20_000)
   await held
+}
+
+/** Every field that a snapshot has. */
+function snapshotOf(
+  { workerId }: Machine,
+  { seq, state }: { readonly seq: number; readonly state: 'ready' | 'draining' },
+): SnapshotBody {
+  const told: SnapshotBody['workers'][number] = {
+    worker_id: workerId,
+    keys: { sealing_key: aKey('k'), signing_key: workerSigner('k').publicKey },
+    ...{ labels: {}, resources: { slots: 4 }, inflight: 0, load: 0.25, version: '0.1.0', os: 'linux', arch: 'x64' },
+    ...{ executor: 'process cgroup-v2', sandbox: 'uid', allow_unsandboxed: false, class: 'laptop', state },
+    note: 'it is night',
+  }
+  return { session: 'session-1', seq, workers: [told] }
 }
 
 async function tellClaim(rig: PondRig, box: Machine): Promise<void> {
@@ -97,7 +107,7 @@ async function tellStreams(rig: PondRig, box: Machine): Promise<void> {
   const [intent] = (await box.poll({ wait_ms: 0, seq: 20, claim_key: 'claim-key-of-20' })).reply.intents
   if (!intent) throw new Error('there is a job to take')
   await box.say(intent, { state: 'running', started_at: 1_767_225_600_000 })
-  await box.poll({ wait_ms: 0, seq: 21, slots: 0, have: box.have([intent]) })
+  await box.poll({ wait_ms: 0, seq: 21, heard: 20, slots: 0, have: box.have([intent]) })
   await box.send(intent, { offset: 0, bytes: 'a line of output\n' })
   await box.send(intent, { offset: 0, bytes: 'a line of output\n' })
   await box.send(intent, { offset: 40, bytes: 'beyond a gap' })
@@ -172,6 +182,15 @@ async function tellSealed(rig: PondRig, box: Machine, recorder: Recorder): Promi
   await rig.call('bundleRedeem', { ...asked, body: { ...body, token: 'pond_bundle_of_nobody' } })
   await rig.call('fetchBundle', { ...asked, params: { digest }, query: { job: job_id, claim: claim_id } })
   await rig.call('fetchBundle', { ...asked, params: { digest }, query: { job: job_id, claim: claim_id, offset: '7' } })
+}
+
+async function tellDrain(rig: PondRig, box: Machine): Promise<void> {
+  const { token, workerId } = box
+  await rig.call('drainWorker', { params: { id: workerId }, body: { deadline_ms: 60_000, note: 'a new disk' } })
+  await box.poll({ wait_ms: 0, seq: 60, heard: 50 })
+  await rig.call('sendSnapshot', { token, body: snapshotOf(box, { seq: 2, state: 'draining' }) })
+  await box.poll({ wait_ms: 0, seq: 61, heard: 60, slots: 0 })
+  await rig.call('resumeWorker', { params: { id: workerId } })
 }
 
 async function tellKeys(rig: PondRig, box: Machine): Promise<void> {

@@ -4,7 +4,6 @@ import { join } from 'node:path'
 import { z } from 'zod'
 import { orchRoutes } from '../../src/protocol/orch.ts'
 import type { Route } from '../../src/protocol/shape.ts'
-import { PROTOCOL } from '../../src/protocol/version.ts'
 import { root } from '../tidy/source.ts'
 
 /** JSON with `{{name}}` for each variable and `$dsse` for each signed object, or bytes in base64. */
@@ -87,5 +86,3 @@ export function schemasOfNow(): WireVector['routes'] {
   // Once over JSON, so that what is absent is absent on both sides.
   return JSON.parse(JSON.stringify(Object.fromEntries(rows))) as WireVector['routes']
 }
-
-export const isOfNow = ({ protocol }: Pick<WireVector, 'protocol'>) => protocol === PROTOCOL

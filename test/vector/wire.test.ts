@@ -11,11 +11,16 @@ import { faultsOf, playSwarm } from './wire-player.ts'
 import { createRecordedPond } from './wire-pond.ts'
 import { given, made, work } from './wire-story.ts'
 import { Variables } from './wire-variable.ts'
-import { readVector, type WireVector } from './wire-vector.ts'
+import { readVector, schemasOfNow, type WireVector } from './wire-vector.ts'
 
 const vectors = Array.from({ length: PROTOCOL - OLDEST_PROTOCOL + 1 }, (_, index) =>
   readVector(OLDEST_PROTOCOL + index),
 ).flatMap((vector) => vector ?? [])
+
+t.test('the wire of this code is on record', async (t) => {
+  const what = `record it: npx tsx test/vector/write-wire.ts; if step ${PROTOCOL} was released, let PROTOCOL rise first`
+  t.strictSame(schemasOfNow(), readVector(PROTOCOL)?.routes, what)
+})
 
 const rigOf = (t: Test, { pond_key_file }: WireVector) => createPondRig(t, { keyFile: JSON.stringify(pond_key_file) })
 
