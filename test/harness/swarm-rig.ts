@@ -118,12 +118,8 @@ export async function createSwarmRig({
       },
     }
     swarm.run().then(
-      (end) => {
-        life.end = end
-      },
-      (error: unknown) => {
-        life.failed = error
-      },
+      (end) => Object.assign(life, { end }),
+      (failed: unknown) => Object.assign(life, { failed }),
     )
     await clock.settle()
     return life
