@@ -8,7 +8,7 @@ import type { Intent } from '../protocol/orch.ts'
 import type { ArtifactReport, BatchWord } from '../protocol/word.ts'
 import type { Cancel } from '../system/clock.ts'
 import { isNoRoom } from '../system/disk.ts'
-import { type Admitted, admit, refuse, type Unwilling, type Walls } from './admission.ts'
+import { type Admitted, admit, refuse, type Unwilling } from './admission.ts'
 import { collectArtifacts } from './artifact.ts'
 import type { ClaimParts, Have, HeldClaim, StopCause } from './claim.ts'
 import { equip } from './equip.ts'
@@ -61,6 +61,8 @@ class ClaimAttempt implements Attempt {
   #supply: Supply | undefined
   #privacy: Privacy | undefined
   #stopped: StopCause | undefined
+  /** Between which sleeps pond was last asked whether the claim still holds. */
+  #askedIn = 0
   #killed = false
   #dropped = false
   #abandoned = false
@@ -121,8 +123,8 @@ class ClaimAttempt implements Attempt {
 
   /** What to say at the end; `undefined` when there is nothing more to say. */
   async #live(): Promise<Ending | undefined> {
-    const { clock, journal } = this.#parts
-    const admission = this.#refusal ?? admit(this.#intent, this.#walls())
+    const { clock, executor, journal } = this.#parts
+    const admission = this.#refusal ?? admit(this.#intent, { ...this.#parts, sandbox: executor.sandbox })
     if (!admission.ok) return this.#decline(admission)
     this.#admitted = admission
     const { job } = admission
@@ -135,11 +137,6 @@ class ClaimAttempt implements Attempt {
     if (this.#stopped) return { cause: this.#stopped, ended_at: clock.now() }
     if (!careful) this.#cancelConfirm = clock.after(CONFIRM_AFTER_MS, () => void this.#confirm())
     return this.#execute(job)
-  }
-
-  #walls(): Walls {
-    const { executor, allowUnsandboxed, unwelcome } = this.#parts
-    return { sandbox: executor.sandbox, allowUnsandboxed, unwelcome }
   }
 
   async #decline({ message, cause }: Unwilling): Promise<undefined> {
@@ -171,11 +168,12 @@ class ClaimAttempt implements Attempt {
 
   /** An answer that was long on its way, or found the machine asleep, may be history: then pond is asked again. */
   async #confirmLately(): Promise<boolean> {
-    const { clock } = this.#parts
+    const { clock, wakes } = this.#parts
     for (;;) {
-      const askedAt = clock.now()
+      const askedAt = clock.monotonic()
+      this.#askedIn = wakes()
       if (!(await this.#confirm())) return false
-      if (clock.now() - askedAt < limit.confirmMs) return true
+      if (wakes() === this.#askedIn && clock.monotonic() - askedAt < limit.confirmMs) return true
     }
   }
 
@@ -202,6 +200,9 @@ class ClaimAttempt implements Attempt {
     const { clock, executor, journal, log } = this.#parts
     const refused = await this.#equip(job)
     if (refused || this.#dropped || this.#abandoned) return refused
+    if (this.#stopped) return { cause: this.#stopped, ended_at: clock.now() }
+    const slept = job.idempotent !== true && this.#askedIn !== this.#parts.wakes()
+    if (slept && !(await this.#confirmLately())) return undefined
     if (this.#stopped) return { cause: this.#stopped, ended_at: clock.now() }
     const startedAt = clock.now()
     let execution: Execution

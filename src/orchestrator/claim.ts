@@ -51,6 +51,8 @@ export interface ClaimParts {
   readonly fetchSupply: (order: SupplyOrder) => Promise<Supplied>
   /** The owner takes confidential jobs even where nothing keeps other jobs from them. */
   readonly allowUnsandboxed: boolean
+  /** How often this machine woke: what pond said before counts no more. */
+  readonly wakes: () => number
   /** Why the owner does not want this command. */
   readonly unwelcome: (command: readonly string[]) => string | undefined
   /** Holds one folder a claim. */

@@ -1,12 +1,11 @@
 // The gate: whether this machine takes jobs now, by its owner's rules and the room on its disk. Looks again every few seconds; decides nothing by itself.
 import PQueue from 'p-queue'
 import { limit } from '../protocol/limit.ts'
-import { type Cancel, type Clock, every } from '../system/clock.ts'
-import type { Disk } from '../system/disk.ts'
-import type { Log } from '../system/log.ts'
-import type { Machine, MachineFacts } from '../system/machine.ts'
+import { type Cancel, every } from '../system/clock.ts'
+import type { MachineFacts } from '../system/machine.ts'
+import type { SwarmParts } from './contract.ts'
 import { judgeRules, machineRules, type RuleFacts, type Rules, type Verdict, whyClosed, whyUnwelcome } from './rule.ts'
-import { type RuleFile, RulesError } from './rule-file.ts'
+import { openRuleFile, type RuleFile, RulesError } from './rule-file.ts'
 
 export interface Gate {
   /** Reads the rules for the first time; rejects with RulesError where they cannot be read. */
@@ -22,16 +21,9 @@ export interface Gate {
   close(): void
 }
 
-export interface GateParts {
-  readonly clock: Clock
-  readonly log: Log
-  readonly disk: Pick<Disk, 'freeBytes'>
-  /** The folder whose room counts. */
-  readonly folder: string
-  readonly file: RuleFile
-  /** Without one, rules about it are not met. */
-  readonly machine: Machine | undefined
-  readonly project: () => string
+type Around = Pick<SwarmParts, 'clock' | 'log' | 'disk' | 'home' | 'host' | 'binding'>
+
+interface GateParts {
   /** The disk is full: gives back what no job uses. */
   readonly shrink: () => Promise<void>
   /** It opened or closed, or is closed for another reason. */
@@ -41,12 +33,14 @@ export interface GateParts {
 /** A plug that is pulled or a disk that is emptied is noticed within this. */
 const LOOK_MS = 5000
 
-export function createGate(parts: GateParts): Gate {
-  return new OwnersGate(parts)
+/** Counts the room of swarm's folder. Without a machine to ask, rules about it are not met. */
+export function createGate(around: Around, parts: GateParts): Gate {
+  return new OwnersGate({ ...around, ...parts })
 }
 
 class OwnersGate implements Gate {
-  readonly #parts: GateParts
+  readonly #parts: Around & GateParts
+  readonly #file: RuleFile
   #rules: Rules = {}
   #facts: RuleFacts
   #closed: string | undefined
@@ -54,19 +48,19 @@ class OwnersGate implements Gate {
   #problem: string | undefined
   /** Asked for, and not in the file yet. */
   #asked: boolean | undefined
-  #looking: Promise<void> | undefined
-  /** What is asked later is what stays in the file. */
-  readonly #writes = new PQueue({ concurrency: 1 })
+  /** One after the other: a look does not end before what it saw is from behind the call, and what is asked later stays in the file. */
+  readonly #turns = new PQueue({ concurrency: 1 })
   #cancel: Cancel = () => {}
 
-  constructor(parts: GateParts) {
+  constructor(parts: Around & GateParts) {
     this.#parts = parts
-    this.#facts = { project: parts.project(), freeDiskBytes: undefined }
+    this.#file = openRuleFile(parts.disk, parts.home.rulesPath)
+    this.#facts = { project: parts.binding.now().project, freeDiskBytes: undefined }
   }
 
   async open(): Promise<void> {
-    const { clock, file } = this.#parts
-    this.#rules = await file.read()
+    const { clock } = this.#parts
+    this.#rules = await this.#file.read()
     await this.look()
     this.#cancel = every(clock, LOOK_MS, () => this.look())
   }
@@ -84,20 +78,16 @@ class OwnersGate implements Gate {
   }
 
   look(): Promise<void> {
-    this.#looking ??= this.#lookOnce().finally(() => {
-      this.#looking = undefined
-    })
-    return this.#looking
+    return this.#turns.add(() => this.#lookOnce())
   }
 
   pause(paused: boolean): Promise<void> {
-    const { file } = this.#parts
     this.#asked = paused
     this.#judge()
-    return this.#writes.add(async () => {
-      const { paused: _, ...rest } = await file.read()
-      await file.write(paused ? { ...rest, paused } : rest)
-      await this.look()
+    return this.#turns.add(async () => {
+      const { paused: _, ...rest } = await this.#file.read()
+      await this.#file.write(paused ? { ...rest, paused } : rest)
+      await this.#lookOnce()
     })
   }
 
@@ -109,29 +99,30 @@ class OwnersGate implements Gate {
 
   /** While the file cannot be read, the last good rules hold. */
   async #readAgain(): Promise<void> {
-    const { file, log } = this.#parts
+    const { log } = this.#parts
     try {
-      this.#rules = await file.read()
+      this.#rules = await this.#file.read()
       if ((this.#rules.paused ?? false) === this.#asked) this.#asked = undefined
       this.#problem = undefined
     } catch (error) {
       const problem = error instanceof RulesError ? error.message : String(error)
       if (problem !== this.#problem) {
         const next = 'the rules before it hold until it is mended; look with swarm rules'
-        log.error('rules_broken', { path: file.path, message: problem, next })
+        log.error('rules_broken', { path: this.#file.path, message: problem, next })
       }
       this.#problem = problem
     }
   }
 
   async #lookAround(): Promise<RuleFacts> {
-    const { disk, folder, machine, project } = this.#parts
+    const { disk, home, host, binding } = this.#parts
+    const { machine } = host
     const asksMachine = machineRules.some((rule) => this.#rules[rule] !== undefined)
     const [told, freeDiskBytes] = await Promise.all([
       asksMachine && machine ? machine.facts().catch((): MachineFacts => ({})) : {},
-      disk.freeBytes(folder).catch(() => undefined),
+      disk.freeBytes(home.path).catch(() => undefined),
     ])
-    return { ...told, freeDiskBytes, project: project() }
+    return { ...told, freeDiskBytes, project: binding.now().project }
   }
 
   #judge(): readonly Verdict[] {

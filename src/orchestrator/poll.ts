@@ -28,6 +28,9 @@ const EARLY_MS = 500
 /** Of a lease: a pond that is back listens for one lease, and who holds claims must be heard in it. The rest is for the way. */
 const LEASE_SHARE = 2 / 3
 
+/** Nothing is polled between a sleep and the look at the rules that follows it; should that look never end, polls go on. */
+const WAKING_MS = 2000
+
 /** A pond that asks for less would be polled without a pause. */
 const POND_HOLD_LEAST_MS = 1000
 
@@ -55,6 +58,10 @@ export interface Poll {
   /** Tells pond the facts of now; resolves when it has heard them, or could not be reached. */
   tell(): Promise<void>
   pulse(): Pulse
+  /** The machine slept: what is under way is history, and its answers are not used. The same claim key brings the same intents again. */
+  forget(): void
+  /** Polls at once, whatever there was to wait for. */
+  readonly woke: () => void
 }
 
 /** How the loop fares: what health, watchdog and status go by. Times are monotonic. */
@@ -161,6 +168,19 @@ class PollLoop implements Poll {
     }
   }
 
+  forget(): void {
+    this.#underWay.clear()
+    this.#notBefore = Math.max(this.#notBefore, this.#parts.clock.monotonic() + WAKING_MS)
+  }
+
+  readonly woke = (): void => {
+    this.#notBefore = 0
+    this.#restUntil = 0
+    this.#failures = 0
+    this.#missed = 0
+    this.changed()
+  }
+
   async #send(signal: AbortSignal): Promise<void> {
     const { client, clock, dialect, facts, session } = this.#parts
     const seq = ++this.#seq
@@ -187,6 +207,7 @@ class PollLoop implements Poll {
         ...(refill && { refill }),
       },
     })
+    if (!this.#underWay.has(seq)) return
     const ageMs = clock.monotonic() - sentAt
     if (!signal.aborted) this.#adapt(answer, { seq, waitMs: wait_ms, ageMs })
     if (answer.ok) {

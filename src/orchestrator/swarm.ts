@@ -3,6 +3,7 @@ import type { WorkerId } from '../protocol/id.ts'
 import { limit } from '../protocol/limit.ts'
 import type { Intent, PollReply, SnapshotBody } from '../protocol/orch.ts'
 import { sleep } from '../system/clock.ts'
+import { createWake, type Wake } from '../system/wake.ts'
 import { refuse, type Unwilling } from './admission.ts'
 import { createAttempt } from './attempt.ts'
 import { createBell } from './bell.ts'
@@ -23,12 +24,12 @@ import { createPoll, type Poll, type PollFacts } from './poll.ts'
 import { createRecovered, type Recovered, sweep } from './recover.ts'
 import { createRenewal, type Renewal } from './renewal.ts'
 import type { Rotated } from './rotation.ts'
-import { openRuleFile } from './rule-file.ts'
 import { createSlotGroups, type SlotGroups } from './slot-group.ts'
 import { createSnapshot, type Snapshot } from './snapshot.ts'
 import { attestWords } from './statement.ts'
 import type { SwarmState, SwarmStatus } from './status.ts'
 import { createSupplier, type Supplier } from './supplier.ts'
+import { lookingFirst, watchSleep } from './waking.ts'
 import { createWords } from './words.ts'
 
 export type { Host, RunEnd, Swarm, SwarmOptions, SwarmParts } from './contract.ts'
@@ -39,7 +40,8 @@ export { createLiveBinding, type LiveBinding, openLiveBinding } from './live-bin
 export { PairError, type PairParts, type PairRequest, pair } from './pair.ts'
 
 export function createSwarm(parts: SwarmParts): Swarm {
-  return new OneSwarm(parts)
+  const wake = createWake(parts.clock)
+  return new OneSwarm(lookingFirst(parts, wake), wake)
 }
 
 /** What pond does not hear in this time after a kill, the next run tells it. */
@@ -49,6 +51,7 @@ const FAREWELL_MS = 5000
 
 class OneSwarm implements Swarm {
   readonly #parts: SwarmParts
+  readonly #wake: Wake
   readonly #session: string
   readonly #ending = new AbortController()
   readonly #bell = createBell()
@@ -73,9 +76,10 @@ class OneSwarm implements Swarm {
   #spoke = false
   #state: 'starting' | 'ready' | 'ended' = 'starting'
 
-  constructor(parts: SwarmParts) {
+  constructor(parts: SwarmParts, wake: Wake) {
     const { client, clock, random, log, binding: live, options, makeKeyPair = systemKeyPair, renew = () => {} } = parts
     this.#parts = parts
+    this.#wake = wake
     this.#session = random.bytes(16).toString('base64url')
     this.#killed = new Promise((resolve) => {
       this.#giveUp = () => resolve(undefined)
@@ -91,14 +95,8 @@ class OneSwarm implements Swarm {
     const { alone } = live
     this.#snapshot = createSnapshot({ client, clock, log, session: this.#session, look: () => this.#look(), alone })
     this.#renewal = createRenewal({ client, clock, log, live, makeKeyPair })
-    const supplier = createSupplier(parts)
-    this.#supplier = supplier
-    this.#gate = createGate({
-      ...{ clock, log, disk: parts.disk, folder: parts.home.path, machine: parts.host.machine, changed },
-      file: openRuleFile(parts.disk, parts.home.rulesPath),
-      project: () => live.now().project,
-      shrink: supplier.shrink,
-    })
+    this.#supplier = createSupplier(parts)
+    this.#gate = createGate(parts, { shrink: () => this.#supplier.shrink(), changed })
     this.#poll = createPoll({
       client,
       clock,
@@ -113,7 +111,7 @@ class OneSwarm implements Swarm {
   }
 
   async run(): Promise<RunEnd> {
-    const { clock, executor, log, home, binding } = this.#parts
+    const { clock, executor, log, home, binding, renew = () => {} } = this.#parts
     const { signal } = this.#ending
     const { journal, held } = await this.#recover()
     await this.#gate.open().catch(async (error: unknown) => {
@@ -122,6 +120,7 @@ class OneSwarm implements Swarm {
     })
     for (const claim of held) this.#hold(claim, claim.run())
     this.#state = 'ready'
+    const unwatch = watchSleep({ wake: this.#wake, log, gate: this.#gate, poll: this.#poll, renew })
     this.#drain.start()
     this.#drain.holding(this.#holding.size)
     log.info('ready', {
@@ -138,6 +137,7 @@ class OneSwarm implements Swarm {
     this.#drain.close()
     this.#groups.close()
     this.#gate.close()
+    unwatch()
     this.#ending.abort()
     this.#holding.abandon()
     await Promise.all([...this.#runs, snapshots, polls])
@@ -158,6 +158,7 @@ class OneSwarm implements Swarm {
       // Before its first poll a life of swarm would be brought what the former one had room for.
       refill: () => this.#mayRefill() && this.#poll.pulse().answeredAt !== undefined,
       missed: () => this.#poll.changed(),
+      wakes: this.#wake.count,
       take: (intents) => this.#acceptAll(intents),
       attest: (words) => attestWords(words, { signerOf, version: host.version }),
     })
@@ -166,6 +167,7 @@ class OneSwarm implements Swarm {
       signerOf,
       fetchSupply: this.#supplier.fetchSupply,
       allowUnsandboxed: options.allowUnsandboxed ?? false,
+      wakes: this.#wake.count,
       unwelcome: (command) => this.#gate.unwelcome(command),
     }
     await sweep(parts)

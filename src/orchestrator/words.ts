@@ -29,6 +29,8 @@ export interface WordsParts {
   readonly attest: (words: readonly FinalWord[]) => Dsse
   /** A reply was lost that may have brought some: the next poll brings them. */
   readonly missed: () => void
+  /** How often this machine woke. */
+  readonly wakes: () => number
 }
 
 /** A final word, and what is known of its claim. */
@@ -47,7 +49,7 @@ interface Waiting {
 /** Room below the limit of a body for what JSON puts around the words. */
 const BATCH_BYTES = limit.bodyBytes - 256 * 1024
 
-export function createWords({ client, signal, refill, take, missed, attest }: WordsParts): Words {
+export function createWords({ client, signal, refill, take, missed, attest, wakes }: WordsParts): Words {
   let queue: Waiting[] = []
   let calling = false
   let began = 0
@@ -69,14 +71,17 @@ export function createWords({ client, signal, refill, take, missed, attest }: Wo
   async function callBatch(batch: readonly Waiting[]): Promise<void> {
     const body = { words: batch.map((it) => it.word), ...(refill() && { refill: true }), ...attested(batch) }
     let lost = false
+    const wakesBefore = wakes()
     began++
     const answer = await client.persist('sendWords', { body, signal }, () => {
       lost = true
     })
     ended++
-    if (lost && body.refill) missed()
+    // What an answer of before a sleep brings may be another's by now; the poll brings it again where it is not.
+    const isHistory = wakes() !== wakesBefore
+    if ((lost || isHistory) && body.refill) missed()
     if (answer.ok && answer.reply.outcomes.length === batch.length) {
-      if (answer.reply.intents) take(answer.reply.intents)
+      if (answer.reply.intents && !isHistory) take(answer.reply.intents)
       answer.reply.outcomes.forEach((outcome, index) => {
         batch[index]?.resolve(outcome)
       })

@@ -16,19 +16,28 @@ function setUp(refill = false) {
   const brought: Intent[] = []
   const take = (intents: readonly Intent[]) => void brought.push(...intents)
   let misses = 0
+  let sleeps = 0
   const missed = () => void misses++
   const attested: string[][] = []
   const attest: WordsParts['attest'] = (final) => {
     attested.push(final.map(({ word }) => word.claim_id))
     return attestWords(final, { signerOf: () => workerSigner, version: '0' })
   }
-  const words = createWords({ client: pond.client, signal: abort.signal, refill: () => refill, take, missed, attest })
+  const words = createWords({
+    client: pond.client,
+    signal: abort.signal,
+    refill: () => refill,
+    take,
+    missed,
+    attest,
+    wakes: () => sleeps,
+  })
   const word = (state: BatchWord['state'] = 'running', more: Partial<BatchWord> = {}): BatchWord => {
     const { claim_id, job_id, claim_token } = pond.give()
     return { claim_id, job_id, claim_token, state, ...more }
   }
   const calls = (name: string) => pond.calls.filter((it) => it === name).length
-  return { clock, pond, abort, words, word, calls, brought, attested, misses: () => misses }
+  return { clock, pond, abort, words, word, calls, brought, attested, misses: () => misses, sleep: () => void sleeps++ }
 }
 
 t.test('words of one tick go together, those that come meanwhile go in the next call', async (t) => {
@@ -122,4 +131,21 @@ t.test('a reply brings jobs where that was asked for, each once, before what was
     await clock.settle()
     t.equal(await heard, refill ? 1 : 0)
   }
+})
+
+t.test('what the answer to words of before a sleep brings is not taken; the next poll brings it', async (t) => {
+  const { clock, pond, words, word, brought, misses, sleep } = setUp(true)
+  pond.giveWithWords()
+  let arrive = () => {}
+  pond.deliver = () =>
+    new Promise((resolve) => {
+      arrive = resolve
+    })
+  const said = words.say(word())
+  await clock.settle()
+  sleep()
+  arrive()
+  t.match(await said, { outcome: 'accepted' }, 'the word itself was heard')
+  t.strictSame(brought, [])
+  t.equal(misses(), 1)
 })
