@@ -6,7 +6,7 @@ import { createNetwork } from '../src/client/network.ts'
 import type { Binding, Home, KeySet } from '../src/orchestrator/home.ts'
 import { pair } from '../src/orchestrator/pair.ts'
 import type { PollReply } from '../src/protocol/orch.ts'
-import { PROTOCOL } from '../src/protocol/version.ts'
+import { OLDEST_PROTOCOL } from '../src/protocol/version.ts'
 import { makeSigningPair } from '../src/seal/key.ts'
 import { hashPondKey } from '../src/seal/pairing.ts'
 import { createCallSigner, type SignCall } from '../src/seal/request-signature.ts'
@@ -162,7 +162,13 @@ async function inPond(folder: string, pollers: readonly Poller[]): Promise<Sampl
     return lot.park(
       '/orch/poll',
       {
-        ...{ protocol: PROTOCOL, session, seq: poller.seq, claim_key: `${session}.${poller.seq}`, wait_ms: 50_000 },
+        ...{
+          protocol: OLDEST_PROTOCOL,
+          session,
+          seq: poller.seq,
+          claim_key: `${session}.${poller.seq}`,
+          wait_ms: 50_000,
+        },
         ...{ workers: [{ worker_id: poller.worker, free: { slots: 1 } }], have: [] },
       },
       poller,

@@ -50,7 +50,9 @@ const HEARING_STEP = 3
 /** A session that is not known to hear gets a reply so soon, for only that can show it. A job that waits is in it all the same. */
 const UNHEARD_HOLD_MS = 500
 /** How much later the next swarm comes back, where all of them do at once. */
-const RETURN_EACH_MS = 25
+const RETURN_EACH_MS = 30
+/** Of the hold: a return that takes longer is one that consumers notice. */
+const RETURN_PART_MOST = 0.6
 
 const withinMs = ({ settings }: World) => settings.pollHoldMs + limit.pollGraceMs
 
@@ -84,5 +86,5 @@ export function holdMsOf(world: World, { hearing }: Session, { wait_ms, have }: 
 
 /** Over how long so many swarms should spread their return; each then comes with two polls, the second of which shows that it hears. */
 export function returnMsOf({ settings }: World, swarms: number): number {
-  return Math.min(swarms * RETURN_EACH_MS, settings.pollHoldMs / 2)
+  return Math.min(swarms * RETURN_EACH_MS, settings.pollHoldMs * RETURN_PART_MOST)
 }
