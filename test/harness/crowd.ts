@@ -41,7 +41,7 @@ class CrowdClock implements Clock {
   monotonic = this.now
 
   /** Time goes by, and every timer with it. */
-  skip(ms: number): void {
+  leap(ms: number): void {
     this.#skippedMs += ms
   }
 
@@ -76,25 +76,17 @@ interface Parked {
   readonly hangUp: () => void
 }
 
-export function createCrowd(size: number, random: Random) {
-  const clock = new CrowdClock(100)
-  const settings = { pollHoldMs: limit.pollHoldMs } as Parameters<typeof returnMsOf>[0]['settings']
-  const returnMs = () => returnMsOf({ settings } as Parameters<typeof returnMsOf>[0], size)
+/** Counts what comes, and answers polls as pond does: a session that this life of pond has not answered yet after half a second. */
+function createCountingPond(clock: Clock, random: Random, swarms: number) {
+  const settings = { pollHoldMs: limit.pollHoldMs }
+  const returnMs = returnMsOf({ settings } as Parameters<typeof returnMsOf>[0], swarms)
   const parked = new Set<Parked>()
   const heard = new Set<string>()
   const perSecond: number[] = []
-  const endings: AbortController[] = []
   let away = false
 
-  const count = () => {
-    const second = Math.floor(clock.now() / SECOND)
-    perSecond[second] = (perSecond[second] ?? 0) + 1
-  }
-
-  /** As pond does: a session that this life of pond has not answered yet is answered after half a second. */
   function poll({ session, wait_ms }: PollBody): Promise<unknown> {
-    const limits = { chunk_bytes: 1, poll_hold_ms: limit.pollHoldMs, words_per_call: 1, return_ms: returnMs() }
-    const heldMs = heard.has(session) ? wait_ms : Math.min(wait_ms, 500)
+    const limits = { chunk_bytes: 1, poll_hold_ms: limit.pollHoldMs, words_per_call: 1, return_ms: returnMs }
     return new Promise((resolve) => {
       const over = (answer: unknown) => {
         cancel()
@@ -108,29 +100,51 @@ export function createCrowd(size: number, random: Random) {
         },
         hangUp: () => over({ ok: false, error: { ...unreachable, loss: 'cut' } }),
       }
-      const cancel = clock.after(heldMs, () => held.answer([]))
+      const cancel = clock.after(heard.has(session) ? wait_ms : Math.min(wait_ms, 500), () => held.answer([]))
       parked.add(held)
     })
   }
 
-  const call = async (name: string, { body }: { readonly body?: unknown } = {}): Promise<unknown> => {
-    if (away) return { ok: false, error: unreachable }
-    count()
-    return name === 'poll' ? await poll(body as PollBody) : { ok: true, status: 200, headers: {}, reply: {} }
+  return {
+    perSecond,
+    async call(name: string, { body }: { readonly body?: unknown } = {}): Promise<unknown> {
+      if (away) return { ok: false, error: unreachable }
+      const second = Math.floor(clock.now() / SECOND)
+      perSecond[second] = (perSecond[second] ?? 0) + 1
+      return name === 'poll' ? await poll(body as PollBody) : { ok: true, status: 200, headers: {}, reply: {} }
+    },
+    /** In order: every poll is answered with a time to come back. Else the connections break. */
+    leave(inOrder: boolean): void {
+      away = true
+      for (const held of [...parked]) {
+        const wait_ms = Math.round(random.number() * returnMs)
+        if (inOrder) held.answer([{ type: 'slow_down', wait_ms }])
+        else held.hangUp()
+      }
+      heard.clear()
+    },
+    comeBack(): void {
+      away = false
+    },
   }
+}
 
-  async function persist(): Promise<void> {
+export function createCrowd(size: number, random: Random) {
+  const clock = new CrowdClock(100)
+  const pond = createCountingPond(clock, random, size)
+  const endings: AbortController[] = []
+
+  async function renew(): Promise<void> {
     for (let tries = 0; ; tries++) {
-      if (((await call('rotate')) as { ok: boolean }).ok) return
+      if (((await pond.call('rotate')) as { readonly ok: boolean }).ok) return
       await sleep(clock, jitter(random, tries, retryWait))
     }
   }
 
   function begin(index: number): void {
-    const session = `session-${index}`
-    const client = { call, persist: call, open: call, skewMs: () => 0 } as unknown as Client
+    const client = { call: pond.call, skewMs: () => 0 } as unknown as Client
     const facts = () => ({ workers: [], have: [], hold: true, refill: false })
-    const loop = { client, clock, random, log: silentLog, session }
+    const loop = { client, clock, random, log: silentLog, session: `session-${index}` }
     const polls = createPoll({ ...loop, dialect: createDialect(), facts, take: () => {}, renew: () => {} })
     const snapshots = createSnapshot({ ...loop, look: async () => [], alone: (run) => run() })
     const ending = new AbortController()
@@ -147,24 +161,13 @@ export function createCrowd(size: number, random: Random) {
     },
     advance: (ms: number) => clock.advance(ms),
     /** Nothing happens in this time that has not happened before it: whoever waits goes on waiting behind it. */
-    skip: (ms: number) => clock.skip(ms),
-    /** In order: every poll is answered with a time to come back. Else the connections break. */
-    leave(inOrder: boolean): void {
-      away = true
-      for (const held of [...parked]) {
-        const wait_ms = Math.round(random.number() * returnMs())
-        if (inOrder) held.answer([{ type: 'slow_down', wait_ms }])
-        else held.hangUp()
-      }
-      heard.clear()
-    },
-    comeBack(): void {
-      away = false
-    },
+    leap: (ms: number) => clock.leap(ms),
+    leave: pond.leave,
+    comeBack: pond.comeBack,
     /** Each has a token to renew, and does not give up. */
-    renewAll: () => void Array.from({ length: size }, persist),
+    renewAll: () => void Array.from({ length: size }, renew),
     /** Requests in each second from `fromMs` on. */
-    rates: (fromMs: number) => Array.from(perSecond, (many = 0) => many).slice(Math.floor(fromMs / SECOND)),
+    rates: (fromMs: number) => Array.from(pond.perSecond, (many = 0) => many).slice(Math.floor(fromMs / SECOND)),
     now: () => clock.now(),
     close(): void {
       for (const ending of endings) ending.abort()

@@ -74,7 +74,6 @@ export async function createSwarmRig({
   const home = await openHome(disk, '/home/swarm')
   await home.writeBinding(binding)
   await home.writeKeys(keys)
-  let renewals = 0
   const lines: { readonly event: string; readonly fields: LogFields }[] = []
   const note = (event: string, fields: LogFields = {}) => void lines.push({ event, fields })
 
@@ -105,7 +104,7 @@ export async function createSwarmRig({
       client: mortal(pond.connect(() => !dead)),
       executor: mortal(executor),
       home,
-      renew: () => void renewals++,
+      renew: () => note('renewed'),
       binding: live,
       host: { os: 'linux', arch: 'x64', version: '0.0.0', load: () => 0.5, ...(machine && { machine }) },
       options: { slots: 2, ...options, ...more },
@@ -125,7 +124,17 @@ export async function createSwarmRig({
     return life
   }
 
-  return { clock, random, disk, executor, pond, home, lines, start, renewed: () => renewals }
+  return {
+    clock,
+    random,
+    disk,
+    executor,
+    pond,
+    home,
+    lines,
+    start,
+    renewed: () => lines.filter(({ event }) => event === 'renewed').length,
+  }
 }
 
 const isFile = (it: unknown): it is object => typeof it === 'object' && it !== null && 'append' in it

@@ -1,5 +1,6 @@
 // The worst days of a pond, on a hand-driven clock: jobs run on without it, and all that they said and made arrives once it is back.
 import t, { type Test } from 'tap'
+import { jobOf, submit } from '../harness/machine.ts'
 import { type Cast, roles, startCast } from '../harness/outage-cast.ts'
 import { createPondRig, type PondRig } from '../harness/pond.ts'
 import { type Pool, startPool } from '../harness/pool.ts'
@@ -100,5 +101,43 @@ t.test(
     t.notOk(day.pool.swarm.health().ok, 'it knows that it is deaf')
     day.pool.line.fault = () => undefined
     await finish(t, day)
+  },
+)
+
+t.test('a dead proxy before a live pond for less than a lease: no job notices', async (t) => {
+  const day = await begin(t)
+  cut(day, true)
+  await day.pass(MINUTE)
+  cut(day, false)
+  await finish(t, day)
+})
+
+t.test(
+  'a dead proxy before a live pond for an hour: nothing is killed, and what ended meanwhile is kept',
+  async (t) => {
+    const rig = await createPondRig(t)
+    const pool = await startPool(rig, { slots: 3 })
+    const held = await submit(rig, { on_lost: 'hold', hold_ms: 2 * HOUR })
+    const other = await submit(rig)
+    await rig.clock.advance(1000)
+    const [first, second] = pool.executor.processes
+    pool.line.fault = () => 'unsent'
+    await rig.clock.advance(HOUR)
+    t.same([first?.signals, second?.signals, first?.ended, second?.ended], [[], [], false, false])
+    for (const process of [first, second]) {
+      process?.write('stdout', 'all of it')
+      process?.exit()
+    }
+    await rig.clock.advance(MINUTE)
+    t.match(await jobOf(rig, held.id), { state: 'running', attempts: 1 }, 'pond waits for it')
+    t.match(await jobOf(rig, other.id), { state: 'failed', cause: 'worker_lost' })
+    pool.line.fault = () => undefined
+    await rig.clock.advance(5 * MINUTE)
+    t.match(await jobOf(rig, held.id), { state: 'succeeded', attempts: 1 })
+    t.match((await rig.call('listAttempts', { params: { id: other.id } })).reply.items, [
+      { orphan: { rc: 0 }, streams: [{ name: 'stdout', bytes: 9 }] },
+    ])
+    t.match(await jobOf(rig, other.id), { state: 'failed' }, 'a late word flips nothing')
+    t.equal(pool.executor.processes.length, 2, 'and nothing was started twice')
   },
 )

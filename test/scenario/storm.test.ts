@@ -30,7 +30,7 @@ for (const [says, awayMs, inOrder] of [
     crowd.leave(inOrder)
     if (awayMs >= HOUR) crowd.renewAll()
     await crowd.advance(Math.min(awayMs, SETTLED_MS))
-    crowd.skip(Math.max(0, awayMs - SETTLED_MS))
+    crowd.leap(Math.max(0, awayMs - SETTLED_MS))
     crowd.comeBack()
     const backAt = crowd.now()
     await crowd.advance(5 * MINUTE)
