@@ -150,6 +150,20 @@ export function readProxies(env: Env): ProxySettings {
   return { ...(https && { https }), ...(http && { http }), ...(no && { no }) }
 }
 
+export interface ServiceManager {
+  readonly socket: string
+  readonly watchdogMs?: number
+}
+
+/** Undefined where no service manager waits to be told, or another process is the one that it watches. */
+export function readServiceManager(env: Env, pid: number): ServiceManager | undefined {
+  const socket = present(env.NOTIFY_SOCKET)
+  if (socket === undefined) return undefined
+  const watched = present(env.WATCHDOG_PID) === undefined || Number(env.WATCHDOG_PID) === pid
+  const usec = Number(env.WATCHDOG_USEC)
+  return { socket, ...(watched && usec > 0 && { watchdogMs: usec / 1000 }) }
+}
+
 export function clientHome(env: Env, flag?: string): string {
   return flag ?? join(present(env.XDG_CONFIG_HOME) ?? join(userHome(env), '.config'), 'pond')
 }

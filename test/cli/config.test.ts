@@ -2,7 +2,15 @@
 import { chmodSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { clientHome, poolHome, readProxies, readState, resolveConnection, writeState } from '../../src/cli/config.ts'
+import {
+  clientHome,
+  poolHome,
+  readProxies,
+  readServiceManager,
+  readState,
+  resolveConnection,
+  writeState,
+} from '../../src/cli/config.ts'
 import { Failure } from '../../src/cli/failure.ts'
 import { createFakeIo, pond } from '../harness/fake-io.ts'
 
@@ -123,5 +131,15 @@ t.test('proxies: the lower-case variable goes before the other, and an empty one
     http: 'c',
     no: 'd',
   })
+  t.end()
+})
+
+t.test('a service manager: the watchdog is ours only if it names this process', (t) => {
+  const env = { NOTIFY_SOCKET: '/run/n', WATCHDOG_USEC: '60000000' }
+  t.equal(readServiceManager({ WATCHDOG_USEC: '1' }, 7), undefined)
+  t.same(readServiceManager({ NOTIFY_SOCKET: '/run/n' }, 7), { socket: '/run/n' })
+  t.same(readServiceManager(env, 7), { socket: '/run/n', watchdogMs: 60_000 })
+  t.same(readServiceManager({ ...env, WATCHDOG_PID: '7' }, 7), { socket: '/run/n', watchdogMs: 60_000 })
+  t.same(readServiceManager({ ...env, WATCHDOG_PID: '8' }, 7), { socket: '/run/n' })
   t.end()
 })

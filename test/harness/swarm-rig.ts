@@ -79,21 +79,7 @@ export async function createSwarmRig({
 
   async function start(more: Partial<SwarmOptions> = {}): Promise<Life> {
     let dead = false
-    const never = new Promise<never>(() => {})
-    /** A dead process neither does anything nor learns anything. */
-    const mortal = <T extends object>(thing: T): T =>
-      new Proxy(thing, {
-        get(target, name) {
-          const value: unknown = Reflect.get(target, name)
-          if (typeof value !== 'function') return value
-          return (...args: unknown[]) => {
-            if (dead) return never
-            const result: unknown = Reflect.apply(value, target, args)
-            if (!(result instanceof Promise)) return result
-            return result.then((it: unknown) => (dead ? never : isFile(it) ? mortal(it) : it))
-          }
-        },
-      })
+    const mortal = <T extends object>(thing: T) => mortalOf(thing, () => dead)
     const live = await openLiveBinding(home)
     if (!live) throw new Error('the home is paired')
     const swarm = createSwarm({
@@ -138,3 +124,21 @@ export async function createSwarmRig({
 }
 
 const isFile = (it: unknown): it is object => typeof it === 'object' && it !== null && 'append' in it
+
+const never = new Promise<never>(() => {})
+
+/** A dead process neither does anything nor learns anything. */
+function mortalOf<T extends object>(thing: T, isDead: () => boolean): T {
+  return new Proxy(thing, {
+    get(target, name) {
+      const value: unknown = Reflect.get(target, name)
+      if (typeof value !== 'function') return value
+      return (...args: unknown[]) => {
+        if (isDead()) return never
+        const result: unknown = Reflect.apply(value, target, args)
+        if (!(result instanceof Promise)) return result
+        return result.then((it: unknown) => (isDead() ? never : isFile(it) ? mortalOf(it, isDead) : it))
+      }
+    },
+  })
+}

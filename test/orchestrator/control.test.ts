@@ -41,9 +41,9 @@ t.test('status, health, pause, resume and drain', async (t) => {
   t.equal((await stat(path)).mode & 0o777, 0o600)
 
   t.match(await call('GET', '/status'), { status: 200, body: { state: 'ready', slots: 2 } })
-  t.match(await call('GET', '/healthz'), { status: 503, body: { ok: false } })
+  t.match(await call('GET', '/healthz'), { status: 503, body: { ok: false, missed_holds: 0, turning: true } })
   await rig.clock.advance(51_000)
-  t.match(await call('GET', '/healthz'), { status: 200, body: { ok: true } })
+  t.match(await call('GET', '/healthz'), { status: 200, body: { ok: true, since_poll_ms: 1000 } })
   t.match(await call('POST', '/pause'), { status: 200, body: { state: 'paused' } })
   t.match(await call('POST', '/resume'), { status: 200, body: { state: 'ready' } })
   t.match(await call('GET', '/nothing'), { status: 404 })

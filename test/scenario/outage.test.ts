@@ -135,7 +135,7 @@ t.test(
     await rig.clock.advance(5 * MINUTE)
     t.match(await jobOf(rig, held.id), { state: 'succeeded', attempts: 1 })
     t.match((await rig.call('listAttempts', { params: { id: other.id } })).reply.items, [
-      { orphan: { rc: 0 }, streams: [{ name: 'stdout', bytes: 9 }] },
+      { orphan: true, rc: 0, streams: [{ name: 'stdout', bytes: 9 }] },
     ])
     t.match(await jobOf(rig, other.id), { state: 'failed' }, 'a late word flips nothing')
     t.equal(pool.executor.processes.length, 2, 'and nothing was started twice')

@@ -209,6 +209,11 @@ export const coverTable: readonly CoverRow[] = [
     why: 'an archive is told by its first bytes on its way into a bundle',
   },
   {
+    test: 'test/system/notify.test.ts',
+    covers: ['src/executor/notify.ts'],
+    why: 'it starts a program of systemd, which only such machines have',
+  },
+  {
     test: 'test/orchestrator/poll.test.ts',
     covers: ['src/orchestrator/health.ts'],
     why: 'health is what became of the polls',

@@ -2,16 +2,20 @@
 import { loadavg } from 'node:os'
 import type { Client } from '../../client/contract.ts'
 import { type Executor, SetupError } from '../../executor/contract.ts'
+import { createNotify } from '../../executor/notify.ts'
 import { createProcessExecutor } from '../../executor/process.ts'
 import { serveControl } from '../../orchestrator/control.ts'
 import type { Home } from '../../orchestrator/home.ts'
 import type { LiveBinding } from '../../orchestrator/live-binding.ts'
 import { createSwarm, type RunEnd, type Swarm } from '../../orchestrator/swarm.ts'
+import { startWatchdog } from '../../orchestrator/watchdog.ts'
 import type { Sandbox, WorkerClass } from '../../protocol/field.ts'
 import { parseKey } from '../../seal/key-text.ts'
+import type { Cancel } from '../../system/clock.ts'
 import { systemDisk } from '../../system/disk.ts'
 import type { Log } from '../../system/log.ts'
 import { createMachine } from '../../system/machine.ts'
+import { readServiceManager } from '../config.ts'
 import { type ExitName, exitCode } from '../exit-code.ts'
 import { Failure, usageFailure } from '../failure.ts'
 import type { Io } from '../io.ts'
@@ -48,6 +52,7 @@ export async function run(io: Io, flags: RunFlags): Promise<number> {
     const swarm = await assemble({ io, flags, home, binding, client, log, renew: network.renew })
     const control = await serveControl(home.controlPath, swarm)
     const deaf = listen(io, { swarm, log, deadlineMs: flags.drainDeadline })
+    const unwatched = watch(io, swarm, log)
     try {
       const end = await swarm.run().catch((error: unknown) => {
         throw toRulesFailure(home, error)
@@ -57,12 +62,21 @@ export async function run(io: Io, flags: RunFlags): Promise<number> {
       return exitCode(exitOfEnd[end.reason])
     } finally {
       deaf()
+      unwatched()
       await control.close()
     }
   } finally {
     await network.close()
     await unlock()
   }
+}
+
+/** Under systemd (Type=notify). */
+function watch({ clock, env }: Io, swarm: Swarm, log: Log): Cancel {
+  const manager = readServiceManager(env, process.pid)
+  if (!manager) return () => {}
+  const { socket, watchdogMs } = manager
+  return startWatchdog({ clock, log, swarm, notify: createNotify(socket), watchdogMs })
 }
 
 interface Assembly {
