@@ -60,12 +60,8 @@ export interface SwarmRigOptions extends Partial<SwarmOptions> {
   readonly machine?: Machine
 }
 
-export async function createSwarmRig({
-  binding = fakeBinding,
-  keys = fakeKeys,
-  machine,
-  ...options
-}: SwarmRigOptions = {}) {
+export async function createSwarmRig(wish: SwarmRigOptions = {}) {
+  const { binding = fakeBinding, keys = fakeKeys, machine, ...options } = wish
   const clock = createVirtualClock()
   const random = createSeededRandom(1)
   const disk = createMemoryDisk()
