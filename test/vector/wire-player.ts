@@ -8,9 +8,9 @@ import { createSeededRandom } from '../harness/seeded-random.ts'
 import { fillAll, isTemplate, macOf, Variables } from './wire-variable.ts'
 import type { Exchange, Story } from './wire-vector.ts'
 
-/** Told to people, or others each time: only their type is judged. `protocol` and `oldest` are what may rise. */
+/** Told to people, others each time, or pond's own to choose: only their type is judged. `protocol` and `oldest` are what may rise. */
 const varying = new Set([
-  ...['message', 'help', 'note', 'request_id', 'protocol', 'oldest', 'mac', 'box', 'sig'],
+  ...['message', 'help', 'note', 'request_id', 'protocol', 'oldest', 'mac', 'box', 'sig', 'return_ms'],
   ...['created_at', 'expires_at', 'token_expires_at', 'submitted_at', 'updated_at', 'ended_at'],
 ])
 
