@@ -137,8 +137,12 @@ export interface Verdict {
   readonly starts: number
 }
 
-/** Waits for the end of every job and judges it. `mayLose`: swarm was killed, so a job that must not run twice may end as lost. */
-export async function judge(rig: Rig, workload: Workload, { mayLose }: { mayLose: boolean }): Promise<Verdict> {
+/** Waits for the end of every job and judges it. `mayLose`: swarm was killed, so a job that must not run twice may end as lost. `others`: jobs of pond that are not of this workload. */
+export async function judge(
+  rig: Rig,
+  workload: Workload,
+  { mayLose, others = [] }: { readonly mayLose: boolean; readonly others?: readonly string[] },
+): Promise<Verdict> {
   const faults: string[] = []
   const ends: Record<string, number> = {}
   const waiting = [...workload.acknowledged]
@@ -154,7 +158,7 @@ export async function judge(rig: Rig, workload: Workload, { mayLose }: { mayLose
   await Promise.all(Array.from({ length: 8 }, judgeOn))
   const effects = workload.effects()
   faults.push(...startFaults(rig, effects, mayLose))
-  faults.push(...(await countJobs(rig, workload)))
+  faults.push(...(await countJobs(rig, [...workload.acknowledged.values(), ...others])))
   return { faults, ends, starts: effects.length }
 }
 
@@ -228,7 +232,7 @@ async function resultFaults(rig: Rig, plan: Plan, job: JobView): Promise<readonl
 }
 
 /** Every repeat of a submit under its key made nothing new. */
-async function countJobs(rig: Rig, workload: Workload): Promise<readonly string[]> {
+async function countJobs(rig: Rig, known: readonly string[]): Promise<readonly string[]> {
   const ids = new Set<string>()
   for (let cursor: string | undefined; ; ) {
     const page = await rig.client.persist('listJobs', { query: { limit: 1000, cursor } })
@@ -237,7 +241,7 @@ async function countJobs(rig: Rig, workload: Workload): Promise<readonly string[
     if (page.reply.next === null) break
     cursor = page.reply.next
   }
-  const acknowledged = new Set(workload.acknowledged.values())
+  const acknowledged = new Set(known)
   const missing = [...acknowledged].filter((id) => !ids.has(id)).map((id) => `${id} was acknowledged and is not there`)
   const extra = [...ids].filter((id) => !acknowledged.has(id)).map((id) => `${id} is there and was never acknowledged`)
   return [...missing, ...extra]

@@ -110,10 +110,13 @@ async function failSync(stage: Stage, call: 'fsync' | 'fdatasync'): Promise<void
   const inject = ['-e', `trace=${call}`, '-e', `inject=${call}:error=EIO:when=${when}`, ...files]
   const strace = spawn('strace', ['-f', '-qq', '-y', '-o', trace, '-p', `${pond.pid}`, ...inject], { stdio: 'ignore' })
   const detached = once(strace, 'close')
-  const ended = await Promise.race([pond.exited, sleep(systemClock, INJECT_MS)])
+  const end = () => Promise.race([pond.exited, sleep(systemClock, INJECT_MS)])
+  let ended = await end()
   if (!ended) strace.kill('SIGTERM')
   await detached
   const file = failedFile(readFileSync(trace, 'utf8'))
+  // It may have failed in the last moment of the wait.
+  if (file) ended ??= await end()
   if (file) fire(stage, /\/streams\//.test(file) ? 'eio_stream' : 'eio_database')
   if (!ended && file) stage.faults.push(`pond went on after a failed ${call} of ${file}`)
   if (!ended) await pond.crash()

@@ -31,7 +31,14 @@ const parts: Readonly<Record<string, () => Promise<Part>>> = {
     return ({ seed }) => chaosSwarm({ seed, jobs: 500, kills: 20 })
   },
   network: async () => (await import('./network.ts')).soakNetwork,
+  latency: async () => (await import('./latency.ts')).latency,
   outage: async () => (await import('./outage.ts')).soakOutage,
+  'power-cut': async () => {
+    const { powerCutPond, powerCutSwarm } = await import('./power-cut.ts')
+    const parts = { jobs: 300, kills: 10 }
+    // In turns: the numbers of a round tell which.
+    return ({ seed }) => (seed % 2 === 1 ? powerCutPond({ seed, ...parts }) : powerCutSwarm({ seed, ...parts }))
+  },
   simulation: async () => (await import('./simulation.ts')).soakSimulation,
 }
 

@@ -1,0 +1,141 @@
+// The power goes while jobs run and submits go on: what pond had acknowledged is there afterwards, and what swarm had begun does not begin again.
+import { join } from 'node:path'
+import { sleep, systemClock } from '../../src/system/clock.ts'
+import { type Acknowledged, openRecorder, type Recorder } from '../harness/acknowledged.ts'
+import { createWorkload, judge, type Verdict, type Workload } from '../harness/chaos-workload.ts'
+import { attemptsOf, readStream } from '../harness/job-facts.ts'
+import { createPowerDisk, type PowerDisk } from '../harness/power-cut.ts'
+import { createRig, marked, type Rig } from '../harness/process-rig.ts'
+import { createSeededRandom } from '../harness/seeded-random.ts'
+import { type Chaos, killTimes } from './kill-time.ts'
+
+export interface PowerCutVerdict extends Verdict {
+  /** What was looked for behind the cuts. */
+  readonly checked: Readonly<Record<keyof Acknowledged, number>>
+}
+
+const DISK_BYTES = 256 * 1024 * 1024
+/** A program goes on for so long without its disk; what it acknowledges then must be there as well. */
+const DARK_MS = 300
+
+/** Pond's data is on the disk that goes. */
+export async function powerCutPond({ seed, jobs, kills }: Chaos): Promise<PowerCutVerdict> {
+  const random = createSeededRandom(seed)
+  const disk = await createPowerDisk(DISK_BYTES)
+  let recorder: Recorder | undefined
+  const front = async (origin: string) => {
+    recorder = await openRecorder(origin)
+    return recorder.url
+  }
+  const rig = await createRig({ data: join(disk.folder, 'pond'), front })
+  try {
+    await startPond(rig)
+    if (!recorder) throw new Error('a rig that starts pond opens its front')
+    await rig.startSwarm(await rig.pair('power', ['--slots', '8']))
+    const workload = createWorkload({ folder: rig.folder, jobs, random, longestMs: 300 })
+    const submitted = workload.submit(rig)
+    const faults: string[] = []
+    const checked = { submits: 0, cancels: 0, chunks: 0, finals: 0 }
+    const doomed: string[] = []
+    for await (const _ of killTimes({ workload, random, kills })) {
+      // It is never finished by itself, so that its end tells that the cancel was kept.
+      doomed.push(await rig.submit({ command: ['sleep', '1000'] }))
+      await rig.client.persist('cancelJob', { params: { id: doomed.at(-1) ?? '' } })
+      disk.cut()
+      await sleep(systemClock, random.number() * DARK_MS)
+      await rig.pond().crash()
+      const acknowledged = recorder.take()
+      await disk.restore()
+      await startPond(rig)
+      for (const kind of Object.keys(checked) as (keyof Acknowledged)[]) checked[kind] += acknowledged[kind].size
+      faults.push(...(await missing(rig, acknowledged, workload)))
+    }
+    await submitted
+    for (const id of doomed) {
+      const { state } = await rig.ended(id)
+      if (state !== 'cancelled') faults.push(`${id} was cancelled and ended ${state}`)
+    }
+    const verdict = await judge(rig, workload, { mayLose: false, others: doomed })
+    const idle = Object.entries(checked).flatMap(([kind, count]) =>
+      count === 0 ? [`no ${kind} were acknowledged`] : [],
+    )
+    return { ...verdict, checked, faults: [...verdict.faults, ...faults, ...idle] }
+  } finally {
+    await rig.close()
+    await recorder?.close()
+    await disk.close()
+  }
+}
+
+const startPond = (rig: Rig) => rig.startPond({ flags: ['--reserve', '8M'] })
+
+/** What was acknowledged before the cut and is not there behind it. */
+async function missing(rig: Rig, acknowledged: Acknowledged, workload: Workload): Promise<readonly string[]> {
+  const { submits, cancels, chunks, finals } = acknowledged
+  const faults: string[] = []
+  const jobOf = async (id: string) => {
+    const answer = await rig.client.persist('getJob', { params: { id } })
+    return answer.ok ? answer.reply : undefined
+  }
+  for (const id of submits) if (!(await jobOf(id))) faults.push(`${id} was acknowledged and is not there`)
+  for (const id of cancels) {
+    const log = await rig.client.persist('listTransitions', { params: { id } })
+    const kept = log.ok && JSON.stringify(log.reply).includes('cancel')
+    if (!kept && !(await jobOf(id))?.state.startsWith('cancel')) faults.push(`the cancel of ${id} is not there`)
+  }
+  for (const [id, rc] of finals) {
+    const job = await jobOf(id)
+    if (job?.cause !== 'exit' || job.rc !== rc)
+      faults.push(`${id} had ended with ${rc} and is ${job?.state} ${job?.rc}`)
+  }
+  for (const [key, committed] of chunks) faults.push(...(await chunkFaults(rig, workload, { key, committed })))
+  return faults
+}
+
+async function chunkFaults(
+  rig: Rig,
+  workload: Workload,
+  { key, committed }: { readonly key: string; readonly committed: number },
+): Promise<readonly string[]> {
+  const [id = '', claim = '', name = ''] = key.split(' ')
+  const attempt = (await attemptsOf(rig, id)).find(({ claim_id }) => claim_id === claim)?.attempt
+  if (attempt === undefined) return [`${claim} had sent chunks and is not there`]
+  const bytes = await readStream(rig, id, { name, attempt, follow: false })
+  const index = [...workload.acknowledged].find(([, job]) => job === id)?.[0] ?? -1
+  const plan = workload.plans[index]
+  if (bytes.length < committed) return [`${name} of ${id} had ${committed} bytes and has ${bytes.length}`]
+  const wanted = plan && workload.written(name === 'stderr' ? plan.stderr : plan.stdout)
+  const same = !wanted || wanted.subarray(0, bytes.length).equals(bytes)
+  return same ? [] : [`${name} of ${id} is not what its process wrote`]
+}
+
+/** The home of swarm is on the disk that goes, and with the power all of its processes do. */
+export async function powerCutSwarm({ seed, jobs, kills }: Chaos): Promise<Verdict> {
+  const random = createSeededRandom(seed)
+  const disk = await createPowerDisk(DISK_BYTES)
+  const rig = await createRig()
+  try {
+    await rig.startPond()
+    const home = await rig.pair(join(disk.folder, 'swarm'), ['--slots', '8'])
+    let swarm = await rig.startSwarm(home)
+    const workload = createWorkload({ folder: rig.folder, jobs, random, longestMs: 300 })
+    const submitted = workload.submit(rig)
+    for await (const _ of killTimes({ workload, random, kills })) {
+      disk.cut()
+      await sleep(systemClock, random.number() * DARK_MS)
+      await swarm.crash()
+      await killAll(disk)
+      swarm = await rig.startSwarm(home)
+    }
+    await submitted
+    return await judge(rig, workload, { mayLose: true })
+  } finally {
+    await rig.close()
+    await disk.close()
+  }
+}
+
+async function killAll(disk: PowerDisk): Promise<void> {
+  for (const { pid } of marked(disk.folder)) process.kill(pid, 'SIGKILL')
+  await disk.restore()
+}
