@@ -20,14 +20,23 @@ const REST_MS = 60_000
 /** After a refusal that will not mend by itself soon. */
 const REFUSED_MS = 60 * 60 * 1000
 
+/** Pond answered, and the disk took nothing of it: the old token and keys live on, and pond does it once more when it is asked again. */
+const notKept = (error: unknown): Rotated => ({
+  ok: false,
+  unkept: true,
+  message: `nothing was kept: ${String(error)}`,
+})
+
 export function createRenewal(parts: RotationParts & { readonly log: Log }): Renewal {
   const { client, clock, live, log } = parts
   const bell = createBell()
   let wanted = false
+  /** When the token that ends then is due. */
+  let planned: { readonly of: number; readonly at: number } | undefined
   const pondNow = () => clock.now() + client.skewMs()
 
   async function renew(signal: AbortSignal, keys: boolean): Promise<Rotated> {
-    const rotated = await rotate(parts, { keys, signal })
+    const rotated = await rotate(parts, { keys, signal }).catch(notKept)
     wanted = false
     if (rotated.ok) log.info('rotated', { keys, token_expires_at: live.now().token_expires_at })
     else if (!signal.aborted) log.warn('rotate_failed', { code: rotated.error?.code, message: rotated.message })
@@ -39,8 +48,12 @@ export function createRenewal(parts: RotationParts & { readonly log: Log }): Ren
     const { token_expires_at, token_renew_at } = live.now()
     if (token_expires_at === undefined) return Number.POSITIVE_INFINITY
     if (token_renew_at !== undefined) return token_renew_at - pondNow()
-    const at = renewAt(pondNow(), token_expires_at)
-    await live.alone(() => live.keep({ binding: { ...live.now(), token_renew_at: at } }))
+    if (planned?.of !== token_expires_at) planned = { of: token_expires_at, at: renewAt(pondNow(), token_expires_at) }
+    const { at } = planned
+    // Written down so that a swarm which is started anew often does not put it off each time; while the disk takes nothing, this one knows.
+    await live
+      .alone(() => live.keep({ binding: { ...live.now(), token_renew_at: at } }))
+      .catch((error: unknown) => log.warn('binding_not_kept', { error: String(error) }))
     return at - pondNow()
   }
 
@@ -57,8 +70,8 @@ export function createRenewal(parts: RotationParts & { readonly log: Log }): Ren
           await (Number.isFinite(waitMs) ? bell.waitAtMost(clock, waitMs) : bell.wait())
           continue
         }
-        const { ok } = await renew(signal, false)
-        await sleep(clock, ok ? REST_MS : REFUSED_MS, signal)
+        const rotated = await renew(signal, false)
+        await sleep(clock, rotated.ok || rotated.unkept ? REST_MS : REFUSED_MS, signal)
         wanted = false
       }
       signal.removeEventListener('abort', bell.ring)

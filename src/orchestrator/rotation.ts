@@ -24,7 +24,13 @@ export interface RotationParts {
 
 export type Rotated =
   | { readonly ok: true }
-  | { readonly ok: false; readonly message: string; readonly error?: CallError }
+  | {
+      readonly ok: false
+      readonly message: string
+      readonly error?: CallError
+      /** The disk failed, not pond. */
+      readonly unkept?: true
+    }
 
 /** Whether the reply to an earlier rotation of keys never came. */
 export const isPending = (keys: KeySet) => keys.next_binding !== undefined || keys.workers.some(({ next }) => next)

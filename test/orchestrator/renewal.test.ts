@@ -76,6 +76,20 @@ async function setUp(more: Partial<Binding> = {}) {
   return { ...rig, state, pondPair, kept }
 }
 
+t.test('a disk that takes no new token does not end swarm: the old one serves until the disk is well', async (t) => {
+  const { clock, disk, state, start, kept } = await setUp()
+  disk.fault = (operation) => (operation === 'replace' ? new Error('the disk is full') : undefined)
+  const { swarm } = await start()
+  await clock.advance(31 * MINUTE)
+  t.ok(state.rotations >= 1, 'pond was asked')
+  t.equal((await kept()).token, fakeBinding.token)
+  t.ok(swarm.healthy())
+  disk.fault = () => undefined
+  await clock.advance(2 * MINUTE)
+  t.match((await kept()).token, /^pond_bind_/)
+  t.ok(swarm.healthy())
+})
+
 t.test('the token is replaced when three quarters of its life are over, and used once it is stored', async (t) => {
   const { clock, state, start, kept } = await setUp()
   const { swarm } = await start()
