@@ -14,6 +14,7 @@ export async function resumeOutput(parts: OutputParts, spooled: Spooled | undefi
   const output = new ClaimOutput(parts, parts.clock.now())
   const there = (await parts.disk.list(parts.folder)).flatMap((file) => streamOf(file) ?? [])
   const told = Object.keys(spooled ?? {}).flatMap((name) => streamOf(fileOf(name as StreamName)) ?? [])
+  const open: StreamName[] = []
   for (const name of new Set([...there, ...told])) {
     const file = await openLeft(parts, name)
     const was = spooled?.[name] ?? { kept: undefined, left_out: 0 }
@@ -22,9 +23,10 @@ export async function resumeOutput(parts: OutputParts, spooled: Spooled | undefi
     if (doubtful && !parts.privacy.sealed) await cutBlank(file)
     const leftOut = was.left_out + Math.max(0, (was.kept ?? 0) - file.size())
     const after = doubtful && parts.privacy.sealed ? await cutTorn(file) : undefined
-    const line = output.addLine(name, { file, leftOut, doubtful, ...(after && { after }) })
-    if (after) await line.spool.end()
+    output.addLine(name, { file, leftOut, doubtful, ...(after && { after }) })
+    if (after) open.push(name)
   }
+  await Promise.all(open.map((name) => output.endLeft(name)))
   return output
 }
 

@@ -112,6 +112,18 @@ export class ClaimOutput implements Output {
     return line
   }
 
+  /**
+   * Ends a stream that a former life left open, once pond has just what the spool holds. A power cut may have left less than pond has: what
+   * is sealed now would then stand behind bytes that it does not follow, and nothing from there on would open.
+   */
+  async endLeft(name: StreamName): Promise<void> {
+    const line = this.#lines.get(name)
+    const sent = await line?.sender.finish()
+    if (!line || sent?.end !== 'sent') return
+    await line.spool.end()
+    line.sender = this.#send(name, line.spool, sent.committed)
+  }
+
   #capOf(name: StreamName): number {
     const { stream_bytes, artifact_bytes } = this.#parts.claim
     if (isArtifact(name)) return artifact_bytes

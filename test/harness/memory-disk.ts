@@ -64,6 +64,11 @@ export class MemoryDisk implements Disk {
     return [...this.#files.keys(), ...this.#folders].sort()
   }
 
+  /** Each file and all of it. */
+  contents(): readonly { readonly path: string; readonly bytes: Buffer }[] {
+    return [...this.#files].map(([path, { bytes, length }]) => ({ path, bytes: bytes.subarray(0, length) }))
+  }
+
   async makeFolder(path: string): Promise<void> {
     this.#meet('makeFolder', path)
     for (let it = path; it !== dirname(it); it = dirname(it)) this.#folders.add(it)

@@ -1,6 +1,8 @@
 // kill -9 of swarm at each step of a claim: the next life kills what it finds, says what is true, and starts nothing again.
 import t from 'tap'
+import { printKey } from '../../src/seal/key-text.ts'
 import { refusal } from '../harness/fake-pond-client.ts'
+import { sealingPair } from '../harness/seal.ts'
 import { createSwarmRig } from '../harness/swarm-rig.ts'
 
 t.test(
@@ -204,6 +206,33 @@ t.test(
       )
       t.equal(pond.stream(claim_id, 'stdout').toString(), 'said and sent')
     }
+  },
+)
+
+t.test(
+  'a power cut that leaves a sealed spool less than pond has: nothing is added where it does not belong',
+  async (t) => {
+    const { clock, pond, executor, disk, start } = await createSwarmRig({ allowUnsandboxed: true })
+    const life = await start()
+    const { claim_id } = pond.give({ recipients: [printKey('recipient', sealingPair('consumer').publicKey)] })
+    await clock.settle()
+    for (const text of ['a'.repeat(300), 'b'.repeat(600)]) {
+      executor.processes[0]?.write('stdout', text)
+      await clock.advance(1000)
+    }
+    const before = pond.stream(claim_id, 'stdout')
+    life.die()
+    // Two thirds of it are on the disk: the first frame, and part of the second.
+    disk.dice = () => 0.69
+    disk.powerCut()
+    await start()
+    await clock.advance(3000)
+    t.match(pond.finalOf(claim_id), {
+      cause: 'worker_lost',
+      streams: { stdout: { end: 'lost' } },
+    })
+    t.ok(before.length > 0)
+    t.ok(pond.stream(claim_id, 'stdout').equals(before), 'what opened before still opens')
   },
 )
 
