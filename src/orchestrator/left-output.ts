@@ -20,7 +20,7 @@ export async function resumeOutput(parts: OutputParts, spooled: Spooled | undefi
     const was = spooled?.[name] ?? { kept: undefined, left_out: 0 }
     // A process that was lost may have had more to write.
     const doubtful = was.kept === undefined || !(await isThere(file, was))
-    if (doubtful && !parts.privacy.sealed) await cutBlank(file)
+    if (doubtful) await cutBlank(file)
     const leftOut = was.left_out + Math.max(0, (was.kept ?? 0) - file.size())
     const after = doubtful && parts.privacy.sealed ? await cutTorn(file) : undefined
     output.addLine(name, { file, leftOut, doubtful, ...(after && { after }) })
@@ -55,7 +55,7 @@ async function isThere(file: DiskFile, { kept, sha256 }: SpooledStream): Promise
   return hash.digest('hex') === sha256
 }
 
-/** Where a length reached the disk before its bytes did, the file ends in zeros: those the process never wrote. */
+/** Where a length reached the disk before its bytes did, the file ends in zeros: nobody wrote those, and no frame ends in them. */
 async function cutBlank(file: DiskFile): Promise<void> {
   for (let end = file.size(); end > 0; ) {
     const from = Math.max(0, end - PART_BYTES)
