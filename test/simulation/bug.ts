@@ -1,12 +1,19 @@
-// Deliberate bugs, planted between a part and its world: the proof that the checker sees. None of them is in the product.
-import type { Blobs } from '../../server/blob/contract.ts'
-import type { Store } from '../../server/store/contract.ts'
-import type { Client } from '../../src/client/contract.ts'
-import type { Executor } from '../../src/executor/contract.ts'
-import type { Disk } from '../../src/system/disk.ts'
-import type { MemoryDatabase, MemoryRows } from '../harness/memory-store.ts'
+// Deliberate bugs, each planted between a part and its world: the proof that the checker sees. None of them is in the product.
 import type { Law } from './invariant.ts'
+import {
+  causelessEnds,
+  earlyStore,
+  forgetfulStore,
+  generousStore,
+  noSweep,
+  oneToken,
+  staleReads,
+  twiceBlobs,
+  undyingClaims,
+  unsyncedBlobs,
+} from './pond-bug.ts'
 import type { Plant } from './simulation.ts'
+import { boldClient, doubleStart, lazySweep, shortDisk, talkativeSwarm } from './swarm-bug.ts'
 import type { Weather } from './weather.ts'
 
 export interface Bug {
@@ -19,129 +26,6 @@ export interface Bug {
   readonly plant: () => Plant
 }
 
-/** The store says a write is durable one commit too early. */
-function earlyStore(): Plant {
-  let last: MemoryRows | undefined
-  const watch = (database: MemoryDatabase) => {
-    const { committed } = database
-    database.committed = (before, after) => {
-      last = before
-      committed(before, after)
-    }
-  }
-  let watching = false
-  return {
-    pond: {
-      store(store, database) {
-        if (!watching) watch(database)
-        watching = true
-        return store
-      },
-      crashed(database) {
-        if (last) database.rows = last
-      },
-    },
-  }
-}
-
-/** The streams lose their last chunk when pond dies. */
-const unsyncedBlobs = (): Plant => ({
-  pond: {
-    crashed(_, device) {
-      for (const kept of device.streams.values()) {
-        const piece = kept.pieces.pop()
-        kept.marks.pop()
-        kept.committed -= piece?.length ?? 0
-      }
-    },
-  },
-})
-
-/** The second chunk is written with bytes of the first. */
-const twiceBlobs = (): Plant => ({
-  pond: {
-    blobs: (blobs: Blobs, device): Blobs => ({
-      ...bound(blobs),
-      async append(key, chunks) {
-        const stat = await blobs.append(key, chunks)
-        const kept = device.streams.get(`${key.claimId} ${key.name}`)
-        const first = kept?.pieces[0]
-        if (kept && first && kept.pieces.length === 2) kept.pieces[1] = Buffer.alloc(kept.pieces[1]?.length ?? 0, first)
-        return stat
-      },
-    }),
-  },
-})
-
-/** A restarted pond forgets which claims are live. */
-const forgetfulStore = (): Plant => ({
-  pond: {
-    store: (store: Store): Store => ({
-      ...store,
-      read: (work) => store.read((tx) => work(Object.create(tx, { listLiveClaims: { value: async () => [] } }))),
-    }),
-  },
-})
-
-/** Swarm takes a start that pond did not answer for one that pond accepted. */
-const boldClient = (): Plant => ({
-  swarm: {
-    client: (client: Client): Client => ({
-      ...client,
-      persist: (async (name, call, onRetry) => {
-        const words = (call?.body as { words?: readonly { state: string }[] } | undefined)?.words
-        if (name !== 'sendWords' || !words?.every(({ state }) => state === 'running'))
-          return await client.persist(name, call, onRetry)
-        void client.call(name, call)
-        const outcomes = words.map(() => ({ outcome: 'accepted' as const }))
-        return { ok: true, status: 200, headers: {}, reply: { outcomes } }
-      }) as Client['persist'],
-    }),
-  },
-})
-
-/** What a former life left running is not looked for. */
-const lazySweep = (): Plant => ({
-  swarm: { executor: (executor: Executor): Executor => ({ ...executor, sweep: async () => 0 }) },
-})
-
-/** A plan is started twice. */
-const doubleStart = (): Plant => ({
-  swarm: {
-    executor: (executor: Executor): Executor => ({
-      ...executor,
-      async start(plan, watch) {
-        void executor.start(plan, { output() {}, event() {} })
-        return await executor.start(plan, watch)
-      },
-    }),
-  },
-})
-
-/** The spool loses what was appended after its first piece. */
-const shortDisk = (): Plant => ({
-  swarm: {
-    disk: (disk: Disk): Disk => ({
-      ...bound(disk),
-      async open(path) {
-        const file = await disk.open(path)
-        const spool = path.endsWith('stdout')
-        return { ...file, append: async (...pieces) => (spool && file.size() > 0 ? undefined : file.append(...pieces)) }
-      },
-    }),
-  },
-})
-
-/** A copy whose methods may be replaced one by one. */
-function bound<T extends object>(thing: T): T {
-  const names = [...Object.keys(thing), ...Object.getOwnPropertyNames(Object.getPrototypeOf(thing))] as (keyof T)[]
-  const methods = names.flatMap((name) => {
-    const value = thing[name]
-    return typeof value === 'function' && name !== 'constructor' ? [[name, value.bind(thing)]] : []
-  })
-  return Object.fromEntries(methods) as T
-}
-
 const crashingPond = { calm: false, pondCrashes: 4 }
 /** One busy machine whose swarm dies often and is back before its processes end, and nothing else keeps jobs from it. */
 const restartingSwarm = {
@@ -150,7 +34,37 @@ const restartingSwarm = {
   ...{ dropRequest: 0, dropReply: 0, foreign: 0, diskFault: 0 },
 }
 
+/** Machines die and stay away for longer than a lease. */
+const dyingSwarms = {
+  calm: false,
+  swarms: 3,
+  swarmCrashes: 8,
+  jobs: 24,
+  awayMs: 300_000,
+  settings: { leaseMs: 20_000 },
+}
+
 export const bugs: Readonly<Record<string, Bug>> = {
+  'a store that forgets that a claim was lost': {
+    law: 'one_live_claim',
+    seed: 3,
+    storm: dyingSwarms,
+    plant: undyingClaims,
+  },
+  'a store that grants one attempt too many': { law: 'attempts_rise_by_policy', seed: 11, plant: generousStore },
+  'a store that reads a job as it was before its end': {
+    law: 'terminal_absorbs',
+    seed: 3,
+    plant: staleReads,
+  },
+  'a store that loses why a job ended': { law: 'every_end_has_a_cause', seed: 3, plant: causelessEnds },
+  'a pond that does not sweep': { law: 'a_silent_claim_ends', seed: 3, storm: dyingSwarms, plant: noSweep },
+  'a pond that gives out one token for all claims': { law: 'a_token_is_of_one_claim', seed: 3, plant: oneToken },
+  'a swarm that tells the environment of a job': {
+    law: 'no_secret_on_the_wire',
+    seed: 3,
+    plant: talkativeSwarm,
+  },
   'a store that acknowledges before it is durable': {
     law: 'acknowledged_job_stays',
     seed: 3,
@@ -166,7 +80,7 @@ export const bugs: Readonly<Record<string, Bug>> = {
   'a chunk stored in the place of another': { law: 'a_stream_is_a_prefix', seed: 3, plant: twiceBlobs },
   'a pond that forgets its live claims over a restart': {
     law: 'all_ends_after_the_storm',
-    seed: 1,
+    seed: 2,
     storm: crashingPond,
     plant: forgetfulStore,
   },

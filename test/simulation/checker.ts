@@ -8,6 +8,8 @@ import type { Law } from './invariant.ts'
 import type { WholeReply, Wiretap } from './network.ts'
 import type { Place } from './place.ts'
 import type { Run } from './program.ts'
+import { mayTryAgain } from './retry-rule.ts'
+import type { WireWatch } from './wire-watch.ts'
 
 /** What pond told somebody, and may therefore never lose. */
 export interface Promised {
@@ -33,7 +35,7 @@ export interface Checker {
 const live = new Set(['granted', 'confirmed', 'held'])
 const final = new Set(['succeeded', 'failed', 'cancelled', 'expired'])
 
-export function createChecker(place: Place, rows: () => MemoryRows): Checker {
+export function createChecker(place: Place, wire: WireWatch, rows: () => MemoryRows): Checker {
   const promised: Promised = {
     submitted: new Set(),
     cancelled: new Set(),
@@ -57,12 +59,11 @@ export function createChecker(place: Place, rows: () => MemoryRows): Checker {
       for (const claim of after.claims.values()) checkClaim(place, before.claims.get(claim.id), claim)
     },
     tap: {
-      asked() {},
-      replied(_, request, reply) {
+      ...wire,
+      replied(host, request, reply) {
+        wire.replied(host, request, reply)
         if (reply.status >= 200 && reply.status <= 299) remember(promised, request, reply)
       },
-      arrived() {},
-      strayed: (host, { url }) => place.violate('a_token_goes_to_no_other_host', { host, url }),
     },
     started(run) {
       checkStart(place, run, { rows: rows(), runs })
@@ -150,6 +151,11 @@ function checkStart(place: Place, run: Run, { rows, runs }: Before): void {
   if (claim.attempt !== attempt) wrong('the_attempt_is_told', { is: claim.attempt })
   if (spec.idempotent === true) return
   if (claim.confirmedAt === undefined) wrong('not_before_pond_accepted')
+  for (const other of runs.filter((it) => it.plan.jobId === jobId)) {
+    const told = rows.claims.get(other.plan.claimId)
+    if (told?.lease.state !== 'ended' || !mayTryAgain(spec, told, told.attempt))
+      wrong('started_again_only_by_policy', { other: other.plan.claimId, told: told?.cause })
+  }
   const running = runs.find((other) => other.plan.jobId === jobId && !other.exit && !other.orphaned)
   if (running) wrong('never_twice_at_once', { other: running.plan.claimId })
 }

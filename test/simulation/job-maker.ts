@@ -2,6 +2,8 @@
 import type { Cause, JobSpec } from '../../src/protocol/job.ts'
 import type { Random } from '../../src/system/random.ts'
 import { commandOf, type Program } from './program.ts'
+import { recipientText } from './sealed.ts'
+import { CREDENTIAL } from './secret.ts'
 
 type Dice = (chance: number) => boolean
 
@@ -11,12 +13,16 @@ export function makeJob(random: Random, name: string): JobSpec {
   const dice: Dice = (chance) => random.number() < chance
   const upTo = (most: number) => Math.floor(random.number() * (most + 1))
   const idempotent = dice(0.5)
-  const [command, program] = commandOf(makeProgram(random, name))
+  const hasSecret = dice(0.25)
+  const leaks = hasSecret && dice(0.5)
+  const [command, program] = commandOf({ ...makeProgram(random, name), ...(leaks && { leaks: true }) })
   return {
     command: [command, program],
     labels: { name },
     ...(dice(0.8) ? { idempotent } : idempotent ? { idempotent } : {}),
     ...makePolicy(random, idempotent),
+    ...(hasSecret && { credential: CREDENTIAL }),
+    ...(dice(hasSecret ? 0.6 : 0.1) && { recipients: [recipientText] }),
     ...(dice(0.3) && { priority: upTo(9) }),
     ...(dice(0.12) && { ttl_ms: 1 + upTo(60_000) }),
     ...(dice(0.15) && { timeout_ms: 200 + upTo(10_000) }),

@@ -6,6 +6,7 @@ import { createSeededRandom } from '../harness/seeded-random.ts'
 import { createVirtualClock, type VirtualClock } from '../harness/virtual-clock.ts'
 import { createHistory, type Facts, type History } from './history.ts'
 import { type Law, nameOf } from './invariant.ts'
+import { createSearch, drawSecret } from './secret.ts'
 import { calmed, drawWeather, type Weather } from './weather.ts'
 
 export interface Place {
@@ -16,6 +17,9 @@ export interface Place {
   readonly weather: () => Weather
   /** As it was drawn. */
   readonly storm: Weather
+  /** Of the consumer; no other string holds it by chance. */
+  readonly secret: string
+  readonly isSecret: (bytes: Uint8Array | string) => boolean
   /** From now on nothing fails. */
   calm(): void
   log(host: string): Log
@@ -43,6 +47,8 @@ export function createPlace(seed: number, options: PlaceOptions = {}): Place {
   const violations: string[] = []
   const storm = { ...drawWeather(random), ...options.storm }
   let weather = storm
+  const secret = drawSecret(random)
+  const isSecret = createSearch(secret)
 
   async function track<T>(work: () => Promise<T>): Promise<T> {
     working++
@@ -59,19 +65,27 @@ export function createPlace(seed: number, options: PlaceOptions = {}): Place {
     history,
     weather: () => weather,
     storm,
+    secret,
+    isSecret,
     calm() {
       weather = calmed(weather)
       history.note('calm')
     },
-    log: (host) => ({
-      info: (event, fields) => history.note(`${host}:${event}`, fields),
-      warn: (event, fields) => history.note(`${host}:${event}`, fields),
-      error(event, fields) {
+    log(host) {
+      const write = (event: string, fields: Facts = {}) => {
         history.note(`${host}:${event}`, fields)
-        if (isFault(event, fields) || (event === 'executor_failed' && storm.diskFault === 0))
-          place.violate('no_fault', { host, event, ...fields })
-      },
-    }),
+        if (isSecret(JSON.stringify(fields))) place.violate('no_secret_in_a_log', { host, event })
+      }
+      return {
+        info: write,
+        warn: write,
+        error(event, fields) {
+          write(event, fields)
+          if (isFault(event, fields) || (event === 'executor_failed' && storm.diskFault === 0))
+            place.violate('no_fault', { host, event, ...fields })
+        },
+      }
+    },
     tracked: (store) => ({
       read: (work) => track(() => store.read(work)),
       write: (work) => track(() => store.write(work)),

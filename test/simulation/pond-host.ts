@@ -6,7 +6,7 @@ import type { PondReply, PondRequest } from '../../server/http/message.ts'
 import { createPond, type Pond } from '../../server/pond.ts'
 import type { Store } from '../../server/store/contract.ts'
 import { loadSodium } from '../../src/seal/sodium.ts'
-import { sleep } from '../../src/system/clock.ts'
+import { type Clock, sleep } from '../../src/system/clock.ts'
 import { type AppendFault, createMemoryDevice, type MemoryDevice, openMemoryBlobs } from '../harness/memory-blobs.ts'
 import {
   type CommitFault,
@@ -27,6 +27,10 @@ export interface PondHost {
   /** Of the first start. */
   readonly adminToken: string
   start(): Promise<void>
+  /** Up, and not suspended. */
+  listens(): boolean
+  /** Each of its deaths, stalls and failed writes makes another. */
+  faults(): number
   /** Undefined when no pond is up, or when it dies over it. */
   answer(request: PondRequest): Promise<PondReply | undefined>
   /** Dies now, or at one of its next calls to the store or the streams. */
@@ -41,12 +45,17 @@ export interface PondHost {
 export interface PondPlant {
   readonly store?: (store: Store, database: MemoryDatabase) => Store
   readonly blobs?: (blobs: Blobs, device: MemoryDevice) => Blobs
+  readonly clock?: (clock: Clock, sweepMs: number) => Clock
+  readonly reply?: (reply: PondReply) => PondReply
   readonly crashed?: (database: MemoryDatabase, device: MemoryDevice) => void
 }
 
 /** Of private halves that are 32 times the byte 07. */
 const privateKey = 'BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc'
-const keys = makePondKeys({
+/** Pond's own default. */
+const SWEEP_MS = 1000
+
+export const pondKeys = makePondKeys({
   tokenKey: Buffer.alloc(32, 7),
   signing: { publicKey: '6kpsY-KcUgq-9VB7Ey7F-ZVHdq6-vnuSQh7qaRRG0iw', privateKey },
   sealing: [{ publicKey: 'E75P6uryBMf9M1j8nAByGIHRdCeBKCJ-xnTzf3_pe20', privateKey }],
@@ -66,6 +75,7 @@ class SimulatedPond implements PondHost {
   #current: { readonly life: Life; readonly pond: Pond } | undefined
   #starting: Life | undefined
   #kind: Crash = 'kill'
+  #faults = 0
 
   constructor(place: Place, plant: PondPlant) {
     this.#place = place
@@ -88,13 +98,21 @@ class SimulatedPond implements PondHost {
     history.note('pond_up')
   }
 
+  listens(): boolean {
+    return this.#current !== undefined && this.#current.life.awake() === undefined
+  }
+
+  faults(): number {
+    return this.#faults
+  }
+
   async answer(request: PondRequest): Promise<PondReply | undefined> {
     if (!this.#current) return undefined
     const { life, pond } = this.#current
     await life.awake()
     if (!life.alive()) return undefined
     const reply = await Promise.race([pond.answer(request), life.over])
-    return life.alive() ? reply : undefined
+    return life.alive() ? reply && (this.#plant.reply?.(reply) ?? reply) : undefined
   }
 
   crash(kind: Crash, inCalls = 0): void {
@@ -105,6 +123,7 @@ class SimulatedPond implements PondHost {
   }
 
   stall(forMs: number): void {
+    this.#faults++
     this.#place.history.note('pond_stalled', { for_ms: Math.round(forMs) })
     this.#current?.life.stall(forMs)
   }
@@ -128,10 +147,10 @@ class SimulatedPond implements PondHost {
     return createPond({
       store: life.mortal(tracked(this.#plant.store?.(store, this.database) ?? store)),
       blobs: life.mortal(this.#plant.blobs?.(blobs, this.device) ?? blobs),
-      clock: life.clock,
+      clock: this.#plant.clock?.(life.clock, SWEEP_MS) ?? life.clock,
       random: createSeededRandom(random.bytes(4).readUInt32LE()),
       log: log('pond'),
-      keys,
+      keys: pondKeys,
       // What is sworn here are the words themselves; no simulated machine signs them.
       settings: weather().settings,
     })
@@ -141,6 +160,7 @@ class SimulatedPond implements PondHost {
     const { clock, random, weather, history } = this.#place
     this.#current = undefined
     this.#starting = undefined
+    this.#faults++
     history.note('pond_died', { kind: this.#kind })
     if (this.#kind === 'power') this.device.powerCut()
     this.#kind = 'kill'
@@ -152,6 +172,7 @@ class SimulatedPond implements PondHost {
     const { random, weather, history } = this.#place
     if (random.number() >= weather().commitFault) return undefined
     const fault = (['lose', 'keep', 'full'] as const)[Math.floor(random.number() * 3)] as CommitFault
+    this.#faults++
     history.note('commit_fault', { fault })
     // Half of them are the last thing that the process does.
     if (fault !== 'full' && random.number() < 0.5) (this.#current?.life ?? this.#starting)?.die()
@@ -161,6 +182,7 @@ class SimulatedPond implements PondHost {
     const { random, weather, history } = this.#place
     if (random.number() >= weather().statementFault) return undefined
     const fault = (['full', 'error', 'drop'] as const)[Math.floor(random.number() * 3)]
+    this.#faults++
     history.note('statement_fault', { fault })
     return fault
   }
@@ -169,6 +191,7 @@ class SimulatedPond implements PondHost {
     const { random, weather, history } = this.#place
     if (random.number() >= weather().blobFault) return undefined
     const fault = random.number() < 0.5 ? 'full' : 'fsync'
+    this.#faults++
     history.note('append_fault', { fault })
     return fault
   }

@@ -4,6 +4,8 @@ import { type Executor, type Plan, SetupError, type Watch } from '../../src/exec
 import { type Clock, sleep } from '../../src/system/clock.ts'
 import type { Random } from '../../src/system/random.ts'
 import { createFakeExecutor, type FakeProcess } from '../harness/fake-executor.ts'
+import type { Place } from './place.ts'
+import { REDACTED, SECRET_NAME } from './secret.ts'
 
 export interface Program {
   /** Names the job, so that a stored one is known again. */
@@ -14,6 +16,8 @@ export interface Program {
   readonly rc: number
   /** What it leaves as its result, if anything. */
   readonly result?: string
+  /** It prints its secret. */
+  readonly leaks?: true
   /** It cannot be started. */
   readonly broken?: true
   /** It takes no notice of SIGTERM. */
@@ -140,13 +144,20 @@ async function act(
   for (const [index, { afterMs, to, bytes }] of program.writes.entries()) {
     await sleep(clock, afterMs)
     if (run.exit) return
-    const content = contentOf(`${plan.claimId} ${index}`, bytes)
+    const secret = program.leaks ? Buffer.from(plan.env[SECRET_NAME] ?? '') : Buffer.alloc(0)
+    const content = Buffer.concat([contentOf(`${plan.claimId} ${index}`, bytes), secret])
     run[to].push(content)
     await process.write(to, content)
     if (run.exit) return
   }
   await sleep(clock, program.endsAfterMs)
   end({ cause: 'exit', rc: program.rc })
+}
+
+/** What leaves its machine of what it wrote. */
+export function saidBy({ secret, isSecret }: Place, run: Run, name: 'stdout' | 'stderr'): Buffer {
+  const written = Buffer.concat(run[name])
+  return isSecret(written) ? Buffer.from(written.toString('latin1').replaceAll(secret, REDACTED), 'latin1') : written
 }
 
 /** Bytes that no other write of any process has. */

@@ -2,14 +2,19 @@
 import { setImmediate } from 'node:timers'
 import { createClient } from '../../src/client/client.ts'
 import type { Random } from '../../src/system/random.ts'
+import { attack } from './attacker.ts'
 import { createChecker } from './checker.ts'
 import { createConsumer } from './consumer.ts'
+import { watchLeases } from './lease-watch.ts'
 import { createSimulatedNetwork, type SimulatedNetwork } from './network.ts'
 import { createPlace, type Place, type PlaceOptions } from './place.ts'
 import { createPondHost, type PondHost, type PondPlant } from './pond-host.ts'
+import { sealSecret } from './sealed.ts'
+import { CREDENTIAL } from './secret.ts'
 import { createSwarmHost, type SwarmHost, type SwarmPlant } from './swarm-host.ts'
 import { judge } from './verdict.ts'
 import { clearSky, sound } from './weather.ts'
+import { createWireWatch, type WireWatch } from './wire-watch.ts'
 
 export interface Plant {
   readonly pond?: PondPlant
@@ -43,7 +48,7 @@ export async function simulate(seed: number, options: SimulationOptions = {}): P
   process.on('unhandledRejection', unhandled)
   try {
     const world = await createWorld(place, options.plant)
-    const { pond, swarms, network, consumer, checker } = world
+    const { pond, swarms, network, consumer, checker, wire } = world
     let done = false
     const working = consumer.run().then(() => {
       done = true
@@ -64,7 +69,8 @@ export async function simulate(seed: number, options: SimulationOptions = {}): P
     await clock.advance(2 * 60_000)
     await new Promise((resolve) => setImmediate(resolve))
     const mishap = (host: string) => swarms.some((swarm) => swarm.name === host && swarm.mishaps() > 0)
-    judge({ place, checker, rows: pond.database.rows, device: pond.device, orders: consumer.orders, mishap })
+    for (const swarm of swarms) swarm.searchDisk()
+    judge({ place, checker, wire, rows: pond.database.rows, device: pond.device, orders: consumer.orders, mishap })
     history.note('over', { violations: place.violations.length })
     const { length: jobs } = consumer.orders
     return {
@@ -86,6 +92,7 @@ interface World {
   readonly network: SimulatedNetwork
   readonly consumer: ReturnType<typeof createConsumer>
   readonly checker: ReturnType<typeof createChecker>
+  readonly wire: WireWatch
 }
 
 /** Everything is paired and up before the first fault. */
@@ -93,7 +100,8 @@ async function createWorld(place: Place, plant: Plant = {}): Promise<World> {
   const { clock, random, weather, history } = place
   let fair = true
   const pond = createPondHost({ ...place, weather: () => (fair ? { ...weather(), ...sound } : weather()) }, plant.pond)
-  const checker = createChecker(place, () => pond.database.rows)
+  const wire = createWireWatch(place)
+  const checker = createChecker(place, wire, () => pond.database.rows)
   pond.database.committed = checker.committed
   const network = createSimulatedNetwork({
     clock,
@@ -109,6 +117,9 @@ async function createWorld(place: Place, plant: Plant = {}): Promise<World> {
   const setUp = async () => {
     await pond.start()
     const admin = adminClient(place, network, pond.adminToken)
+    const body = await sealSecret(random, place.secret)
+    const kept = await admin.call('putCredential', { params: { name: CREDENTIAL }, body })
+    if (!kept.ok) throw new Error(kept.error.message)
     for (const swarm of swarms) {
       const code = await admin.call('createPairingCode', { body: { project: 'default' } })
       if (!code.ok) throw new Error(code.error.message)
@@ -123,8 +134,15 @@ async function createWorld(place: Place, plant: Plant = {}): Promise<World> {
   await clock.until(() => over, 60_000)
   await settingUp
   fair = false
+  watchLeases({
+    place,
+    rows: () => pond.database.rows,
+    listens: () => pond.listens(),
+    faults: () => pond.faults(),
+    heardOf: wire.heardOf,
+  })
   const consumer = createConsumer({ place, network, token: pond.adminToken, name: 'consumer' })
-  return { pond, swarms, network, consumer, checker }
+  return { pond, swarms, network, consumer, checker, wire }
 }
 
 const adminClient = ({ clock, random, log }: Place, network: SimulatedNetwork, token: string) =>
@@ -139,9 +157,9 @@ const adminClient = ({ clock, random, log }: Place, network: SimulatedNetwork, t
   })
 
 /** Each fault at its own random moment of the storm. */
-function scheduleFaults(place: Place, { pond, swarms, network }: World): void {
+function scheduleFaults(place: Place, { pond, swarms, network, wire }: World): void {
   const { clock, random } = place
-  const { stormMs, pondCrashes, swarmCrashes, drains, pauses, stalls, fullDisks, partitions } = place.weather()
+  const { stormMs, pondCrashes, swarmCrashes, drains, pauses, stalls, attacks, fullDisks, partitions } = place.weather()
   const times = (count: number, run: () => void) => {
     for (let turn = 0; turn < count; turn++) clock.after(random.number() * stormMs, run)
   }
@@ -151,6 +169,7 @@ function scheduleFaults(place: Place, { pond, swarms, network }: World): void {
   times(drains, () => pick(random, swarms).drain(random.number() * 20_000))
   times(pauses, () => pick(random, swarms).pause(random.number() * 30_000))
   times(stalls, () => pick(random, [pond, ...swarms]).stall(random.number() ** 2 * 200_000))
+  times(attacks, () => void attack({ place, swarms, intents: () => wire.intents }))
   times(fullDisks, () => pond.fill(random.number() * 30_000))
   times(partitions, () => {
     const forMs = random.number() ** 2 * 240_000

@@ -2,6 +2,7 @@
 import { createClient } from '../../src/client/client.ts'
 import type { Client } from '../../src/client/contract.ts'
 import type { Executor } from '../../src/executor/contract.ts'
+import type { KeyKind } from '../../src/orchestrator/key.ts'
 import {
   createSwarm,
   openHome,
@@ -10,11 +11,13 @@ import {
   type Swarm,
   type SwarmParts,
 } from '../../src/orchestrator/swarm.ts'
+import type { KeyPair } from '../../src/seal/key.ts'
 import type { SignCall } from '../../src/seal/request-signature.ts'
 import { type Clock, sleep } from '../../src/system/clock.ts'
 import type { Disk } from '../../src/system/disk.ts'
 import type { HttpReply, HttpRequest, Network } from '../../src/system/network.ts'
 import { createMemoryDisk } from '../harness/memory-disk.ts'
+import { sealingPair } from '../harness/seal.ts'
 import { createSeededRandom } from '../harness/seeded-random.ts'
 import { signingPairOf } from '../harness/signing-key.ts'
 import { createLife, type Life } from './life.ts'
@@ -22,6 +25,7 @@ import type { SimulatedNetwork } from './network.ts'
 import type { Place } from './place.ts'
 import type { Crash } from './pond-host.ts'
 import { createMachine, type Machine, type Run } from './program.ts'
+import { ATTACKER } from './wire-watch.ts'
 
 export interface SwarmHost {
   readonly name: string
@@ -35,6 +39,10 @@ export interface SwarmHost {
   stall(forMs: number): void
   /** Takes no jobs for so long. */
   pause(forMs: number): void
+  /** A client with its token and key, for who holds them and means ill. */
+  impersonate(): Promise<Client | undefined>
+  /** Nothing on its disk is a secret in the clear. */
+  searchDisk(): void
   /** Power cuts and faults of its disk: reasons why output may be lost. */
   mishaps(): number
 }
@@ -65,6 +73,7 @@ class SimulatedSwarm implements SwarmHost {
   readonly machine: Machine
   readonly #place: Place
   readonly #plant: SwarmPlant
+  readonly #network: SimulatedNetwork
   readonly #wire: Network
   readonly #disk = createMemoryDisk()
   #current: { readonly life: Life; swarm?: Swarm } | undefined
@@ -78,6 +87,7 @@ class SimulatedSwarm implements SwarmHost {
     this.name = name
     this.#place = place
     this.#plant = plant
+    this.#network = network
     this.#wire = network.connect(name)
     this.#aheadMs = random.number() < 1 / 3 ? (random.number() - 0.5) * 2 * HOUR_MS : 0
     this.machine = createMachine({ clock, random, host: name, started, note: history.note })
@@ -89,10 +99,9 @@ class SimulatedSwarm implements SwarmHost {
   async pair(code: string): Promise<void> {
     const { random, weather } = this.#place
     const home = await openHome(this.#disk, HOME)
-    const makeKeyPair = async () => signingPairOf(random.bytes(32))
     const resources = { slots: weather().slots }
     await pair(
-      { home, makeKeyPair, connect: (sign) => this.#connect({ sign }) },
+      { home, makeKeyPair: (kind) => makeKeyPair(kind, random.bytes(32)), connect: (sign) => this.#connect({ sign }) },
       { pond: POND, code, name: this.name, labels: {}, resources },
     )
   }
@@ -130,8 +139,22 @@ class SimulatedSwarm implements SwarmHost {
     this.#place.clock.after(forMs, () => swarm?.resume())
   }
 
+  async impersonate(): Promise<Client | undefined> {
+    // Where the disk fails him, he holds nothing.
+    const binding = await openHome(this.#disk, HOME)
+      .then(openLiveBinding)
+      .catch(() => undefined)
+    return binding && this.#connect({ token: binding.token, sign: binding.signCall }, { as: ATTACKER })
+  }
+
   mishaps(): number {
     return this.#mishaps
+  }
+
+  searchDisk(): void {
+    const { isSecret } = this.#place
+    for (const { path, bytes } of this.#disk.contents())
+      if (isSecret(path) || isSecret(bytes)) this.#place.violate('no_secret_at_rest', { host: this.name, path })
   }
 
   async #live(life: Life): Promise<void> {
@@ -141,7 +164,7 @@ class SimulatedSwarm implements SwarmHost {
     const unlock = await home.lock()
     const binding = await openLiveBinding(home)
     if (!binding) throw new Error('a started swarm is paired')
-    const client = this.#connect({ token: binding.token, sign: binding.signCall }, life)
+    const client = this.#connect({ token: binding.token, sign: binding.signCall }, { life })
     const swarm = this.#createSwarm(life, { disk, home, binding, client })
     if (this.#current?.life === life) this.#current.swarm = swarm
     history.note('swarm_up', { host: this.name })
@@ -162,18 +185,22 @@ class SimulatedSwarm implements SwarmHost {
       log: log(this.name),
       executor: life.mortal(this.#plant.executor?.(executor) ?? executor),
       host: { os: 'linux', arch: 'x64', version: '0.0.0', load: () => 0 },
-      options: { slots: weather().slots },
+      // Its processes see each other in this world, and have nothing to tell.
+      options: { slots: weather().slots, allowUnsandboxed: true },
     })
   }
 
-  #connect(proof: { readonly sign: SignCall; readonly token?: string | (() => string) }, life?: Life): Client {
+  #connect(
+    proof: { readonly sign: SignCall; readonly token?: string | (() => string) },
+    { life, as = this.name }: { readonly life?: Life; readonly as?: string } = {},
+  ): Client {
     const { clock, random, log } = this.#place
-    const heard: Network = (request) => this.#hear(request)
+    const heard: Network = as === this.name ? (request) => this.#hear(request) : this.#network.connect(as)
     return createClient({
       network: life ? life.mortal(heard) : heard,
       clock: this.#ownTime(life?.clock ?? clock),
       random: createSeededRandom(random.bytes(4).readUInt32LE()),
-      log: log(this.name),
+      log: log(as),
       baseUrl: POND,
       version: '0.0.0',
       ...proof,
@@ -197,6 +224,7 @@ class SimulatedSwarm implements SwarmHost {
     this.#current = undefined
     history.note('swarm_died', { host: this.name, kind: this.#kind })
     this.machine.orphan()
+    this.searchDisk()
     this.#disk.processEnd()
     if (this.#kind === 'power') {
       this.#mishaps++
@@ -216,3 +244,7 @@ class SimulatedSwarm implements SwarmHost {
     return Object.assign(new Error('a fault of the disk'), { code: random.number() < 0.5 ? 'ENOSPC' : 'EIO' })
   }
 }
+
+/** The same pair for the same seed. */
+const makeKeyPair = async (kind: KeyKind, seed: Buffer): Promise<KeyPair> =>
+  kind === 'ed25519' ? signingPairOf(seed) : sealingPair(seed.toString('hex'))

@@ -1,6 +1,7 @@
 // The last look, when the storm is over and all is quiet: what was promised is there, and each end is what the machines saw.
+import { createHash } from 'node:crypto'
 import type { ClaimRow, JobRow } from '../../server/store/row.ts'
-import { type Cause, isFinal, type JobSpec } from '../../src/protocol/job.ts'
+import { isFinal, type JobSpec } from '../../src/protocol/job.ts'
 import { limit } from '../../src/protocol/limit.ts'
 import type { StreamReport } from '../../src/protocol/word.ts'
 import type { MemoryDevice } from '../harness/memory-blobs.ts'
@@ -9,11 +10,15 @@ import { type Checker, specOf } from './checker.ts'
 import type { Order } from './consumer.ts'
 import type { Law } from './invariant.ts'
 import type { Place } from './place.ts'
-import type { Run } from './program.ts'
+import { type Run, saidBy } from './program.ts'
+import { mayTryAgain } from './retry-rule.ts'
+import { openStored } from './sealed.ts'
+import type { WireWatch } from './wire-watch.ts'
 
 interface Evidence {
   readonly place: Place
   readonly checker: Checker
+  readonly wire: WireWatch
   readonly rows: MemoryRows
   readonly device: MemoryDevice
   readonly orders: readonly Order[]
@@ -24,6 +29,8 @@ interface Evidence {
 export function judge(evidence: Evidence): void {
   const { place, checker, rows, orders } = evidence
   checkPromises(evidence)
+  checkAccepted(evidence)
+  checkAtRest(evidence)
   for (const job of rows.jobs.values()) {
     checkLog(evidence, job)
     checkAttempts(evidence, job)
@@ -60,6 +67,24 @@ function checkPromises({ place, checker, rows, device }: Evidence): void {
   }
 }
 
+/** What pond once said it has stands where it said, to the byte. */
+function checkAccepted({ place, wire, device }: Evidence): void {
+  for (const { claimId, stream, offset, bytes } of wire.accepted) {
+    const stored = device.bytesOf(claimId, stream).subarray(offset, offset + bytes.length)
+    if (!stored.equals(bytes)) place.violate('accepted_bytes_never_change', { claim: claimId, stream, offset })
+  }
+}
+
+/** Pond's rows and streams hold no secret in the clear. */
+function checkAtRest({ place, rows, device }: Evidence): void {
+  const asText = (_: string, value: unknown) =>
+    value instanceof Uint8Array ? Buffer.from(value).toString('latin1') : value
+  for (const [table, entries] of Object.entries(rows) as [string, MemoryRows['jobs']][])
+    if (place.isSecret(JSON.stringify([...entries], asText))) place.violate('no_secret_at_rest', { table })
+  for (const { claimId, name, pieces } of device.streams.values())
+    if (place.isSecret(Buffer.concat(pieces))) place.violate('no_secret_at_rest', { claim: claimId, stream: name })
+}
+
 /** The log tells every step, each from where the one before led, and none behind an end. */
 function checkLog({ place, rows }: Evidence, job: JobRow): void {
   const log = [...(rows.transitions.get(job.id) ?? [])].sort((one, other) => one.version - other.version)
@@ -93,16 +118,6 @@ function checkAttempts({ place, rows }: Evidence, job: JobRow): void {
   }
 }
 
-/** The rule as the manual says it. */
-function mayTryAgain(spec: JobSpec, claim: ClaimRow, used: number): boolean {
-  // A word that came too late is kept beside the job; what counted was the loss.
-  const cause = claim.lease.state === 'lost' ? 'worker_lost' : claim.cause
-  if (cause === undefined || used >= (spec.retry?.attempts ?? 3)) return false
-  const listed: readonly Cause[] =
-    spec.retry?.on ?? (spec.idempotent === true ? ['drained', 'worker_lost'] : ['drained'])
-  return listed.includes(cause) || (cause === 'worker_lost' && spec.on_lost === 'rerun')
-}
-
 function checkEnd(evidence: Evidence, job: JobRow): void {
   const { place, checker, rows, orders } = evidence
   const { state, end, cancel } = job.law
@@ -133,11 +148,13 @@ const commandIsBroken = (spec: JobSpec) => JSON.parse(spec.command[1] ?? '{}').b
 
 /** A succeeded job's result and streams are exactly what its process made. */
 function checkSuccess({ place, rows, device, mishap }: Evidence, run: Run, claim: ClaimRow | undefined): void {
-  if (!claim) return
+  const spec = specOf(rows, run.plan.jobId)
+  // What a sealed job made is judged by what opens of it.
+  if (!claim || spec?.recipients) return
   const { result } = run.program
   if (rows.results.get(claim.id) !== result) place.violate('the_result_is_whole', { claim: claim.id })
   for (const name of ['stdout', 'stderr'] as const) {
-    const written = Buffer.concat(run[name])
+    const written = saidBy(place, run, name)
     const report = claim.streams?.[name]
     const wrong = (rule: Law, more: object = {}) =>
       place.violate(rule, { claim: claim.id, stream: name, written: written.length, ...report, ...more })
@@ -172,15 +189,38 @@ function checkReport({ report, written, stored, cap, wrong, mishap }: Compared):
   if (report.produced !== written.length && !mishap) wrong('what_was_written_is_counted')
 }
 
-/** Whatever became of it: what is stored is a prefix of what the process wrote. */
-function checkStored({ place, device }: Evidence, run: Run): void {
+/** Whatever became of it: what is stored is a prefix of what the process said. */
+function checkStored(evidence: Evidence, run: Run): void {
+  const { place, rows, device } = evidence
+  const { claimId, jobId } = run.plan
+  const sealed = specOf(rows, jobId)?.recipients !== undefined
   for (const name of ['stdout', 'stderr'] as const) {
-    const written = Buffer.concat(run[name])
-    const stored = device.bytesOf(run.plan.claimId, name)
-    if (!stored.equals(written.subarray(0, stored.length)) || stored.length > written.length)
-      place.violate('a_stream_is_a_prefix', { claim: run.plan.claimId, stream: name })
+    const said = saidBy(place, run, name)
+    const stored = device.bytesOf(claimId, name)
+    const opened = sealed ? openSealed(evidence, { run, name, stored }) : stored
+    if (!opened?.equals(said.subarray(0, opened.length)))
+      place.violate('a_stream_is_a_prefix', { claim: claimId, stream: name })
+    if (!sealed || rows.claims.get(claimId)?.streams?.[name]?.end !== 'complete') continue
+    place.history.note('opened', { claim: claimId, stream: name, sha256: sha256(opened ?? Buffer.alloc(0)) })
+    if (opened?.length !== said.length) place.violate('complete_is_whole', { claim: claimId, stream: name })
   }
 }
+
+interface SealedOutput {
+  readonly run: Run
+  readonly name: string
+  readonly stored: Buffer
+}
+
+function openSealed({ place, rows }: Evidence, { run, name, stored }: SealedOutput): Buffer | undefined {
+  const { claimId, jobId } = run.plan
+  const jobDigest = rows.jobs.get(jobId as never)?.digest ?? ''
+  const opened = openStored({ claimId, jobId, stream: name, jobDigest, stored })
+  if (!opened) place.violate('sealed_output_opens', { claim: claimId, stream: name, stored: stored.length })
+  return opened?.bytes
+}
+
+const sha256 = (bytes: Buffer) => createHash('sha256').update(bytes).digest('hex')
 
 function checkHeard({ place, rows, device }: Evidence, { id, heard }: Order): void {
   if (!heard || id === undefined) return

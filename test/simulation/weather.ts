@@ -31,6 +31,8 @@ export interface Weather {
   readonly pauses: number
   /** Times that pond or a swarm is suspended. */
   readonly stalls: number
+  /** Times that somebody tries a right which is not his. */
+  readonly attacks: number
   /** Times that pond's device is full. */
   readonly fullDisks: number
   /** Chance that a commit of pond's store fails. */
@@ -76,6 +78,7 @@ export function drawWeather(random: Random): Weather {
     drains: times(0.3, 2),
     pauses: times(0.2, 2),
     stalls: times(0.4, 3),
+    attacks: upTo(6),
     fullDisks: times(0.2, 2),
     commitFault: odds(0.3, 0.02),
     statementFault: odds(0.2, 0.01),
