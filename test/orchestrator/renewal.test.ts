@@ -83,11 +83,11 @@ t.test('a disk that takes no new token does not end swarm: the old one serves un
   await clock.advance(31 * MINUTE)
   t.ok(state.rotations >= 1, 'pond was asked')
   t.equal((await kept()).token, fakeBinding.token)
-  t.ok(swarm.healthy())
+  t.ok(swarm.health().ok)
   disk.fault = () => undefined
   await clock.advance(2 * MINUTE)
   t.match((await kept()).token, /^pond_bind_/)
-  t.ok(swarm.healthy())
+  t.ok(swarm.health().ok)
 })
 
 t.test('the token is replaced when three quarters of its life are over, and used once it is stored', async (t) => {

@@ -1,6 +1,7 @@
 // Deliberate bugs, each planted between a part and its world: the proof that the checker sees. None of them is in the product.
 import type { Law } from './invariant.ts'
 import {
+  blindOptimist,
   causelessEnds,
   earlyStore,
   forgetfulStore,
@@ -34,6 +35,7 @@ const restartingSwarm = {
   ...{ dropRequest: 0, dropReply: 0, foreign: 0, diskFault: 0 },
 }
 
+const manyJobs = { jobs: 40 }
 /** Machines die and stay away for longer than a lease. */
 const dyingSwarms = {
   calm: false,
@@ -47,19 +49,31 @@ const dyingSwarms = {
 export const bugs: Readonly<Record<string, Bug>> = {
   'a store that forgets that a claim was lost': {
     law: 'one_live_claim',
-    seed: 3,
+    seed: 1,
     storm: dyingSwarms,
     plant: undyingClaims,
   },
-  'a store that grants one attempt too many': { law: 'attempts_rise_by_policy', seed: 11, plant: generousStore },
+  'a store that grants one attempt too many': {
+    law: 'attempts_rise_by_policy',
+    seed: 4,
+    storm: manyJobs,
+    plant: generousStore,
+  },
   'a store that reads a job as it was before its end': {
     law: 'terminal_absorbs',
-    seed: 3,
+    seed: 1,
+    storm: manyJobs,
     plant: staleReads,
   },
   'a store that loses why a job ended': { law: 'every_end_has_a_cause', seed: 3, plant: causelessEnds },
   'a pond that does not sweep': { law: 'a_silent_claim_ends', seed: 3, storm: dyingSwarms, plant: noSweep },
   'a pond that gives out one token for all claims': { law: 'a_token_is_of_one_claim', seed: 3, plant: oneToken },
+  'a pond that calls every machine online': {
+    law: 'online_means_a_poll_completed',
+    seed: 1,
+    storm: { ...dyingSwarms, looks: 30, slowMs: 3000 },
+    plant: blindOptimist,
+  },
   'a swarm that tells the environment of a job': {
     law: 'no_secret_on_the_wire',
     seed: 3,

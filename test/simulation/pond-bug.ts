@@ -143,3 +143,13 @@ export function oneToken(): Plant {
     },
   }
 }
+
+/** Every machine is called online, as long as it is paired. */
+export const blindOptimist = (): Plant => ({
+  pond: {
+    reply: (reply) =>
+      typeof reply.body === 'string'
+        ? { ...reply, body: reply.body.replaceAll('"online":false', '"online":true') }
+        : reply,
+  },
+})

@@ -1,5 +1,6 @@
 // One seed: a whole pond, its swarms and its consumer in one process, a storm, a calm, and the verdict.
 import { setImmediate } from 'node:timers'
+import type { PondRequest } from '../../server/http/message.ts'
 import { createClient } from '../../src/client/client.ts'
 import type { Random } from '../../src/system/random.ts'
 import { attack } from './attacker.ts'
@@ -7,6 +8,7 @@ import { createChecker } from './checker.ts'
 import { createConsumer } from './consumer.ts'
 import { watchLeases } from './lease-watch.ts'
 import { createSimulatedNetwork, type SimulatedNetwork } from './network.ts'
+import { lookWhoIsOnline } from './online-watch.ts'
 import { createPlace, type Place, type PlaceOptions } from './place.ts'
 import { createPondHost, type PondHost, type PondPlant } from './pond-host.ts'
 import { sealSecret } from './sealed.ts'
@@ -159,7 +161,8 @@ const adminClient = ({ clock, random, log }: Place, network: SimulatedNetwork, t
 /** Each fault at its own random moment of the storm. */
 function scheduleFaults(place: Place, { pond, swarms, network, wire }: World): void {
   const { clock, random } = place
-  const { stormMs, pondCrashes, swarmCrashes, drains, pauses, stalls, attacks, fullDisks, partitions } = place.weather()
+  const { stormMs, pondCrashes, swarmCrashes, drains, pauses, stalls, attacks, looks, fullDisks, partitions } =
+    place.weather()
   const times = (count: number, run: () => void) => {
     for (let turn = 0; turn < count; turn++) clock.after(random.number() * stormMs, run)
   }
@@ -170,6 +173,9 @@ function scheduleFaults(place: Place, { pond, swarms, network, wire }: World): v
   times(pauses, () => pick(random, swarms).pause(random.number() * 30_000))
   times(stalls, () => pick(random, [pond, ...swarms]).stall(random.number() ** 2 * 200_000))
   times(attacks, () => void attack({ place, swarms, intents: () => wire.intents }))
+  const { adminToken: token } = pond
+  const online = { place, token, answer: (request: PondRequest) => pond.answer(request), polledAt: wire.polledAt }
+  times(looks, () => void lookWhoIsOnline(online))
   times(fullDisks, () => pond.fill(random.number() * 30_000))
   times(partitions, () => {
     const forMs = random.number() ** 2 * 240_000

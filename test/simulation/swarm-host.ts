@@ -79,6 +79,7 @@ class SimulatedSwarm implements SwarmHost {
   #current: { readonly life: Life; swarm?: Swarm } | undefined
   #kind: Crash = 'kill'
   #mishaps = 0
+  #pausedUntil = 0
   /** The wall clock of one machine in three is wrong by up to an hour. */
   readonly #aheadMs: number
 
@@ -134,9 +135,14 @@ class SimulatedSwarm implements SwarmHost {
 
   pause(forMs: number): void {
     this.#place.history.note('pause', { host: this.name, for_ms: Math.round(forMs) })
-    const swarm = this.#current?.swarm
-    swarm?.pause()
-    this.#place.clock.after(forMs, () => swarm?.resume())
+    this.#current?.swarm?.pause()
+    this.#pausedUntil = this.#place.clock.monotonic() + forMs
+    this.#place.clock.after(forMs, () => this.#resumeWhenDue())
+  }
+
+  /** Its owner says so again to a swarm that was down when he did. */
+  #resumeWhenDue(): void {
+    if (this.#place.clock.monotonic() >= this.#pausedUntil) this.#current?.swarm?.resume()
   }
 
   async impersonate(): Promise<Client | undefined> {
@@ -168,6 +174,7 @@ class SimulatedSwarm implements SwarmHost {
     const swarm = this.#createSwarm(life, { disk, home, binding, client })
     if (this.#current?.life === life) this.#current.swarm = swarm
     history.note('swarm_up', { host: this.name })
+    this.#resumeWhenDue()
     const end = await swarm.run()
     history.note('swarm_ended', { host: this.name, ...end })
     if (end.reason !== 'drained') this.#place.violate('no_end_unasked', { host: this.name, ...end })

@@ -33,6 +33,8 @@ export interface Weather {
   readonly stalls: number
   /** Times that somebody tries a right which is not his. */
   readonly attacks: number
+  /** Times that an operator looks who is online. */
+  readonly looks: number
   /** Times that pond's device is full. */
   readonly fullDisks: number
   /** Chance that a commit of pond's store fails. */
@@ -79,6 +81,7 @@ export function drawWeather(random: Random): Weather {
     pauses: times(0.2, 2),
     stalls: times(0.4, 3),
     attacks: upTo(6),
+    looks: upTo(8),
     fullDisks: times(0.2, 2),
     commitFault: odds(0.3, 0.02),
     statementFault: odds(0.2, 0.01),
