@@ -9,10 +9,12 @@ export interface OnlineWatchParts {
   readonly answer: (request: PondRequest) => Promise<PondReply | undefined>
   /** When this host last got a whole reply to a poll. */
   readonly polledAt: (host: string) => number | undefined
+  /** When pond was last suspended until: what came meanwhile it takes for new. */
+  readonly wokeAt: () => number
 }
 
 /** One look. A binding has the name of its host. */
-export async function lookWhoIsOnline({ place, token, answer, polledAt }: OnlineWatchParts): Promise<void> {
+export async function lookWhoIsOnline({ place, token, answer, polledAt, wokeAt }: OnlineWatchParts): Promise<void> {
   const { clock, storm } = place
   const reply = await answer({
     ...{ method: 'GET', path: '/v1/admin/bindings', query: {}, search: '' },
@@ -24,7 +26,7 @@ export async function lookWhoIsOnline({ place, token, answer, polledAt }: Online
   // What it heard, it says with its next poll, which may be slow.
   const mostMs = pollHoldMs + limit.pollGraceMs + storm.slowMs
   for (const { name, online } of (JSON.parse(reply.body) as Bindings).items) {
-    const sinceMs = clock.monotonic() - (polledAt(name) ?? Number.NEGATIVE_INFINITY)
+    const sinceMs = clock.monotonic() - Math.max(wokeAt(), polledAt(name) ?? Number.NEGATIVE_INFINITY)
     if (online && sinceMs > mostMs)
       place.violate('online_means_a_poll_completed', { host: name, since_ms: Math.round(sinceMs) })
   }

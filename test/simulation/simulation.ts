@@ -174,7 +174,13 @@ function scheduleFaults(place: Place, { pond, swarms, network, wire }: World): v
   times(stalls, () => pick(random, [pond, ...swarms]).stall(random.number() ** 2 * 200_000))
   times(attacks, () => void attack({ place, swarms, intents: () => wire.intents }))
   const { adminToken: token } = pond
-  const online = { place, token, answer: (request: PondRequest) => pond.answer(request), polledAt: wire.polledAt }
+  const online = {
+    place,
+    token,
+    answer: (request: PondRequest) => pond.answer(request),
+    polledAt: wire.polledAt,
+    wokeAt: () => pond.wokeAt(),
+  }
   times(looks, () => void lookWhoIsOnline(online))
   times(fullDisks, () => pond.fill(random.number() * 30_000))
   times(partitions, () => {
