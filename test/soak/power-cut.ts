@@ -1,11 +1,11 @@
-// The power goes while jobs run and submits go on: what pond had acknowledged is there afterwards, and what swarm had begun does not begin again.
+// The power goes while jobs run and submits go on: what pond had acknowledged is there afterwards.
 import { join } from 'node:path'
 import { sleep, systemClock } from '../../src/system/clock.ts'
 import { type Acknowledged, openRecorder, type Recorder } from '../harness/acknowledged.ts'
 import { createWorkload, judge, type Verdict, type Workload } from '../harness/chaos-workload.ts'
 import { attemptsOf, readStream } from '../harness/job-facts.ts'
-import { createPowerDisk, type PowerDisk } from '../harness/power-cut.ts'
-import { createRig, marked, type Rig } from '../harness/process-rig.ts'
+import { createPowerDisk } from '../harness/power-cut.ts'
+import { createRig, type Rig } from '../harness/process-rig.ts'
 import { createSeededRandom } from '../harness/seeded-random.ts'
 import { type Chaos, killTimes } from './kill-time.ts'
 
@@ -107,35 +107,4 @@ async function chunkFaults(
   const wanted = plan && workload.written(name === 'stderr' ? plan.stderr : plan.stdout)
   const same = !wanted || wanted.subarray(0, bytes.length).equals(bytes)
   return same ? [] : [`${name} of ${id} is not what its process wrote`]
-}
-
-/** The home of swarm is on the disk that goes, and with the power all of its processes do. */
-export async function powerCutSwarm({ seed, jobs, kills }: Chaos): Promise<Verdict> {
-  const random = createSeededRandom(seed)
-  const disk = await createPowerDisk(DISK_BYTES)
-  const rig = await createRig()
-  try {
-    await rig.startPond()
-    const home = await rig.pair(join(disk.folder, 'swarm'), ['--slots', '8'])
-    let swarm = await rig.startSwarm(home)
-    const workload = createWorkload({ folder: rig.folder, jobs, random, longestMs: 300 })
-    const submitted = workload.submit(rig)
-    for await (const _ of killTimes({ workload, random, kills })) {
-      disk.cut()
-      await sleep(systemClock, random.number() * DARK_MS)
-      await swarm.crash()
-      await killAll(disk)
-      swarm = await rig.startSwarm(home)
-    }
-    await submitted
-    return await judge(rig, workload, { mayLose: true })
-  } finally {
-    await rig.close()
-    await disk.close()
-  }
-}
-
-async function killAll(disk: PowerDisk): Promise<void> {
-  for (const { pid } of marked(disk.folder)) process.kill(pid, 'SIGKILL')
-  await disk.restore()
 }

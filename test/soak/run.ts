@@ -34,10 +34,8 @@ const parts: Readonly<Record<string, () => Promise<Part>>> = {
   latency: async () => (await import('./latency.ts')).latency,
   outage: async () => (await import('./outage.ts')).soakOutage,
   'power-cut': async () => {
-    const { powerCutPond, powerCutSwarm } = await import('./power-cut.ts')
-    const parts = { jobs: 300, kills: 10 }
-    // In turns: the numbers of a round tell which.
-    return ({ seed }) => (seed % 2 === 1 ? powerCutPond({ seed, ...parts }) : powerCutSwarm({ seed, ...parts }))
+    const { powerCutPond } = await import('./power-cut.ts')
+    return ({ seed }) => powerCutPond({ seed, jobs: 300, kills: 10 })
   },
   simulation: async () => (await import('./simulation.ts')).soakSimulation,
 }
