@@ -21,7 +21,7 @@ async function full(rig: PondRig, box: Machine, { refill }: { readonly refill: b
     })
     void poll.then(({ reply }) => {
       replies.push(reply.intents)
-      const claims = reply.directives.filter(({ claim_id }: { claim_id?: string }) => claim_id !== undefined)
+      const claims = reply.directives.filter(({ claim_id }) => claim_id !== undefined)
       t.strictSame(claims, [], 'nothing is said of a claim whose end was heard')
     })
     return rig.clock.settle()
