@@ -84,7 +84,11 @@ export function holdMsOf(world: World, { hearing }: Session, { wait_ms, have }: 
   return isHeard ? heldMs : Math.min(heldMs, UNHEARD_HOLD_MS)
 }
 
-/** Over how long so many swarms should spread their return; each then comes with two polls, the second of which shows that it hears. */
-export function returnMsOf({ settings }: World, swarms: number): number {
-  return Math.min(swarms * RETURN_EACH_MS, settings.pollHoldMs * RETURN_PART_MOST)
+/**
+ * Over how long so many swarms should spread their return; each then comes with two polls, the second of which shows that it hears. Who holds claims has time
+ * to be back within its lease.
+ */
+export function returnMsOf({ settings }: Pick<World, 'settings'>, swarms: number): number {
+  const { leaseMs, pollHoldMs } = settings
+  return Math.min(swarms * RETURN_EACH_MS, pollHoldMs * RETURN_PART_MOST, leaseMs / 2)
 }

@@ -1,5 +1,7 @@
 // Polls: they park, wake, and say everything again until it is heard.
 import t from 'tap'
+import { defaultSettings } from '../../../server/service/parts.ts'
+import { returnMsOf } from '../../../server/service/session.ts'
 import { limit } from '../../../src/protocol/limit.ts'
 import { PROTOCOL } from '../../../src/protocol/version.ts'
 import { jobOf, pairMachine, submit } from '../../harness/machine.ts'
@@ -287,6 +289,14 @@ t.test('without room for output nothing is claimed, and a poll after there is ro
   t.match(held.value?.reply, { intents: [] })
   rig.noRoom = false
   t.equal((await box.poll({ wait_ms: 1000 })).reply.intents.length, 1)
+})
+
+t.test('many swarms spread their return over a part of the hold, and none is back after its lease', async (t) => {
+  const most = (leaseMs: number, pollHoldMs: number, swarms: number) =>
+    returnMsOf({ settings: { ...defaultSettings, leaseMs, pollHoldMs } }, swarms)
+  t.equal(most(90_000, 50_000, 10), 300)
+  t.equal(most(90_000, 50_000, 100_000), 30_000)
+  t.equal(most(5000, 50_000, 100_000), 2500)
 })
 
 t.test('online is who hears: a fresh session is asked to show it, and then held', async (t) => {
