@@ -1,4 +1,5 @@
 // A crowd of swarms' loops that speak (polls, snapshots, one renewal each) before a pond that only counts: cheap enough for days of a thousand of them.
+import { defaultSettings } from '../../server/service/parts.ts'
 import { returnMsOf } from '../../server/service/session.ts'
 import type { Client } from '../../src/client/contract.ts'
 import { createDialect } from '../../src/orchestrator/dialect.ts'
@@ -78,8 +79,7 @@ interface Parked {
 
 /** Counts what comes, and answers polls as pond does: a session that this life of pond has not answered yet after half a second. */
 function createCountingPond(clock: Clock, random: Random, swarms: number) {
-  const settings = { pollHoldMs: limit.pollHoldMs }
-  const returnMs = returnMsOf({ settings } as Parameters<typeof returnMsOf>[0], swarms)
+  const returnMs = returnMsOf({ settings: defaultSettings }, swarms)
   const parked = new Set<Parked>()
   const heard = new Set<string>()
   const perSecond: number[] = []
