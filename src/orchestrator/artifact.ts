@@ -42,9 +42,7 @@ export async function collectArtifacts(parts: ArtifactParts): Promise<readonly A
   let index = 0
   let room: number = limit.artifactPathBytes
   const take = async (path: string, file: FileHandle): Promise<void> => {
-    const report = await takeFile(parts, { index, file })
-    reports.push({ path, ...report })
-    if (report.stream) index++
+    reports.push({ path, ...(await takeFile(parts, { nextIndex: () => index++, file })) })
   }
   const walk = createWalk(parts, async (name, open) => {
     const mine = globs.match(name)
@@ -71,7 +69,7 @@ export async function collectArtifacts(parts: ArtifactParts): Promise<readonly A
 
 async function takeFile(
   { mostBytes, privacy, add }: ArtifactParts,
-  { index, file }: { readonly index: number; readonly file: FileHandle },
+  { nextIndex, file }: { readonly nextIndex: () => number; readonly file: FileHandle },
 ): Promise<Omit<ArtifactReport, 'path'>> {
   const { size } = await file.stat()
   if (size > mostBytes) return { problem: 'too_large' }
@@ -80,6 +78,8 @@ async function takeFile(
     for await (const bytes of privacy.hasSecrets ? readAll(file, size) : []) {
       if (scanner.push(bytes)) return { problem: 'withheld' }
     }
+    // A number is used up also by what comes to nothing: pond may have the beginning of it.
+    const index = nextIndex()
     const problem = await add(index, readAll(file, size))
     return problem ? { problem } : { stream: `artifact/${index}` }
   } catch {

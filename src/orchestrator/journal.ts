@@ -1,4 +1,5 @@
 // The journal: one line for each step of a claim, so that a restarted swarm knows what to kill and what it still owes pond.
+import { basename, dirname, join } from 'node:path'
 import type { Cancel, Clock } from '../system/clock.ts'
 import type { Disk, DiskFile } from '../system/disk.ts'
 import type { Log } from '../system/log.ts'
@@ -15,6 +16,9 @@ import { type Entry, followAll, type Left, parseEntry } from './journal-entry.ts
  * All other lines reach the disk within SYNC_MS. That is enough: the page cache outlives kill -9 of swarm, and a power cut
  * ends the trees too. A line lost in that last second makes swarm say less about a claim than it knew, never start it again:
  * nothing is ever started from the journal, and pond ends a claim that `have` does not name.
+ *
+ * Where the disk did not take a line, the file may end in half of one, and lacks what the memory has. Nothing is appended behind that:
+ * the whole log is written anew, with the next line or some seconds later, as soon as there is room.
  */
 
 export interface Journal {
@@ -37,6 +41,8 @@ export interface JournalParts {
 
 /** The longest a line waits for the disk when nobody waits for it. */
 const SYNC_MS = 1000
+/** A disk that was full is tried again after this, also when no line comes. */
+const REPAIR_MS = 5000
 /** A log below this is not worth rewriting; above, it is rewritten when most of it is about claims that are gone. */
 const COMPACT_BYTES = 4 * 1024 * 1024
 const COMPACT_RATIO = 4
@@ -57,8 +63,16 @@ export async function openJournal(parts: JournalParts): Promise<Journal> {
   if (damaged > 0) log.warn('journal_damaged', { lines: damaged })
   const live: Live = new Map()
   for (const entry of entries) remember(live, entry, print(entry))
-  if (before !== undefined) await disk.replace(path, allOf(live))
-  return new FileJournal(parts, { live, left: followAll(entries), file: await disk.open(path) })
+  await removeDrafts(disk, path)
+  const journal = new FileJournal(parts, { live, left: followAll(entries), file: await disk.open(path) })
+  if (before !== undefined) await journal.renew()
+  return journal
+}
+
+/** What a life that was killed in the middle of writing a log anew left behind would fill the disk for ever. */
+async function removeDrafts(disk: Disk, path: string): Promise<void> {
+  const isDraft = (name: string) => name.startsWith(`${basename(path)}.`) && name.endsWith('.new')
+  for (const name of await disk.list(dirname(path))) if (isDraft(name)) await disk.remove(join(dirname(path), name))
 }
 
 class FileJournal implements Journal {
@@ -73,8 +87,9 @@ class FileJournal implements Journal {
   #writing: Promise<void> | undefined
   #syncing: Promise<void> | undefined
   #cancelSync: Cancel | undefined
-  /** A line that broke off must not swallow the one behind it. */
-  #broken = false
+  #cancelRepair: Cancel | undefined
+  /** The file may lack what the memory has. */
+  #behind = false
 
   constructor(parts: JournalParts, { live, left, file }: { live: Live; left: readonly Left[]; file: DiskFile }) {
     this.left = left
@@ -93,8 +108,16 @@ class FileJournal implements Journal {
     })
   }
 
+  /** Leaves nothing in the file but what a restart needs. */
+  async renew(): Promise<void> {
+    this.#behind = !(await this.#rewrite())
+    if (this.#behind) this.#repairSoon()
+  }
+
   async close(): Promise<void> {
     while (this.#writing) await this.#writing
+    this.#cancelRepair?.()
+    if (this.#behind) await this.#rewrite()
     this.#sync()
     while (this.#syncing) await this.#syncing
     await this.#file.close()
@@ -103,26 +126,34 @@ class FileJournal implements Journal {
   async #writeAll(): Promise<void> {
     // Lines of one tick belong together: a promise turn lets the others of this tick come in.
     await undefined
-    while (this.#queue.length > 0) {
+    do {
       const batch = this.#queue
       this.#queue = []
-      if (await this.#append(batch)) this.#afterAppend(batch)
+      const written = this.#behind ? await this.#rewrite() : await this.#append(batch)
+      if (written) this.#afterAppend(batch)
       else for (const it of batch) it.resolve(false)
-      await this.#compactIfLong()
-    }
+      if (this.#behind) this.#repairSoon()
+      else await this.#compactIfLong()
+    } while (this.#queue.length > 0)
     this.#writing = undefined
   }
 
   async #append(batch: readonly Waiting[]): Promise<boolean> {
     try {
-      await this.#file.append(Buffer.from((this.#broken ? '\n' : '') + batch.map((it) => it.line).join('')))
-      this.#broken = false
+      await this.#file.append(Buffer.from(batch.map((it) => it.line).join('')))
       return true
     } catch (error) {
-      this.#broken = true
+      this.#behind = true
       this.#parts.log.error('journal_write_failed', { error: String(error) })
       return false
     }
+  }
+
+  #repairSoon(): void {
+    this.#cancelRepair ??= this.#parts.clock.after(REPAIR_MS, () => {
+      this.#cancelRepair = undefined
+      if (this.#behind) this.#writing ??= this.#writeAll()
+    })
   }
 
   #afterAppend(batch: readonly Waiting[]): void {
@@ -149,6 +180,9 @@ class FileJournal implements Journal {
         () => true,
         (error: unknown) => {
           this.#parts.log.error('journal_sync_failed', { error: String(error) })
+          // A later sync would say that all is well, and not bring these lines to the disk.
+          this.#behind = true
+          this.#repairSoon()
           return false
         },
       )
@@ -158,18 +192,28 @@ class FileJournal implements Journal {
   }
 
   async #compactIfLong(): Promise<void> {
-    if (this.#file.size() <= Math.max(COMPACT_BYTES, COMPACT_RATIO * this.#compactBytes)) return
+    if (this.#file.size() > Math.max(COMPACT_BYTES, COMPACT_RATIO * this.#compactBytes)) await this.#rewrite()
+  }
+
+  /** The whole log anew, from memory. False when the disk does not take it; the old file stays. */
+  async #rewrite(): Promise<boolean> {
     while (this.#syncing) await this.#syncing
     const { disk, log, path } = this.#parts
     try {
       await disk.replace(path, allOf(this.#live))
-      const fresh = await disk.open(path)
-      await this.#file.close()
-      this.#file = fresh
+      // From here on the old file is nobody's.
+      this.#behind = true
+      const former = this.#file
+      this.#file = await disk.open(path)
+      this.#behind = false
+      await former.close()
+      return true
     } catch (error) {
-      log.warn('journal_not_compacted', { error: String(error) })
+      log.warn('journal_not_rewritten', { error: String(error) })
+      return false
+    } finally {
+      this.#compactBytes = this.#file.size()
     }
-    this.#compactBytes = this.#file.size()
   }
 }
 

@@ -142,10 +142,18 @@ export class ClaimOutput implements Output {
 
   async addArtifact(index: number, bytes: AsyncIterable<Buffer>): Promise<ArtifactProblem | undefined> {
     const { spool } = this.addLine(`artifact/${index}`)
-    for await (const part of bytes) await spool.write(part)
-    await spool.end()
-    if (spool.broken()) return 'no_room'
-    return spool.produced() > spool.size() ? 'too_large' : undefined
+    let isWhole = false
+    let broke = false
+    try {
+      for await (const part of bytes) await spool.write(part)
+      await spool.end()
+      broke = spool.broken()
+      isWhole = !broke && spool.produced() === spool.size()
+    } finally {
+      if (!isWhole) await spool.discard()
+    }
+    if (isWhole) return undefined
+    return broke ? 'no_room' : 'too_large'
   }
 
   async end(): Promise<void> {

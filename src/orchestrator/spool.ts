@@ -24,6 +24,8 @@ export interface Spool {
   tail(most: number): Buffer
   /** True when the disk did not take all that should be in the file. */
   broken(): boolean
+  /** Part of it is worth nothing: gives back its room. From now on all of it counts as left out, and as broken. */
+  discard(): Promise<void>
   close(): Promise<void>
 }
 
@@ -232,6 +234,15 @@ class FileSpool implements Spool {
 
   broken(): boolean {
     return this.#broken
+  }
+
+  async discard(): Promise<void> {
+    await this.#settled()
+    this.#broken = true
+    this.#last = undefined
+    const kept = this.size()
+    await this.#file?.truncate(0)
+    this.#leftOut += kept
   }
 
   async close(): Promise<void> {

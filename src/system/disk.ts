@@ -89,14 +89,14 @@ export const systemDisk: Disk = {
   },
   async replace(path, content) {
     const draft = `${path}.${process.pid}.new`
-    const file = await open(draft, 'w', FILE_MODE)
     try {
-      await file.writeFile(content)
-      await file.sync()
-    } finally {
-      await file.close()
+      await writeDraft(draft, content)
+      await rename(draft, path)
+    } catch (error) {
+      // Half a file would hold the room that is missing.
+      await rm(draft, { force: true }).catch(() => {})
+      throw error
     }
-    await rename(draft, path)
     await syncFolder(dirname(path))
   },
   open: openFile,
@@ -122,6 +122,16 @@ export const systemDisk: Disk = {
     return bavail * bsize
   },
   lock,
+}
+
+async function writeDraft(path: string, content: Uint8Array | string): Promise<void> {
+  const file = await open(path, 'w', FILE_MODE)
+  try {
+    await file.writeFile(content)
+    await file.sync()
+  } finally {
+    await file.close()
+  }
 }
 
 async function openFile(path: string): Promise<DiskFile> {
@@ -183,13 +193,13 @@ async function lock(path: string): Promise<() => Promise<void>> {
   const mine = await identify(process.pid)
   const draft = `${path}.${process.pid}.new`
   await rm(draft, { force: true })
-  const file: FileHandle = await open(draft, 'wx', FILE_MODE)
   try {
-    await file.writeFile(mine)
-  } finally {
-    await file.close()
-  }
-  try {
+    const file: FileHandle = await open(draft, 'wx', FILE_MODE)
+    try {
+      await file.writeFile(mine)
+    } finally {
+      await file.close()
+    }
     for (let tries = 0; ; tries++) {
       const linked = await link(draft, path).then(
         () => true,

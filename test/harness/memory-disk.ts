@@ -18,7 +18,7 @@ interface Content {
 }
 
 export class MemoryDisk implements Disk {
-  /** Bytes that still fit; an append beyond it writes what fits and fails with ENOSPC. */
+  /** Bytes that still fit; an append beyond it writes what fits and fails with ENOSPC; a replace leaves what was there. */
   roomBytes = 1e12
   /** An error returned here is what the operation meets. */
   fault: (operation: DiskOperation, path: string) => Error | undefined = () => undefined
@@ -82,6 +82,9 @@ export class MemoryDisk implements Disk {
   async replace(path: string, value: Uint8Array | string): Promise<void> {
     this.#meet('replace', path)
     const bytes = Buffer.from(value)
+    // Both contents lie on the disk for a moment.
+    if (bytes.length > this.roomBytes) throw failure('ENOSPC', path)
+    this.roomBytes += (this.#files.get(path)?.length ?? 0) - bytes.length
     this.#files.set(path, { bytes, length: bytes.length, synced: bytes.length, holes: [] })
   }
 

@@ -174,3 +174,36 @@ t.test('files that are missing or too large never mask how the job ended', async
     streams: { 'artifact/0': { bytes: 1, end: 'complete' } },
   })
 })
+
+t.test('an artifact that found no room leaves none of itself, and its neighbour arrives whole', async (t) => {
+  const rig = await createSwarmRig()
+  rig.executor.work = t.testdir({ big: 'x'.repeat(1000), small: 's' })
+  await rig.start()
+  const limits = { stream_bytes: 1000, artifact_bytes: 1000 }
+  const intent = rig.pond.give({ artifacts: ['*'] }, { limits })
+  await rig.clock.settle()
+  rig.disk.dice = () => 0.5
+  const full = Object.assign(new Error('no space left on device'), { code: 'ENOSPC' })
+  let kept: number | undefined
+  rig.disk.fault = (operation, path) => {
+    if (operation !== 'append') return undefined
+    if (path.endsWith('artifact.1')) {
+      void rig.disk.stat(path.replace(/1$/, '0')).then((file) => {
+        kept = file?.sizeBytes
+      })
+    }
+    return path.endsWith('artifact.0') ? full : undefined
+  }
+  rig.executor.processes[0]?.exit({ rc: 0 })
+  await rig.clock.until(() => rig.pond.finalOf(intent.claim_id) !== undefined)
+  t.equal(kept, 0, 'its room is free before the next is taken')
+  t.match(rig.pond.finalOf(intent.claim_id), {
+    cause: 'exit',
+    rc: 0,
+    artifacts: [
+      { path: 'big', problem: 'no_room' },
+      { path: 'small', stream: 'artifact/1' },
+    ],
+    streams: { 'artifact/0': { bytes: 0, produced: 1000, end: 'lost' }, 'artifact/1': { bytes: 1, end: 'complete' } },
+  })
+})

@@ -132,3 +132,23 @@ t.test(
     t.match(next.failed, { name: 'RulesError', message: /^paused: / })
   },
 )
+
+t.test(
+  'the disk fills up: no slot is offered and pond hears why; with room again jobs come by themselves',
+  async (t) => {
+    const { clock, disk, pond, executor, start } = await ruled()
+    const { swarm } = await start()
+    disk.roomBytes = 1000
+    await clock.advance(7000)
+    t.match(swarm.status(), { state: 'paused', note: /disk/, free: 0 })
+    t.ok(pond.polls.at(-1)?.workers.every(({ free }) => free.slots === 0))
+    t.match(pond.snapshots.at(-1)?.workers[0], { state: 'paused', note: /disk/ })
+    pond.give()
+    await clock.advance(60_000)
+    t.equal(executor.processes.length, 0)
+    disk.roomBytes = 1e9
+    await clock.advance(6000)
+    t.equal(executor.processes.length, 1)
+    t.equal(swarm.status().state, 'ready')
+  },
+)

@@ -84,7 +84,7 @@ t.test('lines of one tick are one append, and one sync serves all that wait for 
   t.equal(disk.counts.sync - before.sync, 1)
 })
 
-t.test('a line that broke off swallows no other', async (t) => {
+t.test('a line that broke off swallows no other, and is written anew', async (t) => {
   const { disk, open } = await setUp()
   const journal = await open()
   await journal.write(claimLine(1))
@@ -94,7 +94,8 @@ t.test('a line that broke off swallows no other', async (t) => {
   t.ok(await journal.write(claimLine(3)))
   t.same(
     (await open()).left.map((left) => left.claim.claim_id),
-    [claimId(1), claimId(3)],
+    [claimId(1), claimId(2), claimId(3)],
+    'what was not taken then is taken now',
   )
 })
 
@@ -131,5 +132,57 @@ t.test('claims that are gone do not make the log grow without end', async (t) =>
   t.same(
     (await open()).left.map((left) => left.claim.claim_id),
     [claimId(0), claimId(40_000)],
+  )
+})
+
+t.test('what a full disk did not take is in the log again as soon as there is room, without a next line', async (t) => {
+  const { clock, disk, open } = await setUp()
+  const journal = await open()
+  await journal.write(claimLine(1))
+  disk.roomBytes = 20
+  t.notOk(await journal.write({ step: 'ended', claim_id: claimId(1), ending, spooled: {} }))
+  t.notOk(await journal.write({ step: 'final', claim_id: claimId(1), word }), 'nothing goes behind half a line')
+  t.notMatch((await disk.read('/h/journal'))?.toString(), /final/)
+  disk.roomBytes = 1e9
+  await clock.advance(5000)
+  const told = (await disk.read('/h/journal'))?.toString() ?? ''
+  t.ok(told.endsWith('\n'))
+  t.match((await open()).left, [{ claim: { claim_id: claimId(1) }, ended: { ending }, final: word }])
+})
+
+t.test('a swarm starts on a full disk too, and its log mends by itself', async (t) => {
+  const { clock, disk, open } = await setUp()
+  const whole = `${JSON.stringify(claimLine(1))}\n`
+  await disk.replace('/h/journal', `${whole}{"step":"go`)
+  disk.roomBytes = 0
+  const journal = await open()
+  t.match(journal.left, [{ claim: { claim_id: claimId(1) } }])
+  t.notOk(await journal.write(claimLine(2)))
+  t.equal((await disk.read('/h/journal'))?.toString(), `${whole}{"step":"go`, 'as it was')
+  disk.roomBytes = 1e9
+  await clock.advance(5000)
+  t.equal((await disk.read('/h/journal'))?.toString(), `${whole}${JSON.stringify(claimLine(2))}\n`)
+})
+
+t.test('lines whose sync failed reach the disk in a log that is written anew', async (t) => {
+  const { clock, disk, open } = await setUp()
+  const journal = await open()
+  disk.dice = () => 0.4
+  disk.fault = (operation) => (operation === 'sync' ? new Error('EIO') : undefined)
+  t.notOk(await journal.write(claimLine(1), true))
+  disk.fault = () => undefined
+  await clock.advance(5000)
+  disk.powerCut()
+  t.match((await open()).left, [{ claim: { claim_id: claimId(1) } }])
+})
+
+t.test('drafts of a life that was killed do not stay', async (t) => {
+  const { disk, open } = await setUp()
+  await disk.replace('/h/journal.71.new', 'half a lo')
+  await disk.replace('/h/binding.json.71.new', 'not ours')
+  await open()
+  t.strictSame(
+    (await disk.list('/h')).filter((name) => name.endsWith('.new')),
+    ['binding.json.71.new'],
   )
 })

@@ -102,6 +102,38 @@ t.test('a full disk under swarm ends the job that filled it, and leaves nothing 
   t.match(await rig.ended(await rig.submit({ command: ['echo', 'hello'] })), { state: 'succeeded' })
 })
 
+t.test('a swarm without room gets no claim, says why, and takes jobs again by itself', async (t) => {
+  const small = mountSmall(t, 24 * MiB)
+  const rig = await createRig()
+  t.teardown(() => rig.close())
+  await rig.startPond({ flags: ['--poll-hold', '2s'] })
+  const swarm = await rig.startSwarm(await rig.pair(join(small.folder, 'swarm'), ['--slots', '1']))
+  const seen = async () => {
+    const { code, stdout } = await runProgram('pond', ['workers', '--json'], { env: rig.env() })
+    t.equal(code, 0)
+    const worker = JSON.parse(stdout) as { readonly note?: string; readonly last_poll_at?: number }
+    return { note: '', last_poll_at: 0, ...worker }
+  }
+  const free = small.fill(0)
+  const { note, last_poll_at } = await until('what pond hears of it', async () => {
+    const worker = await seen()
+    return worker.note !== '' && worker
+  })
+  t.match(note, /disk/)
+  const waits = await rig.submit({ command: ['echo', 'hello'] })
+  await until('two polls more', async () => (await seen()).last_poll_at > last_poll_at + 4000)
+  t.match(await rig.client.call('getJob', { params: { id: waits } }), { reply: { state: 'queued', attempts: 0 } })
+  free()
+  t.match(await rig.ended(waits), { state: 'succeeded' })
+  const moves = await rig.client.call('listTransitions', { params: { id: waits } })
+  const all = ['queued', 'claimed', 'running', 'succeeded'].map((to) => ({ to }))
+  t.match(moves, { reply: { items: all } }, 'nobody declined it')
+  if (moves.ok) t.equal((moves.reply as { readonly items: readonly unknown[] }).items.length, all.length)
+  t.equal((await seen()).note, '', 'and nothing is said any more')
+  swarm.signal('SIGTERM')
+  t.strictSame(await swarm.exited, { code: 0, signal: null }, 'the very same process')
+})
+
 /** Past the start of a fresh pond and its pairing, in the middle of jobs. */
 const faults = [
   { what: 'the database', call: 'fsync', when: 60 },

@@ -100,7 +100,7 @@ t.test('a lock of the dead is taken over: another pid, another start time, anoth
 t.test('a living process keeps its lock against many that want it', async (t) => {
   const script = `
     import { systemDisk } from ${JSON.stringify(join(import.meta.dirname, '../../src/system/disk.ts'))}
-    await systemDisk.lock(${JSON.stringify(at('lock'))})
+    await disk.lock(${JSON.stringify(at('lock'))})
     process.stdout.write('held')
     process.stdin.resume()
   `
@@ -115,4 +115,10 @@ t.test('a living process keeps its lock against many that want it', async (t) =>
   await once(child, 'exit')
   const release = await disk.lock(at('lock'))
   await release()
+})
+
+t.test('a content that cannot be put in place leaves no draft', async (t) => {
+  const folder = t.testdir({ taken: {} })
+  await t.rejects(disk.replace(join(folder, 'taken'), 'a file in place of a folder'), { code: /^E/ })
+  t.strictSame(await disk.list(folder), ['taken'])
 })
