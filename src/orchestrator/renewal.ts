@@ -1,18 +1,22 @@
 // When token and keys are replaced: the token when three quarters of its life are over, when pond asks, and before anything else where it must be.
+import type { Client } from '../client/contract.ts'
 import { sleep } from '../system/clock.ts'
 import type { Log } from '../system/log.ts'
 import { createBell } from './bell.ts'
+import { createLastingClient, type Mended } from './lasting-client.ts'
 import { isPending, type Rotated, type RotationParts, renewAt, rotate } from './rotation.ts'
 
 export interface Renewal {
   /** Finishes a rotation whose reply was lost, and replaces a token that is over. Nothing is said to pond before. */
-  prepare(signal: AbortSignal): Promise<void>
-  /** Until `signal` aborts. */
-  run(signal: AbortSignal): Promise<void>
+  prepare(): Promise<void>
+  /** Until swarm ends. */
+  run(): Promise<void>
   /** Pond asks for it, in every reply until it is done. */
   asked(): void
   /** New keys too. */
-  rotateKeys(signal: AbortSignal): Promise<Rotated>
+  rotateKeys(): Promise<Rotated>
+  /** Its calls outlast the token: what pond refuses because the token ran out waits for the next one. */
+  readonly client: Client
 }
 
 /** Between two rotations: a reply that was on its way may still ask for the one that is done. */
@@ -27,15 +31,26 @@ const notKept = (error: unknown): Rotated => ({
   message: `nothing was kept: ${String(error)}`,
 })
 
-export function createRenewal(parts: RotationParts & { readonly log: Log }): Renewal {
-  const { client, clock, live, log } = parts
+/** `signal`: swarm ends. */
+export function createRenewal(parts: RotationParts & { readonly log: Log; readonly signal: AbortSignal }): Renewal {
+  const { client, clock, live, log, signal } = parts
   const bell = createBell()
   let wanted = false
   /** When the token that ends then is due. */
   let planned: { readonly of: number; readonly at: number } | undefined
   const pondNow = () => clock.now() + client.skewMs()
 
-  async function renew(signal: AbortSignal, keys: boolean): Promise<Rotated> {
+  /** New tokens without new keys are one for all who want one. */
+  let renewing: Promise<Rotated> | undefined
+
+  function renewToken(): Promise<Rotated> {
+    renewing ??= renew(false).finally(() => {
+      renewing = undefined
+    })
+    return renewing
+  }
+
+  async function renew(keys: boolean): Promise<Rotated> {
     const rotated = await rotate(parts, { keys, signal }).catch(notKept)
     wanted = false
     if (rotated.ok) log.info('rotated', { keys, token_expires_at: live.now().token_expires_at })
@@ -57,12 +72,22 @@ export function createRenewal(parts: RotationParts & { readonly log: Log }): Ren
     return at - pondNow()
   }
 
+  /** Pond refused a call with this token. Where its life is over, as after a long sleep, it is replaced now. */
+  async function mend(token: string): Promise<Mended> {
+    const { token: now, token_expires_at = Number.POSITIVE_INFINITY } = live.now()
+    if (now !== token) return 'replaced'
+    if (token_expires_at > pondNow()) return 'refused'
+    const rotated = await renewToken()
+    if (rotated.ok) return 'replaced'
+    return rotated.unkept || signal.aborted ? 'later' : 'refused'
+  }
+
   return {
-    async prepare(signal) {
+    async prepare() {
       const { token_expires_at = Number.POSITIVE_INFINITY } = live.now()
-      if (isPending(live.keys()) || token_expires_at <= pondNow()) await renew(signal, isPending(live.keys()))
+      if (isPending(live.keys()) || token_expires_at <= pondNow()) await renew(isPending(live.keys()))
     },
-    async run(signal) {
+    async run() {
       signal.addEventListener('abort', bell.ring, { once: true })
       while (!signal.aborted) {
         const waitMs = wanted ? 0 : await dueIn()
@@ -70,7 +95,7 @@ export function createRenewal(parts: RotationParts & { readonly log: Log }): Ren
           await (Number.isFinite(waitMs) ? bell.waitAtMost(clock, waitMs) : bell.wait())
           continue
         }
-        const rotated = await renew(signal, false)
+        const rotated = await renewToken()
         await sleep(clock, rotated.ok || rotated.unkept ? REST_MS : REFUSED_MS, signal)
         wanted = false
       }
@@ -80,6 +105,7 @@ export function createRenewal(parts: RotationParts & { readonly log: Log }): Ren
       wanted = true
       bell.ring()
     },
-    rotateKeys: (signal) => renew(signal, true),
+    rotateKeys: () => renew(true),
+    client: createLastingClient(client, { clock, token: live.token, mend }),
   }
 }

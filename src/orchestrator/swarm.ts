@@ -77,8 +77,10 @@ class OneSwarm implements Swarm {
   #state: 'starting' | 'ready' | 'ended' = 'starting'
 
   constructor(parts: SwarmParts, wake: Wake) {
-    const { client, clock, random, log, binding: live, options, makeKeyPair = systemKeyPair, renew = () => {} } = parts
-    this.#parts = parts
+    const { clock, random, log, binding: live, options, makeKeyPair = systemKeyPair, renew = () => {} } = parts
+    this.#renewal = createRenewal({ client: parts.client, clock, log, live, makeKeyPair, signal: this.#ending.signal })
+    const { client } = this.#renewal
+    this.#parts = { ...parts, client }
     this.#wake = wake
     this.#session = random.bytes(16).toString('base64url')
     this.#killed = new Promise((resolve) => {
@@ -94,8 +96,7 @@ class OneSwarm implements Swarm {
     this.#drain = createDrain({ clock, log, options, changed, stopAll: () => this.#holding.stop('drained') })
     const { alone } = live
     this.#snapshot = createSnapshot({ client, clock, log, session: this.#session, look: () => this.#look(), alone })
-    this.#renewal = createRenewal({ client, clock, log, live, makeKeyPair })
-    this.#supplier = createSupplier(parts)
+    this.#supplier = createSupplier(this.#parts)
     this.#gate = createGate(parts, { shrink: () => this.#supplier.shrink(), changed })
     this.#poll = createPoll({
       client,
@@ -129,8 +130,8 @@ class OneSwarm implements Swarm {
       home: home.path,
       sandbox: executor.sandbox,
     })
-    const prepared = this.#renewal.prepare(signal)
-    const snapshots = prepared.then(() => Promise.all([this.#snapshot.run(signal), this.#renewal.run(signal)]))
+    const prepared = this.#renewal.prepare()
+    const snapshots = prepared.then(() => Promise.all([this.#snapshot.run(signal), this.#renewal.run()]))
     const polls = prepared.then(() => this.#poll.run(signal))
     const refusal = await Promise.race([polls, this.#drained(), this.#killed])
     if (refusal) this.#holding.kill('drained')
@@ -362,7 +363,7 @@ class OneSwarm implements Swarm {
   }
 
   rotateKeys(): Promise<Rotated> {
-    return this.#renewal.rotateKeys(this.#ending.signal)
+    return this.#renewal.rotateKeys()
   }
 
   status(): SwarmStatus {

@@ -10,13 +10,15 @@ export interface Line {
   readonly network: Network
   /** Asked before each request. */
   fault: (request: HttpRequest) => LineFault
+  /** Sees each reply that arrives. */
+  watch: (reply: { readonly status: number }) => void
 }
 
 export const LINE_URL = 'http://pond.localhost:7460'
 
 /** `answer` is looked up at each request, so that a pond that was restarted is found behind the same URL. */
 export function createLine(clock: Clock, answer: (request: PondRequest) => Promise<PondReply>): Line {
-  const line: Line = { network: send, fault: () => undefined }
+  const line: Line = { network: send, fault: () => undefined, watch() {} }
 
   async function send(request: HttpRequest): Promise<HttpReply> {
     const fault = line.fault(request)
@@ -35,6 +37,7 @@ export function createLine(clock: Clock, answer: (request: PondRequest) => Promi
     try {
       const reply = await Promise.race([asked, given.over])
       if (fault === 'unanswered') throw new Error('the reply was lost')
+      line.watch(reply)
       const headers = { ...reply.headers, date: new Date(clock.now()).toUTCString() }
       return { status: reply.status, headers, body: carry(reply.body, fault === 'cut', given) }
     } catch (error) {
