@@ -1,8 +1,11 @@
 // The store in one SQLite file: one connection that writes in groups, a few that read. The default for a pond on one machine.
 //
-// WAL with synchronous=full: a commit is durable when it returns. SQLite copies the WAL into the file inside the commit that brings it to 1000 pages; an
-// error there is no loss, since the WAL keeps what was not copied. Reads see a snapshot and never wait for the writer.
-import { closeSync, fchmodSync, openSync } from 'node:fs'
+// WAL with synchronous=full: a commit is durable when it returns, and one whose fsync fails ends the store. Reads see a snapshot and never wait for the
+// writer. SQLite copies the WAL into the file inside the commit that brings it to 1000 pages, and keeps the errors of that copy to itself. That is no loss:
+// what is copied was synced by its own commit before, reads take it from the WAL, and the WAL is written over only after the file was synced well;
+// until then each later copy writes the same pages again, so that nothing hangs on what became of those the kernel could not write.
+import { closeSync, fchmodSync, fsyncSync, openSync } from 'node:fs'
+import { dirname } from 'node:path'
 import { type Clock, systemClock } from '../../src/system/clock.ts'
 import { type ReadTx, type Store, type StoreEvents, StoreFailing, type WriteTx } from './contract.ts'
 import { GroupCommit, type Transaction } from './group-commit.ts'
@@ -41,6 +44,7 @@ export function openSqliteStore(parts: SqliteStoreParts): Store {
   }
   try {
     const writer = open(false)
+    settleNames(writer, dirname(file))
     migrate(writer)
     const readers = new ReaderPool(Array.from({ length: count }, () => open(true)))
     const group = new GroupCommit<WriteTx>({ transaction: transactionOf(writer), clock, events })
@@ -65,6 +69,20 @@ function claimFile(file: string): void {
   const descriptor = openSync(file, 'a', 0o600)
   try {
     fchmodSync(descriptor, 0o600)
+  } finally {
+    closeSync(descriptor)
+  }
+}
+
+/** Before anything stands in the WAL: SQLite ignores it when the name of a new one cannot be made durable, and a lost name is a lost WAL. */
+function settleNames(db: Connection, folder: string): void {
+  // The first read makes the WAL.
+  db.exec('pragma user_version')
+  const descriptor = openSync(folder, 'r')
+  try {
+    fsyncSync(descriptor)
+  } catch (cause) {
+    throw new Error(`the names in ${folder} could not be made durable`, { cause })
   } finally {
     closeSync(descriptor)
   }
