@@ -1,11 +1,11 @@
-// The power goes while jobs run and submits go on: what pond had acknowledged is there afterwards.
+// The power goes while jobs run and submits go on: what pond had acknowledged is there afterwards, and what swarm had begun does not begin again.
 import { join } from 'node:path'
 import { sleep, systemClock } from '../../src/system/clock.ts'
 import { type Acknowledged, openRecorder, type Recorder } from '../harness/acknowledged.ts'
 import { createWorkload, judge, type Verdict, type Workload } from '../harness/chaos-workload.ts'
 import { attemptsOf, readStream } from '../harness/job-facts.ts'
 import { createPowerDisk } from '../harness/power-cut.ts'
-import { createRig, type Rig } from '../harness/process-rig.ts'
+import { createRig, type Living, marked, type Rig } from '../harness/process-rig.ts'
 import { createSeededRandom } from '../harness/seeded-random.ts'
 import { type Chaos, killTimes } from './kill-time.ts'
 
@@ -17,6 +17,13 @@ export interface PowerCutVerdict extends Verdict {
 const DISK_BYTES = 256 * 1024 * 1024
 /** A program goes on for so long without its disk; what it acknowledges then must be there as well. */
 const DARK_MS = 300
+
+/** Once under pond and once under swarm. */
+export async function powerCut({ seed, jobs, kills }: Chaos) {
+  const pond = await powerCutPond({ seed, jobs, kills })
+  const swarm = await powerCutSwarm({ seed, jobs, kills })
+  return { faults: [...pond.faults, ...swarm.faults], pond, swarm }
+}
 
 /** Pond's data is on the disk that goes. */
 export async function powerCutPond({ seed, jobs, kills }: Chaos): Promise<PowerCutVerdict> {
@@ -107,4 +114,59 @@ async function chunkFaults(
   const wanted = plan && workload.written(name === 'stderr' ? plan.stderr : plan.stdout)
   const same = !wanted || wanted.subarray(0, bytes.length).equals(bytes)
   return same ? [] : [`${name} of ${id} is not what its process wrote`]
+}
+
+export interface SwarmCutVerdict extends Verdict {
+  /** Jobs that must not run twice and were running when the power went. */
+  readonly caught: number
+}
+
+/** The home of swarm is on the disk that goes, and all of its processes go at the same moment. */
+export async function powerCutSwarm({ seed, jobs, kills }: Chaos): Promise<SwarmCutVerdict> {
+  const random = createSeededRandom(seed)
+  const disk = await createPowerDisk(DISK_BYTES)
+  const rig = await createRig()
+  try {
+    // Claims of which no journal tells any more come back by their lease.
+    await rig.startPond({ flags: ['--lease', '5s'] })
+    const home = await rig.pair(join(disk.folder, 'swarm'), ['--slots', '8'])
+    let swarm = await rig.startSwarm(home)
+    const workload = createWorkload({ folder: rig.folder, jobs, random, longestMs: 800 })
+    const submitted = workload.submit(rig)
+    let caught = 0
+    for await (const _ of killTimes({ workload, random, kills })) {
+      // Nothing is said between the cut and the end: swarm would decline what comes, and be passed over for it.
+      swarm.signal('SIGSTOP')
+      const running = marked(disk.folder)
+      disk.cut()
+      for (const { pid } of running) kill(pid)
+      await swarm.crash()
+      caught += onlyOnce(workload, running)
+      await disk.restore()
+      swarm = await rig.startSwarm(home)
+    }
+    await submitted
+    const verdict = await judge(rig, workload, { mayLose: true })
+    const idle = caught === 0 ? ['no cut found a job that must not run twice, so nothing was shown'] : []
+    return { ...verdict, caught, faults: [...verdict.faults, ...idle] }
+  } finally {
+    await rig.close()
+    await disk.close()
+  }
+}
+
+/** How many of these processes are such a job's own. */
+function onlyOnce(workload: Workload, running: readonly Living[]): number {
+  const pids = new Set(running.map(({ pid }) => pid))
+  const once = (id: string) =>
+    [...workload.acknowledged].some(([at, job]) => job === id && !workload.plans[at]?.spec.idempotent)
+  return workload.effects().filter(({ pid, jobId }) => pids.has(pid) && once(jobId)).length
+}
+
+function kill(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL')
+  } catch {
+    // It ended by itself.
+  }
 }

@@ -34,8 +34,8 @@ const parts: Readonly<Record<string, () => Promise<Part>>> = {
   latency: async () => (await import('./latency.ts')).latency,
   outage: async () => (await import('./outage.ts')).soakOutage,
   'power-cut': async () => {
-    const { powerCutPond } = await import('./power-cut.ts')
-    return ({ seed }) => powerCutPond({ seed, jobs: 300, kills: 10 })
+    const { powerCut } = await import('./power-cut.ts')
+    return ({ seed }) => powerCut({ seed, jobs: 150, kills: 6 })
   },
   simulation: async () => (await import('./simulation.ts')).soakSimulation,
 }
