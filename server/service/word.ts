@@ -113,7 +113,9 @@ async function hearWord(write: Write, hearing: Hearing): Promise<OutcomeReply> {
           state: claim.lease.state,
         })
   }
-  if (hearing.missing && step.job === 'finish') {
+  // Also of what is only kept beside the job: a person may adopt it, and then it should be whole.
+  const isKept = step.outcome === 'stale' && step.kept && claim.lease.finalDigest === undefined
+  if (hearing.missing && (step.job === 'finish' || isKept)) {
     return refuse('streams_incomplete', 'not all of the streams is here', { streams: hearing.missing })
   }
   return apply(write, { claim, step, body, hearing })

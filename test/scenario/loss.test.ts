@@ -180,3 +180,21 @@ t.test('a worker that comes back while its job runs elsewhere drops its own proc
   t.match(await jobOf(rig, id), { ...done, attempts: 2 })
   t.match(await attempts(world), [{ ...gone }, { ...ended }])
 })
+
+t.test('pond lost bytes of an attempt that it had given up: the orphan is whole before it is kept', async (t) => {
+  const world = await cutOff(t, 'fail')
+  const { rig, pool, id } = world
+  // Its output still arrives, and its word does not.
+  pool.line.fault = ({ url }) => (/\/states?$|\/poll$/.test(url) ? 'unsent' : undefined)
+  finish(pool, 'first')
+  await rig.clock.advance(tooLong)
+  t.match(await jobOf(rig, id), lost)
+  const [{ claim_id } = { claim_id: '' }] = await attempts(world)
+  t.equal((await rig.blobs.stat({ claimId: claim_id, name: 'stdout' })).committed, 5)
+  await rig.blobs.remove(claim_id)
+  pool.line.fault = () => undefined
+  await rig.clock.advance(120_000)
+  t.match(await attempts(world), [{ ...orphan, streams: [{ name: 'stdout', bytes: 5, end: 'complete' }] }])
+  await rig.call('adoptAttempt', { params: { id }, body: { attempt: 1 } })
+  t.equal(await reads(world), 'first')
+})

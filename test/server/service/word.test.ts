@@ -98,6 +98,30 @@ t.test('a complete stream must be here to the last byte', async (t) => {
   })
 })
 
+t.test('a late word whose streams are not whole is asked for the rest before it is kept', async (t) => {
+  const rig = await createPondRig(t)
+  const box = await pairMachine(rig)
+  const job = await submit(rig)
+  const late = await box.start()
+  await box.send(late, { offset: 0, bytes: 'ab' })
+  await rig.clock.advance(limit.leaseMs + 2000)
+  t.match(await jobOf(rig, job.id), { state: 'failed', cause: 'worker_lost' })
+  const sha256 = 'ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad'
+  const word = { ...finalWord, streams: { stdout: { bytes: 3, produced: 3, sha256, end: 'complete' } } } as never
+  t.match(await box.say(late, word), {
+    status: 409,
+    code: 'streams_incomplete',
+    error: { details: { streams: { stdout: 2 } } },
+  })
+  t.match(await attempts(rig, job.id), [{ orphan: false }], 'nothing is kept yet')
+  t.match(await box.send(late, { offset: 2, bytes: 'c' }), { reply: { committed: 3 } })
+  t.match(await box.say(late, word), { status: 410, code: 'stale', error: { details: { kept: true } } })
+  t.match(await box.say(late, word), { code: 'stale', error: { details: { kept: true } } }, 'the same again')
+  const stdout = { name: 'stdout', bytes: 3, end: 'complete' }
+  t.match(await attempts(rig, job.id), [{ orphan: true, streams: [stdout] }])
+  t.match(await jobOf(rig, job.id), { state: 'failed', cause: 'worker_lost' }, 'its end stands')
+})
+
 t.test('declined: no attempt is burned, and the worker is passed over for a while', async (t) => {
   const rig = await createPondRig(t)
   const [a, b] = [await pairMachine(rig, { letter: 'a' }), await pairMachine(rig, { letter: 'b' })]
