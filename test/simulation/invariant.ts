@@ -117,5 +117,3 @@ export function nameOf(law: Law): string {
   const number = numbers.get(law)
   return number === undefined ? law : `${number} ${law}`
 }
-
-export const invariantOf = (law: Law): InvariantId | undefined => numbers.get(law)

@@ -2,17 +2,21 @@
 import type { Blobs } from '../../server/blob/contract.ts'
 import type { Store, WriteTx } from '../../server/store/contract.ts'
 import type { JobRow } from '../../server/store/row.ts'
+import { causes } from '../../src/protocol/job.ts'
 import type { MemoryDatabase, MemoryRows } from '../harness/memory-store.ts'
 import { bound } from './bound.ts'
 import type { Plant } from './simulation.ts'
 
-/** The store says a write is durable one commit too early. */
+const EARLY_COMMITS = 4
+
+/** The store says a write is durable some commits too early. */
 export function earlyStore(): Plant {
-  let last: MemoryRows | undefined
+  const past: MemoryRows[] = []
   const watch = (database: MemoryDatabase) => {
     const { committed } = database
     database.committed = (before, after) => {
-      last = before
+      past.push(before)
+      if (past.length > EARLY_COMMITS) past.shift()
       committed(before, after)
     }
   }
@@ -25,7 +29,8 @@ export function earlyStore(): Plant {
         return store
       },
       crashed(database) {
-        if (last) database.rows = last
+        database.rows = past[0] ?? database.rows
+        past.length = 0
       },
     },
   }
@@ -90,13 +95,14 @@ export const undyingClaims = () =>
     updateClaim: async (row) => (row.lease.state === 'lost' ? undefined : await tx.updateClaim(row)),
   }))
 
-/** Every job gets one attempt more than it asked for. */
+/** Every job gets one attempt more than it asked for, and another one whatever ended the last. */
 export const generousStore = () =>
   rewriting((tx) => ({
-    insertJob: async (row, spec) => {
+    async insertJob(row, spec) {
       const { policy } = row.law
-      const generous = { ...policy, attempts: policy.attempts + 1 }
-      await tx.insertJob({ ...row, law: { ...row.law, policy: generous } }, spec)
+      // In place: pond remembers the row that it handed over.
+      Object.assign(policy, { retryOn: causes, attempts: policy.attempts + 1 })
+      await tx.insertJob(row, spec)
     },
   }))
 
