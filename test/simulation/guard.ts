@@ -91,16 +91,24 @@ function replace(home: object, key: string, wrap: (original: Callable) => Callab
 
 /** The nearest caller decides; a package counts only when product code stands behind it. */
 function whoAsks(): { product: boolean; owner?: string; place: string } {
-  const before = Error.stackTraceLimit
-  Error.stackTraceLimit = 40
-  const frames = (new Error().stack ?? '').split('\n').slice(1)
-  Error.stackTraceLimit = before
+  const frames = callers()
   const outside = frames.filter((frame) => !frame.includes(`simulation${sep}guard.`) && !frame.includes('node:'))
   const [first = ''] = outside
   const [, owner] = /node_modules[\\/]((?:@[^\\/]+[\\/])?[^\\/]+)/.exec(first) ?? []
-  const place = first.trim().replace(/^at /, '').replace(root, '')
+  const place = first.replace(root, '')
   if (owner === undefined) return { product: isProduct(first), place }
   return { product: false, place, ...(outside.some(isProduct) && { owner }) }
+}
+
+/** Each as `path:line`. Nobody looks up where it stands in its source: that takes longer than what asks. */
+function callers(): string[] {
+  const { stackTraceLimit, prepareStackTrace } = Error
+  Error.stackTraceLimit = 40
+  Error.prepareStackTrace = (_, sites) =>
+    sites.map((site) => `${site.getFileName()?.replace('file://', '') ?? 'node:'}:${site.getLineNumber()}`)
+  const frames = new Error().stack as unknown as string[]
+  Object.assign(Error, { stackTraceLimit, prepareStackTrace })
+  return frames
 }
 
 const isProduct = (frame: string) =>

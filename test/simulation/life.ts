@@ -18,7 +18,8 @@ export interface Life {
   fuse(calls: number): void
 }
 
-const never = new Promise<never>(() => {})
+/** A new one for each who waits: one for all would remember them, and with them every world that ever was. */
+const never = () => new Promise<never>(() => {})
 
 interface LifeParts {
   readonly clock: Clock
@@ -118,14 +119,14 @@ class MortalLife implements Life {
   }
 
   #call(target: object, method: Method, args: readonly unknown[]): unknown {
-    if (this.#dead) return never
+    if (this.#dead) return never()
     const last = this.#burn()
-    if (this.#dead) return never
+    if (this.#dead) return never()
     const result = Reflect.apply(method, target, args)
     if (!(result instanceof Promise)) return result
     const heard = (pass: () => unknown): unknown => {
       if (last) this.die()
-      if (this.#dead) return never
+      if (this.#dead) return never()
       return this.awake()?.then(() => heard(pass)) ?? pass()
     }
     return result.then(

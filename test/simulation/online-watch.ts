@@ -1,4 +1,4 @@
-// An operator who looks now and then which machines pond calls online, and compares: those really had a whole reply to a poll not long ago.
+// An operator who looks now and then which machines pond calls online, and compares: not long ago those really told it that a whole reply had reached them.
 import type { PondReply, PondRequest } from '../../server/http/message.ts'
 import { limit } from '../../src/protocol/limit.ts'
 import type { Place } from './place.ts'
@@ -7,14 +7,14 @@ export interface OnlineWatchParts {
   readonly place: Place
   readonly token: string
   readonly answer: (request: PondRequest) => Promise<PondReply | undefined>
-  /** When this host last got a whole reply to a poll. */
-  readonly polledAt: (host: string) => number | undefined
+  /** When pond could last learn that this host heard it. */
+  readonly completedAt: (host: string) => number | undefined
   /** When pond was last suspended until: what came meanwhile it takes for new. */
   readonly wokeAt: () => number
 }
 
 /** One look. A binding has the name of its host. */
-export async function lookWhoIsOnline({ place, token, answer, polledAt, wokeAt }: OnlineWatchParts): Promise<void> {
+export async function lookWhoIsOnline({ place, token, answer, completedAt, wokeAt }: OnlineWatchParts): Promise<void> {
   const { clock, storm } = place
   const reply = await answer({
     ...{ method: 'GET', path: '/v1/admin/bindings', query: {}, search: '' },
@@ -23,10 +23,9 @@ export async function lookWhoIsOnline({ place, token, answer, polledAt, wokeAt }
   })
   if (reply?.status !== 200 || typeof reply.body !== 'string') return
   const { pollHoldMs = limit.pollHoldMs } = storm.settings
-  // What it heard, it says with its next poll, which may be slow.
-  const mostMs = pollHoldMs + limit.pollGraceMs + storm.slowMs
+  const mostMs = pollHoldMs + limit.pollGraceMs
   for (const { name, online } of (JSON.parse(reply.body) as Bindings).items) {
-    const sinceMs = clock.monotonic() - Math.max(wokeAt(), polledAt(name) ?? Number.NEGATIVE_INFINITY)
+    const sinceMs = clock.monotonic() - Math.max(wokeAt(), completedAt(name) ?? Number.NEGATIVE_INFINITY)
     if (online && sinceMs > mostMs)
       place.violate('online_means_a_poll_completed', { host: name, since_ms: Math.round(sinceMs) })
   }

@@ -1,8 +1,16 @@
-// npx tsx test/simulation/run.ts --seed N [--count M] [--verbose] [--storm JSON] [--bug NAME]: replays a seed, or runs many from it on.
+// npx tsx test/simulation/run.ts --seed N [--count M] [--verbose] [--storm JSON] [--bug NAME] [--json]: replays a seed, or runs many from it on.
 import { parseArgs } from 'node:util'
 import { bugs } from './bug.ts'
 import { setGuard } from './guard.ts'
-import { replayCommand, simulate } from './simulation.ts'
+import { type Outcome, replayCommand, simulate } from './simulation.ts'
+
+/** What `--json` prints. */
+export interface SeedReport {
+  readonly seeds: number
+  readonly failures: readonly { readonly seed: number; readonly violations: readonly string[] }[]
+  /** Where product code asked the real world. */
+  readonly asked: readonly string[]
+}
 
 const { values } = parseArgs({
   options: {
@@ -11,33 +19,41 @@ const { values } = parseArgs({
     storm: { type: 'string', default: '{}' },
     bug: { type: 'string', default: '' },
     verbose: { type: 'boolean', default: false },
+    json: { type: 'boolean', default: false },
   },
 })
 
 const write = (line: string) => process.stdout.write(`${line}\n`)
 const from = Number(values.seed)
-let failures = 0
+const count = Number(values.count)
+const failures: SeedReport['failures'][number][] = []
 const guard = setGuard()
 const bug = Object.hasOwn(bugs, values.bug) ? bugs[values.bug] : undefined
 if (values.bug !== '' && !bug) throw new Error(`no such bug; there are: ${Object.keys(bugs).join(', ')}`)
 const storm = { ...bug?.storm, ...JSON.parse(values.storm) }
-for (let seed = from; seed < from + Number(values.count); seed++) {
+for (let seed = from; seed < from + count; seed++) {
   const outcome = await simulate(seed, {
     storm,
     ...(bug && { plant: bug.plant() }),
     ...(values.verbose && { print: write }),
   })
-  const { violations, digest, events, jobs, virtualMs } = outcome
-  if (violations.length > 0) failures++
-  if (values.count === '1' || violations.length > 0) {
-    write(
-      `seed ${seed}: ${jobs} jobs, ${events} events, ${Math.round(virtualMs / 1000)} s, history ${digest.slice(0, 16)}`,
-    )
-    for (const violation of violations) write(`  ${violation}`)
-    if (violations.length > 0) write(`  ${replayCommand(seed)}`)
-  }
+  const { violations } = outcome
+  if (violations.length > 0) failures.push({ seed, violations })
+  if (!values.json && (count === 1 || violations.length > 0)) show(outcome)
 }
 guard.release()
-for (const place of guard.caught) write(`the real world was asked: ${place}`)
-if (Number(values.count) > 1) write(`${values.count} seeds, ${failures} with violations`)
-process.exitCode = failures > 0 || guard.caught.length > 0 ? 1 : 0
+const report: SeedReport = { seeds: count, failures, asked: guard.caught }
+if (values.json) write(JSON.stringify(report))
+else {
+  for (const place of guard.caught) write(`the real world was asked: ${place}`)
+  if (count > 1) write(`${count} seeds, ${failures.length} with violations`)
+}
+process.exitCode = failures.length > 0 || guard.caught.length > 0 ? 1 : 0
+
+function show({ seed, violations, digest, events, jobs, virtualMs }: Outcome): void {
+  write(
+    `seed ${seed}: ${jobs} jobs, ${events} events, ${Math.round(virtualMs / 1000)} s, history ${digest.slice(0, 16)}`,
+  )
+  for (const violation of violations) write(`  ${violation}`)
+  if (violations.length > 0) write(`  ${replayCommand(seed)}`)
+}

@@ -178,7 +178,7 @@ function scheduleFaults(place: Place, { pond, swarms, network, wire }: World): v
     place,
     token,
     answer: (request: PondRequest) => pond.answer(request),
-    polledAt: wire.polledAt,
+    completedAt: wire.completedAt,
     wokeAt: () => pond.wokeAt(),
   }
   times(looks, () => void lookWhoIsOnline(online))

@@ -135,14 +135,23 @@ class SimulatedSwarm implements SwarmHost {
 
   pause(forMs: number): void {
     this.#place.history.note('pause', { host: this.name, for_ms: Math.round(forMs) })
-    this.#current?.swarm?.pause()
+    this.#tell((swarm) => swarm.pause())
     this.#pausedUntil = this.#place.clock.monotonic() + forMs
     this.#place.clock.after(forMs, () => this.#resumeWhenDue())
   }
 
   /** Its owner says so again to a swarm that was down when he did. */
   #resumeWhenDue(): void {
-    if (this.#place.clock.monotonic() >= this.#pausedUntil) this.#current?.swarm?.resume()
+    if (this.#place.clock.monotonic() >= this.#pausedUntil) this.#tell((swarm) => swarm.resume())
+  }
+
+  /** Where the disk fails, the owner is told, and leaves it at that. */
+  #tell(ask: (swarm: Swarm) => Promise<void>): void {
+    const { swarm } = this.#current ?? {}
+    if (swarm)
+      ask(swarm).catch((error: unknown) =>
+        this.#place.history.note('not_done', { host: this.name, error: String(error) }),
+      )
   }
 
   async impersonate(): Promise<Client | undefined> {

@@ -25,8 +25,8 @@ export interface WireWatch extends Wiretap {
   readonly intents: readonly SeenIntent[]
   /** When pond was last reached by a word, poll or chunk about this claim. */
   heardOf(claimId: string): number | undefined
-  /** When this host last got a whole reply to a poll. */
-  polledAt(host: string): number | undefined
+  /** When a poll of this host last came from which pond can learn that the one before it was heard. */
+  completedAt(host: string): number | undefined
 }
 
 /** Speaks for nobody: what it says is refused, or should be. */
@@ -38,7 +38,9 @@ export function createWireWatch(place: Place): WireWatch {
   const intents = new Map<string, SeenIntent>()
   const owners = new Map<string, string>()
   const heard = new Map<string, number>()
-  const polled = new Map<string, number>()
+  /** Hosts that got a whole reply to a poll, of which pond does not know yet. */
+  const hearing = new Set<string>()
+  const completed = new Map<string, number>()
 
   function look(where: string, { path, search, headers }: PondRequest, body: Uint8Array | string | undefined): void {
     const clear = [path + search, JSON.stringify(headers), body ?? '']
@@ -57,14 +59,16 @@ export function createWireWatch(place: Place): WireWatch {
       return [...intents.values()]
     },
     heardOf: (claimId) => heard.get(claimId),
-    polledAt: (host) => polled.get(host),
+    completedAt: (host) => completed.get(host),
     asked(host, request) {
       look('request', request, request.body)
+      if (isPoll(request.path) && hearing.has(host)) completed.set(host, clock.monotonic())
       if (host !== ATTACKER) for (const claimId of claimsIn(request)) heard.set(claimId, clock.monotonic())
     },
     replied(host, request, reply) {
       look('reply', request, reply.body)
       if (reply.status < 200 || reply.status > 299) return
+      if (isPoll(request.path)) hearing.delete(host)
       if (request.path.endsWith('/chunk')) accepted.push(...acceptedBy(request, reply))
       for (const { claim_id, job_id, claim_token, source_bundle } of intentsIn(request, reply)) {
         own(claim_token, claim_id)
@@ -73,11 +77,13 @@ export function createWireWatch(place: Place): WireWatch {
       }
     },
     arrived(host, { url }) {
-      if (url.endsWith('/orch/poll')) polled.set(host, clock.monotonic())
+      if (isPoll(url)) hearing.add(host)
     },
     strayed: (host, { url }) => place.violate('a_token_goes_to_no_other_host', { host, url }),
   }
 }
+
+const isPoll = (address: string) => address.endsWith('/orch/poll')
 
 const textOf = ({ body }: PondRequest) => Buffer.from(body ?? []).toString()
 

@@ -1,5 +1,6 @@
-// `npm run soak -- PART --minutes N [--rounds N]`: round after round of one part, one JSON line each; a later call goes on behind the last round.
+// `npm run soak -- PART --minutes N [--rounds N] [--workers N]`: round after round of one part, one JSON line each; a later call goes on behind the last round.
 import { appendFileSync, mkdirSync, readFileSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
@@ -7,6 +8,8 @@ import { parseArgs } from 'node:util'
 /** One round. The seed is the round's number, so that a failed one can be run again with `--from`. */
 export interface Round {
   readonly seed: number
+  /** Processes side by side, in the parts that can use them. */
+  readonly workers: number
 }
 
 export interface RoundReport {
@@ -45,13 +48,18 @@ const FAULTS_SHOWN = 20
 
 const { positionals, values } = parseArgs({
   allowPositionals: true,
-  options: { minutes: { type: 'string' }, rounds: { type: 'string' }, from: { type: 'string' } },
+  options: {
+    minutes: { type: 'string' },
+    rounds: { type: 'string' },
+    from: { type: 'string' },
+    workers: { type: 'string', default: `${availableParallelism()}` },
+  },
 })
 const [name = ''] = positionals
 const load = parts[name]
 if (!load || positionals.length !== 1 || (values.minutes ?? values.rounds) === undefined) {
   process.stderr.write(
-    `npm run soak -- PART --minutes N [--rounds N] [--from ROUND], PART one of ${Object.keys(parts).join(', ')}\n`,
+    `npm run soak -- PART --minutes N [--rounds N] [--from ROUND] [--workers N], PART one of ${Object.keys(parts).join(', ')}\n`,
   )
   process.exit(2)
 }
@@ -62,6 +70,7 @@ process.exit((await soak(await load(), join(folder, `${name}.ndjson`))) ? 0 : 1)
 async function soak(part: Part, file: string): Promise<boolean> {
   const until = Date.now() + Number(values.minutes ?? Number.POSITIVE_INFINITY) * MINUTE_MS
   const first = Number(values.from ?? lastRound(file) + 1)
+  const workers = Number(values.workers)
   let well = true
   for (
     let seed = first;
@@ -69,7 +78,7 @@ async function soak(part: Part, file: string): Promise<boolean> {
     seed++
   ) {
     const began = Date.now()
-    const report = await part({ seed }).catch(
+    const report = await part({ seed, workers }).catch(
       (error: Error): RoundReport => ({ faults: [error.stack ?? error.message] }),
     )
     const faults = report.faults.slice(0, FAULTS_SHOWN)
