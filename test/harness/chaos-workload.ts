@@ -43,6 +43,8 @@ const LONG_EVERY = 25
 const LONG_BYTES = 600 * 1024
 const SHORT_BYTES = 8 * 1024
 const BATCH = 10
+/** What a job ends with that found no room for its result. */
+const NO_ROOM_CODE = 111
 
 /**
  * `$DATA` holds the bytes, `$1 $2` are the slice for stdout, `$3 $4` for stderr, `$5` the exit code, `$6` how long it takes.
@@ -54,7 +56,7 @@ setsid sleep 100 >/dev/null 2>&1 </dev/null &
 tail -c "+$1" "$DATA" | head -c "$2"
 tail -c "+$3" "$DATA" | head -c "$4" >&2
 sleep "$6"
-echo "{\\"slice\\": [$1, $2]}" >"$POND_RESULT"
+echo "{\\"slice\\": [$1, $2]}" >"$POND_RESULT" || exit ${NO_ROOM_CODE}
 exit "$5"
 `
 
@@ -137,12 +139,18 @@ export interface Verdict {
   readonly starts: number
 }
 
-/** Waits for the end of every job and judges it. `mayLose`: swarm was killed, so a job that must not run twice may end as lost. `others`: jobs of pond that are not of this workload. */
-export async function judge(
-  rig: Rig,
-  workload: Workload,
-  { mayLose, others = [] }: { readonly mayLose: boolean; readonly others?: readonly string[] },
-): Promise<Verdict> {
+export interface Leniency {
+  /** Swarm was killed, so a job that must not run twice may end as lost. */
+  readonly mayLose: boolean
+  /** So were disks under swarm full, or failed: a job may end for that, if it says so. */
+  readonly disksFail?: boolean
+  /** Jobs of pond that are not of this workload. */
+  readonly others?: readonly string[]
+}
+
+/** Waits for the end of every job and judges it. */
+export async function judge(rig: Rig, workload: Workload, leniency: Leniency): Promise<Verdict> {
+  const { mayLose, others = [] } = leniency
   const faults: string[] = []
   const ends: Record<string, number> = {}
   const waiting = [...workload.acknowledged]
@@ -152,7 +160,7 @@ export async function judge(
       const job = await rig.ended(id)
       const end = `${job.state} ${job.cause}`
       ends[end] = (ends[end] ?? 0) + 1
-      faults.push(...(await faultsOf(rig, { workload, index, job, mayLose })).map((fault) => `${id}: ${fault}`))
+      faults.push(...(await faultsOf(rig, { workload, index, job, ...leniency })).map((fault) => `${id}: ${fault}`))
     }
   }
   await Promise.all(Array.from({ length: 8 }, judgeOn))
@@ -179,9 +187,13 @@ interface Judged {
   readonly index: number
   readonly job: JobView
   readonly mayLose: boolean
+  readonly disksFail?: boolean
 }
 
-async function faultsOf(rig: Rig, { workload, index, job, mayLose }: Judged): Promise<readonly string[]> {
+async function faultsOf(
+  rig: Rig,
+  { workload, index, job, mayLose, disksFail = false }: Judged,
+): Promise<readonly string[]> {
   const plan = workload.plans[index]
   if (!plan) return ['nobody submitted it']
   const starts = workload.effects().filter(({ jobId }) => jobId === job.id)
@@ -194,11 +206,15 @@ async function faultsOf(rig: Rig, { workload, index, job, mayLose }: Judged): Pr
   })
   if (doubled.length > 0) return [`attempt ${doubled} has more starts than claims`]
   if (!idempotent && starts.length > 1) return [`it is not idempotent and was started ${starts.length} times`]
+  if (disksFail && (job.cause === 'disk_full' || job.cause === 'output_lost' || job.rc === NO_ROOM_CODE)) return []
   if (job.cause === 'worker_lost') return mayLose && !idempotent ? [] : ['it was lost']
   if (job.cause !== 'exit' || job.rc !== plan.rc)
     return [`it ended ${job.state} ${job.cause} ${job.rc}, not ${plan.rc}`]
   if (starts.length === 0) return ['it ended and never ran']
-  return [...(await streamFaults(rig, { plan, job, workload, attempts })), ...(await resultFaults(rig, plan, job))]
+  return [
+    ...(await streamFaults(rig, { plan, job, workload, attempts, mayLose })),
+    ...(await resultFaults(rig, plan, job)),
+  ]
 }
 
 interface Ran {
@@ -206,9 +222,10 @@ interface Ran {
   readonly job: JobView
   readonly workload: Workload
   readonly attempts: readonly AttemptView[]
+  readonly mayLose: boolean
 }
 
-async function streamFaults(rig: Rig, { plan, job, workload, attempts }: Ran): Promise<readonly string[]> {
+async function streamFaults(rig: Rig, { plan, job, workload, attempts, mayLose }: Ran): Promise<readonly string[]> {
   const last = attempts.findLast((one) => one.cause === 'exit')
   if (!last) return ['no attempt of it exited']
   if (!rig.logged('job_started').some(({ claim_id }) => claim_id === last.claim_id))
@@ -219,7 +236,10 @@ async function streamFaults(rig: Rig, { plan, job, workload, attempts }: Ran): P
     const bytes = await readStream(rig, job.id, { name, attempt: last.attempt })
     if (sha256(bytes) !== wanted) faults.push(`${name} has ${bytes.length} bytes, not the ${plan[name].length} written`)
     const told = last.streams.find((stream) => stream.name === name)
-    if (told?.sha256 !== undefined && told.sha256 !== wanted) faults.push(`${name} was reported with another digest`)
+    // A swarm whose spool is gone tells so, and of less than pond has.
+    const honest = told?.end === 'lost' && mayLose
+    if (told?.sha256 !== undefined && told.sha256 !== wanted && !honest)
+      faults.push(`${name} was reported ${told.end} with another digest`)
   }
   return faults
 }

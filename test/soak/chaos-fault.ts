@@ -1,7 +1,7 @@
 // What chaos does to a pond and its swarms: one function a fault, each counted only when it was felt. When they come is decided elsewhere.
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { sleep, systemClock } from '../../src/system/clock.ts'
 import type { Random } from '../../src/system/random.ts'
@@ -18,11 +18,14 @@ export const chaosFaults = [
   'eio_stream',
   'swarm_killed',
   'swarm_stopped',
+  'swarm_full',
+  'eio_journal',
 ] as const
 export type ChaosFault = (typeof chaosFaults)[number]
 
-/** A swarm's place: its home stays, its process comes and goes. */
+/** A swarm's place: its home stays, on a disk of its own, and its process comes and goes. */
 export interface Seat {
+  readonly disk: SmallDisk
   readonly home: string
   swarm: Program
 }
@@ -45,6 +48,9 @@ const SHORTEST_STOP_MS = 1000
 const FULL_MS = 3000
 /** A call that is never made cannot fail, so an injection does not wait for it for ever. */
 const INJECT_MS = 15_000
+/** What strace writes behind a call that it let fail. */
+const INJECTED = '(INJECTED)'
+const LOOK_MS = 50
 /** So many calls of a thread go well before the one that fails. */
 const CALLS_MOST = 8
 
@@ -78,6 +84,23 @@ export const swarmFaults = {
     await standStill(stage, swarm)
     fire(stage, 'swarm_stopped')
   },
+  async swarm_full(stage: Stage, { disk, swarm }: Seat) {
+    const [closed, opened] = [countOf(swarm, 'closed'), countOf(swarm, 'opened')]
+    const free = disk.fill(stage.random.number() < 0.5 ? 0 : 1024 * 1024)
+    await sleep(systemClock, FULL_MS)
+    if (await until('a swarm that says it is full', () => countOf(swarm, 'closed') > closed)) fire(stage, 'swarm_full')
+    free()
+    await until('a swarm that has room again', () => countOf(swarm, 'opened') > opened)
+  },
+  async eio_journal(stage: Stage, { home, swarm }: Seat) {
+    const journal = join(home, 'journal')
+    const before = countOf(swarm, 'journal_sync_failed')
+    const syncs = await attachStrace(stage, { pid: swarm.pid, call: 'fdatasync', files: [journal], when: 1 })
+    await syncs.failed()
+    if (!(await syncs.detach()).includes(INJECTED)) return
+    await until('a swarm that says so', () => countOf(swarm, 'journal_sync_failed') > before)
+    fire(stage, 'eio_journal')
+  },
 } as const satisfies Partial<Record<ChaosFault, (stage: Stage, seat: Seat) => Promise<void>>>
 
 /** Asked with something that disturbs no job. */
@@ -88,7 +111,8 @@ async function isFull({ rig }: Stage): Promise<boolean> {
   return reply.status === 507
 }
 
-function fire({ fired }: Stage, fault: ChaosFault): void {
+/** A copy of the WAL is nobody's plan. */
+function fire({ fired }: Stage, fault: ChaosFault | 'eio_copy'): void {
   fired[fault] = (fired[fault] ?? 0) + 1
 }
 
@@ -100,36 +124,87 @@ async function standStill({ random, longestStopMs }: Stage, program: Program): P
   program.signal('SIGCONT')
 }
 
+const countOf = (swarm: Program, event: string) => swarm.stderr().split(`"event":"${event}"`).length - 1
+
 /** One sync of the running pond fails with EIO: SQLite calls fsync, streams are synced by fdatasync. Pond must leave by itself, and is started again. */
 async function failSync(stage: Stage, call: 'fsync' | 'fdatasync'): Promise<void> {
-  const { rig, random } = stage
+  const { rig } = stage
   const pond = rig.pond()
-  const trace = join(rig.folder, `trace-${call}`)
-  const when = 1 + Math.floor(random.number() * CALLS_MOST)
-  const files = call === 'fsync' ? ['pond.db', 'pond.db-wal'].flatMap((name) => ['-P', join(rig.data, name)]) : []
-  const inject = ['-e', `trace=${call}`, '-e', `inject=${call}:error=EIO:when=${when}`, ...files]
-  const strace = spawn('strace', ['-f', '-qq', '-y', '-o', trace, '-p', `${pond.pid}`, ...inject], { stdio: 'ignore' })
-  const detached = once(strace, 'close')
+  const files = call === 'fsync' ? ['pond.db', 'pond.db-wal'].map((name) => join(rig.data, name)) : []
+  const when = 1 + Math.floor(stage.random.number() * CALLS_MOST)
+  const syncs = await attachStrace(stage, { pid: pond.pid, call, files, when })
   const end = () => Promise.race([pond.exited, sleep(systemClock, INJECT_MS)])
   let ended = await end()
-  if (!ended) strace.kill('SIGTERM')
-  await detached
-  const file = failedFile(readFileSync(trace, 'utf8'))
+  const trace = await syncs.detach()
+  const { file, isCopy } = failureIn(trace)
+  if (!ended && isCopy) {
+    // The store says why it lives through that one.
+    fire(stage, 'eio_copy')
+    return failSync(stage, call)
+  }
   // It may have failed in the last moment of the wait.
   if (file) ended ??= await end()
   if (file) fire(stage, /\/streams\//.test(file) ? 'eio_stream' : 'eio_database')
-  if (!ended && file) stage.faults.push(`pond went on after a failed ${call} of ${file}`)
+  if (!ended && file) stage.faults.push(`pond went on after a failed ${call} of ${file}: ${trace.slice(-2000)}`)
   if (!ended) await pond.crash()
   else if (!file || ended.code === 0)
     stage.faults.push(`pond ended by itself: ${JSON.stringify(ended)} ${pond.stderr().slice(-2000)}`)
   await startPond(stage)
 }
 
-/** The file whose sync the trace shows as failed. Other threads may have come between the call and its end. */
-function failedFile(trace: string): string | undefined {
+interface Target {
+  readonly pid: number
+  readonly call: 'fsync' | 'fdatasync'
+  /** Only these count; none means all. */
+  readonly files: readonly string[]
+  /** Which of its calls fails, counted in each thread. */
+  readonly when: number
+}
+
+interface Strace {
+  /** What it saw, once it is gone. */
+  detach(): Promise<string>
+  /** Resolves when a sync failed, or none did for long enough. */
+  failed(): Promise<void>
+}
+
+/** Lets one sync of each thread fail with EIO, and watches what is written before it. */
+async function attachStrace({ rig }: Stage, { pid, call, files, when }: Target): Promise<Strace> {
+  const trace = join(rig.folder, `trace-${pid}-${call}`)
+  const calls = call === 'fsync' ? 'fsync,pwrite64' : call
+  const inject = ['-e', `trace=${calls}`, '-e', `inject=${call}:error=EIO:when=${when}`]
+  const words = ['-f', '-qq', '-y', '-s', '0', '-o', trace, '-p', `${pid}`, ...inject]
+  const strace = spawn('strace', [...words, ...files.flatMap((file) => ['-P', file])], { stdio: 'ignore' })
+  const detached = once(strace, 'close')
+  const text = () => (existsSync(trace) ? readFileSync(trace, 'utf8') : '')
+  return {
+    async failed() {
+      const deadline = systemClock.monotonic() + INJECT_MS
+      while (!text().includes(INJECTED) && systemClock.monotonic() < deadline) await sleep(systemClock, LOOK_MS)
+    },
+    async detach() {
+      strace.kill('SIGTERM')
+      await detached
+      return text()
+    },
+  }
+}
+
+/** The file whose sync the trace shows as failed, and whether that was the copy of the WAL. Other threads may have come between the call and its end. */
+function failureIn(trace: string): { readonly file?: string; readonly isCopy: boolean } {
   const lines = trace.split('\n')
-  const at = lines.findIndex((line) => line.includes('(INJECTED)'))
+  const at = lines.findIndex((line) => line.includes(INJECTED))
   const [thread = ''] = lines[at]?.split(' ') ?? []
-  const call = lines.slice(0, at + 1).findLast((line) => line.startsWith(`${thread} `) && line.includes('sync('))
-  return /sync\(\d+<([^>]+)>/.exec(call ?? '')?.[1]
+  const calls = lines
+    .slice(0, at + 1)
+    .filter((line) => line.startsWith(`${thread} `))
+    .flatMap((line) => {
+      const [, call, file] = /(\w+)\(\d+<([^>]+)>/.exec(line) ?? []
+      return call && file ? [{ call, file }] : []
+    })
+  const [before, failed] = [calls.at(-2), calls.at(-1)]
+  if (at < 0 || !failed) return { isCopy: false }
+  // A commit syncs what it has just written to the WAL; a copy syncs the WAL again, and then the file.
+  const isCopy = failed.file.endsWith('.db') || (failed.file.endsWith('-wal') && before?.call !== 'pwrite64')
+  return { file: failed.file, isCopy }
 }

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import type { Random } from '../../src/system/random.ts'
 import { createWorkload, judge, type Verdict } from '../harness/chaos-workload.ts'
 import { type FaultProxy, type FaultProxyOptions, openFaultProxy } from '../harness/fault-proxy.ts'
-import { createRig } from '../harness/process-rig.ts'
+import { createRig, type Rig } from '../harness/process-rig.ts'
 import { createSeededRandom } from '../harness/seeded-random.ts'
 import { mountSmallDisk } from '../harness/small-disk.ts'
 import { type ChaosFault, pondFaults, type Seat, type Stage, startPond, swarmFaults } from './chaos-fault.ts'
@@ -26,6 +26,7 @@ export interface ChaosVerdict extends Verdict {
 }
 
 const DISK_BYTES = 128 * 1024 * 1024
+const SWARM_DISK_BYTES = 48 * 1024 * 1024
 const SWARMS = 3
 /** Short, so that what stands still for long is lost now and then, and comes back. */
 const flags = ['--reserve', '4M', '--lease', '20s', '--poll-hold', '5s'] as const
@@ -41,6 +42,8 @@ export const fullRound = {
     eio_stream: 3,
     swarm_killed: 6,
     swarm_stopped: 4,
+    swarm_full: 3,
+    eio_journal: 3,
   },
   longestStopMs: 20_000,
   shares: { reset: 0.2, stall: 0.04, cut: 0.2, delay: 0.2, swallow: 0.2, bad_gateway: 0.06 },
@@ -49,6 +52,7 @@ export const fullRound = {
 export async function chaos({ seed, jobs, plan, longestStopMs, shares }: ChaosOptions): Promise<ChaosVerdict> {
   const random = createSeededRandom(seed)
   const disk = mountSmallDisk(DISK_BYTES)
+  const seats: Seat[] = []
   let proxy: FaultProxy | undefined
   const rig = await createRig({
     data: join(disk.folder, 'pond'),
@@ -64,11 +68,7 @@ export async function chaos({ seed, jobs, plan, longestStopMs, shares }: ChaosOp
     if (!proxy) throw new Error('a rig that starts pond opens its front')
     const fired: Record<string, number> = {}
     const stage: Stage = { rig, proxy, disk, random, flags, longestStopMs, fired, faults: [] }
-    const seats: Seat[] = []
-    for (let number = 0; number < SWARMS; number++) {
-      const home = await rig.pair(`swarm-${number}`, ['--slots', '4'])
-      seats.push({ home, swarm: await rig.startSwarm(home) })
-    }
+    while (seats.length < SWARMS) seats.push(await takeSeat(rig))
     proxy.rouse()
     const workload = createWorkload({ folder: rig.folder, jobs, random, longestMs: 300 })
     const submitted = workload.submit(rig)
@@ -87,7 +87,7 @@ export async function chaos({ seed, jobs, plan, longestStopMs, shares }: ChaosOp
     await Promise.all(parties.values())
     await submitted
     proxy.calm()
-    const verdict = await judge(rig, workload, { mayLose: true })
+    const verdict = await judge(rig, workload, { mayLose: true, disksFail: true })
     const felt = { ...fired, ...proxy.fired }
     return {
       ...verdict,
@@ -97,8 +97,14 @@ export async function chaos({ seed, jobs, plan, longestStopMs, shares }: ChaosOp
   } finally {
     await rig.close()
     await proxy?.close()
-    disk.close()
+    for (const one of [disk, ...seats.map((seat) => seat.disk)]) one.close()
   }
+}
+
+async function takeSeat(rig: Rig): Promise<Seat> {
+  const disk = mountSmallDisk(SWARM_DISK_BYTES)
+  const home = await rig.pair(join(disk.folder, 'swarm'), ['--slots', '4'])
+  return { disk, home, swarm: await rig.startSwarm(home) }
 }
 
 async function strike(stage: Stage, fault: ChaosFault, seat: Seat): Promise<void> {

@@ -19,7 +19,7 @@ t.test('swarm is killed: nothing of its old trees lives, and each job ends as it
 t.test('one of each at once, behind a proxy that breaks connections', async (t) => {
   const plan = {
     ...{ pond_killed: 1, pond_stopped: 1, pond_full: 1, eio_database: 1, eio_stream: 1 },
-    ...{ swarm_killed: 2, swarm_stopped: 1 },
+    ...{ swarm_killed: 2, swarm_stopped: 1, swarm_full: 1, eio_journal: 1 },
   }
   // No stall: half of a minute is gone before anybody may notice one.
   const shares = { reset: 0.25, cut: 0.25, swallow: 0.25, delay: 0.1 }
