@@ -376,7 +376,7 @@ class ClaimAttempt implements Attempt {
   }
 
   drop(): void {
-    if (this.#dropped) return
+    if (this.#dropped || this.#state.at === 'ended') return
     this.#dropped = true
     this.#parts.log.info('claim_dropped', { claim_id: this.claimId, job_id: this.jobId })
     this.#unwanted.abort()

@@ -29,7 +29,7 @@ export interface HeldClaim {
   stop(cause: StopCause): void
   /** SIGKILL now. */
   kill(cause: StopCause): void
-  /** Pond says that the claim is void: kills what runs and forgets all of it. */
+  /** Pond says that the claim is void: kills what runs and forgets all of it. What has ended is delivered all the same: pond may keep it beside the job. */
   drop(): void
   /** Swarm ends: says no more. What is not said yet stays in the journal. */
   abandon(): void

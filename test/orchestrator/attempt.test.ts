@@ -251,6 +251,22 @@ t.test('timeout_ms ends a job that would go on', async (t) => {
   t.match(pond.finalOf(intent.claim_id), { cause: 'timeout', rc: 143 })
 })
 
+t.test('a drop that crosses the end of the process takes nothing of the result', async (t) => {
+  const { pond, clock, executor, start } = await createSwarmRig()
+  await start()
+  const intent = pond.give()
+  await clock.settle()
+  pond.fault = (name) => (name === 'sendChunk' ? refusal('unreachable') : undefined)
+  executor.processes[0]?.write('stdout', 'all')
+  executor.processes[0]?.exit({ result: Buffer.from('7') })
+  await clock.advance(1000)
+  pond.direct({ type: 'drop', claim_id: intent.claim_id })
+  await clock.advance(1000)
+  pond.fault = () => undefined
+  await clock.advance(120_000)
+  t.match(pond.finalOf(intent.claim_id), { state: 'final', result: '7', streams: { stdout: { bytes: 3 } } })
+})
+
 t.test('a dropped claim is killed, and nothing of it is said or kept', async (t) => {
   const { clock, pond, process, intent, disk } = await running()
   process.write('stdout', 'x')
