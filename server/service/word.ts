@@ -218,7 +218,8 @@ async function tellJob(write: Write, row: JobRow, { claim, step, body }: Heard):
     // A worker that was restarted before it started the job, or takes no more jobs for now, is not unwilling to run it. One whose owner
     // does not want this job does well all the same: it is passed over for the job, and gets others.
     const willing = body.cause === 'worker_lost' || body.cause === 'drained'
-    const passOver = { workerId: claim.workerId, until: core.clock.now() + limit.passOverMs }
+    const passOverMs = body.cause === 'refused' ? limit.refusedMs : limit.passOverMs
+    const passOver = { workerId: claim.workerId, until: core.clock.now() + passOverMs }
     const event = { type: 'giveBack', claimId: claim.id, ...(willing ? {} : { passOver }) } as const
     await changeJob(write, { row, event, who })
     if (body.cause !== 'drained' && body.cause !== 'refused') await judgeWorker(write, claim, 'mishap')

@@ -83,6 +83,8 @@ export const limit = {
   confirmMs: 15 * SECOND,
   /** After a decline this worker is passed over for this job. */
   passOverMs: 5 * MINUTE,
+  /** After one that says `refused`: its owner's rules do not change so soon, and each try is a claim for nothing. */
+  refusedMs: 1 * HOUR,
   snapshotLeastMs: 2 * SECOND,
   snapshotMostMs: 30 * SECOND,
   pairingCodeMs: 10 * MINUTE,

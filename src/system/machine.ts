@@ -38,9 +38,15 @@ export function createMachine({ now, root = '/', load = () => loadavg()[0] ?? 0 
         readIdle(join(root, 'dev'), now),
         readFreeMemory(join(root, 'proc/meminfo')),
       ])
-      return { onMains: isOnMains(power), idleMs, loadPerCore: load() / availableParallelism(), freeMemoryBytes }
+      const onMains = isOnMains(power)
+      return {
+        ...(onMains !== undefined && { onMains }),
+        ...(idleMs !== undefined && { idleMs }),
+        loadPerCore: load() / availableParallelism(),
+        freeMemoryBytes,
+      }
     },
-    hasBattery: async () => (await supplies()).some(isBattery),
+    hasBattery: async () => (await supplies())?.some(isBattery) ?? false,
   }
 }
 
@@ -54,8 +60,9 @@ interface Supply {
 
 const isBattery = ({ type, scope }: Supply) => type === 'Battery' && scope !== 'Device'
 
-async function readSupplies(folder: string): Promise<readonly Supply[]> {
-  const names = await readdir(folder).catch(() => [])
+async function readSupplies(folder: string): Promise<readonly Supply[] | undefined> {
+  const names = await readdir(folder).catch(() => undefined)
+  if (!names) return undefined
   const read = (name: string, file: string) => readFile(join(folder, name, file), 'utf8').then(trim, () => '')
   return Promise.all(
     names.map(async (name) => {
@@ -72,8 +79,9 @@ async function readSupplies(folder: string): Promise<readonly Supply[]> {
 
 const trim = (text: string) => text.trim()
 
-/** A machine without a battery runs on mains, and one whose plug is not told does unless its battery runs down. */
-function isOnMains(supplies: readonly Supply[]): boolean {
+/** A machine without a battery runs on mains, and one whose plug is not told does unless its battery runs down. Undefined where nothing tells of either. */
+function isOnMains(supplies: readonly Supply[] | undefined): boolean | undefined {
+  if (!supplies) return undefined
   const batteries = supplies.filter(isBattery)
   if (batteries.length === 0) return true
   const plugs = supplies.filter(({ type, scope }) => (type === 'Mains' || type.startsWith('USB')) && scope !== 'Device')
@@ -82,8 +90,10 @@ function isOnMains(supplies: readonly Supply[]): boolean {
 }
 
 /** A terminal's file was last read when somebody last typed there, as `w` shows it. */
-async function readIdle(dev: string, now: () => number): Promise<number> {
-  const consoles = (await readdir(dev).catch(() => [])).filter((name) => /^ttys?[0-9]+$/.test(name))
+async function readIdle(dev: string, now: () => number): Promise<number | undefined> {
+  const devices = await readdir(dev).catch(() => undefined)
+  if (!devices) return undefined
+  const consoles = devices.filter((name) => /^ttys?[0-9]+$/.test(name))
   const remote = (await readdir(join(dev, 'pts')).catch(() => [])).filter((name) => /^[0-9]+$/.test(name))
   const paths = [...consoles, ...remote.map((name) => join('pts', name))].map((name) => join(dev, name))
   const typed = await Promise.all(

@@ -52,9 +52,10 @@ export async function askSwarm(io: Io, question: Question): Promise<SwarmStatus>
       ...sent,
     })
     const text = (await readAll(reply.body)).toString('utf8')
-    if (reply.status >= 300) throw new Error(`it answered ${reply.status}: ${text.trim()}`)
+    if (reply.status >= 300) throw refusedBySwarm(order, text)
     return JSON.parse(text) as SwarmStatus
   } catch (cause) {
+    if (cause instanceof Failure) throw cause
     throw new Failure({
       what: `no swarm answers on ${home}`,
       why: cause instanceof Error ? cause.message : String(cause),
@@ -65,6 +66,15 @@ export async function askSwarm(io: Io, question: Question): Promise<SwarmStatus>
   } finally {
     await network.close()
   }
+}
+
+/** It runs, and says no. */
+function refusedBySwarm(order: Order, text: string): Failure {
+  return new Failure({
+    what: `the running swarm refused ${order}`,
+    why: text.trim(),
+    next: 'Look with swarm status, and at its log.',
+  })
 }
 
 function describe(status: SwarmStatus, now: number): readonly string[] {

@@ -17,7 +17,7 @@ import type { Io } from '../io.ts'
 import { createOutput } from '../output.ts'
 import { parseSize } from '../size.ts'
 import { askSwarm, type PoolFlags } from './control.ts'
-import { openPoolHome } from './home.ts'
+import { lockHome, openPoolHome } from './home.ts'
 
 export async function showRules(io: Io, flags: PoolFlags): Promise<number> {
   const home = await openPoolHome(io, flags)
@@ -60,9 +60,13 @@ export async function pause(io: Io, order: 'pause' | 'resume', flags: PoolFlags)
   } catch (error) {
     const binding = error instanceof Failure && error.exit === exitCode('unreachable') && (await home.readBinding())
     if (!binding) throw error
+    // One that runs and hangs would not hear of what is written behind its back.
+    const unlock = await lockHome(home)
     const { paused: _, ...rest } = await readRules(home)
     const paused = order === 'pause'
-    await openRuleFile(systemDisk, home.rulesPath).write(paused ? { ...rest, paused } : rest)
+    await openRuleFile(systemDisk, home.rulesPath)
+      .write(paused ? { ...rest, paused } : rest)
+      .finally(unlock)
     const will = paused ? 'starts paused' : 'takes jobs when it starts'
     await out.result({ state: 'ended', name: binding.name, paused }, () => `${binding.name} does not run; it ${will}`)
   }

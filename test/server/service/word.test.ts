@@ -152,6 +152,8 @@ t.test('refused by the owner of a worker: it is passed over for this job, and no
     t.match(reply.items.at(-1), { to: 'queued', note: 'no games on this machine', by: /^worker:/ })
     t.strictSame(await box.take(), [], 'not this one again')
   }
+  await rig.clock.advance(limit.passOverMs)
+  t.strictSame(await box.take(), [], 'and not soon: each try would be a claim for nothing')
   t.equal(rig.pond.services.core.fleet.get(box.workerId)?.law.mishaps, 0)
 })
 
