@@ -98,7 +98,12 @@ export function createWorkload({ folder, jobs, random, longestMs }: WorkloadOpti
   return {
     plans,
     acknowledged,
-    submit: (rig) => submitAll(rig, { plans, acknowledged, starts: () => readEffects(effects).length }),
+    submit(rig) {
+      const submitted = submitAll(rig, { plans, acknowledged, starts: () => readEffects(effects).length })
+      // Who awaits it hears of a failure, however late; until then it must not end the whole run.
+      submitted.catch(() => {})
+      return submitted
+    },
     effects: () => readEffects(effects),
     written: ({ from, length }) => bytes.subarray(from - 1, from - 1 + length),
   }

@@ -81,6 +81,8 @@ export async function chaos({ seed, jobs, plan, longestStopMs, shares }: ChaosOp
       // Each program meets its faults one behind the other; those of different ones overlap.
       const party = fault in swarmFaults ? seat : rig
       const turn = (parties.get(party) ?? Promise.resolve()).then(() => strike(stage, fault, seat))
+      // Heard of at the end, with all the others.
+      turn.catch(() => {})
       parties.set(party, turn)
       if (party === rig) await turn
     }

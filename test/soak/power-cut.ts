@@ -5,7 +5,7 @@ import { type Acknowledged, openRecorder, type Recorder } from '../harness/ackno
 import { createWorkload, judge, type Verdict, type Workload } from '../harness/chaos-workload.ts'
 import { attemptsOf, readStream } from '../harness/job-facts.ts'
 import { createPowerDisk } from '../harness/power-cut.ts'
-import { createRig, type Living, marked, type Rig } from '../harness/process-rig.ts'
+import { createRig, type Living, marked, type Rig, until } from '../harness/process-rig.ts'
 import { createSeededRandom } from '../harness/seeded-random.ts'
 import { type Chaos, killTimes } from './kill-time.ts'
 
@@ -140,11 +140,11 @@ export async function powerCutSwarm({ seed, jobs, kills }: Chaos): Promise<Swarm
     for await (const _ of killTimes({ workload, random, kills })) {
       // Nothing is said between the cut and the end: swarm would decline what comes, and be passed over for it.
       swarm.signal('SIGSTOP')
-      const running = marked(disk.folder)
       disk.cut()
-      for (const { pid } of running) kill(pid)
       await swarm.crash()
-      caught += onlyOnce(workload, running)
+      caught += onlyOnce(workload, marked(disk.folder))
+      // What was just being born is found by a later look.
+      await until('a machine where nothing runs', () => killAll(marked(disk.folder)) === 0)
       await disk.restore()
       swarm = await rig.startSwarm(home)
     }
@@ -166,10 +166,13 @@ function onlyOnce(workload: Workload, running: readonly Living[]): number {
   return workload.effects().filter(({ pid, jobId }) => pids.has(pid) && once(jobId)).length
 }
 
-function kill(pid: number): void {
-  try {
-    process.kill(pid, 'SIGKILL')
-  } catch {
-    // It ended by itself.
+function killAll(running: readonly Living[]): number {
+  for (const { pid } of running) {
+    try {
+      process.kill(pid, 'SIGKILL')
+    } catch {
+      // It ended by itself.
+    }
   }
+  return running.length
 }
