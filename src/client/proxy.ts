@@ -33,17 +33,30 @@ const defaultPort = (url: URL) => url.port || (url.protocol === 'https:' ? '443'
 function isExcepted(url: URL, no: string): boolean {
   return no.split(/[,\s]+/).some((entry) => {
     if (entry === '*') return true
-    const [, name = '', port] = /^(.*?)(?::(\d+))?$/.exec(entry.toLowerCase().replace(/^\*?\./, '')) ?? []
+    const said = entry.toLowerCase().replace(/^\*?\./, '')
+    const [, name = '', port] = /^(.*?)(?::(\d+))?$/.exec(isBareAddress(said) ? `[${said}]` : said) ?? []
     if (name === '' || (port !== undefined && port !== defaultPort(url))) return false
     return url.hostname === name || url.hostname.endsWith(`.${name}`)
   })
 }
+
+/** IPv6, whose last colon begins no port. */
+const isBareAddress = (text: string) => /^[^[]*:[^[]*:/.test(text)
 
 function readProxy(name: string, text: string): HttpProxy {
   const whole = /^[a-z][a-z0-9+.-]*:\/\//i.test(text) ? text : `http://${text}`
   const url = URL.canParse(whole) ? new URL(whole) : undefined
   if (!url || !/^https?:$/.test(url.protocol)) throw new ProxySettingError(`${name} holds no http:// or https:// URL`)
   if (url.username === '') return { origin: url.origin }
-  const said = `${decodeURIComponent(url.username)}:${decodeURIComponent(url.password)}`
+  const said = `${unescaped(url.username)}:${unescaped(url.password)}`
   return { origin: url.origin, authorization: `Basic ${Buffer.from(said).toString('base64')}` }
+}
+
+/** A password with a bare `%` is taken as it stands, as other programs take it. */
+function unescaped(text: string): string {
+  try {
+    return decodeURIComponent(text)
+  } catch {
+    return text
+  }
 }

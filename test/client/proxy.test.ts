@@ -30,6 +30,10 @@ t.test('which URL goes through which proxy', (t) => {
     t.equal(through('https://pond.example', no), undefined, no)
   for (const no of ['', 'nd.example', 'pond.example:80', 'pond', 'a.pond.example', ' , '])
     t.equal(through('https://pond.example', no), 'http://secure.example:3128', no)
+  const address = 'https://[fd00::5]:7460'
+  for (const no of ['fd00::5', 'FD00::5', '[fd00::5]', '[fd00::5]:7460']) t.equal(through(address, no), undefined, no)
+  for (const no of ['fd00::6', 'fd00:', '[fd00::5]:443', '::5'])
+    t.equal(through(address, no), 'http://secure.example:3128', no)
   t.end()
 })
 
@@ -39,6 +43,12 @@ t.test('a name and a password are sent and never shown', (t) => {
     origin: 'http://proxy.example',
     authorization: `Basic ${Buffer.from('us@r:p:w').toString('base64')}`,
   })
+  const odd = proxyFor('https://pond.example', { https: 'http://me:50%off@proxy.example' })
+  t.equal(
+    odd?.authorization,
+    `Basic ${Buffer.from('me:50%off').toString('base64')}`,
+    'what is no escape stands for itself',
+  )
   for (const https of ['socks5://user:secret@proxy.example', 'http://user:secret@', '::']) {
     t.throws(() => proxyFor('https://pond.example', { https }), {
       message: 'HTTPS_PROXY holds no http:// or https:// URL',
