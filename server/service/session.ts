@@ -90,5 +90,5 @@ export function holdMsOf(world: World, { hearing }: Session, { wait_ms, have }: 
  */
 export function returnMsOf({ settings }: Pick<World, 'settings'>, swarms: number): number {
   const { leaseMs, pollHoldMs } = settings
-  return Math.min(swarms * RETURN_EACH_MS, pollHoldMs * RETURN_PART_MOST, leaseMs / 2)
+  return Math.floor(Math.min(swarms * RETURN_EACH_MS, pollHoldMs * RETURN_PART_MOST, leaseMs / 2))
 }

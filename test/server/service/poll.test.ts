@@ -297,6 +297,7 @@ t.test('many swarms spread their return over a part of the hold, and none is bac
   t.equal(most(90_000, 50_000, 10), 300)
   t.equal(most(90_000, 50_000, 100_000), 30_000)
   t.equal(most(5000, 50_000, 100_000), 2500)
+  t.equal(most(5001, 50_000, 100_000), 2500, 'in whole milliseconds, or no swarm could read the reply')
 })
 
 t.test('online is who hears: a fresh session is asked to show it, and then held', async (t) => {
