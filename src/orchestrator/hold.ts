@@ -2,7 +2,7 @@
 import { limit } from '../protocol/limit.ts'
 
 export interface Hold {
-  /** The longest that is asked for now. */
+  /** The longest that is asked for now, in whole milliseconds as the wire has them: a poll must be able to live exactly so long. */
   readonly mostMs: number
   /** How old a poll was when something last cut it, until one lived longer. */
   readonly cutMs?: number
@@ -57,7 +57,7 @@ function longer(hold: Hold, waitMs: number): Hold {
   const { cutMs, ...rest } = hold
   const kept = { ...rest, ...(cutMs !== undefined && cutMs > waitMs && { cutMs }) }
   if (hold.whole + 1 < WHOLE_BEFORE_LONGER) return { ...kept, whole: hold.whole + 1 }
-  return { ...kept, whole: 0, mostMs: Math.min(limit.pollHoldMs, hold.mostMs * LONGER) }
+  return { ...kept, whole: 0, mostMs: Math.min(limit.pollHoldMs, Math.floor(hold.mostMs * LONGER)) }
 }
 
 /** The first cut may be anything: a restart, a link that went down. The second of the same age is a rule. */
@@ -65,7 +65,7 @@ function belowCut(hold: Hold, ageMs: number): Hold {
   if (ageMs < HOLD_LEAST_MS) return hold
   const { cutMs = Number.NEGATIVE_INFINITY } = hold
   const isSame = Math.abs(ageMs - cutMs) <= Math.max(SAME_MS, SAME_PART * ageMs)
-  const mostMs = isSame ? Math.max(HOLD_LEAST_MS, BELOW_CUT * Math.min(ageMs, cutMs)) : hold.mostMs
+  const mostMs = isSame ? Math.max(HOLD_LEAST_MS, Math.floor(BELOW_CUT * Math.min(ageMs, cutMs))) : hold.mostMs
   return { ...hold, cutMs: ageMs, whole: 0, mostMs: Math.min(hold.mostMs, mostMs) }
 }
 
@@ -73,5 +73,5 @@ function halved(hold: Hold, waitMs: number): Hold {
   const { polls, beforeMs } = hold.silence ?? { polls: 0, beforeMs: hold.mostMs }
   const silence = { polls: polls + 1, beforeMs }
   if (polls >= HALVINGS_MOST) return { ...hold, silence, mostMs: beforeMs }
-  return { ...hold, silence, whole: 0, mostMs: Math.min(hold.mostMs, Math.max(HOLD_LEAST_MS, waitMs / 2)) }
+  return { ...hold, silence, whole: 0, mostMs: Math.min(hold.mostMs, Math.max(HOLD_LEAST_MS, Math.floor(waitMs / 2))) }
 }

@@ -193,7 +193,7 @@ class PollLoop implements Poll {
       this.#hold.mostMs,
       have.length > 0 ? limit.pollHoldBusyMs : limit.pollHoldMs,
     )
-    const wait_ms = hold ? Math.floor(mostMs) : 0
+    const wait_ms = hold ? mostMs : 0
     const deadlineMs = wait_ms + limit.pollGraceMs
     const sentAt = clock.monotonic()
     this.#turnsBy = Math.max(this.#turnsBy, sentAt + deadlineMs)
@@ -229,8 +229,7 @@ class PollLoop implements Poll {
     if (!end || (end.type === 'silent' && seq !== this.#seq)) return
     const beforeMs = this.#hold.mostMs
     this.#hold = adaptHold(this.#hold, end)
-    if (this.#hold.mostMs !== beforeMs)
-      log.info('hold_adapted', { hold_ms: Math.round(this.#hold.mostMs), by: end.type })
+    if (this.#hold.mostMs !== beforeMs) log.info('hold_adapted', { hold_ms: this.#hold.mostMs, by: end.type })
     if (end.type !== 'silent' || ++this.#missed % MISSED_BEFORE_RENEW !== 0) return
     log.warn('client_rebuilt', { missed_holds: this.#missed })
     renew()

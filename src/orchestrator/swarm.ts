@@ -386,7 +386,7 @@ class OneSwarm implements Swarm {
       workers,
       healthy,
       ...health,
-      hold_ms: Math.round(this.#poll.pulse().holdMs),
+      hold_ms: this.#poll.pulse().holdMs,
       skew_ms: client.skewMs(),
       claims: this.#holding.describe(),
       orphans: this.#holding.orphans(),
