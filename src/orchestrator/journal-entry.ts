@@ -62,7 +62,7 @@ const trace = z.object({
 const ofClaim = { claim_id: claimId }
 
 const entry = z.discriminatedUnion('step', [
-  z.object({ step: z.literal('claim'), ...claimFacts.shape }),
+  z.object({ step: z.literal('claim'), ...claimFacts.shape, boot: z.string().optional() }),
   z.object({ step: z.literal('started'), ...ofClaim, trace, at: z.number() }),
   z.object({
     step: z.literal('ended'),
@@ -82,6 +82,8 @@ type Step<S extends Entry['step']> = Omit<Extract<Entry, { step: S }>, 'step' | 
 /** A claim of a former life, as far as its lines tell. */
 export interface Left {
   readonly claim: ClaimFacts
+  /** Of the machine when it was taken; absent or empty where that is not known. */
+  readonly boot?: string
   readonly started?: Step<'started'>
   readonly ended?: Step<'ended'>
   readonly final?: BatchWord
@@ -110,7 +112,7 @@ export function followAll(entries: readonly Entry[]): readonly Left[] {
 function follow(before: Left | undefined, { step, ...more }: Entry): Left | undefined {
   switch (step) {
     case 'claim':
-      return { claim: claimFacts.parse(more) }
+      return { claim: claimFacts.parse(more), ...('boot' in more && more.boot !== undefined && { boot: more.boot }) }
     case 'gone':
       return undefined
     case 'started':

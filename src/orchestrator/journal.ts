@@ -64,7 +64,9 @@ export async function openJournal(parts: JournalParts): Promise<Journal> {
   const live: Live = new Map()
   for (const entry of entries) remember(live, entry, print(entry))
   await removeDrafts(disk, path)
-  const journal = new FileJournal(parts, { live, left: followAll(entries), file: await disk.open(path) })
+  const left = followAll(entries)
+  const [boot, file] = await Promise.all([disk.bootId(), disk.open(path)])
+  const journal = new FileJournal(parts, { live, left, boot, file })
   if (before !== undefined) await journal.renew()
   return journal
 }
@@ -75,10 +77,18 @@ async function removeDrafts(disk: Disk, path: string): Promise<void> {
   for (const name of await disk.list(dirname(path))) if (isDraft(name)) await disk.remove(join(dirname(path), name))
 }
 
+interface Opened {
+  readonly live: Live
+  readonly left: readonly Left[]
+  readonly boot: string
+  readonly file: DiskFile
+}
+
 class FileJournal implements Journal {
   readonly left: readonly Left[]
   readonly #parts: JournalParts
   readonly #live: Live
+  readonly #boot: string
   #file: DiskFile
   /** Size right after the last compaction. */
   #compactBytes: number
@@ -91,8 +101,9 @@ class FileJournal implements Journal {
   /** The file may lack what the memory has. */
   #behind = false
 
-  constructor(parts: JournalParts, { live, left, file }: { live: Live; left: readonly Left[]; file: DiskFile }) {
+  constructor(parts: JournalParts, { live, left, boot, file }: Opened) {
     this.left = left
+    this.#boot = boot
     this.#parts = parts
     this.#live = live
     this.#file = file
@@ -100,7 +111,7 @@ class FileJournal implements Journal {
   }
 
   write(entry: Entry, durable = false): Promise<boolean> {
-    const line = print(entry)
+    const line = print(entry.step === 'claim' ? { ...entry, boot: this.#boot } : entry)
     remember(this.#live, entry, line)
     return new Promise((resolve) => {
       this.#queue.push({ line, durable, resolve })

@@ -8,8 +8,14 @@ import type { DiskFile } from '../system/disk.ts'
 import type { Spooled, SpooledStream } from './journal-entry.ts'
 import { ClaimOutput, fileOf, type OutputParts, streamOf } from './output.ts'
 
-/** Without `spooled` the process was lost with that swarm, in the middle of what it wrote. */
-export async function resumeOutput(parts: OutputParts, spooled: Spooled | undefined): Promise<ClaimOutput> {
+export interface LeftSpools {
+  /** Absent when the process was lost with that swarm, in the middle of what it wrote. */
+  readonly spooled: Spooled | undefined
+  /** The machine ran on, so what was written is there. */
+  readonly isSafe: boolean
+}
+
+export async function resumeOutput(parts: OutputParts, { spooled, isSafe }: LeftSpools): Promise<ClaimOutput> {
   // Orders go on far above any count of pieces, so they still rise.
   const output = new ClaimOutput(parts, parts.clock.now())
   const there = (await parts.disk.list(parts.folder)).flatMap((file) => streamOf(file) ?? [])
@@ -20,7 +26,7 @@ export async function resumeOutput(parts: OutputParts, spooled: Spooled | undefi
     const was = spooled?.[name] ?? { kept: undefined, left_out: 0 }
     // A process that was lost may have had more to write.
     const doubtful = was.kept === undefined || !(await isThere(file, was))
-    if (doubtful) await cutBlank(file)
+    if (doubtful && !isSafe) await cutBlank(file)
     const leftOut = was.left_out + Math.max(0, (was.kept ?? 0) - file.size())
     const after = doubtful && parts.privacy.sealed ? await cutTorn(file) : undefined
     output.addLine(name, { file, leftOut, doubtful, ...(after && { after }) })
@@ -55,7 +61,7 @@ async function isThere(file: DiskFile, { kept, sha256 }: SpooledStream): Promise
   return hash.digest('hex') === sha256
 }
 
-/** Where a length reached the disk before its bytes did, the file ends in zeros: nobody wrote those, and no frame ends in them. */
+/** Where a length reached the disk before its bytes did, the file ends in zeros. A process may have written such, and one frame in 256 ends in one: they are not missed. */
 async function cutBlank(file: DiskFile): Promise<void> {
   for (let end = file.size(); end > 0; ) {
     const from = Math.max(0, end - PART_BYTES)

@@ -94,13 +94,18 @@ export function createRecovered(parts: ClaimParts, left: Left): Recovered {
   }
 }
 
-async function openOutput(parts: ClaimParts, { claim, ended }: Left, signal: AbortSignal) {
+async function openOutput(parts: ClaimParts, { claim, boot, ended }: Left, signal: AbortSignal) {
   const { disk, jobsPath, random, signerOf } = parts
   // What may still be said was redacted before it was written down; only its ends are sealed now.
   const privacy = await createPrivacy({ random, signer: signerOf(claim.worker_id), claim, secrets: [] })
   const folder = join(jobsPath, claim.claim_id)
   const ready = () => disk.makeFolder(folder)
-  const output = await resumeOutput({ ...parts, claim, privacy, folder, ready, signal, failed() {} }, ended?.spooled)
+  // Only a machine that was started anew can lack what was written before; where that is not known it may.
+  const isSafe = boot !== undefined && boot !== '' && boot === (await disk.bootId())
+  const output = await resumeOutput(
+    { ...parts, claim, privacy, folder, ready, signal, failed() {} },
+    { spooled: ended?.spooled, isSafe },
+  )
   return { privacy, output }
 }
 

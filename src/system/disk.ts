@@ -58,6 +58,8 @@ export interface Disk {
   remove(path: string): Promise<void>
   /** Bytes that an unprivileged process can still write where `path` is. */
   freeBytes(path: string): Promise<number>
+  /** Another text after each start of the machine, which is when what was not synced may be gone; empty where none is told. */
+  bootId(): Promise<string>
   /** Holds `path` for this process alone until released or until the process ends, however it ends. Rejects with LockedError. */
   lock(path: string): Promise<() => Promise<void>>
 }
@@ -121,6 +123,7 @@ export const systemDisk: Disk = {
     const { bavail, bsize } = await statfs(path)
     return bavail * bsize
   },
+  bootId,
   lock,
 }
 
@@ -241,15 +244,19 @@ async function living(path: string): Promise<number | undefined> {
   return (await identify(pid)) === text ? pid : undefined
 }
 
+async function bootId(): Promise<string> {
+  return (await absentAs('', readFile('/proc/sys/kernel/random/boot_id', 'utf8'))).trim()
+}
+
 /** A text that no other process ever has: pid, clock ticks from boot to its start, and the boot's id. Without /proc: the pid while it lives. */
 async function identify(pid: number): Promise<string> {
-  const boot = await absentAs('', readFile('/proc/sys/kernel/random/boot_id', 'utf8'))
+  const boot = await bootId()
   if (boot === '') return `${pid} ${alive(pid) ? 'alive' : 'gone'}`
   const stat = await absentAs('', readFile(join('/proc', String(pid), 'stat'), 'utf8'))
   // The name in parentheses can hold spaces; state is the first field behind it, the start time the twentieth.
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
   const dead = stat === '' || fields[0] === 'Z' || fields[0] === 'X'
-  return `${pid} ${dead ? 'gone' : fields[19]} ${boot.trim()}`
+  return `${pid} ${dead ? 'gone' : fields[19]} ${boot}`
 }
 
 function alive(pid: number): boolean {

@@ -34,6 +34,7 @@ export class MemoryDisk implements Disk {
     makeFolder: 0,
     remove: 0,
   }
+  #boots = 1
   readonly #files = new Map<string, Content>()
   readonly #folders = new Set<string>()
   readonly #locks = new Set<string>()
@@ -41,6 +42,7 @@ export class MemoryDisk implements Disk {
   /** What was never synced is gone, or there up to some length and torn; locks are free. */
   powerCut(): void {
     this.processEnd()
+    this.#boots++
     for (const [path, content] of this.#files) {
       const { length, synced, holes } = content
       const unsafe = Math.max(0, length - synced)
@@ -167,6 +169,10 @@ export class MemoryDisk implements Disk {
 
   async freeBytes(): Promise<number> {
     return this.roomBytes
+  }
+
+  async bootId(): Promise<string> {
+    return `boot ${this.#boots}`
   }
 
   async lock(path: string): Promise<() => Promise<void>> {

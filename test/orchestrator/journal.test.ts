@@ -161,7 +161,10 @@ t.test('a swarm starts on a full disk too, and its log mends by itself', async (
   t.equal((await disk.read('/h/journal'))?.toString(), `${whole}{"step":"go`, 'as it was')
   disk.roomBytes = 1e9
   await clock.advance(5000)
-  t.equal((await disk.read('/h/journal'))?.toString(), `${whole}${JSON.stringify(claimLine(2))}\n`)
+  t.equal(
+    (await disk.read('/h/journal'))?.toString(),
+    `${whole}${JSON.stringify({ ...claimLine(2), boot: 'boot 1' })}\n`,
+  )
 })
 
 t.test('lines whose sync failed reach the disk in a log that is written anew', async (t) => {

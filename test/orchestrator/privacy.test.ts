@@ -114,7 +114,7 @@ t.test('a spool that a former life left without an end gets one, wherever it bro
     await sleep(systemClock, 1)
     const file = await disk.open('/c/stdout')
     await file.truncate(file.size() - torn)
-    const again = await resumeOutput(parts, undefined)
+    const again = await resumeOutput(parts, { spooled: undefined, isSafe: true })
     const reports = await again.deliver()
     t.match(reports, { stdout: { end: 'lost' } })
     const { text, ended } = opened('stdout')

@@ -209,6 +209,22 @@ t.test(
   },
 )
 
+t.test('a machine that ran on lost nothing: zeros that a process wrote are its output', async (t) => {
+  const { clock, pond, executor, start } = await createSwarmRig()
+  const life = await start()
+  const { claim_id } = pond.give()
+  await clock.settle()
+  pond.fault = () => refusal('unreachable')
+  executor.processes[0]?.write('stdout', `said${'\0'.repeat(5000)}`)
+  await clock.advance(1500)
+  life.die()
+  pond.fault = () => undefined
+  await start()
+  await clock.advance(3000)
+  t.match(pond.finalOf(claim_id), { cause: 'worker_lost' })
+  t.equal(pond.stream(claim_id, 'stdout').length, 5004)
+})
+
 t.test(
   'a power cut that leaves a sealed spool less than pond has: nothing is added where it does not belong',
   async (t) => {
