@@ -167,5 +167,10 @@ function holdIsOver(core: Core, { heldUntil, workerId }: LiveClaim): boolean {
 function mostSilent(core: Core, lapsing: readonly LiveClaim[]): boolean {
   const atWork = new Set([...core.live.all()].map((claim) => claim.bindingId))
   const silent = new Set(lapsing.map((claim) => claim.bindingId))
-  return atWork.size >= SILENCE_LEAST_BINDINGS && silent.size * 2 > atWork.size
+  return isMost(silent.size, atWork.size)
+}
+
+/** So many bindings silent out of so many that were there: then the fault is near pond, and nobody is gone. */
+export function isMost(silent: number, there: number): boolean {
+  return there >= SILENCE_LEAST_BINDINGS && silent * 2 > there
 }

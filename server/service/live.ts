@@ -120,6 +120,11 @@ export class LiveClaims {
     return this.#lingering.get(workerId)?.get(id)
   }
 
+  /** Whether the worker may still be busy with a claim that is dead for pond. */
+  lingers(workerId: WorkerId): boolean {
+    return this.#lingering.has(workerId)
+  }
+
   /** A worker told which claims it has: what it does not name lingers no longer. */
   reconcile(workerId: WorkerId, have: ReadonlySet<ClaimId>): void {
     const set = this.#lingering.get(workerId)

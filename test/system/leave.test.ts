@@ -128,15 +128,3 @@ t.test('an ephemeral machine leaves nothing behind: no worker, no binding, no ke
   t.match((await pond('audit', 'ls')).stdout, /binding.revoke/)
   t.match((await pond('show', id)).stdout, 'guest', 'its job still knows where it ran')
 })
-
-t.test('one that was killed is removed by pond, while others are there', async (t) => {
-  const guest = await rig.pair('killed', ['--slots', '1'], { code: { ephemeral: true } })
-  const other = await rig.startSwarm(await rig.pair('other', ['--slots', '1']))
-  const swarm = await rig.startSwarm(guest)
-  await swarm.crash()
-  await until('it to be gone', async () => !/ephemeral/.test((await pond('binding', 'ls')).stdout))
-  const again = await runProgram('swarm', ['run', '--home', guest], { env: { SWARM_SANDBOX: 'none' } })
-  t.equal(again.code, 77, 'not authorised')
-  other.signal('SIGTERM')
-  t.strictSame(await other.exited, clean)
-})

@@ -1,10 +1,11 @@
 // Machines that came for one run: their bindings remove themselves, and are in no list afterwards.
 import t from 'tap'
-import { limit } from '../../../src/protocol/limit.ts'
+import { limit, retryWait } from '../../../src/protocol/limit.ts'
 import { type Machine, pairMachine, submit } from '../../harness/machine.ts'
 import { createPondRig, type PondRig } from '../../harness/pond.ts'
 
-const GRACE_MS = limit.leaseMs + limit.pollHoldMs
+const GRACE_MS = limit.leaseMs + retryWait.mostMs + limit.pollHoldMs + limit.pollGraceMs
+const HOUR_MS = 3_600_000
 
 const listed = async (rig: PondRig) => {
   const [bindings, mine, all] = [
@@ -18,9 +19,10 @@ const only = (...names: readonly string[]) => ({ bindings: names, mine: names, a
 
 /** Lets time go by while these machines poll. */
 async function pass(rig: PondRig, ms: number, machines: readonly Machine[]) {
-  for (let left = ms; left > 0; left -= 5000) {
-    for (const machine of machines) void machine.poll({ slots: 0, wait_ms: 4000 })
-    await rig.clock.advance(Math.min(left, 5000))
+  const stepMs = ms < HOUR_MS / 2 ? 5000 : 50_000
+  for (let left = ms; left > 0; left -= stepMs) {
+    for (const machine of machines) void machine.poll({ slots: 0, wait_ms: stepMs - 1000 })
+    await rig.clock.advance(Math.min(left, stepMs))
   }
 }
 
@@ -58,22 +60,25 @@ t.test('one that unpairs is gone from every list, and stays so; its old claims k
   )
 })
 
-t.test('one that left without a word is removed after a lease and a hold, not before; others never', async (t) => {
-  const rig = await createPondRig(t)
-  const { server, guest } = await bindings(rig)
-  const lasting = await pairMachine(rig, { letter: 'l', name: 'lasting' })
-  await pass(rig, 20_000, [server, guest, lasting])
-  await pass(rig, GRACE_MS, [server])
-  t.strictSame(await listed(rig), only('server', 'guest', 'lasting'))
-  await pass(rig, 20_000, [server])
-  t.strictSame(await listed(rig), only('server', 'lasting'))
-  t.equal((await guest.poll()).code, 'unauthenticated')
-  const { items } = (await rig.call('listAudit')).reply
-  t.match(
-    items.find(({ action }) => action === 'binding.revoke'),
-    { by: 'pond', target: guest.bindingId, note: /gone without a word/ },
-  )
-})
+t.test(
+  'one that left without a word is removed after a lease and the way back to pond, not before; others never',
+  async (t) => {
+    const rig = await createPondRig(t)
+    const { server, guest } = await bindings(rig)
+    const lasting = await pairMachine(rig, { letter: 'l', name: 'lasting' })
+    await pass(rig, 20_000, [server, guest, lasting])
+    await pass(rig, GRACE_MS, [server])
+    t.strictSame(await listed(rig), only('server', 'guest', 'lasting'))
+    await pass(rig, 20_000, [server])
+    t.strictSame(await listed(rig), only('server', 'lasting'))
+    t.equal((await guest.poll()).code, 'unauthenticated')
+    const { items } = (await rig.call('listAudit')).reply
+    t.match(
+      items.find(({ action }) => action === 'binding.revoke'),
+      { by: 'pond', target: guest.bindingId, note: /gone without a word/ },
+    )
+  },
+)
 
 t.test('never while it holds a claim, nor while it polls', async (t) => {
   const rig = await createPondRig(t)
@@ -85,6 +90,42 @@ t.test('never while it holds a claim, nor while it polls', async (t) => {
   await guest.say(intent, { state: 'final', cause: 'exit', rc: 0 })
   await pass(rig, 2 * GRACE_MS, [server, guest])
   t.strictSame(await listed(rig), only('server', 'guest'), 'idle, and there')
+})
+
+t.test('one that was never there has an hour to come, from its pairing and from a start of pond', async (t) => {
+  const rig = await createPondRig(t)
+  const { server } = await bindings(rig)
+  await pass(rig, HOUR_MS - 60_000, [server])
+  await rig.restart()
+  await pass(rig, HOUR_MS - 60_000, [server])
+  t.strictSame(await listed(rig), only('server', 'guest'))
+  await pass(rig, 120_000, [server])
+  t.strictSame(await listed(rig), only('server'))
+})
+
+t.test('one that may still run what pond gave up has a day to bring it', async (t) => {
+  const rig = await createPondRig(t)
+  const { server, guest } = await bindings(rig)
+  const { id } = await submit(rig)
+  const intent = await guest.start()
+  await pass(rig, 23 * HOUR_MS, [server])
+  t.match((await rig.call('getJob', { params: { id } })).reply, { state: 'failed', cause: 'worker_lost' })
+  const late = await guest.say(intent, { state: 'final', cause: 'exit', rc: 0 })
+  t.match(late.error, { code: 'stale', details: { kept: true } })
+  t.strictSame(await listed(rig), only('server', 'guest'))
+  await pass(rig, 2 * HOUR_MS, [server])
+  t.strictSame(await listed(rig), only('server'))
+})
+
+t.test('where most fell silent at once the fault may be near pond, and nobody is gone', async (t) => {
+  const rig = await createPondRig(t)
+  const { server, guest } = await bindings(rig)
+  const others = await Promise.all(['l', 'm'].map((letter) => pairMachine(rig, { letter, name: letter })))
+  await pass(rig, 20_000, [server, guest, ...others])
+  await pass(rig, 3 * GRACE_MS, [server])
+  t.strictSame(await listed(rig), only('server', 'guest', 'l', 'm'))
+  await pass(rig, 30_000, [server, ...others])
+  t.strictSame(await listed(rig), only('server', 'l', 'm'), 'the others are back, and it is not')
 })
 
 t.test('while pond hears of nobody, nobody is gone; nor by a restart', async (t) => {
