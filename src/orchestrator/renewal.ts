@@ -31,81 +31,107 @@ const notKept = (error: unknown): Rotated => ({
   message: `nothing was kept: ${String(error)}`,
 })
 
-/** `signal`: swarm ends. */
-export function createRenewal(parts: RotationParts & { readonly log: Log; readonly signal: AbortSignal }): Renewal {
-  const { client, clock, live, log, signal } = parts
-  const bell = createBell()
-  let wanted = false
+export interface RenewalParts extends RotationParts {
+  readonly log: Log
+  /** Swarm ends. */
+  readonly signal: AbortSignal
+}
+
+export const createRenewal = (parts: RenewalParts): Renewal => new TokenRenewal(parts)
+
+class TokenRenewal implements Renewal {
+  readonly client: Client
+  readonly #parts: RenewalParts
+  readonly #bell = createBell()
+  #wanted = false
   /** When the token that ends then is due. */
-  let planned: { readonly of: number; readonly at: number } | undefined
-  const pondNow = () => clock.now() + client.skewMs()
-
+  #planned: { readonly of: number; readonly at: number } | undefined
   /** New tokens without new keys are one for all who want one. */
-  let renewing: Promise<Rotated> | undefined
+  #renewing: Promise<Rotated> | undefined
 
-  function renewToken(): Promise<Rotated> {
-    renewing ??= renew(false).finally(() => {
-      renewing = undefined
-    })
-    return renewing
+  constructor(parts: RenewalParts) {
+    this.#parts = parts
+    const { client, clock, live } = parts
+    this.client = createLastingClient(client, { clock, token: live.token, mend: (token) => this.#mend(token) })
   }
 
-  async function renew(keys: boolean): Promise<Rotated> {
-    const rotated = await rotate(parts, { keys, signal }).catch(notKept)
-    wanted = false
+  async prepare(): Promise<void> {
+    const { live } = this.#parts
+    const { token_expires_at = Number.POSITIVE_INFINITY } = live.now()
+    const pending = isPending(live.keys())
+    if (pending || token_expires_at <= this.#pondNow()) await this.#renew(pending)
+  }
+
+  async run(): Promise<void> {
+    const { clock, signal } = this.#parts
+    signal.addEventListener('abort', this.#bell.ring, { once: true })
+    while (!signal.aborted) {
+      const waitMs = this.#wanted ? 0 : await this.#dueIn()
+      if (waitMs > 0) {
+        await (Number.isFinite(waitMs) ? this.#bell.waitAtMost(clock, waitMs) : this.#bell.wait())
+        continue
+      }
+      const rotated = await this.#renewToken()
+      await sleep(clock, rotated.ok || rotated.unkept ? REST_MS : REFUSED_MS, signal)
+      this.#wanted = false
+    }
+    signal.removeEventListener('abort', this.#bell.ring)
+  }
+
+  asked(): void {
+    this.#wanted = true
+    this.#bell.ring()
+  }
+
+  rotateKeys(): Promise<Rotated> {
+    return this.#renew(true)
+  }
+
+  #pondNow(): number {
+    const { client, clock } = this.#parts
+    return clock.now() + client.skewMs()
+  }
+
+  #renewToken(): Promise<Rotated> {
+    this.#renewing ??= this.#renew(false).finally(() => {
+      this.#renewing = undefined
+    })
+    return this.#renewing
+  }
+
+  async #renew(keys: boolean): Promise<Rotated> {
+    const { live, log, signal } = this.#parts
+    const rotated = await rotate(this.#parts, { keys, signal }).catch(notKept)
+    this.#wanted = false
     if (rotated.ok) log.info('rotated', { keys, token_expires_at: live.now().token_expires_at })
     else if (!signal.aborted) log.warn('rotate_failed', { code: rotated.error?.code, message: rotated.message })
     return rotated
   }
 
   /** Milliseconds until the token is due; a token without an end never is. */
-  async function dueIn(): Promise<number> {
+  async #dueIn(): Promise<number> {
+    const { live, log } = this.#parts
     const { token_expires_at, token_renew_at } = live.now()
     if (token_expires_at === undefined) return Number.POSITIVE_INFINITY
-    if (token_renew_at !== undefined) return token_renew_at - pondNow()
-    if (planned?.of !== token_expires_at) planned = { of: token_expires_at, at: renewAt(pondNow(), token_expires_at) }
-    const { at } = planned
+    if (token_renew_at !== undefined) return token_renew_at - this.#pondNow()
+    if (this.#planned?.of !== token_expires_at)
+      this.#planned = { of: token_expires_at, at: renewAt(this.#pondNow(), token_expires_at) }
+    const { at } = this.#planned
     // Written down so that a swarm which is started anew often does not put it off each time; while the disk takes nothing, this one knows.
     await live
       .alone(() => live.keep({ binding: { ...live.now(), token_renew_at: at } }))
       .catch((error: unknown) => log.warn('binding_not_kept', { error: String(error) }))
-    return at - pondNow()
+    return at - this.#pondNow()
   }
 
   /** Pond refused a call with this token. Where its life is over, as after a long sleep, it is replaced now. */
-  async function mend(token: string): Promise<Mended> {
+  async #mend(token: string): Promise<Mended> {
+    const { live, signal } = this.#parts
     const { token: now, token_expires_at = Number.POSITIVE_INFINITY } = live.now()
     if (now !== token) return 'replaced'
-    if (token_expires_at > pondNow()) return 'refused'
-    const rotated = await renewToken()
+    if (token_expires_at > this.#pondNow()) return 'refused'
+    const rotated = await this.#renewToken()
     if (rotated.ok) return 'replaced'
     return rotated.unkept || signal.aborted ? 'later' : 'refused'
-  }
-
-  return {
-    async prepare() {
-      const { token_expires_at = Number.POSITIVE_INFINITY } = live.now()
-      if (isPending(live.keys()) || token_expires_at <= pondNow()) await renew(isPending(live.keys()))
-    },
-    async run() {
-      signal.addEventListener('abort', bell.ring, { once: true })
-      while (!signal.aborted) {
-        const waitMs = wanted ? 0 : await dueIn()
-        if (waitMs > 0) {
-          await (Number.isFinite(waitMs) ? bell.waitAtMost(clock, waitMs) : bell.wait())
-          continue
-        }
-        const rotated = await renewToken()
-        await sleep(clock, rotated.ok || rotated.unkept ? REST_MS : REFUSED_MS, signal)
-        wanted = false
-      }
-      signal.removeEventListener('abort', bell.ring)
-    },
-    asked() {
-      wanted = true
-      bell.ring()
-    },
-    rotateKeys: () => renew(true),
-    client: createLastingClient(client, { clock, token: live.token, mend }),
   }
 }
