@@ -54,12 +54,15 @@ async function hearWorker(write: Write, told: SnapshotBody['workers'][number], s
   const row = await write.tx.getWorker(told.worker_id)
   if (!row) return
   const { keys, resources, worker_id: _id, labels: _labels, ...report } = told
-  const next = hearDraining({ ...row, resources, report }, session)
+  const next = hearDraining({ ...row, resources, report: { ...classOf(row), ...report } }, session)
   const shown = { sealingKey: keys.sealing_key, signingKey: keys.signing_key }
   if (isSame(row, shown)) await saveWorker(write, endFormerKeys(next, write.core.clock.now()))
   else if (isReplaced(row, shown)) await saveWorker(write, next)
   else await quarantine(write, next, shown)
 }
+
+/** A swarm that was just started says it only once it has heard that pond knows the word; until then a laptop stays one, with its longer lease. */
+const classOf = ({ report }: WorkerRow) => (report?.class === undefined ? {} : { class: report.class })
 
 /** Keys that were just replaced are shown until the reply that says so has arrived. */
 function isReplaced({ formerKeys = [] }: WorkerRow, shown: WorkerKeys): boolean {

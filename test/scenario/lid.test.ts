@@ -97,3 +97,27 @@ t.test('revoked while it slept: no renewal helps, and swarm ends', async (t) => 
   await laptop.open()
   t.match(laptop.pool.end, { reason: 'unauthenticated' })
 })
+
+t.test('a laptop that is started again and heard by a snapshot first is still one, and delivers', async (t) => {
+  const rig = await createPondRig(t)
+  const pool = await startPool(rig, { class: 'laptop' })
+  await rig.clock.advance(3000)
+  const { id } = await submit(rig, { command: ['work'] })
+  await rig.clock.advance(5000)
+  pool.line.fault = () => 'unsent'
+  pool.executor.processes[0]?.exit({})
+  await rig.clock.advance(10 * MINUTE)
+  pool.kill()
+  let isHeard = false
+  pool.line.watch = ({ status }) => {
+    isHeard ||= status === 200
+  }
+  pool.line.fault = ({ url }) => (url.includes('snapshot') ? undefined : 'unsent')
+  await pool.start()
+  await rig.clock.advance(10_000)
+  t.ok(isHeard, 'by its snapshot, which cannot tell its class yet')
+  t.equal((await jobOf(rig, id)).state, 'running')
+  pool.line.fault = () => undefined
+  await rig.clock.advance(2 * MINUTE)
+  t.match(await jobOf(rig, id), { state: 'succeeded', attempts: 1 })
+})
