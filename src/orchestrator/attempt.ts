@@ -166,13 +166,13 @@ class ClaimAttempt implements Attempt {
     return false
   }
 
-  /** An answer that was long on its way, or found the machine asleep, may be history: then pond is asked again. */
+  /** An answer that was long on its way, or found the machine asleep, may be history: then pond is asked again. False too when the claim was dropped meanwhile. */
   async #confirmLately(): Promise<boolean> {
     const { clock, wakes } = this.#parts
     for (;;) {
       const askedAt = clock.monotonic()
       this.#askedIn = wakes()
-      if (!(await this.#confirm())) return false
+      if (!(await this.#confirm()) || this.#dropped || this.#abandoned) return false
       if (wakes() === this.#askedIn && clock.monotonic() - askedAt < limit.confirmMs) return true
     }
   }

@@ -18,7 +18,7 @@ export interface Wake {
   readonly clock: Clock
   /** Looks now. Call it before anything that came from outside is used. */
   readonly look: () => void
-  /** How many sleeps were noticed: what was asked before another count is history. */
+  /** Looks, and tells how many sleeps were noticed: what was asked before another count is history. */
   readonly count: () => number
   /** From now on, until cancelled. */
   start(woke: (woken: Woken) => void): Cancel
@@ -64,7 +64,10 @@ export function createWake(clock: Clock): Wake {
         }),
     },
     look,
-    count: () => count,
+    count() {
+      look()
+      return count
+    },
     start(listener) {
       measured = clock.monotonic()
       wall = clock.now()

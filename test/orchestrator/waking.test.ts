@@ -90,6 +90,49 @@ t.test('a confirmation of before the sleep starts nothing: pond is asked again',
   }
 })
 
+/** A job whose confirmation pond has accepted, while the machine falls asleep in the write of its journal: no timer and no answer tells of that. */
+async function sleepInJournal() {
+  const rig = await createSwarmRig()
+  const { clock, disk, pond, start } = rig
+  await start()
+  const { late, arrive } = hold()
+  disk.gate = () => late
+  const { claim_id } = pond.give()
+  await clock.settle()
+  clock.setBack(-(limit.confirmMs - 2000))
+  const wake = () => {
+    disk.gate = () => undefined
+    arrive()
+    return clock.settle()
+  }
+  return { ...rig, claim_id, wake }
+}
+
+t.test('a sleep that ends in work of the disk is noticed before a start too: pond is asked again', async (t) => {
+  for (const isLost of [true, false]) {
+    const { pond, executor, claim_id, wake } = await sleepInJournal()
+    t.equal(pond.words.length, 1)
+    if (isLost) pond.void(claim_id)
+    await wake()
+    t.equal(pond.words.length, 2)
+    t.equal(executor.processes.length, isLost ? 0 : 1)
+  }
+})
+
+t.test('a claim that is dropped while pond is asked again starts nothing', async (t) => {
+  const { clock, pond, executor, lines, claim_id, wake } = await sleepInJournal()
+  const { late, arrive } = hold()
+  pond.deliver = (name) => (name === 'sendWords' ? late : undefined)
+  await wake()
+  pond.direct({ type: 'drop', claim_id })
+  await clock.settle()
+  t.ok(lines.some(({ event }) => event === 'claim_dropped'))
+  arrive()
+  await clock.advance(2000)
+  t.equal(pond.words.length, 2)
+  t.equal(executor.processes.length, 0)
+})
+
 t.test('the rules are looked at before a slot is offered: the hours of the owner may be over', async (t) => {
   const facts = { onMains: true }
   const rig = await createSwarmRig({ machine: { facts: async () => ({ ...facts }), hasBattery: async () => true } })

@@ -32,8 +32,10 @@ t.test(
     clock.setBack(-900_000)
     wake.look()
     t.strictSame(told, [900], 'an answer looks before it is used')
+    clock.setBack(-900_000)
+    t.equal(wake.count(), 2, 'who counts looks as well')
     await clock.advance(1000)
-    t.strictSame(told, [900, 'timer'])
+    t.strictSame(told, [900, 900, 'timer'])
   },
 )
 
