@@ -175,7 +175,10 @@ export async function judge(rig: Rig, workload: Workload, leniency: Leniency): P
   return { faults, ends, starts: effects.length }
 }
 
-/** A claim is started once, and nothing runs that no swarm started. A swarm that is killed may leave a start behind that it did not log. */
+/**
+ * A claim is started once, and nothing runs that no swarm started. A swarm that is killed may leave a start behind that it did not log, and a
+ * process may be killed before its first word, when pond has given up its claim.
+ */
 function startFaults(rig: Rig, effects: readonly Effect[], killed: boolean): readonly string[] {
   const logged = rig.logged('job_started')
   const again = twice(logged.map(({ claim_id }) => claim_id)).map((claim) => `${claim} was started twice`)
@@ -183,8 +186,8 @@ function startFaults(rig: Rig, effects: readonly Effect[], killed: boolean): rea
   const starts = new Map<string, number>()
   for (const { job_id } of logged) starts.set(String(job_id), (starts.get(String(job_id)) ?? 0) + 1)
   for (const { jobId } of effects) starts.set(jobId, (starts.get(jobId) ?? 0) - 1)
-  const odd = [...starts].filter(([, left]) => left !== 0)
-  return [...again, ...odd.map(([job, left]) => `${job} was started ${left} times more often than it ran`)]
+  const odd = [...starts].filter(([, left]) => left < 0)
+  return [...again, ...odd.map(([job, left]) => `${job} ran ${-left} times more often than it was started`)]
 }
 
 interface Judged {

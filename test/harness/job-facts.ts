@@ -28,5 +28,6 @@ export const readResult = async (rig: Rig, id: string): Promise<string> =>
 
 async function read(rig: Rig, path: string): Promise<Buffer> {
   const reply = await fetch(rig.url() + path, { headers: { authorization: `Bearer ${rig.token()}` } })
+  if (!reply.ok) throw new Error(`${path} was answered ${reply.status}: ${await reply.text()}`)
   return Buffer.from(await reply.arrayBuffer())
 }

@@ -1,7 +1,7 @@
 // What chaos does to a pond and its swarms: one function a fault, each counted only when it was felt. When they come is decided elsewhere.
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { sleep, systemClock } from '../../src/system/clock.ts'
 import type { Random } from '../../src/system/random.ts'
@@ -173,7 +173,9 @@ async function attachStrace({ rig }: Stage, { pid, call, files, when }: Target):
   const trace = join(rig.folder, `trace-${pid}-${call}`)
   const calls = call === 'fsync' ? 'fsync,pwrite64' : call
   const inject = ['-e', `trace=${calls}`, '-e', `inject=${call}:error=EIO:when=${when}`]
-  const words = ['-f', '-qq', '-y', '-s', '0', '-o', trace, '-p', `${pid}`, ...inject]
+  // Each thread by its own name and no -f: a child that is being born while strace leaves would stand still for ever.
+  const threads = readdirSync(`/proc/${pid}/task`).flatMap((thread) => ['-p', thread])
+  const words = ['-qq', '-y', '-s', '0', '-o', trace, ...threads, ...inject]
   const strace = spawn('strace', [...words, ...files.flatMap((file) => ['-P', file])], { stdio: 'ignore' })
   const detached = once(strace, 'close')
   const text = () => (existsSync(trace) ? readFileSync(trace, 'utf8') : '')

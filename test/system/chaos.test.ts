@@ -5,13 +5,13 @@ import { chaosPond } from '../soak/chaos-pond.ts'
 import { chaosSwarm } from '../soak/chaos-swarm.ts'
 
 t.test('pond is killed: nothing acknowledged is missing, nothing runs twice under a claim, all ends', async (t) => {
-  const { faults, ends, starts } = await chaosPond({ seed: 1, jobs: 500, kills: 4 })
+  const { faults, ends, starts } = await chaosPond({ seed: 1, jobs: 200, kills: 3 })
   t.strictSame(faults, [])
   t.comment(`${starts} starts: ${JSON.stringify(ends)}`)
 })
 
 t.test('swarm is killed: nothing of its old trees lives, and each job ends as it asked to', async (t) => {
-  const { faults, ends, starts } = await chaosSwarm({ seed: 2, jobs: 500, kills: 4 })
+  const { faults, ends, starts } = await chaosSwarm({ seed: 2, jobs: 200, kills: 3 })
   t.strictSame(faults, [])
   t.comment(`${starts} starts: ${JSON.stringify(ends)}`)
 })
@@ -23,7 +23,7 @@ t.test('one of each at once, behind a proxy that breaks connections', async (t) 
   }
   // No stall: half of a minute is gone before anybody may notice one.
   const shares = { reset: 0.25, cut: 0.25, swallow: 0.25, delay: 0.1 }
-  const { faults, ends, starts, fired } = await chaos({ seed: 3, jobs: 100, plan, shares, longestStopMs: 2000 })
+  const { faults, ends, starts, fired } = await chaos({ seed: 3, jobs: 80, plan, shares, longestStopMs: 2000 })
   t.strictSame(faults, [])
   t.comment(`${starts} starts: ${JSON.stringify(ends)}; felt: ${JSON.stringify(fired)}`)
 })
