@@ -1,11 +1,12 @@
 // Draining a worker from pond's side: an order in the worker's row. It gets nothing from the commit on, and is told in each reply until it obeys.
 //
-// Whoever starts a swarm again after it had heard of the order wants it to work, so the order ends with the first poll of another session. One that was never
-// heard stays: the machine was away.
+// The order ends with the first poll of the session after the one that heard it and left in order, its last poll saying that it holds nothing and offers
+// nothing; after any other end (a crash, a watchdog, an order that was never heard) the next session is told again. So a manager that restarts what failed
+// does not cancel an order, and whoever starts a swarm again that was done wants it to work.
 import type { WorkerView } from '../../src/protocol/consumer.ts'
 import { Refusal } from '../../src/protocol/error.ts'
 import type { BindingId, WorkerId } from '../../src/protocol/id.ts'
-import type { Directive, PollBody, SnapshotBody } from '../../src/protocol/orch.ts'
+import type { Directive, PollBody } from '../../src/protocol/orch.ts'
 import type { WorkerDrain, WorkerRow } from '../store/row.ts'
 import { recordAudit } from './audit.ts'
 import { saveWorker, type Write } from './change.ts'
@@ -38,7 +39,7 @@ export async function drainWorker({ core, polls }: Parts, order: Order): Promise
     await saveWorker({ core, tx }, next)
     const { by, id: target, note } = order
     await recordAudit(core, tx, { by, action: 'worker.drain', target, ...(note === undefined ? {} : { note }) })
-    tx.afterCommit(() => core.tell.send(row.bindingId))
+    tx.afterCommit(() => polls.tellAnew(row.bindingId, { type: 'drain', worker_id: row.id }))
     return next
   })
   return viewWorker(core, polls, row)
@@ -90,7 +91,7 @@ async function endDrain(
 
 type Drained = Pick<PollBody, 'session' | 'workers'>
 
-/** For each drained worker of the poll that has not told in a snapshot of this session that it obeys. */
+/** For each drained worker of the poll whose session has not heard, or does not tell in its snapshot that it obeys. */
 export function drainDirectives({ clock, fleet }: Core, { session, workers }: Drained): Directive[] {
   return workers.flatMap(({ worker_id }): Directive[] => {
     const { drain, report } = fleet.get(worker_id) ?? {}
@@ -106,33 +107,40 @@ export function drainDirectives({ clock, fleet }: Core, { session, workers }: Dr
   })
 }
 
-/** A poll tells who knows of a drain, and who was started again since. `told`: of this worker in a reply to an earlier poll of the session. */
-export async function hearDrains(
-  core: Core,
-  bindingId: BindingId,
-  { body, told }: { readonly body: Drained; readonly told: (workerId: WorkerId) => boolean },
-): Promise<void> {
-  for (const { worker_id, free } of body.workers) {
-    const drain = core.fleet.get(worker_id)?.drain
-    const again = drain?.heardBy !== undefined && drain.heardBy !== body.session
-    // A swarm that has nothing to finish leaves before its next snapshot: that it offers nothing any more shows as much.
-    const heard = drain && drain.heardBy === undefined && free.slots === 0 && told(worker_id)
-    if (!again && !heard) continue
+interface Hearing {
+  readonly body: Pick<PollBody, 'session' | 'workers' | 'have'>
+  /** Whether the session has the reply that told this worker to drain. */
+  readonly heard: (workerId: WorkerId) => boolean
+}
+
+/** A poll tells who heard an order, who is done with all, and who was started again since. */
+export async function hearDrains(core: Core, bindingId: BindingId, { body, heard }: Hearing): Promise<void> {
+  const { session, have, workers } = body
+  const isDone = have.length === 0 && workers.every(({ free }) => free.slots === 0)
+  const who = { by: `binding:${bindingId}`, note: 'it was started again' }
+  for (const { worker_id } of workers) {
+    const next = (drain: WorkerDrain) => stepDrain(drain, session, { isDone, heard: heard(worker_id) })
+    const known = core.fleet.get(worker_id)?.drain
+    if (!known || next(known) === known) continue
     await core.store.write(async (tx) => {
       const row = await tx.getWorker(worker_id)
-      if (row?.drain?.heardBy !== drain.heardBy || !row?.drain) return
-      const who = { by: `binding:${bindingId}`, note: 'it was started again' }
-      if (again) await endDrain({ core, tx }, row, who)
-      else await saveWorker({ core, tx }, withHearer(row, body.session))
+      if (!row?.drain) return
+      const drain = next(row.drain)
+      if (drain) await saveWorker({ core, tx }, { ...row, drain })
+      else await endDrain({ core, tx }, row, who)
     })
   }
 }
 
-/** The row of a worker whose snapshot says that it drains. */
-export function hearDraining(row: WorkerRow, session: SnapshotBody['session']): WorkerRow {
-  return row.report?.state === 'draining' && row.drain?.heardBy === undefined ? withHearer(row, session) : row
-}
-
-function withHearer(row: WorkerRow, heardBy: string): WorkerRow {
-  return row.drain ? { ...row, drain: { ...row.drain, heardBy } } : row
+/** Undefined: the order has ended. */
+function stepDrain(
+  drain: WorkerDrain,
+  session: string,
+  { isDone, heard }: { readonly isDone: boolean; readonly heard: boolean },
+): WorkerDrain | undefined {
+  const { heardBy, done = false, ...order } = drain
+  const isOwn = heardBy === session
+  if (!isOwn && done) return undefined
+  if (isOwn ? done === isDone : !heard) return drain
+  return { ...order, heardBy: session, ...(isDone && { done: true }) }
 }

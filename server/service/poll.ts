@@ -18,6 +18,7 @@ import { waitingOf } from './queue.ts'
 import { roomOf, type Told, tell } from './room.ts'
 import {
   type Asked,
+  hasHeard,
   hearPoll,
   holdMsOf,
   isOnline,
@@ -87,8 +88,9 @@ export class Polls {
     for (const { worker_id } of body.workers) this.#core.live.reconcile(worker_id, told.have)
     retell(this.#core, caller.bindingId, told)
     await recallDead(this.#core, caller.bindingId, body.have)
-    const wasTold = (id: WorkerId) => session.told.has(keyOf({ type: 'drain', worker_id: id }))
-    await hearDrains(this.#core, caller.bindingId, { body, told: wasTold })
+    const keyFor = (worker_id: WorkerId) => keyOf({ type: 'drain', worker_id })
+    const heard = (workerId: WorkerId) => hasHeard(session, body, { key: keyFor(workerId), workerId })
+    await hearDrains(this.#core, caller.bindingId, { body, heard })
     // Meanwhile a newer poll, another session or the end of the binding may have taken its place.
     const current = this.#sessions.get(caller.bindingId) === session && body.seq === session.seq
     if (!current || signal.aborted) return this.#reply([], [])
@@ -102,6 +104,12 @@ export class Polls {
       const wait_ms = Math.round(this.#core.random.number() * returnMs)
       this.#release(session, [], [{ type: 'slow_down', wait_ms, note: 'pond is stopping' }])
     }
+  }
+
+  /** Such a directive says another thing now: whoever heard the former has not heard it. */
+  tellAnew(bindingId: BindingId, directive: Pick<Directive, 'type' | 'worker_id'>): void {
+    this.#sessions.get(bindingId)?.told.delete(keyOf(directive))
+    this.#settle(bindingId)
   }
 
   /** A binding was revoked: its poll is answered, its session forgotten. */
@@ -184,7 +192,7 @@ export class Polls {
     const intents = intentsFor(this.#core, parked.caller.bindingId, parked)
     const directives = directivesFor(this.#core, bindingId, parked)
     const now = this.#core.clock.now()
-    const due = directives.map((it) => (session.told.get(keyOf(it)) ?? Number.NEGATIVE_INFINITY) + REPEAT_MS)
+    const due = directives.map((it) => (session.told.get(keyOf(it))?.at ?? Number.NEGATIVE_INFINITY) + REPEAT_MS)
     const rotates = isRotationDue(this.#core, parked.caller.token)
     const rotationAt = rotates
       ? (session.rotationTold ?? Number.NEGATIVE_INFINITY) + ROTATE_REPEAT_MS
@@ -195,7 +203,7 @@ export class Polls {
         // The worker may not know of a claim that it has neither named nor confirmed; its next poll is told at once.
         const claim = it.claim_id
         if (!claim || parked.have.has(claim) || this.#core.live.get(claim)?.lease !== 'granted')
-          session.told.set(keyOf(it), now)
+          session.told.set(keyOf(it), { at: now, seq: parked.body.seq })
       }
       this.#release(session, intents, rotates ? [...directives, rotation] : directives)
     } else if (directives.length > 0) {

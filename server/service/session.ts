@@ -1,5 +1,5 @@
 // What pond remembers of a binding's polls, all of which may be forgotten at a restart, and what it makes of them: who is online, who is deaf.
-import type { BindingId, ProjectId } from '../../src/protocol/id.ts'
+import type { BindingId, ProjectId, WorkerId } from '../../src/protocol/id.ts'
 import { limit } from '../../src/protocol/limit.ts'
 import type { PollBody, PollReply } from '../../src/protocol/orch.ts'
 import { type Hearing, hear, isDeaf, isHearing } from '../../src/state/hearing.ts'
@@ -39,8 +39,8 @@ export interface Session {
   hearing?: Hearing
   /** When a poll of the binding was last completed, by the wall clock. */
   lastPollAt?: number
-  /** When each directive was last told, by its type and claim or worker. */
-  readonly told: Map<string, number>
+  /** When each directive was last told, and in the reply to which poll, by its type and claim or worker. */
+  readonly told: Map<string, { readonly at: number; readonly seq: number }>
   /** When it was last asked to rotate. */
   rotationTold?: number
 }
@@ -62,6 +62,18 @@ export function hearPoll({ clock }: World, session: Session, { protocol, seq, he
   const now = clock.monotonic()
   session.hearing = hear(session.hearing, said, now)
   if (session.hearing.completedAt === now) session.lastPollAt = clock.now()
+}
+
+/** Whether the reply that told this worker its directive arrived. A swarm of a step that cannot say is believed once the worker offers nothing. */
+export function hasHeard(
+  { told }: Session,
+  { protocol, heard = 0, workers }: PollBody,
+  { key, workerId }: { readonly key: string; readonly workerId: WorkerId },
+): boolean {
+  const { seq } = told.get(key) ?? {}
+  if (seq === undefined) return false
+  if (protocol >= HEARING_STEP) return heard >= seq
+  return workers.some(({ worker_id, free }) => worker_id === workerId && free.slots === 0)
 }
 
 /** Online: a poll was completed within hold and grace, and the next one is here or can still be on its way. */

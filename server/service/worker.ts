@@ -9,7 +9,6 @@ import type { WorkerKeys, WorkerRow } from '../store/row.ts'
 import { recordAudit } from './audit.ts'
 import { saveWorker, type Write } from './change.ts'
 import type { Core } from './core.ts'
-import { hearDraining } from './drain.ts'
 import type { Scope } from './job.ts'
 import { applyLeaseIn } from './lease.ts'
 import type { Polls } from './poll.ts'
@@ -36,7 +35,7 @@ export class Snapshots {
     this.#newest.set(bindingId, mine)
     try {
       await this.#core.store.write(async (tx) => {
-        for (const told of body.workers) await hearWorker({ core: this.#core, tx }, told, body.session)
+        for (const told of body.workers) await hearWorker({ core: this.#core, tx }, told)
       })
     } catch (error) {
       // It was not heard, so that it must count when it is sent again.
@@ -50,11 +49,11 @@ export class Snapshots {
   }
 }
 
-async function hearWorker(write: Write, told: SnapshotBody['workers'][number], session: string): Promise<void> {
+async function hearWorker(write: Write, told: SnapshotBody['workers'][number]): Promise<void> {
   const row = await write.tx.getWorker(told.worker_id)
   if (!row) return
   const { keys, resources, worker_id: _id, labels: _labels, ...report } = told
-  const next = hearDraining({ ...row, resources, report: { ...classOf(row), ...report } }, session)
+  const next = { ...row, resources, report: { ...classOf(row), ...report } }
   const shown = { sealingKey: keys.sealing_key, signingKey: keys.signing_key }
   if (isSame(row, shown)) await saveWorker(write, endFormerKeys(next, write.core.clock.now()))
   else if (isReplaced(row, shown)) await saveWorker(write, next)

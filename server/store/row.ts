@@ -98,7 +98,7 @@ export interface FormerKeys extends WorkerKeys {
   readonly rotation: Dsse
 }
 
-/** An operator's order that stands until the worker obeyed it and was started again. */
+/** An operator's order that stands until its swarm obeyed it, left, and was started again. */
 export interface WorkerDrain {
   readonly at: number
   /** `admin:ID`. */
@@ -108,6 +108,8 @@ export interface WorkerDrain {
   readonly note?: string
   /** The session of the swarm that has heard of it. */
   readonly heardBy?: string
+  /** In its newest poll that session held nothing and offered nothing. */
+  readonly done?: true
 }
 
 export interface WorkerRow extends WorkerKeys {

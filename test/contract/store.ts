@@ -155,7 +155,7 @@ async function enrollment(t: Test, store: Store): Promise<void> {
     await tx.updateWorker({
       ...worker,
       shownKeys: { sealingKey: 'x'.repeat(43), signingKey: 'y'.repeat(43) },
-      drain: { at: sample.at, by: 'admin:key', deadlineAt: sample.at + 1, note: 'why', heardBy: 's' },
+      drain: { at: sample.at, by: 'admin:key', deadlineAt: sample.at + 1, note: 'why', heardBy: 's', done: true },
     })
     await tx.updateWorker(worker)
   })

@@ -1,6 +1,7 @@
-// Drain from pond's side: nothing is granted from the commit on, the worker is told until it obeys, and a new start after that ends it.
+// Drain from pond's side: nothing is granted from the commit on, the worker is told until it obeys, and a new start after it left ends it.
 import t from 'tap'
 import type { SnapshotBody } from '../../../src/protocol/orch.ts'
+import { PROTOCOL } from '../../../src/protocol/version.ts'
 import { finalWord, jobOf, type Machine, pairMachine, submit } from '../../harness/machine.ts'
 import { createPondRig, type PondRig } from '../../harness/pond.ts'
 
@@ -101,24 +102,77 @@ t.test('taken back before it was heard, jobs come again at once', async (t) => {
   t.equal((await polled).reply.intents.length, 1)
 })
 
-t.test('a swarm that was started again after it had heard works again, across a restart of pond', async (t) => {
-  for (const how of ['snapshot', 'poll'] as const) {
+t.test(
+  'a swarm that was started again after it had heard and left works again, across a restart of pond',
+  async (t) => {
     const rig = await createPondRig(t)
     const box = await pairMachine(rig)
     await drain(rig, box)
     await box.take()
-    // One that has nothing to finish is gone before its next snapshot.
-    if (how === 'snapshot') await tell(rig, box, 'draining')
-    else await box.take(0)
-    t.match(await view(rig, box), { drain: { heard: true } }, how)
+    await box.take(0)
+    t.match(await view(rig, box), { drain: { heard: true } })
     await rig.restart()
     await submit(rig)
     t.strictSame(await box.take(), [], 'the same life gets nothing')
+    await box.take(0)
     box.session = 'session-2'
     t.equal((await box.take()).length, 1, 'the next one does')
     t.equal((await view(rig, box))?.drain, undefined)
     t.strictSame((await audited(rig)).at(-1), ['worker.resume', 'binding', 'it was started again'])
+  },
+)
+
+t.test('one that crashed in its drain is told again, and works again only after it left in order', async (t) => {
+  const rig = await createPondRig(t)
+  const box = await pairMachine(rig)
+  await submit(rig)
+  await submit(rig)
+  const intent = await box.start()
+  const have = box.have([intent])
+  await drain(rig, box)
+  await box.poll({ slots: 0, have })
+  await tell(rig, box, 'draining')
+  void box.poll({ slots: 0, have })
+  await rig.clock.advance(2000)
+  t.match(await view(rig, box), { drain: { heard: true } })
+  box.session = 'session-2'
+  t.match((await box.poll({ slots: 1 })).reply, { intents: [], directives: [{ type: 'drain' }] }, 'restarted')
+  await box.say(intent, finalWord)
+  await box.take(0)
+  box.session = 'session-3'
+  t.equal((await box.take()).length, 1)
+  t.equal((await view(rig, box))?.drain, undefined)
+})
+
+t.test('an order is heard when the poll says that its reply arrived, not by a full machine', async (t) => {
+  const rig = await createPondRig(t)
+  const box = await pairMachine(rig)
+  await submit(rig)
+  const have = box.have([await box.start()])
+  await drain(rig, box)
+  const polled = async (seq: number, heard: number) => {
+    const poll = box.poll({ protocol: PROTOCOL, slots: 0, have, seq, heard, wait_ms: 6000 })
+    await rig.clock.advance(6000)
+    await poll
+    return (await view(rig, box))?.drain?.heard
   }
+  t.equal(await polled(100, 99), false, 'told')
+  t.equal(await polled(101, 99), false, 'that reply was lost, and it is told again')
+  t.equal(await polled(102, 101), true)
+  await drain(rig, box, { deadline_ms: 60_000 })
+  t.equal(await polled(103, 102), false, 'what changed has to be heard anew')
+  t.equal(await polled(104, 103), true)
+})
+
+t.test('a late snapshot of a former life is not that the order was heard', async (t) => {
+  const rig = await createPondRig(t)
+  const box = await pairMachine(rig)
+  box.session = 'session-2'
+  await box.take()
+  await drain(rig, box)
+  await tell(rig, { ...box, session: 'session-1' }, 'draining')
+  t.match(await view(rig, box), { drain: { heard: false } })
+  t.match((await box.poll({ slots: 1 })).reply, { intents: [], directives: [{ type: 'drain' }] })
 })
 
 t.test('one that was away hears of it when it comes', async (t) => {
