@@ -95,7 +95,7 @@ async function missing(rig: Rig, acknowledged: Acknowledged, workload: Workload)
   }
   for (const [id, rc] of finals) {
     const job = await jobOf(id)
-    if (job?.cause !== 'exit' || job.rc !== rc)
+    if (job?.cause === undefined || job.rc !== rc)
       faults.push(`${id} had ended with ${rc} and is ${job?.state} ${job?.rc}`)
   }
   for (const [key, committed] of chunks) faults.push(...(await chunkFaults(rig, workload, { key, committed })))
@@ -108,8 +108,11 @@ async function chunkFaults(
   { key, committed }: { readonly key: string; readonly committed: number },
 ): Promise<readonly string[]> {
   const [id = '', claim = '', name = ''] = key.split(' ')
-  const attempt = (await attemptsOf(rig, id)).find(({ claim_id }) => claim_id === claim)?.attempt
-  if (attempt === undefined) return [`${claim} had sent chunks and is not there`]
+  const found = (await attemptsOf(rig, id)).find(({ claim_id }) => claim_id === claim)
+  if (!found) return [`${claim} had sent chunks and is not there`]
+  // What was never confirmed is no attempt yet, and nobody can ask for its output.
+  if (found.confirmed_at === undefined) return []
+  const { attempt } = found
   const bytes = await readStream(rig, id, { name, attempt, follow: false })
   const index = [...workload.acknowledged].find(([, job]) => job === id)?.[0] ?? -1
   const plan = workload.plans[index]
