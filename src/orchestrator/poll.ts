@@ -68,7 +68,7 @@ export interface Poll {
 export interface Pulse {
   /** Of the latest answer. */
   readonly answeredAt?: number
-  /** Until then each poll that is under way is over, answered or not, and each wait. */
+  /** Until then each poll that is under way is over, answered or not, and each wait. A loop that has not begun waits for its token, for as long as it takes. */
   readonly turnsBy: number
   /** Holds in a row that ended without any reply. */
   readonly missed: number
@@ -107,7 +107,7 @@ class PollLoop implements Poll {
   /** Until then only a change of facts makes a poll. */
   #restUntil = 0
   #answeredAt: number | undefined
-  #turnsBy = 0
+  #turnsBy = Number.POSITIVE_INFINITY
   #pondHoldMs: number = limit.pollHoldMs
   #hold = wholeHold
   #missed = 0
@@ -122,11 +122,11 @@ class PollLoop implements Poll {
   constructor(parts: PollParts) {
     this.#parts = parts
     this.#claimKey = newKey(parts.random)
-    this.#turnsBy = parts.clock.monotonic()
   }
 
   async run(signal: AbortSignal): Promise<PollEnd> {
     const { clock } = this.#parts
+    this.#turnsBy = clock.monotonic()
     signal.addEventListener('abort', this.#bell.ring, { once: true })
     while (!signal.aborted && !this.#end) {
       const waitMs = Math.max(this.#notBefore, this.#dirty ? 0 : this.#restUntil) - clock.monotonic()

@@ -136,6 +136,19 @@ t.test('a token that ran out while the machine was off is replaced before the fi
   t.equal(state.rotations, 1)
 })
 
+t.test('a loop that waits for its first token is not stuck: who watches it must not kill it', async (t) => {
+  const { clock, pond, state, start } = await setUp({ token_expires_at: START - MINUTE })
+  pond.fault = (name) => (name === 'rotate' ? refusal('unreachable') : undefined)
+  const { swarm } = await start()
+  await clock.advance(60 * MINUTE)
+  t.equal(pond.polls.length, 0)
+  t.ok(swarm.health().turning)
+  pond.fault = () => undefined
+  await clock.advance(2 * MINUTE)
+  t.equal(state.rotations, 1)
+  t.match(swarm.health(), { ok: true, turning: true })
+})
+
 t.test('a refusal is tried again, not at once and not never', async (t) => {
   const { clock, pond, start, lines } = await setUp()
   pond.serve = () => refusal('forbidden')
