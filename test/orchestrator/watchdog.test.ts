@@ -7,43 +7,78 @@ import { refusal } from '../harness/fake-pond-client.ts'
 import { createSwarmRig } from '../harness/swarm-rig.ts'
 import { createVirtualClock } from '../harness/virtual-clock.ts'
 
-t.test('ready, alive while polls go on also without pond, and stopping', async (t) => {
-  const { clock, pond, start } = await createSwarmRig()
+t.test('ready, alive while polls go on also without pond, and stopping only when no job is left', async (t) => {
+  const { clock, pond, executor, start } = await createSwarmRig()
+  executor.onTerminate = () => {}
   const { swarm } = await start()
   const told: (readonly string[])[] = []
   const notify = async (facts: readonly string[]) => told.push(facts) > 0
-  const stop = startWatchdog({ clock, log: silentLog, swarm, notify, watchdogMs: 30_000 })
+  const watchdog = startWatchdog({ clock, log: silentLog, swarm, notify, watchdogMs: 30_000 })
   await clock.advance(1000)
   t.match(told, [['READY=1', /^STATUS=ready.*polled never/, 'WATCHDOG=1']])
+  pond.give({ idempotent: true })
+  await clock.advance(1000)
   pond.fault = () => refusal('unreachable')
-  await clock.advance(300_000)
+  await clock.advance(299_000)
   t.equal(told.length, 21, 'twice a period, as a restart brings no pond back')
   t.match(told.at(-1), [/^STATUS=ready, pond does not answer/, 'WATCHDOG=1'])
-  swarm.drain({ deadlineMs: 60_000 })
-  await clock.advance(1000)
-  t.match(told.at(-1)?.[0], 'STOPPING=1')
-  stop()
+  pond.fault = () => undefined
+  swarm.drain({ deadlineMs: 3_600_000 })
+  await clock.advance(300_000)
+  t.match(told.at(-1), [/^STATUS=draining; 1 jobs/, 'WATCHDOG=1'])
+  t.notOk(told.flat().includes('STOPPING=1'), 'the service manager would kill the job when its patience is over')
+  executor.processes[0]?.exit()
+  await clock.advance(2000)
+  await watchdog.close()
+  t.match(told.at(-1), ['STOPPING=1', /^STATUS=(draining|ended); 0 jobs/])
+  t.equal(told.flat().filter((fact) => fact === 'STOPPING=1').length, 1)
   const count = told.length
   await clock.advance(60_000)
   t.equal(told.length, count)
 })
 
-t.test('a loop that is stuck gives no sign of life; nobody to tell is warned of once', async (t) => {
+function setUp(watchdogMs: number) {
   const clock = createVirtualClock()
-  let turning = true
-  let warnings = 0
-  const told: (readonly string[])[] = []
+  const now = { state: 'ready', turning: true, isHeard: true }
+  const heard: string[] = []
+  const warnings: string[] = []
   const swarm = {
-    status: () => ({ state: 'ready', claims: [], healthy: true }) as unknown as SwarmStatus,
-    health: () => ({ ok: true, missed_holds: 0, turning }),
+    status: () => ({ state: now.state, claims: [], healthy: true }) as unknown as SwarmStatus,
+    health: () => ({ ok: true, missed_holds: 0, turning: now.turning }),
   }
-  const notify = async (facts: readonly string[]) => told.push(facts) === 0
-  startWatchdog({ clock, swarm, notify, watchdogMs: 10_000, log: { ...silentLog, warn: () => void warnings++ } })
+  const notify = async (facts: readonly string[]) => {
+    const said = facts.filter((fact) => !fact.startsWith('STATUS=')).join(' ')
+    if (now.isHeard) heard.push(`${Math.round(clock.monotonic() / 1000)} s ${said}`)
+    return now.isHeard
+  }
+  const log = { ...silentLog, warn: (event: string) => void warnings.push(event) }
+  const watchdog = startWatchdog({ clock, swarm, notify, watchdogMs, log })
+  return { clock, now, heard, warnings, watchdog }
+}
+
+t.test('what was not heard is told again a second later', async (t) => {
+  const { clock, now, heard, warnings, watchdog } = setUp(60_000)
+  now.isHeard = false
+  await clock.advance(3000)
+  now.isHeard = true
+  await clock.advance(30_000)
+  now.isHeard = false
+  await clock.advance(3000)
+  now.isHeard = true
+  await clock.advance(2000)
+  t.strictSame(heard, ['4 s READY=1 WATCHDOG=1', '37 s WATCHDOG=1'])
+  now.state = 'ended'
+  await watchdog.close()
+  t.equal(heard.at(-1), '38 s STOPPING=1 WATCHDOG=1', 'also when it ends between two looks')
+  t.strictSame(warnings, ['notify_failed'], 'once')
+})
+
+t.test('a loop that is stuck gives no sign of life', async (t) => {
+  const { clock, now, heard } = setUp(10_000)
   await clock.advance(20_000)
-  const count = told.length
+  const count = heard.length
   t.ok(count >= 3)
-  turning = false
+  now.turning = false
   await clock.advance(60_000)
-  t.equal(told.length, count)
-  t.equal(warnings, 1)
+  t.equal(heard.length, count)
 })

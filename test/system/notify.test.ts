@@ -51,7 +51,8 @@ t.test('swarm tells that it is ready, how it fares, and that it stops', async (t
   const id = await rig.submit({ command: ['sleep', '2'] })
   await rig.ended(id, ({ state }) => state === 'running')
   swarm.signal('SIGTERM')
-  await manager.hears(/STOPPING=1/)
+  t.match(await manager.hears(/draining/), /^STATUS=draining; 1 jobs.*WATCHDOG=1/, 'not yet stopping: it has a job')
+  t.match(await manager.hears(/STOPPING=1/), /STATUS=\w+; 0 jobs/)
   t.strictSame(await swarm.exited, { code: 0, signal: null })
 })
 

@@ -8,10 +8,9 @@ import { serveControl } from '../../orchestrator/control.ts'
 import type { Home } from '../../orchestrator/home.ts'
 import type { LiveBinding } from '../../orchestrator/live-binding.ts'
 import { createSwarm, type RunEnd, type Swarm } from '../../orchestrator/swarm.ts'
-import { startWatchdog } from '../../orchestrator/watchdog.ts'
+import { startWatchdog, type Watchdog } from '../../orchestrator/watchdog.ts'
 import type { Sandbox, WorkerClass } from '../../protocol/field.ts'
 import { parseKey } from '../../seal/key-text.ts'
-import type { Cancel } from '../../system/clock.ts'
 import { systemDisk } from '../../system/disk.ts'
 import type { Log } from '../../system/log.ts'
 import { createMachine } from '../../system/machine.ts'
@@ -52,7 +51,7 @@ export async function run(io: Io, flags: RunFlags): Promise<number> {
     const swarm = await assemble({ io, flags, home, binding, client, log, renew: network.renew })
     const control = await serveControl(home.controlPath, swarm)
     const deaf = listen(io, { swarm, log, deadlineMs: flags.drainDeadline })
-    const unwatched = watch(io, swarm, log)
+    const watchdog = watch(io, swarm, log)
     try {
       const end = await swarm.run().catch((error: unknown) => {
         throw toRulesFailure(home, error)
@@ -62,7 +61,7 @@ export async function run(io: Io, flags: RunFlags): Promise<number> {
       return exitCode(exitOfEnd[end.reason])
     } finally {
       deaf()
-      unwatched()
+      await watchdog?.close()
       await control.close()
     }
   } finally {
@@ -72,9 +71,9 @@ export async function run(io: Io, flags: RunFlags): Promise<number> {
 }
 
 /** Under systemd (Type=notify). */
-function watch({ clock, env }: Io, swarm: Swarm, log: Log): Cancel {
+function watch({ clock, env }: Io, swarm: Swarm, log: Log): Watchdog | undefined {
   const manager = readServiceManager(env, process.pid)
-  if (!manager) return () => {}
+  if (!manager) return undefined
   const { socket, watchdogMs } = manager
   return startWatchdog({ clock, log, swarm, notify: createNotify(socket), watchdogMs })
 }
