@@ -234,7 +234,8 @@ export async function lookStream(core: Core, ask: StreamAsk): Promise<StreamView
 /** The end of a stream of which the final word, if there was one, says nothing. */
 function endOf(claim: ClaimRow, committed: number): StreamView['end'] {
   if (isLive(claim.lease.state)) return 'open'
-  return claim.lease.state === 'ended' && committed === 0 ? 'complete' : 'lost'
+  const hasWord = claim.lease.state === 'ended' || claim.orphan
+  return hasWord && committed === 0 ? 'complete' : 'lost'
 }
 
 /** The stream's view once there is something behind `offset`, or its end, or the time is over. */

@@ -20,7 +20,7 @@ export interface Home {
   writeBinding(value: Binding): Promise<void>
   readKeys(): Promise<KeySet | undefined>
   writeKeys(value: KeySet): Promise<void>
-  /** Forgets binding and keys; the next pairing makes new ones. */
+  /** Forgets binding and keys, and what was still owed under them; the next pairing makes new ones. */
   forget(): Promise<void>
   /** Rejects with LockedError while another swarm runs on this home. */
   lock(): Promise<() => Promise<void>>
@@ -49,8 +49,7 @@ export async function openHome(disk: Disk, path: string): Promise<Home> {
     readKeys: () => read('keys.json', keySet),
     writeKeys: (value) => write('keys.json', value),
     async forget() {
-      await disk.remove(file('binding.json'))
-      await disk.remove(file('keys.json'))
+      for (const name of ['binding.json', 'keys.json', 'journal', 'jobs']) await disk.remove(file(name))
     },
     lock: () => disk.lock(file('lock')),
   }

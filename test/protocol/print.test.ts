@@ -166,6 +166,26 @@ t.test('the worked job and its output come out as printed', async (t) => {
   t.equal(JSON.parse(example('chunkReply')).committed, 6)
 })
 
+t.test('what is asked of a worker is all on the page', async (t) => {
+  const seals = readFileSync(new URL('../../src/seal/README.md', import.meta.url), 'utf8')
+  const named = new Set(`${page} ${seals}`.match(/`[^`\n]+`|"[^"\n]+"/g)?.flatMap((text) => text.match(/\w+/g) ?? []))
+  for (const name of ['pair', 'poll', 'sendSnapshot', 'sendWord', 'sendTelemetry', 'enroll'] as const) {
+    const body = routes[name].body as z.ZodType
+    const fields = [...namesIn(z.toJSONSchema(body, { io: 'input', unrepresentable: 'any' }))]
+    const missing = fields.filter((field) => !named.has(field))
+    t.strictSame(missing, [], name)
+  }
+})
+
+/** Every name of a field, however deep. */
+function* namesIn(schema: unknown): Generator<string> {
+  if (typeof schema !== 'object' || schema === null) return
+  for (const [key, value] of Object.entries(schema)) {
+    if (key === 'properties') yield* Object.keys(value as object)
+    yield* namesIn(value)
+  }
+}
+
 t.test('the figures in the prose are those of the code', async (t) => {
   for (const text of [
     `lives ${limit.pairingCodeMs / 60_000} minutes`,

@@ -105,6 +105,14 @@ t.test('refused: a job that goes on, an attempt that is no orphan, one that is n
   t.match(await jobOf(rig, id), { version, adopted: { attempt: 2 } })
 })
 
+t.test('a stream into which an orphan wrote nothing is whole, and not lost', async (t) => {
+  const { rig, box, id, intent } = await orphan(t)
+  await leave(box, intent, 'late')
+  await adopt(rig, id)
+  const { headers } = await rig.call('readStream', { params: { id, name: 'stderr' } })
+  t.equal(headers['pond-end'], 'complete')
+})
+
 t.test('a claim that was lost and left no word is nothing to adopt', async (t) => {
   const { rig, id } = await orphan(t)
   t.match(await adopt(rig, id), { code: 'not_possible', error: { message: /it is lost/ } })
