@@ -372,31 +372,3 @@ t.test('pond away for a day: output, result and code still arrive', async (t) =>
   t.match(pond.finalOf(intent.claim_id), { rc: 7, result: '[1]' })
   t.equal(pond.stream(intent.claim_id, 'stdout').toString(), 'kept')
 })
-
-t.test('progress arrives in batches with ids that do not repeat; odd events keep their type as data', async (t) => {
-  const { clock, pond, process } = await running()
-  process.event({ type: 'model.call', tokens: 3 })
-  process.event({ done: 0.5 })
-  process.event({ type: 'No Such Type' })
-  await clock.advance(300)
-  t.equal(pond.calls.filter((name) => name === 'sendTelemetry').length, 1)
-  t.match(pond.events, [
-    { id: 'e1', type: 'model.call', data: { tokens: 3 } },
-    { id: 'e2', type: 'progress', data: { done: 0.5 } },
-    { id: 'e3', type: 'progress', data: { type: 'No Such Type' } },
-  ])
-})
-
-t.test('progress that pond does not take never holds up the end', async (t) => {
-  const { clock, pond, process, intent, lines } = await running()
-  pond.fault = (name) => (name === 'sendTelemetry' ? refusal('internal') : undefined)
-  for (let count = 0; count < 2000; count++) process.event({ count })
-  process.event({ text: 'x'.repeat(limit.eventBytes) })
-  process.exit()
-  await clock.advance(2500)
-  t.ok(pond.finalOf(intent.claim_id))
-  t.match(
-    lines.find((line) => line.event === 'events_dropped'),
-    { fields: { count: 2001 } },
-  )
-})
