@@ -252,13 +252,10 @@ t.test('timeout_ms ends a job that would go on', async (t) => {
 })
 
 t.test('a drop that crosses the end of the process takes nothing of the result', async (t) => {
-  const { pond, clock, executor, start } = await createSwarmRig()
-  await start()
-  const intent = pond.give()
-  await clock.settle()
+  const { clock, pond, process, intent } = await running()
   pond.fault = (name) => (name === 'sendChunk' ? refusal('unreachable') : undefined)
-  executor.processes[0]?.write('stdout', 'all')
-  executor.processes[0]?.exit({ result: Buffer.from('7') })
+  process.write('stdout', 'all')
+  process.exit({ result: Buffer.from('7') })
   await clock.advance(1000)
   pond.direct({ type: 'drop', claim_id: intent.claim_id })
   await clock.advance(1000)
