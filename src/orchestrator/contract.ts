@@ -59,6 +59,8 @@ export interface SwarmParts {
 export interface RunEnd {
   readonly reason: DrainReason | 'killed' | 'unauthenticated' | 'upgrade_required'
   readonly message?: string
+  /** Claims that pond is still to hear of, by the next run; absent without any. */
+  readonly owed?: number
 }
 
 export interface Swarm {

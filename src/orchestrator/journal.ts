@@ -24,6 +24,8 @@ import { type Entry, followAll, type Left, parseEntry } from './journal-entry.ts
 export interface Journal {
   /** What a former life owed, in the order it was taken. */
   readonly left: readonly Left[]
+  /** Claims that pond is still to hear of. */
+  owed(): number
   /**
    * Resolves when a restarted swarm would read it; `durable`: also after a power cut. False when the disk did not take it,
    * which is logged here; never rejects.
@@ -108,6 +110,10 @@ class FileJournal implements Journal {
     this.#live = live
     this.#file = file
     this.#compactBytes = file.size()
+  }
+
+  owed(): number {
+    return this.#live.size
   }
 
   write(entry: Entry, durable = false): Promise<boolean> {

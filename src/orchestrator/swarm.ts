@@ -145,8 +145,9 @@ class OneSwarm implements Swarm {
     await Promise.all([journal.close(), executor.close()])
     this.#state = 'ended'
     const end = refusal ?? { reason: this.#kill ? 'killed' : (this.#drain.reason() ?? 'drained') }
-    log.info('ended', { reason: end.reason, unsaid: this.#holding.size, at: clock.now() })
-    return end
+    const owed = journal.owed()
+    log.info('ended', { reason: end.reason, unsaid: owed, at: clock.now() })
+    return owed > 0 ? { ...end, owed } : end
   }
 
   async #recover(): Promise<{ journal: Journal; held: readonly Recovered[] }> {
@@ -377,9 +378,7 @@ class OneSwarm implements Swarm {
       ...{ pond, project, name, binding_id, worker_id: bound[0].worker_id },
       fingerprint: workers[0]?.fingerprint ?? '',
       version: host.version,
-      executor: executor.name,
-      rung: executor.rung,
-      sandbox: executor.sandbox,
+      ...{ executor: executor.name, rung: executor.rung, sandbox: executor.sandbox },
       allow_unsandboxed: this.#parts.options.allowUnsandboxed ?? false,
       slots: sum('slots'),
       free: sum('free'),

@@ -122,7 +122,7 @@ t.test('killed while pond is away: the run ends soon, and the next one tells the
   await clock.advance(60_000)
   life.swarm.killAll()
   await clock.advance(6000)
-  t.same(life.end, { reason: 'killed' })
+  t.same(life.end, { reason: 'killed', owed: 1 })
   pond.fault = () => undefined
   await start()
   await clock.advance(1000)
@@ -219,6 +219,30 @@ t.test(
     t.match(pond.snapshots.at(-1)?.workers[0], { state: 'ready', note: undefined })
   },
 )
+
+t.test('an end in order tells of a claim that could not be read: the next run says it', async (t) => {
+  const { clock, disk, lines, pond, start } = await createSwarmRig()
+  const former = await start()
+  const { claim_id } = pond.give()
+  await clock.settle()
+  former.die()
+  const list = disk.list.bind(disk)
+  disk.list = (path) => (path.endsWith(claim_id) ? Promise.reject(new Error('EIO')) : list(path))
+  const life = await start()
+  await clock.advance(1000)
+  t.ok(lines.some(({ event }) => event === 'claim_failed'))
+  life.swarm.drain()
+  await clock.advance(10_000)
+  t.same(life.end, { reason: 'drained', owed: 1 })
+  t.match(lines.at(-1), { event: 'ended', fields: { unsaid: 1 } })
+  disk.list = list
+  const next = await start()
+  await clock.advance(10_000)
+  t.match(pond.finalOf(claim_id), { cause: 'worker_lost' })
+  next.swarm.drain()
+  await clock.advance(10_000)
+  t.same(next.end, { reason: 'drained' })
+})
 
 t.test('a journal that takes no line starts nothing that could not be found again', async (t) => {
   const { clock, pond, executor, disk, start } = await createSwarmRig()

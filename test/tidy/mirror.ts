@@ -161,7 +161,7 @@ export const coverTable: readonly CoverRow[] = [
   },
   {
     test: 'test/cli/pool/pair.test.ts',
-    covers: ['control', 'doctor', 'home', 'run', 'unpair'].map((name) => `src/cli/pool/${name}.ts`),
+    covers: ['control', 'doctor', 'home', 'run'].map((name) => `src/cli/pool/${name}.ts`),
     why: 'they are the life of one binding on one machine',
   },
   {

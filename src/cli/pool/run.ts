@@ -57,7 +57,8 @@ export async function run(io: Io, flags: RunFlags): Promise<number> {
         throw toRulesFailure(home, error)
       })
       if (end.message) await out.note(end.message)
-      if (binding.now().ephemeral && isInOrder(end)) await leaveForGood({ client, home, out, binding: binding.now() })
+      const isInOrder = exitOfEnd[end.reason] === 'ok'
+      if (binding.now().ephemeral && isInOrder) await leaveForGood({ client, home, out, binding: binding.now(), end })
       return exitCode(exitOfEnd[end.reason])
     } finally {
       deaf()
@@ -162,9 +163,6 @@ const exitOfEnd: Readonly<Record<RunEnd['reason'], ExitName>> = {
   unauthenticated: 'unauthorised',
   upgrade_required: 'upgrade',
 }
-
-/** Nothing is owed to pond any more. */
-const isInOrder = ({ reason }: RunEnd) => exitOfEnd[reason] === 'ok'
 
 interface Listening {
   readonly swarm: Pick<Swarm, 'drain' | 'cancelAll' | 'killAll'>

@@ -1,5 +1,6 @@
 // swarm unpair: revokes this machine's binding from its own side and forgets the keys.
 import type { CallError, Client } from '../../client/contract.ts'
+import type { RunEnd } from '../../orchestrator/contract.ts'
 import type { Binding, Home } from '../../orchestrator/home.ts'
 import { callFailure } from '../failure.ts'
 import type { Io } from '../io.ts'
@@ -40,10 +41,16 @@ interface Leaving {
   readonly home: Home
   readonly binding: Binding
   readonly out: Output
+  readonly end: Pick<RunEnd, 'owed'>
 }
 
 /** At the end of an ephemeral machine's run. A pond that cannot be told forgets it by itself. */
-export async function leaveForGood({ client, home, binding, out }: Leaving): Promise<void> {
+export async function leaveForGood({ client, home, binding, out, end }: Leaving): Promise<void> {
+  if (end.owed !== undefined) {
+    return out.note(
+      `${binding.name} stays paired: pond is still to hear of claims (${end.owed}), by the next swarm run`,
+    )
+  }
   const answer = await client.call('unpair', { body: {} })
   await home.forget()
   const told = answer.ok || isGone(answer.error) ? '' : '; pond was not told and forgets it in a few minutes'
