@@ -27,6 +27,8 @@ const EARLY_MS = 500
 
 /** Of a lease: a pond that is back listens for one lease, and who holds claims must be heard in it. The rest is for the way. */
 const LEASE_SHARE = 2 / 3
+/** The same while pond may be there and only the way to it broken: then the lease runs on, and a minute without a line must cost no job. */
+const FRESH_SHARE = 1 / 10
 
 /** Nothing is polled between a sleep and the look at the rules that follows it; should that look never end, polls go on. */
 const WAKING_MS = 2000
@@ -255,7 +257,7 @@ class PollLoop implements Poll {
   }
 
   #settleError({ code, message, details, retry, retryAfterMs = 0 }: CallError): void {
-    const { dialect, facts, log, random } = this.#parts
+    const { dialect, log, random } = this.#parts
     if (dialect.stepDown({ code, details })) {
       log.warn('stepped_down', { protocol: dialect.protocol(), message })
       this.#dirty = true
@@ -266,11 +268,17 @@ class PollLoop implements Poll {
       return
     }
     // A refusal that will not mend by itself must not turn into a storm either.
-    const mostMs = facts().have.length > 0 ? Math.min(retryWait.mostMs, this.#leaseMs * LEASE_SHARE) : retryWait.mostMs
-    const wait = { ...retryWait, leastMs: this.#returnMs, mostMs }
+    const wait = { ...retryWait, leastMs: this.#returnMs, mostMs: this.#mostWaitMs() }
     const waitMs = retryAfterMs + jitter(random, this.#failures++, wait)
     this.#waitAtLeast(waitMs)
     log.warn('poll_failed', { code, message, retry, wait_ms: Math.round(waitMs) })
+  }
+
+  #mostWaitMs(): number {
+    const { clock, facts } = this.#parts
+    if (facts().have.length === 0) return retryWait.mostMs
+    const isFresh = this.#answeredAt !== undefined && clock.monotonic() - this.#answeredAt < this.#leaseMs
+    return Math.min(retryWait.mostMs, this.#leaseMs * (isFresh ? FRESH_SHARE : LEASE_SHARE))
   }
 
   #waitAtLeast(waitMs: number): void {

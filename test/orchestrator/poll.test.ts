@@ -181,6 +181,21 @@ t.test('pond away: tries again with jitter up to a minute, and Retry-After is ob
   t.equal(executor.processes.length, 1)
 })
 
+t.test('the line broke a moment ago: who holds claims tries often while their lease runs', async (t) => {
+  const { clock, pond, start } = await createSwarmRig()
+  await start()
+  pond.give()
+  await clock.advance(30_000)
+  pond.fault = () => refusal('unreachable')
+  const tries = () => pond.calls.filter((name) => name === 'poll').length
+  await clock.advance(20_000)
+  for (let turn = 0; turn < 6; turn++) {
+    const tried = tries()
+    await clock.advance(9000)
+    t.ok(tries() > tried)
+  }
+})
+
 t.test('pond is back after an hour and listens for one lease: who holds claims is heard in it', async (t) => {
   const { clock, pond, start } = await createSwarmRig()
   await start()
