@@ -100,7 +100,7 @@ t.test('a lock of the dead is taken over: another pid, another start time, anoth
 t.test('a living process keeps its lock against many that want it', async (t) => {
   const script = `
     import { systemDisk } from ${JSON.stringify(join(import.meta.dirname, '../../src/system/disk.ts'))}
-    await disk.lock(${JSON.stringify(at('lock'))})
+    await systemDisk.lock(${JSON.stringify(at('lock'))})
     process.stdout.write('held')
     process.stdin.resume()
   `
