@@ -22,6 +22,14 @@ const { values } = parseArgs({
     json: { type: 'boolean', default: false },
   },
 })
+for (const [flag, text] of [
+  ['seed', values.seed],
+  ['count', values.count],
+]) {
+  if (Number.isInteger(Number(text)) && Number(text) > 0) continue
+  process.stderr.write(`--${flag} must be a whole number above 0, not ${text}\n`)
+  process.exit(2)
+}
 
 const write = (line: string) => process.stdout.write(`${line}\n`)
 const from = Number(values.seed)

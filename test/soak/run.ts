@@ -1,5 +1,5 @@
 // `npm run soak -- PART --minutes N [--rounds N] [--workers N]`: round after round of one part, one JSON line each; a later call goes on behind the last round.
-import { appendFileSync, mkdirSync, readFileSync } from 'node:fs'
+import { appendFileSync, existsSync, mkdirSync, readFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -57,7 +57,9 @@ const { positionals, values } = parseArgs({
 })
 const [name = ''] = positionals
 const load = parts[name]
-if (!load || positionals.length !== 1 || (values.minutes ?? values.rounds) === undefined) {
+const bad = Object.entries(values).filter(([, text]) => !(Number(text) > 0))
+if (!load || positionals.length !== 1 || (values.minutes ?? values.rounds) === undefined || bad.length > 0) {
+  for (const [flag, text] of bad) process.stderr.write(`--${flag} must be a number above 0, not ${text}\n`)
   process.stderr.write(
     `npm run soak -- PART --minutes N [--rounds N] [--from ROUND] [--workers N], PART one of ${Object.keys(parts).join(', ')}\n`,
   )
@@ -72,11 +74,8 @@ async function soak(part: Part, file: string): Promise<boolean> {
   const first = Number(values.from ?? lastRound(file) + 1)
   const workers = Number(values.workers)
   let well = true
-  for (
-    let seed = first;
-    seed < first + Number(values.rounds ?? Number.POSITIVE_INFINITY) && Date.now() < until;
-    seed++
-  ) {
+  let seed = first
+  for (; seed < first + Number(values.rounds ?? Number.POSITIVE_INFINITY) && Date.now() < until; seed++) {
     const began = Date.now()
     const report = await part({ seed, workers }).catch(
       (error: Error): RoundReport => ({ faults: [error.stack ?? error.message] }),
@@ -87,7 +86,8 @@ async function soak(part: Part, file: string): Promise<boolean> {
     process.stdout.write(`${JSON.stringify(line)}\n`)
     well &&= line.ok
   }
-  return well
+  // A run of no round has shown nothing.
+  return well && seed > first
 }
 
 function seconds(began: number): number {
@@ -95,9 +95,14 @@ function seconds(began: number): number {
 }
 
 function lastRound(file: string): number {
+  const lines = existsSync(file) ? readFileSync(file, 'utf8').trim().split('\n') : []
+  return Math.max(0, ...lines.map(roundOf))
+}
+
+/** A line that broke off counts for nothing. */
+function roundOf(line: string): number {
   try {
-    const lines = readFileSync(file, 'utf8').trim().split('\n')
-    return (JSON.parse(lines.at(-1) ?? '') as { round: number }).round
+    return (JSON.parse(line) as { round: number }).round
   } catch {
     return 0
   }
