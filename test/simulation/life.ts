@@ -65,7 +65,8 @@ class MortalLife implements Life {
   }
 
   stall(forMs: number): void {
-    this.#stalledUntil = this.#parts.clock.monotonic() + forMs
+    // A second one in the middle of a longer one does not shorten it.
+    this.#stalledUntil = Math.max(this.#stalledUntil, this.#parts.clock.monotonic() + forMs)
   }
 
   awake(): Promise<void> | undefined {

@@ -131,7 +131,7 @@ class SimulatedPond implements PondHost {
 
   stall(forMs: number): void {
     this.#faults++
-    this.#wokeAt = this.#place.clock.monotonic() + forMs
+    this.#wokeAt = Math.max(this.#wokeAt, this.#place.clock.monotonic() + forMs)
     this.#place.history.note('pond_stalled', { for_ms: Math.round(forMs) })
     this.#current?.life.stall(forMs)
   }
