@@ -23,6 +23,7 @@ import {
   holdMsOf,
   isOnline,
   mayGrant,
+  noteAnswer,
   type Parked,
   type PollCaller,
   type Poller,
@@ -79,7 +80,7 @@ export class Polls {
     }
     this.#checkWorkers(caller, body)
     const session = await this.#enter(caller, body)
-    if (body.seq < session.seq) return this.#reply([], [])
+    if (body.seq < session.seq) return this.#pass(session, body)
     session.seq = body.seq
     hearPoll(this.#core, session, body)
     this.#release(session, [], [])
@@ -93,7 +94,7 @@ export class Polls {
     await hearDrains(this.#core, caller.bindingId, { body, heard })
     // Meanwhile a newer poll, another session or the end of the binding may have taken its place.
     const current = this.#sessions.get(caller.bindingId) === session && body.seq === session.seq
-    if (!current || signal.aborted) return this.#reply([], [])
+    if (!current || signal.aborted) return this.#pass(session, body)
     return this.#park({ caller, told, session, signal })
   }
 
@@ -137,7 +138,14 @@ export class Polls {
       return known
     }
     const former = known?.lastPollAt === undefined ? {} : { lastPollAt: known.lastPollAt }
-    const fresh: Session = { session: body.session, seq: 0, contactAt: now, told: new Map(), ...former }
+    const fresh: Session = {
+      session: body.session,
+      seq: 0,
+      contactAt: now,
+      answered: new Map(),
+      told: new Map(),
+      ...former,
+    }
     this.#sessions.set(caller.bindingId, fresh)
     return fresh
   }
@@ -218,8 +226,15 @@ export class Polls {
     if (!parked) return
     delete session.parked
     session.contactAt = this.#core.clock.monotonic()
+    noteAnswer(this.#core, session, parked.body.seq)
     this.#parked.get(parked.caller.projectId)?.delete(session)
     parked.answer(this.#reply(intents, directives))
+  }
+
+  /** Another poll is the session's now: this one is told nothing. */
+  #pass(session: Session, { seq }: PollBody): PollReply {
+    noteAnswer(this.#core, session, seq)
+    return this.#reply([], [])
   }
 
   #reply(intents: readonly Intent[], directives: readonly Directive[]): PollReply {

@@ -37,7 +37,9 @@ export interface Session {
   /** When a poll last came or ended. */
   contactAt: number
   hearing?: Hearing
-  /** When a poll of the binding was last completed, by the wall clock. */
+  /** When each of its latest polls was answered, by `seq`. */
+  readonly answered: Map<number, number>
+  /** When a poll of the binding was last heard to be completed, by the wall clock. */
   lastPollAt?: number
   /** When each directive was last told, and in the reply to which poll, by its type and claim or worker. */
   readonly told: Map<string, { readonly at: number; readonly seq: number }>
@@ -49,6 +51,8 @@ export interface Session {
 const HEARING_STEP = 3
 /** A session that is not known to hear gets a reply so soon, for only that can show it. A job that waits is in it all the same. */
 const UNHEARD_HOLD_MS = 500
+/** Replies that may be on their way to one session, and those it never got. */
+const ANSWERS_MOST = 16
 /** How much later the next swarm comes back, where all of them do at once. */
 const RETURN_EACH_MS = 30
 /** Of the hold: a return that takes longer is one that consumers notice. */
@@ -56,12 +60,21 @@ const RETURN_PART_MOST = 0.6
 
 const withinMs = ({ settings }: World) => settings.pollHoldMs + limit.pollGraceMs
 
+/** A reply to the session goes out. Of the same poll the first counts: nobody knows which of them arrived. */
+export function noteAnswer({ clock }: World, { answered }: Session, seq: number): void {
+  if (answered.has(seq)) return
+  answered.set(seq, clock.monotonic())
+  const [oldest] = answered.keys()
+  if (answered.size > ANSWERS_MOST && oldest !== undefined) answered.delete(oldest)
+}
+
 /** A poll of the session came that is not older than one before. */
 export function hearPoll({ clock }: World, session: Session, { protocol, seq, heard = 0 }: PollBody): void {
-  const said = { seq, heard: protocol >= HEARING_STEP ? heard : undefined }
+  const said = { seq, heard: protocol >= HEARING_STEP ? heard : undefined, answeredAt: session.answered.get(heard) }
   const now = clock.monotonic()
   session.hearing = hear(session.hearing, said, now)
-  if (session.hearing.completedAt === now) session.lastPollAt = clock.now()
+  if (session.hearing.toldAt === now) session.lastPollAt = clock.now()
+  for (const known of session.answered.keys()) if (known < heard) session.answered.delete(known)
 }
 
 /** Whether the reply that told this worker its directive arrived. A swarm of a step that cannot say is believed once the worker offers nothing. */
@@ -88,12 +101,15 @@ export function mayGrant(world: World, { hearing }: Session): boolean {
   return hearing === undefined || !isDeaf(hearing, world.clock.monotonic(), withinMs(world))
 }
 
-/** How long to hold: what the swarm asks for, less while it holds claims. */
-export function holdMsOf(world: World, { hearing }: Session, { wait_ms, have }: PollBody): number {
-  const { pollHoldMs, pollHoldBusyMs } = world.settings
-  const heldMs = Math.min(wait_ms, have.length > 0 ? pollHoldBusyMs : pollHoldMs)
-  const isHeard = hearing && isHearing(hearing, world.clock.monotonic(), withinMs(world))
-  return isHeard ? heldMs : Math.min(heldMs, UNHEARD_HOLD_MS)
+/**
+ * How long to hold: what the swarm asks for, less while it holds claims, and never so long after the last completed poll that a swarm which hears would seem
+ * to be gone.
+ */
+export function holdMsOf({ clock, settings }: World, { hearing }: Session, { wait_ms, have }: PollBody): number {
+  const { pollHoldMs, pollHoldBusyMs } = settings
+  const askedMs = Math.min(wait_ms, have.length > 0 ? pollHoldBusyMs : pollHoldMs)
+  const leftMs = (hearing?.completedAt ?? Number.NEGATIVE_INFINITY) + pollHoldMs - clock.monotonic()
+  return Math.min(askedMs, Math.max(UNHEARD_HOLD_MS, leftMs))
 }
 
 /**

@@ -1,4 +1,4 @@
-// An operator who looks now and then which machines pond calls online, and compares: not long ago those really told it that a whole reply had reached them.
+// An operator who looks now and then which machines pond calls online, and compares: not long ago a whole reply to a poll of theirs had reached them.
 import type { PondReply, PondRequest } from '../../server/http/message.ts'
 import { limit } from '../../src/protocol/limit.ts'
 import type { Place } from './place.ts'
@@ -7,14 +7,12 @@ export interface OnlineWatchParts {
   readonly place: Place
   readonly token: string
   readonly answer: (request: PondRequest) => Promise<PondReply | undefined>
-  /** When pond could last learn that this host heard it. */
+  /** When a whole reply to a poll last reached this host. */
   readonly completedAt: (host: string) => number | undefined
-  /** When pond was last suspended until: what came meanwhile it takes for new. */
-  readonly wokeAt: () => number
 }
 
 /** One look. A binding has the name of its host. */
-export async function lookWhoIsOnline({ place, token, answer, completedAt, wokeAt }: OnlineWatchParts): Promise<void> {
+export async function lookWhoIsOnline({ place, token, answer, completedAt }: OnlineWatchParts): Promise<void> {
   const { clock, storm } = place
   const reply = await answer({
     ...{ method: 'GET', path: '/v1/admin/bindings', query: {}, search: '' },
@@ -25,7 +23,7 @@ export async function lookWhoIsOnline({ place, token, answer, completedAt, wokeA
   const { pollHoldMs = limit.pollHoldMs } = storm.settings
   const mostMs = pollHoldMs + limit.pollGraceMs
   for (const { name, online } of (JSON.parse(reply.body) as Bindings).items) {
-    const sinceMs = clock.monotonic() - Math.max(wokeAt(), completedAt(name) ?? Number.NEGATIVE_INFINITY)
+    const sinceMs = clock.monotonic() - (completedAt(name) ?? Number.NEGATIVE_INFINITY)
     if (online && sinceMs > mostMs)
       place.violate('online_means_a_poll_completed', { host: name, since_ms: Math.round(sinceMs) })
   }

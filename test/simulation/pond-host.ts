@@ -29,8 +29,6 @@ export interface PondHost {
   start(): Promise<void>
   /** Up, and not suspended. */
   listens(): boolean
-  /** When it goes on, or went on, after it was last suspended. */
-  wokeAt(): number
   /** Each of its deaths, stalls and failed writes makes another. */
   faults(): number
   /** Undefined when no pond is up, or when it dies over it. */
@@ -78,7 +76,6 @@ class SimulatedPond implements PondHost {
   #starting: Life | undefined
   #kind: Crash = 'kill'
   #faults = 0
-  #wokeAt = 0
 
   constructor(place: Place, plant: PondPlant) {
     this.#place = place
@@ -105,10 +102,6 @@ class SimulatedPond implements PondHost {
     return this.#current !== undefined && this.#current.life.awake() === undefined
   }
 
-  wokeAt(): number {
-    return this.#wokeAt
-  }
-
   faults(): number {
     return this.#faults
   }
@@ -131,7 +124,6 @@ class SimulatedPond implements PondHost {
 
   stall(forMs: number): void {
     this.#faults++
-    this.#wokeAt = Math.max(this.#wokeAt, this.#place.clock.monotonic() + forMs)
     this.#place.history.note('pond_stalled', { for_ms: Math.round(forMs) })
     this.#current?.life.stall(forMs)
   }

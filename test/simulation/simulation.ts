@@ -179,7 +179,6 @@ function scheduleFaults(place: Place, { pond, swarms, network, wire }: World): v
     token,
     answer: (request: PondRequest) => pond.answer(request),
     completedAt: wire.completedAt,
-    wokeAt: () => pond.wokeAt(),
   }
   times(looks, () => void lookWhoIsOnline(online))
   times(fullDisks, () => pond.fill(random.number() * 30_000))

@@ -25,7 +25,7 @@ export interface WireWatch extends Wiretap {
   readonly intents: readonly SeenIntent[]
   /** When pond was last reached by a word, poll or chunk about this claim. */
   heardOf(claimId: string): number | undefined
-  /** When a poll of this host last came from which pond can learn that the one before it was heard. */
+  /** When a whole reply to a poll last reached this host. */
   completedAt(host: string): number | undefined
 }
 
@@ -38,8 +38,6 @@ export function createWireWatch(place: Place): WireWatch {
   const intents = new Map<string, SeenIntent>()
   const owners = new Map<string, string>()
   const heard = new Map<string, number>()
-  /** Hosts that got a whole reply to a poll, of which pond does not know yet. */
-  const hearing = new Set<string>()
   const completed = new Map<string, number>()
 
   function look(where: string, { path, search, headers }: PondRequest, body: Uint8Array | string | undefined): void {
@@ -62,13 +60,11 @@ export function createWireWatch(place: Place): WireWatch {
     completedAt: (host) => completed.get(host),
     asked(host, request) {
       look('request', request, request.body)
-      if (isPoll(request.path) && hearing.has(host)) completed.set(host, clock.monotonic())
       if (host !== ATTACKER) for (const claimId of claimsIn(request)) heard.set(claimId, clock.monotonic())
     },
     replied(host, request, reply) {
       look('reply', request, reply.body)
       if (reply.status < 200 || reply.status > 299) return
-      if (isPoll(request.path)) hearing.delete(host)
       if (request.path.endsWith('/chunk')) accepted.push(...acceptedBy(request, reply))
       for (const { claim_id, job_id, claim_token, source_bundle } of intentsIn(request, reply)) {
         own(claim_token, claim_id)
@@ -77,7 +73,7 @@ export function createWireWatch(place: Place): WireWatch {
       }
     },
     arrived(host, { url }) {
-      if (isPoll(url)) hearing.add(host)
+      if (isPoll(url)) completed.set(host, clock.monotonic())
     },
     strayed: (host, { url }) => place.violate('a_token_goes_to_no_other_host', { host, url }),
   }

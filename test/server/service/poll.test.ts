@@ -321,6 +321,32 @@ t.test('online is who hears: a fresh session is asked to show it, and then held'
 })
 
 t.test(
+  'who says late that it heard is online only as long as that reply tells, held for less, and not deaf',
+  async (t) => {
+    const rig = await createPondRig(t)
+    const box = await pairMachine(rig)
+    const state = async () => (await rig.call('listAllWorkers')).reply.items[0]?.state
+    const poll = (heard: number) => watch(box.poll({ protocol: 3, heard, wait_ms: 50_000 }))
+    poll(0)
+    await rig.clock.advance(500)
+    await rig.clock.advance(40_000)
+    const late = poll(1)
+    await rig.clock.settle()
+    t.equal(await state(), 'online')
+    await rig.clock.advance(9_999)
+    t.notOk(late.value)
+    await rig.clock.advance(1)
+    t.ok(late.value, 'its hold ends where that of a prompt one would')
+    await rig.clock.advance(80_000)
+    const job = await submit(rig)
+    const tooLate = poll(2)
+    await rig.clock.settle()
+    t.not(await state(), 'online')
+    t.equal(tooLate.value?.reply.intents[0]?.job_id, job.id, 'it hears, and gets what waits')
+  },
+)
+
+t.test(
   'a worker whose polls come and that hears no reply is offline within hold and grace, and gets nothing',
   async (t) => {
     const rig = await createPondRig(t)
