@@ -6,7 +6,7 @@ import { createDeadline } from './deadline.ts'
 export type DrainReason = 'drained' | 'once' | 'idle' | 'max_uptime'
 
 export interface DrainOptions {
-  /** Drains as soon as one job was taken. */
+  /** Takes one job at a time, and drains once one ran. */
   readonly once?: boolean
   /** Drains after this long without a job. */
   readonly idleExitMs?: number
@@ -21,8 +21,10 @@ export interface Drain {
   begin(reason: DrainReason, deadlineMs?: number): void
   /** Undefined: jobs are taken. */
   reason(): DrainReason | undefined
-  /** A job was taken. */
-  took(): void
+  /** How many more jobs may be taken where so many claims are held. */
+  room(held: number): number
+  /** A job ran here, or had its last word. */
+  ran(): void
   /** So many claims are held now. */
   holding(count: number): void
   close(): void
@@ -72,7 +74,11 @@ export function createDrain({ clock, log, options, stopAll, changed }: DrainPart
     },
     begin,
     reason: () => reason,
-    took() {
+    room(held) {
+      if (reason) return 0
+      return once ? Math.max(0, 1 - held) : Number.POSITIVE_INFINITY
+    },
+    ran() {
       if (once && !reason) begin('once')
     },
     holding,

@@ -197,6 +197,8 @@ class OneSwarm implements Swarm {
       )
       .then((end) => {
         this.#runs.delete(settled)
+        // A job of a former life of swarm was not taken by this one.
+        if (owner && (end === 'accepted' || claim.have().started_at !== undefined)) this.#drain.ran()
         this.#holding.remove(claim.claimId, end || undefined)
         const words = this.#claimParts?.words.latestCall() ?? 0
         const many = this.#over.add(claim.claimId, { poll: this.#poll.latestSeq(), words })
@@ -224,7 +226,7 @@ class OneSwarm implements Swarm {
   /** Slots that may be offered in all. */
   #mostFree(): number {
     if (!this.#takesJobs()) return 0
-    return Math.min(this.#parts.options.once ? 1 : Number.POSITIVE_INFINITY, limit.havePerPoll - this.#holding.size)
+    return Math.min(this.#drain.room(this.#holding.size), limit.havePerPoll - this.#holding.size)
   }
 
   #take(reply: PollReply): void {
@@ -247,14 +249,13 @@ class OneSwarm implements Swarm {
     const add = (id: WorkerId) => this.#groups.add(id, (freeSlot) => attempt.run(freeSlot))
     const run = add(worker_id) ?? attempt.run(() => {})
     this.#hold(attempt, run, worker_id)
-    this.#drain.holding(this.#holding.size)
-    this.#drain.took()
-    this.#snapshot.changed()
+    this.#noticed()
   }
 
   #refusal(worker: WorkerId): Unwilling | undefined {
     if (!findWorker(this.#parts.binding.now(), worker)) return refuse('this swarm has no such worker')
-    if (this.#drain.reason() || this.#groups.isDraining(worker)) return refuse('this swarm is draining', 'drained')
+    const isFull = this.#drain.room(this.#holding.size) === 0
+    if (isFull || this.#groups.isDraining(worker)) return refuse('this swarm takes no more jobs', 'drained')
     const closed = this.#gate.closed()
     return closed === undefined ? undefined : refuse(closed, 'drained')
   }

@@ -155,7 +155,7 @@ t.test('intents that cross a drain are declined, and the run still ends', async 
   arrive()
   await clock.advance(1000)
   t.equal(executor.processes.length, 0)
-  t.match(pond.finalOf(claim_id), { state: 'declined', message: /draining/ })
+  t.match(pond.finalOf(claim_id), { state: 'declined', message: /no more jobs/ })
   t.same(life.end, { reason: 'drained' })
 })
 
@@ -176,6 +176,24 @@ t.test('--once takes one job and ends', async (t) => {
   pond.give()
   await clock.advance(1000)
   t.equal(executor.processes.length, 1)
+  executor.processes[0]?.exit()
+  await clock.advance(1000)
+  t.same(life.end, { reason: 'once' })
+})
+
+t.test('--once goes on until a job ran: one that was declined is none', async (t) => {
+  const { clock, pond, executor, start, disk } = await createSwarmRig({ once: true })
+  await disk.replace('/home/swarm/rules.json', JSON.stringify({ commands: ['python3*'] }))
+  const life = await start()
+  const declined = pond.give()
+  await clock.advance(1000)
+  t.match(
+    pond.words.filter(({ claim_id }) => claim_id === declined.claim_id),
+    [{ state: 'declined', cause: 'refused' }],
+  )
+  t.notOk(life.end)
+  pond.give({ command: ['python3', 'train.py'] })
+  await clock.advance(1000)
   executor.processes[0]?.exit()
   await clock.advance(1000)
   t.same(life.end, { reason: 'once' })
