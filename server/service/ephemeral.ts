@@ -17,33 +17,44 @@ const LATE_MS = 24 * 3_600_000
 /** Starts the look; the returned function stops it. */
 export function startLeaving(parts: BindingParts): () => void {
   const { core } = parts
-  let seen: Seen = new Map()
+  const seen: Seen = { bindings: new Map(), someAt: core.listening.now(), isAlone: true, backAt: 0 }
   return every(core.clock, PERIOD_MS, async () => {
     try {
-      seen = look(parts, seen)
-      await removeGone(parts, seen)
+      if (look(parts, seen)) await removeGone(parts, seen)
     } catch (error) {
       core.log.warn('leaving.failed', { error: String(error) })
     }
   })
 }
 
-/** Listening time when each was last there. */
-type Seen = ReadonlyMap<BindingId, number>
-
-/** While no machine at all is heard of, the fault may be near pond, and time stands still for all. */
-function look({ access, core, polls }: BindingParts, seen: Seen): Seen {
-  const now = core.listening.now()
-  const ids = [...access.bindings()].map(({ id }) => id)
-  const deaf = !ids.some((id) => polls.isOnline(id))
-  const isThere = (id: BindingId) => deaf || polls.isOnline(id) || core.live.ofBinding(id).size > 0
-  return new Map(ids.map((id) => [id, isThere(id) ? now : (seen.get(id) ?? now)]))
+/** All in listening time. */
+interface Seen {
+  /** When each was last there. */
+  bindings: ReadonlyMap<BindingId, number>
+  /** When any was last heard of. */
+  someAt: number
+  isAlone: boolean
+  /** When one was heard of again after a time without any: who is still silent may be on its way. */
+  backAt: number
 }
 
-async function removeGone(parts: BindingParts, seen: Seen): Promise<void> {
+/** False while no machine at all is heard of, and for a day: the fault may be near pond. */
+function look({ access, core, polls }: BindingParts, seen: Seen): boolean {
+  const now = core.listening.now()
+  const ids = [...access.bindings()].map(({ id }) => id)
+  const isThere = (id: BindingId) => polls.isOnline(id) || core.live.ofBinding(id).size > 0
+  seen.bindings = new Map(ids.map((id) => [id, isThere(id) ? now : (seen.bindings.get(id) ?? now)]))
+  const isAlone = !ids.some((id) => polls.isOnline(id))
+  if (seen.isAlone && !isAlone) seen.backAt = now
+  if (!isAlone) seen.someAt = now
+  seen.isAlone = isAlone
+  return !isAlone || now - seen.someAt >= LATE_MS
+}
+
+async function removeGone(parts: BindingParts, { bindings: seen, backAt }: Seen): Promise<void> {
   const { access, core, polls } = parts
   const now = core.listening.now()
-  const silentMs = ({ id }: BindingRow) => now - (seen.get(id) ?? now)
+  const silentMs = ({ id }: BindingRow) => now - Math.max(backAt, seen.get(id) ?? now)
   const bindings = [...access.bindings()]
   const lately = bindings.filter((row) => polls.lastPollAt(row.id) !== undefined && silentMs(row) < LATE_MS)
   const silent = lately.filter(({ id }) => !polls.isOnline(id))

@@ -102,6 +102,8 @@ class FileJournal implements Journal {
   #cancelRepair: Cancel | undefined
   /** The file may lack what the memory has. */
   #behind = false
+  /** From here on the file may be another life's. */
+  #closed = false
 
   constructor(parts: JournalParts, { live, left, boot, file }: Opened) {
     this.left = left
@@ -133,10 +135,11 @@ class FileJournal implements Journal {
 
   async close(): Promise<void> {
     while (this.#writing) await this.#writing
-    this.#cancelRepair?.()
-    if (this.#behind) await this.#rewrite()
+    this.#closed = true
     this.#sync()
     while (this.#syncing) await this.#syncing
+    this.#cancelRepair?.()
+    if (this.#behind) await this.#rewrite()
     await this.#file.close()
   }
 
@@ -167,6 +170,7 @@ class FileJournal implements Journal {
   }
 
   #repairSoon(): void {
+    if (this.#closed) return
     this.#cancelRepair ??= this.#parts.clock.after(REPAIR_MS, () => {
       this.#cancelRepair = undefined
       if (this.#behind) this.#writing ??= this.#writeAll()

@@ -55,6 +55,25 @@ t.test('each step is read again after kill -9', async (t) => {
   }
 })
 
+t.test('a journal whose last sync fails leaves its file to the next life', async (t) => {
+  const { clock, disk, open } = await setUp()
+  const former = await open()
+  await former.write(claimLine(1))
+  disk.fault = (operation, path) => (operation === 'sync' && path === '/h/journal' ? new Error('EIO') : undefined)
+  await former.close()
+  disk.fault = () => undefined
+  t.equal(clock.pending(), 0)
+  const next = await open()
+  t.match(next.left, [{ claim: { claim_id: claimId(1) } }])
+  await next.write({ step: 'gone', claim_id: claimId(1) })
+  await next.write(claimLine(2), true)
+  await clock.advance(60_000)
+  t.same(
+    (await open()).left.map((left) => left.claim.claim_id),
+    [claimId(2)],
+  )
+})
+
 t.test('a durable line survives a power cut; any other does a second later', async (t) => {
   const { clock, disk, open } = await setUp()
   const journal = await open()

@@ -83,7 +83,7 @@ function addPairing(program: Command, act: Act): void {
     parse: asPairs,
   })
   flag(create, '--ephemeral', {
-    says: 'forget the machine when its swarm ends, or is gone for minutes',
+    says: 'forget the machine when its swarm ends, or is gone for minutes (the last of a pond: for a day)',
     variable: 'POND_PAIRING_EPHEMERAL',
   })
   flag(create, '--fingerprint <fingerprint>', {

@@ -53,7 +53,10 @@ export async function leaveForGood({ client, home, binding, out, end }: Leaving)
   }
   const answer = await client.call('unpair', { body: {} })
   await home.forget()
-  const told = answer.ok || isGone(answer.error) ? '' : '; pond was not told and forgets it in a few minutes'
+  const told =
+    answer.ok || isGone(answer.error)
+      ? ''
+      : '; pond was not told and forgets it by itself, in minutes or, if it was the last machine, in a day'
   await out.note(`${binding.name} was paired for one run and is forgotten${told}`)
 }
 

@@ -137,3 +137,13 @@ t.test('while pond hears of nobody, nobody is gone; nor by a restart', async (t)
   t.strictSame(await listed(rig), only('server', 'guest'))
   t.equal((await rig.call('orchWhoami', { token: guest.token })).status, 200)
 })
+
+t.test('the last machine of a pond has a day to come back', async (t) => {
+  const rig = await createPondRig(t)
+  const guest = await pairMachine(rig, { letter: 'g', name: 'guest', ephemeral: true })
+  await pass(rig, 20_000, [guest])
+  await pass(rig, 24 * HOUR_MS - 60_000, [])
+  t.strictSame(await listed(rig), only('guest'))
+  await pass(rig, 2 * 60_000, [])
+  t.strictSame(await listed(rig), only())
+})
