@@ -1,9 +1,9 @@
-// `npm run soak -- PART --minutes N [--rounds N] [--workers N]`: round after round of one part, one JSON line each; a later call goes on behind the last round.
+// `npm run soak -- PART --minutes N`: round after round of one part, one JSON line each; a later call goes on behind the last round.
 import { appendFileSync, existsSync, mkdirSync, readFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { parseArgs } from 'node:util'
+import { Argument, Command, InvalidArgumentError } from 'commander'
 
 /** One round. The seed is the round's number, so that a failed one can be run again with `--from`. */
 export interface Round {
@@ -19,63 +19,87 @@ export interface RoundReport {
 
 export type Part = (round: Round) => Promise<RoundReport>
 
-/** Loaded one by one, because each brings a world of its own. */
-const parts: Readonly<Record<string, () => Promise<Part>>> = {
-  chaos: async () => {
-    const { chaos, fullRound } = await import('./chaos.ts')
-    return ({ seed }) => chaos({ seed, ...fullRound })
+interface PartRow {
+  readonly says: string
+  /** Each brings a world of its own, so only the one that is meant is loaded. */
+  readonly load: () => Promise<Part>
+}
+
+const parts: Readonly<Record<string, PartRow>> = {
+  chaos: {
+    says: 'kills, stops, full disks and failed syncs, all at once; pond and three swarms',
+    load: async () => {
+      const { chaos, fullRound } = await import('./chaos.ts')
+      return ({ seed }) => chaos({ seed, ...fullRound })
+    },
   },
-  'chaos-pond': async () => {
-    const { chaosPond } = await import('./chaos-pond.ts')
-    return ({ seed }) => chaosPond({ seed, jobs: 500, kills: 20 })
+  'chaos-pond': {
+    says: 'kill -9 of pond while jobs run',
+    load: async () => {
+      const { chaosPond } = await import('./chaos-pond.ts')
+      return ({ seed }) => chaosPond({ seed, jobs: 500, kills: 20 })
+    },
   },
-  'chaos-swarm': async () => {
-    const { chaosSwarm } = await import('./chaos-swarm.ts')
-    return ({ seed }) => chaosSwarm({ seed, jobs: 500, kills: 20 })
+  'chaos-swarm': {
+    says: 'kill -9 of swarm while it runs jobs',
+    load: async () => {
+      const { chaosSwarm } = await import('./chaos-swarm.ts')
+      return ({ seed }) => chaosSwarm({ seed, jobs: 500, kills: 20 })
+    },
   },
-  network: async () => (await import('./network.ts')).soakNetwork,
-  latency: async () => (await import('./latency.ts')).latency,
-  outage: async () => (await import('./outage.ts')).soakOutage,
-  'power-cut': async () => {
-    const { powerCut } = await import('./power-cut.ts')
-    return ({ seed }) => powerCut({ seed, jobs: 150, kills: 6 })
+  network: {
+    says: 'each fault of a network in each moment of a job, a cell a round',
+    load: async () => (await import('./network.ts')).soakNetwork,
   },
-  simulation: async () => (await import('./simulation.ts')).soakSimulation,
+  latency: {
+    says: 'cancel, loss and first byte: how long people wait',
+    load: async () => (await import('./latency.ts')).latency,
+  },
+  outage: {
+    says: 'pond gone while jobs run',
+    load: async () => (await import('./outage.ts')).soakOutage,
+  },
+  'power-cut': {
+    says: 'the power goes under load; needs root',
+    load: async () => {
+      const { powerCut } = await import('./power-cut.ts')
+      return ({ seed }) => powerCut({ seed, jobs: 150, kills: 6 })
+    },
+  },
+  simulation: {
+    says: 'seeds that no round had before, by several processes',
+    load: async () => (await import('./simulation.ts')).soakSimulation,
+  },
+}
+
+interface Wish {
+  readonly minutes?: number
+  readonly rounds?: number
+  readonly from?: number
+  readonly workers: number
 }
 
 const MINUTE_MS = 60_000
 const FAULTS_SHOWN = 20
+const USAGE = 2
 
-const { positionals, values } = parseArgs({
-  allowPositionals: true,
-  options: {
-    minutes: { type: 'string' },
-    rounds: { type: 'string' },
-    from: { type: 'string' },
-    workers: { type: 'string', default: `${availableParallelism()}` },
-  },
-})
-const [name = ''] = positionals
-const load = parts[name]
-const bad = Object.entries(values).filter(([, text]) => !(Number(text) > 0))
-if (!load || positionals.length !== 1 || (values.minutes ?? values.rounds) === undefined || bad.length > 0) {
-  for (const [flag, text] of bad) process.stderr.write(`--${flag} must be a number above 0, not ${text}\n`)
-  process.stderr.write(
-    `npm run soak -- PART --minutes N [--rounds N] [--from ROUND] [--workers N], PART one of ${Object.keys(parts).join(', ')}\n`,
-  )
-  process.exit(2)
-}
+const program: Command = createProgram()
+program.parse()
+const [name = ''] = program.args
+const wish = program.opts<Wish>()
+const row = parts[name]
+if (!row || (wish.minutes ?? wish.rounds) === undefined) program.error('error: say how long: --minutes N or --rounds N')
 const folder = fileURLToPath(new URL('../../.soak', import.meta.url))
 mkdirSync(folder, { recursive: true })
-process.exit((await soak(await load(), join(folder, `${name}.ndjson`))) ? 0 : 1)
+process.exit((await soak(await row.load(), join(folder, `${name}.ndjson`))) ? 0 : 1)
 
 async function soak(part: Part, file: string): Promise<boolean> {
-  const until = Date.now() + Number(values.minutes ?? Number.POSITIVE_INFINITY) * MINUTE_MS
-  const first = Number(values.from ?? lastRound(file) + 1)
-  const workers = Number(values.workers)
+  const { minutes = Number.POSITIVE_INFINITY, rounds = Number.POSITIVE_INFINITY, workers } = wish
+  const until = Date.now() + minutes * MINUTE_MS
+  const first = wish.from ?? lastRound(file) + 1
   let well = true
   let seed = first
-  for (; seed < first + Number(values.rounds ?? Number.POSITIVE_INFINITY) && Date.now() < until; seed++) {
+  for (; seed < first + rounds && Date.now() < until; seed++) {
     const began = Date.now()
     const report = await part({ seed, workers }).catch(
       (error: Error): RoundReport => ({ faults: [error.stack ?? error.message] }),
@@ -106,4 +130,49 @@ function roundOf(line: string): number {
   } catch {
     return 0
   }
+}
+
+function createProgram(): Command {
+  const names = Object.keys(parts)
+  const wide = Math.max(...names.map((one) => one.length))
+  return new Command('npm run soak --')
+    .description('Round after round of one part, one JSON line each; a later call goes on behind the last round.')
+    .addArgument(new Argument('<part>', 'one of those below').choices(names))
+    .option('--minutes <n>', 'begin no round after so long', aboveZero)
+    .option('--rounds <n>', 'at most so many rounds', whole)
+    .option('--from <round>', 'begin with this one (the one behind the last)', whole)
+    .option('--workers <n>', 'processes side by side, for simulation', whole, availableParallelism())
+    .addHelpText(
+      'after',
+      `
+Parts:
+${names.map((one) => `  ${one.padEnd(wide)}  ${parts[one]?.says}`).join('\n')}
+
+Lines are kept in .soak/PART.ndjson. A run with a fault, or of no round, ends with 1; a wrong word with 2.
+
+Examples:
+  $ npm run soak -- simulation --minutes 60
+  $ npm run soak -- chaos --rounds 1 --from 7`,
+    )
+    .exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? 0 : USAGE))
+    .configureOutput({ outputError: (text, write) => write(`soak: ${oneLine(text)}. Read npm run soak -- --help.\n`) })
+}
+
+/** commander writes its guesses below. */
+function oneLine(text: string): string {
+  return text
+    .replace(/^error: /, '')
+    .trim()
+    .replace(/\s*\n\s*/g, ' ')
+    .replace(/\.$/, '')
+}
+
+function aboveZero(text: string): number {
+  if (Number(text) > 0) return Number(text)
+  throw new InvalidArgumentError('It must be a number above 0.')
+}
+
+function whole(text: string): number {
+  if (/^[1-9]\d*$/.test(text)) return Number(text)
+  throw new InvalidArgumentError('It must be a whole number above 0.')
 }
