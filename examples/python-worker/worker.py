@@ -133,16 +133,18 @@ class Claim(threading.Thread):
         return {"bytes": sent, "sha256": digest.hexdigest(), "produced": produced, "end": end}
 
 def run(path):
-    state, session, seq, turn, claims = json.loads(path.read_text()), secrets.token_hex(8), itertools.count(1), 0, {}
+    state, session, seq, heard = json.loads(path.read_text()), secrets.token_hex(8), itertools.count(1), 0
+    turn, claims, left = 0, {}, False
     enter(state["url"], state["pond_id"], path)
     signal.signal(signal.SIGTERM, lambda *_: DRAINING.set() if claims else sys.exit())
-    while claims or not DRAINING.is_set():
-        began, have = time.monotonic(), [claim.row for claim in claims.values()]
-        free = {"slots": 0 if DRAINING.is_set() else SLOTS - len(have)}
-        body = {"protocol": 2, "session": session, "seq": seq, "claim_key": f"{session}-{turn}", "have": have,
-                "wait_ms": 2000 if have else 50000, "workers": [{"worker_id": state["worker_id"], "free": free}]}
+    while not left:
+        began, have, draining = time.monotonic(), [claim.row for claim in claims.values()], DRAINING.is_set()
+        left, free = draining and not have, {"slots": 0 if draining else SLOTS - len(have)}
+        body = {"protocol": 3, "session": session, "seq": seq, "heard": heard, "claim_key": f"{session}-{turn + left}",
+                "wait_ms": 0 if left else 2000 if have else 50000, "have": have,
+                "workers": [{"worker_id": state["worker_id"], "free": free}]}
         reply = call(state["url"] + "/orch/poll", body, state["headers"], STOP, body["wait_ms"] / 1000 + 15)
-        pause = 0 if reply["intents"] else began + 1 - time.monotonic()
+        pause, heard = 0 if reply["intents"] else began + 1 - time.monotonic(), next(seq) - 1
         for directive in reply["directives"]:
             claim = claims.get(directive.get("claim_id"))
             flags = {"drain": DRAINING} | ({"cancel": claim.cancel, "drop": claim.dead} if claim else {})
@@ -169,7 +171,7 @@ def pair(printed, path):
         public = subprocess.check_output(["openssl", "pkey", "-in", file, "-pubout", "-outform", "DER"])[-32:]
         keys[name] = b64url(public)
     enter(url, pin, path)
-    body = {"code": "cod_" + code_id, "name": "stranger", "protocol": 2, "binding_key": keys.pop("binding_key"),
+    body = {"code": "cod_" + code_id, "name": "stranger", "protocol": 3, "binding_key": keys.pop("binding_key"),
             "worker": {**keys, "labels": {}, "resources": {"slots": SLOTS}}}
     canonical = json.dumps(body, sort_keys=True, separators=(",", ":")).encode()
     body["mac"] = hmac.new(base64.urlsafe_b64decode(secret + "=="), canonical, "sha256").hexdigest()

@@ -36,7 +36,8 @@ if (!made.ok) throw new Error(made.error.message)
 const state = join(rig.folder, 'state.json')
 const pairing = spawn('python3', [file, 'pair', `${rig.url()}#${made.reply.code}`, state], { stdio: 'inherit' })
 t.strictSame(await once(pairing, 'exit'), [0, null], 'it pairs with a real pond')
-const worker = spawn('python3', [file, 'run', state], { stdio: ['ignore', 'ignore', 'inherit'] })
+const startWorker = () => spawn('python3', [file, 'run', state], { stdio: ['ignore', 'ignore', 'inherit'] })
+let worker = startWorker()
 t.teardown(() => void worker.kill('SIGKILL'))
 
 const read = async (id: string, name: string) => {
@@ -111,6 +112,20 @@ t.test('a restart of pond in the middle of a job', async (t) => {
   await rig.startPond({ flags: ['--allow-unattested'] })
   t.match(await rig.ended(id), { state: 'succeeded', rc: 0 })
   t.equal(`${await read(id, 'stdout')}`, '1\n2\n3\n4\n5\n6\n7\n8\n')
+})
+
+t.test('an order to leave lets the job at hand end, and is over when it was obeyed', async (t) => {
+  const exited = once(worker, 'exit')
+  const id = await rig.submit({ command: ['sleep', '1'] })
+  await rig.ended(id, ({ state }) => state === 'running')
+  const seen = await rig.client.persist('listAllWorkers', {})
+  const [row] = seen.ok ? seen.reply.items : []
+  t.equal(row?.state, 'online', 'it says which replies arrived')
+  await rig.client.persist('drainWorker', { params: { id: row?.id ?? '' }, body: {} })
+  t.match(await rig.ended(id), { state: 'succeeded' })
+  t.strictSame(await exited, [0, null])
+  worker = startWorker()
+  t.match(await rig.ended(await rig.submit({ command: ['true'] })), { state: 'succeeded' })
 })
 
 t.test('SIGTERM ends it', async (t) => {
