@@ -77,7 +77,7 @@ function addRun(program: Command, act: Act): void {
     .description('take jobs and run them')
     .addHelpText(
       'after',
-      '\nSIGTERM or Ctrl-C drains, a second one cancels all jobs, a third one kills them.\n\nExamples:\n  $ swarm run --slots 2\n  $ swarm run --idle-exit 10m --max-uptime 8h',
+      '\nSIGTERM or Ctrl-C drains, a second one cancels all jobs, a third one kills them.\n\nExamples:\n  $ swarm run --slots 2\n  $ swarm run --idle-exit 10m --max-uptime 8h --drain-deadline 30m',
     )
   flag(command, '--slots <n>', {
     says: 'jobs at a time (as paired)',
@@ -101,7 +101,7 @@ function addRun(program: Command, act: Act): void {
     parse: asDuration,
   })
   flag(command, '--drain-deadline <duration>', {
-    says: 'after SIGTERM or Ctrl-C end what is not done by then (never)',
+    says: 'after SIGTERM, Ctrl-C or --max-uptime stop what is not done by then (never)',
     variable: 'SWARM_DRAIN_DEADLINE',
     parse: asDuration,
   })

@@ -12,6 +12,8 @@ export interface DrainOptions {
   readonly idleExitMs?: number
   /** Drains after this long. */
   readonly maxUptimeMs?: number
+  /** How long that drain may take; for ever unless said otherwise. */
+  readonly maxUptimeDeadlineMs?: number
 }
 
 export interface Drain {
@@ -40,7 +42,7 @@ export interface DrainParts {
 }
 
 export function createDrain({ clock, log, options, stopAll, changed }: DrainParts): Drain {
-  const { once = false, idleExitMs, maxUptimeMs } = options
+  const { once = false, idleExitMs, maxUptimeMs, maxUptimeDeadlineMs } = options
   const never: Cancel = () => {}
   let reason: DrainReason | undefined
   let cancelUptime = never
@@ -70,7 +72,8 @@ export function createDrain({ clock, log, options, stopAll, changed }: DrainPart
   return {
     start() {
       started = true
-      if (maxUptimeMs !== undefined) cancelUptime = clock.after(maxUptimeMs, () => begin('max_uptime'))
+      if (maxUptimeMs !== undefined)
+        cancelUptime = clock.after(maxUptimeMs, () => begin('max_uptime', maxUptimeDeadlineMs))
     },
     begin,
     reason: () => reason,

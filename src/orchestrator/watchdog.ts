@@ -2,6 +2,7 @@
 //
 // The watchdog follows the loop and not pond's answers: a restart would kill the jobs that run, and brings no pond back. Only a loop that is stuck is left to
 // the service manager.
+import type { Notify } from '../executor/notify.ts'
 import { type Clock, every } from '../system/clock.ts'
 import type { Log } from '../system/log.ts'
 import type { Swarm } from './contract.ts'
@@ -11,8 +12,7 @@ export interface WatchdogParts {
   readonly clock: Clock
   readonly log: Log
   readonly swarm: Pick<Swarm, 'status' | 'health'>
-  /** False: nobody was told. */
-  readonly notify: (facts: readonly string[]) => Promise<boolean>
+  readonly notify: Notify
   /** A swarm that says nothing for so long is killed by the service manager; undefined: it is not watched. */
   readonly watchdogMs?: number | undefined
 }
@@ -31,6 +31,7 @@ export function startWatchdog({ clock, log, swarm, notify, watchdogMs }: Watchdo
   let toldAt = Number.NEGATIVE_INFINITY
   let told: Standing = 'starting'
   let warned = false
+  let canTell = true
 
   async function look(): Promise<void> {
     const status = swarm.status()
@@ -38,21 +39,21 @@ export function startWatchdog({ clock, log, swarm, notify, watchdogMs }: Watchdo
     const changes = changesOf(told, standing)
     const now = clock.monotonic()
     const turns = swarm.health().turning
-    if (standing === 'starting' || !(changes.length > 0 || (now - toldAt >= periodMs && turns))) return
-    const isHeard = await notify([
+    if (!canTell || standing === 'starting' || !(changes.length > 0 || (now - toldAt >= periodMs && turns))) return
+    const outcome = await notify([
       ...changes,
       textOf(status),
       ...(turns && watchdogMs !== undefined ? ['WATCHDOG=1'] : []),
     ])
     // What was not heard is told again at the next look, long before the service manager runs out of patience.
-    if (isHeard) {
+    canTell = outcome !== 'absent'
+    if (outcome === 'heard') {
       toldAt = now
       told = standing
     } else if (!warned) {
       warned = true
-      log.warn('notify_failed', {
-        message: 'the service manager cannot be told how swarm fares: is systemd-notify there?',
-      })
+      const why = canTell ? 'it did not answer' : 'there is no systemd-notify'
+      log.warn('notify_failed', { message: `the service manager cannot be told how swarm fares: ${why}` })
     }
   }
 

@@ -217,6 +217,17 @@ t.test('--idle-exit counts from the last job, --max-uptime from the start', asyn
   t.same(up.end, { reason: 'max_uptime' })
 })
 
+t.test('a run that is old enough waits for its jobs only until its deadline', async (t) => {
+  const { clock, pond, executor, start } = await createSwarmRig({ maxUptimeMs: 60_000, maxUptimeDeadlineMs: 30_000 })
+  const life = await start()
+  const { claim_id } = pond.give()
+  await clock.advance(89_000)
+  t.notOk(executor.processes[0]?.signals.length, 'it may end by itself')
+  await clock.advance(30_000)
+  t.same(life.end, { reason: 'max_uptime' })
+  t.match(pond.finalOf(claim_id), { cause: 'drained' })
+})
+
 t.test(
   'a disk without room: no slot is offered, pond hears why, and with room again jobs come by themselves',
   async (t) => {

@@ -1,5 +1,6 @@
 // What a service manager hears: ready once, how it fares, a sign of life as long as the poll loop turns, and that it stops.
 import t from 'tap'
+import type { Notified, Notify } from '../../src/executor/notify.ts'
 import type { SwarmStatus } from '../../src/orchestrator/status.ts'
 import { startWatchdog } from '../../src/orchestrator/watchdog.ts'
 import { silentLog } from '../../src/system/log.ts'
@@ -12,7 +13,10 @@ t.test('ready, alive while polls go on also without pond, and stopping only when
   executor.onTerminate = () => {}
   const { swarm } = await start()
   const told: (readonly string[])[] = []
-  const notify = async (facts: readonly string[]) => told.push(facts) > 0
+  const notify: Notify = async (facts) => {
+    told.push(facts)
+    return 'heard'
+  }
   const watchdog = startWatchdog({ clock, log: silentLog, swarm, notify, watchdogMs: 30_000 })
   await clock.advance(1000)
   t.match(told, [['READY=1', /^STATUS=ready.*polled never/, 'WATCHDOG=1']])
@@ -39,17 +43,18 @@ t.test('ready, alive while polls go on also without pond, and stopping only when
 
 function setUp(watchdogMs: number) {
   const clock = createVirtualClock()
-  const now = { state: 'ready', turning: true, isHeard: true }
+  const now = { state: 'ready', turning: true, outcome: 'heard' as Notified, tries: 0 }
   const heard: string[] = []
   const warnings: string[] = []
   const swarm = {
     status: () => ({ state: now.state, claims: [], healthy: true }) as unknown as SwarmStatus,
     health: () => ({ ok: true, missed_holds: 0, turning: now.turning }),
   }
-  const notify = async (facts: readonly string[]) => {
+  const notify: Notify = async (facts) => {
+    now.tries++
     const said = facts.filter((fact) => !fact.startsWith('STATUS=')).join(' ')
-    if (now.isHeard) heard.push(`${Math.round(clock.monotonic() / 1000)} s ${said}`)
-    return now.isHeard
+    if (now.outcome === 'heard') heard.push(`${Math.round(clock.monotonic() / 1000)} s ${said}`)
+    return now.outcome
   }
   const log = { ...silentLog, warn: (event: string) => void warnings.push(event) }
   const watchdog = startWatchdog({ clock, swarm, notify, watchdogMs, log })
@@ -58,19 +63,29 @@ function setUp(watchdogMs: number) {
 
 t.test('what was not heard is told again a second later', async (t) => {
   const { clock, now, heard, warnings, watchdog } = setUp(60_000)
-  now.isHeard = false
+  now.outcome = 'unheard'
   await clock.advance(3000)
-  now.isHeard = true
+  now.outcome = 'heard'
   await clock.advance(30_000)
-  now.isHeard = false
+  now.outcome = 'unheard'
   await clock.advance(3000)
-  now.isHeard = true
+  now.outcome = 'heard'
   await clock.advance(2000)
   t.strictSame(heard, ['4 s READY=1 WATCHDOG=1', '37 s WATCHDOG=1'])
   now.state = 'ended'
   await watchdog.close()
   t.equal(heard.at(-1), '38 s STOPPING=1 WATCHDOG=1', 'also when it ends between two looks')
   t.strictSame(warnings, ['notify_failed'], 'once')
+})
+
+t.test('where there is no program to tell it with, that is tried once and said once', async (t) => {
+  const { clock, now, warnings, watchdog } = setUp(10_000)
+  now.outcome = 'absent'
+  await clock.advance(60_000)
+  now.state = 'ended'
+  await watchdog.close()
+  t.equal(now.tries, 1)
+  t.strictSame(warnings, ['notify_failed'])
 })
 
 t.test('a loop that is stuck gives no sign of life', async (t) => {

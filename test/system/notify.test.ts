@@ -57,5 +57,12 @@ t.test('swarm tells that it is ready, how it fares, and that it stops', async (t
 })
 
 t.test('nobody listens: that is told, and nothing else happens', async (t) => {
-  t.notOk(await createNotify(join(rig.folder, 'nobody'))(['READY=1']))
+  t.equal(await createNotify(join(rig.folder, 'nobody'))(['READY=1']), 'unheard')
+})
+
+t.test('there is nothing to tell it with', async (t) => {
+  const { PATH } = process.env
+  t.teardown(() => Object.assign(process.env, { PATH }))
+  process.env.PATH = rig.folder
+  t.equal(await createNotify(join(rig.folder, 'nobody'))(['READY=1']), 'absent')
 })

@@ -30,7 +30,7 @@ export interface RunFlags extends BindingFlags {
   readonly once?: boolean
   readonly idleExit?: number
   readonly maxUptime?: number
-  /** Of the drain that a signal begins. */
+  /** Of the drain that a signal or its age begins. */
   readonly drainDeadline?: number
   readonly sandbox?: Sandbox
   readonly allowUnsandboxed?: boolean
@@ -56,7 +56,7 @@ export async function run(io: Io, flags: RunFlags): Promise<number> {
       const end = await swarm.run().catch((error: unknown) => {
         throw toRulesFailure(home, error)
       })
-      if (end.message) await out.note(end.message)
+      if (end.reason === 'unauthenticated' || end.reason === 'upgrade_required') throw refusedByPond(end)
       const isInOrder = exitOfEnd[end.reason] === 'ok'
       if (binding.now().ephemeral && isInOrder) await leaveForGood({ client, home, out, binding: binding.now(), end })
       return exitCode(exitOfEnd[end.reason])
@@ -111,6 +111,7 @@ async function assemble({ io, flags, home, binding, client, log, renew }: Assemb
       ...(flags.allowUnsandboxed ? { allowUnsandboxed: true } : {}),
       ...(flags.idleExit === undefined ? {} : { idleExitMs: flags.idleExit }),
       ...(flags.maxUptime === undefined ? {} : { maxUptimeMs: flags.maxUptime }),
+      ...(flags.drainDeadline === undefined ? {} : { maxUptimeDeadlineMs: flags.drainDeadline }),
     },
   })
 }
@@ -152,6 +153,19 @@ function readSigner(text: string): string {
     `${JSON.stringify(text)} is no signer`,
     'Copy all of the text that pond identity shows: pond_signer_…',
   )
+}
+
+/** The error that ended a run for good. */
+function refusedByPond({ reason, message = '' }: RunEnd): Failure {
+  const isRemoved = reason === 'unauthenticated'
+  return new Failure({
+    what: isRemoved ? 'pond does not take this machine any more' : 'pond and this swarm do not understand each other',
+    why: message,
+    next: isRemoved
+      ? 'Ask the operator for a code (pond pairing create) and pair anew: swarm unpair, then swarm pair URL#CODE.'
+      : 'Bring the older of the two up to date.',
+    exit: exitOfEnd[reason],
+  })
 }
 
 const exitOfEnd: Readonly<Record<RunEnd['reason'], ExitName>> = {

@@ -233,6 +233,14 @@ t.test('where nothing keeps jobs apart, a run says what does not come', async (t
   }
 })
 
+t.test('a machine that pond does not take any more is told to pair anew', async (t) => {
+  const io = await paired(t)
+  io.pond.intercept = () => errorReply('unauthenticated', 'this binding was revoked')
+  t.equal(await swarm(io, 'run', '--json'), 77)
+  const { error } = JSON.parse(io.printed().err.trim().split('\n').at(-1) ?? '')
+  t.match(error, { why: 'this binding was revoked', next: /swarm unpair, then swarm pair URL#CODE/, exit: 77 })
+})
+
 t.test('a second run on one home is refused, SIGTERM drains the first', async (t) => {
   const io = await paired(t)
   const reply = { protocol: 2, intents: [], directives: [], limits: LIMITS }
