@@ -2,6 +2,7 @@
 import { Command } from 'commander'
 import { addConsumerVerbs } from './consumer/program.ts'
 import { addTrustVerbs } from './consumer/trust-program.ts'
+import { addExamples, pondExamples } from './example.ts'
 import { type Act, noAct } from './main.ts'
 import { addOperatorVerbs } from './operator/program.ts'
 import { addServe, type Serve } from './serve-flag.ts'
@@ -18,18 +19,9 @@ export function createPondProgram({ act = noAct, version = '', serve }: PondPart
     .description('Hands jobs out to machines that nobody can dial, and shows what became of them.')
     .version(version)
     .enablePositionalOptions()
-    .addHelpText(
-      'after',
-      `
-Examples:
-  $ pond serve
-  $ pond pairing create
-  $ pond run -- echo hello
-  $ pond logs -f`,
-    )
   addConsumerVerbs(program, act)
   addTrustVerbs(program, act)
   addOperatorVerbs(program, act)
   addServe(program, act, serve)
-  return program
+  return addExamples(program, pondExamples)
 }

@@ -37,13 +37,7 @@ const LEASE_MOST_MS = 24 * 60 * 60 * 1000
 const HOLD_LEAST_MS = 1000
 
 export function addServe(program: Command, act: Act, serve: Serve | undefined): void {
-  const command = program
-    .command('serve')
-    .description('run a pond')
-    .addHelpText(
-      'after',
-      '\nExamples:\n  $ pond serve\n  $ pond serve --data /srv/pond --host 0.0.0.0 --tls-cert c.pem --tls-key k.pem',
-    )
+  const command = program.command('serve').description('run a pond')
   flag(command, '--data <dir>', { says: 'where everything is kept', variable: 'POND_DATA' })
   flag(command, '--host <host>', { says: 'address to listen on', variable: 'POND_HOST', initial: '127.0.0.1' })
   flag(command, '--port <port>', {

@@ -1,6 +1,7 @@
 // The program `swarm`: its whole tree of verbs. Nothing is run and nothing heavy is loaded until a verb is.
 import { Command } from 'commander'
 import { sandboxes, workerClasses } from '../protocol/field.ts'
+import { addExamples, swarmExamples } from './example.ts'
 import { asCount, asDuration, asList, asPairs, flag } from './flag.ts'
 import { type Act, noAct } from './main.ts'
 import type { PoolFlags } from './pool/control.ts'
@@ -21,7 +22,6 @@ export function createSwarmProgram({ act = noAct, version = '' }: SwarmProgramPa
   const program = new Command('swarm')
     .description("Runs a pond's jobs on this machine. It dials pond; nobody needs to reach this machine.")
     .version(version)
-    .addHelpText('after', '\nExamples:\n  $ swarm pair https://pond.example#CODE\n  $ swarm run\n  $ swarm status')
   addPair(program, act)
   addRun(program, act)
   addOrders(program, act)
@@ -29,7 +29,7 @@ export function createSwarmProgram({ act = noAct, version = '' }: SwarmProgramPa
   addWorker(program, act)
   addKeys(program, act)
   addCare(program, act)
-  return program
+  return addExamples(program, swarmExamples)
 }
 
 function addHome(command: Command): Command {
@@ -47,7 +47,6 @@ function addPair(program: Command, act: Act): void {
     .command('pair')
     .description('make this machine a worker of a pond')
     .argument('<code>', 'URL#CODE as pond printed it, or CODE with --pond, or - to read it')
-    .addHelpText('after', '\nExamples:\n  $ swarm pair https://pond.example#CODE\n  $ swarm pair - < code')
   flag(command, '--pond <url>', { says: 'which pond, when the code does not say it', variable: 'SWARM_POND' })
   flag(command, '--name <name>', { says: 'what to call this machine (its host name)', variable: 'SWARM_NAME' })
   flag(command, '--label <key=value>', {
@@ -75,10 +74,7 @@ function addRun(program: Command, act: Act): void {
   const command = program
     .command('run')
     .description('take jobs and run them')
-    .addHelpText(
-      'after',
-      '\nSIGTERM or Ctrl-C drains, a second one cancels all jobs, a third one kills them.\n\nExamples:\n  $ swarm run --slots 2\n  $ swarm run --idle-exit 10m --max-uptime 8h --drain-deadline 30m',
-    )
+    .addHelpText('after', '\nSIGTERM or Ctrl-C drains, a second one cancels all jobs, a third one kills them.')
   flag(command, '--slots <n>', {
     says: 'jobs at a time (as paired)',
     variable: 'SWARM_SLOTS',
@@ -153,10 +149,7 @@ function addRules(program: Command, act: Act): void {
   const rules = program
     .command('rules')
     .description('when this machine takes jobs, and which: the rules of its owner')
-    .addHelpText(
-      'after',
-      '\nWhile a rule is not met no new job comes; jobs that run go on.\n\nExamples:\n  $ swarm rules\n  $ swarm rules set mains_only=true "hours=mon-fri 18:00-08:00; sat,sun"\n  $ swarm rules unset hours',
-    )
+    .addHelpText('after', '\nWhile a rule is not met no new job comes; jobs that run go on.')
   const show = addHome(rules.command('show', { isDefault: true }).description('what each asks for, and what is now'))
   show.action(() => act(async (io) => (await import('./pool/rule.ts')).showRules(io, show.opts<PoolFlags>())))
   const set = addHome(rules.command('set').description('set rules; the others stay'))
@@ -181,11 +174,7 @@ Rules:
   min_free_memory_bytes=4G
   projects=web; lab                    only these
   commands=python3*; nice -n 10        globs for the first word, or the first words; no wall: a shell runs anything
-  paused=true                          as swarm pause
-
-Examples:
-  $ swarm rules set mains_only=true idle_minutes=10
-  $ swarm rules set "hours=mon-fri 18:00-08:00; sat,sun"`
+  paused=true                          as swarm pause`
 
 function addWorker(program: Command, act: Act): void {
   const worker = program

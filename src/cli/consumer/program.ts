@@ -67,13 +67,7 @@ function addRun(program: Command, act: Act): void {
       'after',
       `
 Ctrl-C on a terminal asks whether to detach or to cancel; elsewhere SIGINT and SIGTERM cancel the job.
-With --json stdout holds the ended job as one object, and the job's own output all goes to stderr.
-
-Examples:
-  $ pond run -- make test
-  $ pond run --env LEVEL=9 --timeout 10m -- ./compress.sh
-  $ echo hello | pond run --input - -- wc -c
-  $ pond run --detach -- ./nightly.sh`,
+With --json stdout holds the ended job as one object, and the job's own output all goes to stderr.`,
     )
   addJobFlags(command)
   flag(command, '-d, --detach', { says: 'print the id and leave', variable: 'POND_RUN_DETACH' })
@@ -91,10 +85,6 @@ function addSubmit(program: Command, act: Act): void {
     .description('submit a job and print its id')
     .argument('<command...>', 'what to run; everything behind -- belongs to it')
     .passThroughOptions()
-    .addHelpText(
-      'after',
-      '\nExamples:\n  $ pond submit --priority 9 -- ./report.sh\n  $ pond logs -f "$(pond submit -- ./build.sh)"',
-    )
   addJobFlags(command)
   addConnection(command).action((words: string[]) =>
     act(async (io) =>
@@ -252,12 +242,7 @@ function addLogs(program: Command, act: Act): void {
       'after',
       `
 Both streams of the latest attempt are printed, stdout to stdout and stderr to stderr. An offset means one stream:
---from alone takes stdout. With -f it follows on across retries and ends with the job's exit code.
-
-Examples:
-  $ pond logs -f
-  $ pond logs --from "$(stat -c %s out)" job_01j >> out
-  $ pond logs --stderr --tail 20 --timestamps job_01j`,
+--from alone takes stdout. With -f it follows on across retries and ends with the job's exit code.`,
     )
   flag(command, '-f, --follow', { says: "go on to the job's end", variable: 'POND_LOGS_FOLLOW' })
   flag(command, '--attempt <n>', { says: 'only this attempt', variable: 'POND_LOGS_ATTEMPT', parse: asCount(1) })
@@ -309,7 +294,6 @@ function addLists(program: Command, act: Act): void {
   const cancel = ofJob('cancel', 'end a job')
   cancel.action((job?: string) => act(async (io) => (await import('./cancel.ts')).cancel(io, withJob(cancel, job))))
   const adopt = ofJob('adopt', 'take a result that came after pond had given its attempt up; the end of the job stands')
-  adopt.addHelpText('after', '\nExamples:\n  $ pond show JOB\n  $ pond adopt JOB --attempt 2')
   flag(adopt, '--attempt <n>', {
     says: 'which attempt, when several came late',
     variable: 'POND_ADOPT_ATTEMPT',
@@ -336,7 +320,6 @@ function addArtifacts(program: Command, act: Act): void {
     .description('fetch them; what is there in part is completed')
     .argument('[job]', 'id or its unique beginning; without it the latest job')
     .argument('[path...]', 'only these')
-    .addHelpText('after', '\nExample:\n  $ pond artifacts get job_01j out/report.pdf --out .')
   flag(get, '--attempt <n>', attempt)
   flag(get, '--out <dir>', { says: 'folder to put them into', variable: 'POND_ARTIFACTS_OUT', initial: '.' })
   addConnection(get).action((job: string | undefined, paths: string[]) =>
@@ -352,7 +335,6 @@ function addArtifacts(program: Command, act: Act): void {
     .command('verify')
     .description("what a worker's signed statement proves about a job")
     .argument('[what]', 'a job, or a file that --save wrote; without it the latest job')
-    .addHelpText('after', '\nExamples:\n  $ pond verify job_01j --save statement.json\n  $ pond verify statement.json')
   flag(verify, '--worker-key <key>', {
     says: 'the key that must have signed (swarm keys)',
     variable: 'POND_VERIFY_WORKER_KEY',
@@ -381,11 +363,7 @@ function addIdentity(program: Command, act: Act): void {
   )
   whoami.action(() => act(async (io) => (await import('./whoami.ts')).whoami(io, whoami.opts<ConnectionFlags>())))
   const login = addConnection(
-    program
-      .command('login')
-      .description("keep a pond's URL and token for later")
-      .argument('<pond>', "pond's base URL")
-      .addHelpText('after', '\nExample:\n  $ pond login https://pond.example < token'),
+    program.command('login').description("keep a pond's URL and token for later").argument('<pond>', "pond's base URL"),
   )
   login.action((pond: string) =>
     act(async (io) => (await import('./login.ts')).login(io, { ...login.opts<ConnectionFlags>(), pond })),

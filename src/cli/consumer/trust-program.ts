@@ -68,13 +68,7 @@ A value is never an argument. On a terminal each --key is asked for without an e
 environment and the files in a private folder that $CREDENTIALS_DIRECTORY names.
 
 Sealed to pond, any worker of the project may be given it. With --seal-to only the named workers can open it, pond
-cannot, and only jobs that this client signs may use it. The token needs the scopes credentials and read.
-
-Examples:
-  $ pond credential set registry --key REGISTRY_TOKEN
-  $ pass show db | pond credential set db --key DB_PASSWORD
-  $ pond credential set deploy --from-file id_ed25519=$HOME/.ssh/deploy --key HOST < host
-  $ pond credential set signing --from-file release.key --seal-to lab`,
+cannot, and only jobs that this client signs may use it. The token needs the scopes credentials and read.`,
     )
   flag(set, '-k, --key <name>', {
     says: 'a variable, repeatable; its value is asked for, or comes on stdin',
@@ -124,10 +118,7 @@ function addTrust(program: Command, act: Act): void {
         'after',
         `
 It takes the place of an older key of the same worker. Output is believed from a worker that pond shows and that is met for
-the first time; with POND_TRUST=checked only from those that were compared here. --seal-to takes only these.
-
-Example:
-  $ pond trust worker lab --fingerprint 1f0c-77aa-0b3e-91d2-5c44-e0f6-a8b7-23c9`,
+the first time; with POND_TRUST=checked only from those that were compared here. --seal-to takes only these.`,
       ),
   )
   addConnection(worker).action((name: string) =>

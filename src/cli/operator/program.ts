@@ -34,10 +34,7 @@ function addProject(program: Command, act: Act): void {
 
 function addKey(program: Command, act: Act): void {
   const key = program.command('key').description('tokens of consumers and operators')
-  const create = key
-    .command('create')
-    .description('create a token and print it, this once')
-    .addHelpText('after', '\nExample:\n  $ pond key create --project web --scope read --expires 90d > token')
+  const create = key.command('create').description('create a token and print it, this once')
   flag(create, '--admin', { says: 'an admin token instead of a project key', variable: 'POND_KEY_ADMIN' })
   flag(create, '--name <name>', { says: 'what to call it', variable: 'POND_KEY_NAME' })
   flag(create, '--scope <scope>', {
@@ -63,10 +60,7 @@ function addKey(program: Command, act: Act): void {
 
 function addPairing(program: Command, act: Act): void {
   const pairing = program.command('pairing').description('codes that let a machine pair')
-  const create = pairing
-    .command('create')
-    .description('create a code and print the line to type on the machine')
-    .addHelpText('after', '\nExample:\n  $ pond pairing create --project web --label room=lab --expires 1h')
+  const create = pairing.command('create').description('create a code and print the line to type on the machine')
   flag(create, '--uses <n>', {
     says: 'how many machines may use it (1)',
     variable: 'POND_PAIRING_USES',
@@ -130,7 +124,6 @@ function addEnrollment(program: Command, act: Act): void {
     .command('create')
     .description('create a code and print the line to type for the worker')
     .argument('<binding>', 'id or name')
-    .addHelpText('after', '\nExample:\n  $ pond enrollment create lab --label gpu=a100')
   flag(create, '--expires <duration>', {
     says: 'how long it is valid (10m)',
     variable: 'POND_ENROLLMENT_EXPIRES',
@@ -168,10 +161,7 @@ function addWorker(program: Command, act: Act): void {
     .command('drain')
     .description('give a worker nothing more; it finishes what it has and leaves')
     .argument('<worker>', 'id or name')
-    .addHelpText(
-      'after',
-      '\nIt takes jobs again when its swarm is started again after it heard of this.\n\nExample:\n  $ pond worker drain lab-7 --deadline 30m --note "new disk"',
-    )
+    .addHelpText('after', '\nIt takes jobs again when its swarm is started again after it heard of this.')
   flag(drain, '--deadline <duration>', {
     says: 'stop what is not done by then; it may run again elsewhere',
     variable: 'POND_WORKER_DEADLINE',
