@@ -19,6 +19,13 @@ export class Fleet {
     this.#gone.add(bindingId)
   }
 
+  /** Nothing names these workers any more. */
+  forget(bindingId: BindingId): void {
+    for (const id of this.#byBinding.get(bindingId) ?? []) this.#workers.delete(id)
+    this.#byBinding.delete(bindingId)
+    this.#gone.delete(bindingId)
+  }
+
   get(id: WorkerId): WorkerRow | undefined {
     return this.#workers.get(id)
   }

@@ -5,18 +5,31 @@ import type { Bundles } from './bundle.ts'
 import type { Core } from './core.ts'
 
 const PERIOD_MS = 60_000
-/** Jobs, and bundles, removed in one go, so that live traffic is not held up. */
+/** Jobs, bindings or bundles, removed in one go, so that live traffic is not held up. */
 const BATCH = 100
 
 export function startRetention(core: Core, bundles: Bundles): () => void {
   return every(core.clock, PERIOD_MS, async () => {
     try {
       while ((await removeEnded(core)) === BATCH);
+      while ((await removeGone(core)) === BATCH);
       while ((await bundles.removeUnused(BATCH)) === BATCH);
       await core.store.write((tx) => tx.deleteIdempotency(core.clock.now() - limit.idempotencyKeyMs))
     } catch (error) {
       core.log.warn('retention.failed', { error: String(error) })
     }
+  })
+}
+
+/** Removes a batch of ephemeral machines that left before the retention: all that they ran has gone; answers how many. */
+async function removeGone(core: Core): Promise<number> {
+  return core.store.write(async (tx) => {
+    const ids = await tx.listGone(core.clock.now() - core.settings.retentionMs, BATCH)
+    for (const id of ids) await tx.deleteBinding(id)
+    tx.afterCommit(() => {
+      for (const id of ids) core.fleet.forget(id)
+    })
+    return ids.length
   })
 }
 

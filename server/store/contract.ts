@@ -33,6 +33,8 @@ export interface ReadTx {
   /** The binding that this key made with this code. */
   findBinding(codeId: CodeId, bindingKey: string): Promise<BindingRow | undefined>
   listBindings(): Promise<readonly BindingRow[]>
+  /** Ephemeral bindings that were revoked before `at`. */
+  listGone(at: number, limit: number): Promise<readonly BindingId[]>
   getWorker(id: WorkerId): Promise<WorkerRow | undefined>
   listWorkers(of: { readonly bindingId?: BindingId; readonly projectId?: ProjectId }): Promise<readonly WorkerRow[]>
   getJob(id: JobId): Promise<JobRow | undefined>
@@ -83,6 +85,8 @@ export interface WriteTx extends ReadTx {
   deleteCode(id: CodeId): Promise<void>
   insertBinding(row: BindingRow): Promise<void>
   updateBinding(row: BindingRow): Promise<void>
+  /** The binding with its workers and the codes that enroll more of them. */
+  deleteBinding(id: BindingId): Promise<void>
   insertWorker(row: WorkerRow): Promise<void>
   updateWorker(row: WorkerRow): Promise<void>
   insertJob(row: JobRow, spec: Uint8Array): Promise<void>

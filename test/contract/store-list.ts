@@ -1,4 +1,4 @@
-// The part of a store's contract that is about lists of jobs: every filter against the same filter in memory, and the lists of the start and the sweep.
+// The part of a store's contract that is about lists: every filter of jobs against the same filter in memory, and the lists of the start and the sweeps.
 import type { Test } from 'tap'
 import type { Store } from '../../server/store/contract.ts'
 import { jobStates } from '../../src/protocol/job.ts'
@@ -90,5 +90,39 @@ export async function jobSweeps(t: Test, store: Store): Promise<void> {
     t.strictSame(await tx.listEnded(sample.at, 10), [failed, succeeded])
     t.strictSame(await tx.listEnded(sample.at, 1), [failed])
     t.strictSame(await tx.listEnded(sample.at - jobStates.indexOf('failed'), 10), [], 'before, not at')
+  })
+}
+
+export async function goneBindings(t: Test, store: Store): Promise<void> {
+  const left = { state: 'revoked', revokedAt: sample.at } as const
+  await store.write(async (tx) => {
+    await tx.insertProject(sample.projectRow(1))
+    await tx.insertBinding(sample.bindingRow(1, left))
+    await tx.insertBinding(sample.bindingRow(2))
+    await tx.insertBinding(sample.bindingRow(3, { ...left, ephemeral: false }))
+    for (const number of [1, 2]) {
+      const bindingId = sample.bindingIdOf(number)
+      await tx.insertWorker(sample.workerRow(number, { bindingId }))
+      await tx.insertCode(sample.codeRow(number, { bindingId }))
+    }
+  })
+  const [gone, there] = [sample.bindingIdOf(1), sample.bindingIdOf(2)]
+  t.strictSame(await store.read((tx) => tx.listGone(sample.at, 10)), [], 'before, not at')
+  t.strictSame(await store.read((tx) => tx.listGone(sample.at + 1, 10)), [gone])
+  t.strictSame(await store.read((tx) => tx.listGone(sample.at + 1, 0)), [])
+  await store.write((tx) => tx.deleteBinding(gone))
+  await store.read(async (tx) => {
+    t.strictSame(
+      (await tx.listBindings()).map(({ id }) => id),
+      [there, sample.bindingIdOf(3)],
+    )
+    t.strictSame(
+      (await tx.listWorkers({})).map(({ bindingId }) => bindingId),
+      [there],
+    )
+    t.strictSame(
+      (await tx.listCodes()).map(({ bindingId }) => bindingId),
+      [there],
+    )
   })
 }

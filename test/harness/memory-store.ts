@@ -23,8 +23,9 @@ import type {
 import { drive, Scope } from '../../server/store/work.ts'
 import { isLive } from '../../src/state/lease.ts'
 import type { Clock } from '../../src/system/clock.ts'
+import { pairedReads, pairedWrites } from './memory-paired.ts'
 import { sealedReads, sealedWrites } from './memory-sealed.ts'
-import { byId, find, newestFirst, sorted, where } from './memory-table.ts'
+import { byId, find, insert, newestFirst, removeWhere, sorted, update, where } from './memory-table.ts'
 
 /** Tables by name, rows by key. A commit replaces the maps that it changed, so a reader keeps the moment at which it began. */
 export interface MemoryRows {
@@ -49,8 +50,8 @@ export interface MemoryRows {
   readonly bundles: ReadonlyMap<string, BundleRow>
 }
 
-type Table = keyof MemoryRows
-type RowOf<T extends Table> = MemoryRows[T] extends ReadonlyMap<string, infer Row> ? Row : never
+export type Table = keyof MemoryRows
+export type RowOf<T extends Table> = MemoryRows[T] extends ReadonlyMap<string, infer Row> ? Row : never
 
 const noRows: MemoryRows = {
   projects: new Map(),
@@ -230,17 +231,6 @@ const reads: Statements<ReadTx, MemoryRows> = {
   getKey: ({ keys }, id) => keys.get(id),
   findKey: ({ keys }, tokenHash) => find(keys, (row) => row.tokenHash === tokenHash),
   listKeys: ({ keys }) => sorted(keys),
-  getCode: ({ codes }, id) => codes.get(id),
-  listCodes: ({ codes }) => sorted(codes),
-  getBinding: ({ bindings }, id) => bindings.get(id),
-  findBinding: ({ bindings }, codeId, bindingKey) =>
-    find(bindings, (row) => row.codeId === codeId && row.bindingKey === bindingKey),
-  listBindings: ({ bindings }) => sorted(bindings),
-  getWorker: ({ workers }, id) => workers.get(id),
-  listWorkers: ({ workers }, { bindingId, projectId }) =>
-    sorted(workers)
-      .filter((row) => bindingId === undefined || row.bindingId === bindingId)
-      .filter((row) => projectId === undefined || row.projectId === projectId),
   getJob: ({ jobs }, id) => jobs.get(id),
   getSpec: ({ specs }, id) => specs.get(id),
   listJobs: ({ jobs }, filter) => where(jobs, matches(filter)).sort(newestFirst).slice(0, filter.limit),
@@ -268,6 +258,7 @@ const reads: Statements<ReadTx, MemoryRows> = {
       .sort((one, other) => (one.law.end?.at ?? 0) - (other.law.end?.at ?? 0) || byId(one, other))
       .slice(0, limit)
       .map(({ id }) => id),
+  ...pairedReads,
   ...sealedReads,
 }
 
@@ -287,25 +278,6 @@ const queuedOf = ({ id, projectId, priority, confidential, law, expiresAt }: Job
   ...(expiresAt !== undefined && { expiresAt }),
 })
 
-interface Keyed<T extends Table> {
-  readonly key: string
-  readonly row: RowOf<T>
-}
-
-function insert<T extends Table>(on: MemoryTransaction, table: T, { key, row }: Keyed<T>): void {
-  assert(!on.rows()[table].has(key), `${table} holds ${key} already`)
-  on.own(table).set(key, row)
-}
-
-function update<T extends Table>(on: MemoryTransaction, table: T, { key, row }: Keyed<T>): void {
-  assert(on.rows()[table].has(key), `${table} does not hold ${key}`)
-  on.own(table).set(key, row)
-}
-
-function removeWhere<T extends Table>(on: MemoryTransaction, table: T, wanted: (row: RowOf<T>) => boolean): void {
-  for (const [key, row] of [...on.own(table)]) if (wanted(row)) on.own(table).delete(key)
-}
-
 const writes: Statements<Omit<WriteTx, keyof ReadTx | 'afterCommit'>, MemoryTransaction> = {
   insertProject(on, row) {
     assert(!find(on.rows().projects, ({ name }) => name === row.name), 'a project has this name')
@@ -313,13 +285,6 @@ const writes: Statements<Omit<WriteTx, keyof ReadTx | 'afterCommit'>, MemoryTran
   },
   insertKey: (on, row) => insert(on, 'keys', { key: row.id, row }),
   updateKey: (on, row) => update(on, 'keys', { key: row.id, row }),
-  insertCode: (on, row) => insert(on, 'codes', { key: row.id, row }),
-  updateCode: (on, row) => update(on, 'codes', { key: row.id, row }),
-  deleteCode: (on, id) => void on.own('codes').delete(id),
-  insertBinding: (on, row) => insert(on, 'bindings', { key: row.id, row }),
-  updateBinding: (on, row) => update(on, 'bindings', { key: row.id, row }),
-  insertWorker: (on, row) => insert(on, 'workers', { key: row.id, row }),
-  updateWorker: (on, row) => update(on, 'workers', { key: row.id, row }),
   insertJob(on, row, spec) {
     insert(on, 'jobs', { key: row.id, row })
     insert(on, 'specs', { key: row.id, row: Buffer.from(spec) })
@@ -347,6 +312,7 @@ const writes: Statements<Omit<WriteTx, keyof ReadTx | 'afterCommit'>, MemoryTran
     return true
   },
   insertAudit: (on, row) => insert(on, 'audit', { key: row.id, row }),
+  ...pairedWrites,
   ...sealedWrites,
   deleteJob(on, id) {
     for (const claim of where(on.rows().claims, ({ jobId }) => jobId === id)) on.own('results').delete(claim.id)

@@ -82,6 +82,13 @@ export const bindingReads = {
   listBindings(db: Connection) {
     return db.all<RawBinding>(`${selectBinding} order by id`).map(bindingOf)
   },
+  listGone(db: Connection, at: number, limit: number) {
+    const rows = db.all<Pick<RawBinding, 'id'>>(
+      "select id from bindings where ephemeral = 1 and state = 'revoked' and revoked_at < ? limit ?",
+      ...[at, limit],
+    )
+    return rows.map(({ id }) => id)
+  },
 }
 
 export const bindingWrites = {
@@ -119,5 +126,10 @@ export const bindingWrites = {
       row.id,
     )
     assert(changed === 1, `there is no binding ${row.id}`)
+  },
+  deleteBinding(db: Connection, id: BindingId) {
+    db.run('delete from codes where binding_id = ?', id)
+    db.run('delete from workers where binding_id = ?', id)
+    db.run('delete from bindings where id = ?', id)
   },
 }

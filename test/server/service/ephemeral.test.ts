@@ -147,3 +147,17 @@ t.test('the last machine of a pond has a day to come back', async (t) => {
   await pass(rig, 2 * 60_000, [])
   t.strictSame(await listed(rig), only())
 })
+
+t.test('its rows go when all that it ran has gone', async (t) => {
+  const rig = await createPondRig(t, { settings: { retentionMs: 3 * 60_000 } })
+  const { server, guest } = await bindings(rig)
+  await rig.call('unpair', { token: guest.token, body: {} })
+  const status = async () => (await rig.call('getBinding', { params: { id: guest.bindingId } })).status
+  await pass(rig, 2 * 60_000, [server])
+  t.equal(await status(), 200)
+  await pass(rig, 2 * 60_000, [server])
+  t.equal(await status(), 404)
+  t.strictSame(await listed(rig), only('server'))
+  await rig.restart()
+  t.strictSame(await listed(rig), only('server'))
+})
