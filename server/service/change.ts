@@ -73,7 +73,7 @@ export function transition(
 /** Brings queue, timers and listeners in line with a job that was committed; `before` is absent for a new one. */
 export function mirrorJob(core: Core, before: Job | undefined, row: JobRow): void {
   if (before?.state === 'queued' && row.law.state !== 'queued') core.queue.remove(row)
-  if (row.law.state === 'queued') enqueue(core, row)
+  if (row.law.state === 'queued') enqueue(core, before, row)
   const live = row.law.claimId === undefined ? undefined : core.live.ofJob(row.id)
   if (live && row.law.cancel && live.cancelBy === undefined) {
     live.cancelBy = row.law.cancel.by
@@ -88,7 +88,7 @@ export function mirrorJob(core: Core, before: Job | undefined, row: JobRow): voi
   })
 }
 
-function enqueue(core: Core, row: JobRow): void {
+function enqueue(core: Core, before: Job | undefined, row: JobRow): void {
   const waiting = waitingOf(row)
   // Also when it comes back from a claim: while it was claimed its time may have passed unheard.
   if (row.expiresAt !== undefined) core.expiring.add(row.expiresAt, row.id)
@@ -98,7 +98,9 @@ function enqueue(core: Core, row: JobRow): void {
     return
   }
   // Who passes it over now may take it later, and no event would say so.
-  for (const until of Object.values(row.law.passedOver)) core.pauses.add(until, row.projectId)
+  for (const [worker, until] of Object.entries(row.law.passedOver)) {
+    if (before?.passedOver[worker] !== until) core.pauses.add(until, row.projectId)
+  }
   core.queue.add(waiting)
   core.wake.send(row.projectId)
 }

@@ -1,7 +1,7 @@
 // The journal: one line for each step of a claim, so that a restarted swarm knows what to kill and what it still owes pond.
 import { basename, dirname, join } from 'node:path'
 import type { Cancel, Clock } from '../system/clock.ts'
-import type { Disk, DiskFile } from '../system/disk.ts'
+import { type Disk, type DiskFile, isNoRoom } from '../system/disk.ts'
 import type { Log } from '../system/log.ts'
 import { type Entry, followAll, type Left, parseEntry } from './journal-entry.ts'
 
@@ -134,11 +134,11 @@ class FileJournal implements Journal {
   }
 
   async close(): Promise<void> {
-    while (this.#writing) await this.#writing
     this.#closed = true
+    this.#cancelRepair?.()
+    while (this.#writing) await this.#writing
     this.#sync()
     while (this.#syncing) await this.#syncing
-    this.#cancelRepair?.()
     if (this.#behind) await this.#rewrite()
     await this.#file.close()
   }
@@ -213,10 +213,12 @@ class FileJournal implements Journal {
   }
 
   async #compactIfLong(): Promise<void> {
-    if (this.#file.size() > Math.max(COMPACT_BYTES, COMPACT_RATIO * this.#compactBytes)) await this.#rewrite()
+    if (this.#file.size() <= Math.max(COMPACT_BYTES, COMPACT_RATIO * this.#compactBytes)) return
+    await this.#rewrite()
+    if (this.#behind) this.#repairSoon()
   }
 
-  /** The whole log anew, from memory. False when the disk does not take it; the old file stays. */
+  /** The whole log anew, from memory. False when the disk does not take it. */
   async #rewrite(): Promise<boolean> {
     while (this.#syncing) await this.#syncing
     const { disk, log, path } = this.#parts
@@ -230,6 +232,8 @@ class FileJournal implements Journal {
       await former.close()
       return true
     } catch (error) {
+      // Without room there is no new file, and the old one is as good as before. After anything else nobody knows which of them has the name.
+      this.#behind ||= !isNoRoom(error)
       log.warn('journal_not_rewritten', { error: String(error) })
       return false
     } finally {

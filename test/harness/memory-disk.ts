@@ -6,7 +6,7 @@ export function createMemoryDisk(): MemoryDisk {
   return new MemoryDisk()
 }
 
-export type DiskOperation = 'append' | 'sync' | 'replace' | 'rename' | 'makeFolder' | 'remove'
+export type DiskOperation = 'append' | 'sync' | 'replace' | 'rename' | 'syncFolder' | 'makeFolder' | 'remove'
 
 interface Content {
   bytes: Buffer
@@ -31,6 +31,7 @@ export class MemoryDisk implements Disk {
     sync: 0,
     replace: 0,
     rename: 0,
+    syncFolder: 0,
     makeFolder: 0,
     remove: 0,
   }
@@ -88,6 +89,8 @@ export class MemoryDisk implements Disk {
     if (bytes.length > this.roomBytes) throw failure('ENOSPC', path)
     this.roomBytes += (this.#files.get(path)?.length ?? 0) - bytes.length
     this.#files.set(path, { bytes, length: bytes.length, synced: bytes.length, holes: [] })
+    // It has its name already, and who asked hears that it failed.
+    this.#meet('syncFolder', path)
   }
 
   async open(path: string): Promise<DiskFile> {
@@ -141,6 +144,7 @@ export class MemoryDisk implements Disk {
     if (!content) throw failure('ENOENT', from)
     this.#files.delete(from)
     this.#files.set(to, content)
+    this.#meet('syncFolder', to)
   }
 
   async stat(path: string): Promise<FileFacts | undefined> {

@@ -74,6 +74,26 @@ t.test('a journal whose last sync fails leaves its file to the next life', async
   )
 })
 
+t.test('a shorter log whose name is in doubt takes no lines: it is written again', async (t) => {
+  const { clock, disk, open } = await setUp()
+  const journal = await open()
+  const long = { ...word, result: 'x'.repeat(900_000) }
+  await journal.write(claimLine(1))
+  for (let times = 0; times < 4; times++) await journal.write({ step: 'final', claim_id: claimId(1), word: long })
+  await journal.write({ step: 'gone', claim_id: claimId(1) })
+  disk.fault = (operation) => (operation === 'syncFolder' ? new Error('EIO') : undefined)
+  for (let times = 0; times < 2; times++) await journal.write({ step: 'final', claim_id: claimId(1), word: long })
+  t.equal(await journal.write(claimLine(2), true), false)
+  disk.fault = () => undefined
+  t.ok(await journal.write(claimLine(3), true))
+  await clock.advance(60_000)
+  disk.powerCut()
+  t.same(
+    (await open()).left.map((left) => left.claim.claim_id),
+    [claimId(2), claimId(3)],
+  )
+})
+
 t.test('a durable line survives a power cut; any other does a second later', async (t) => {
   const { clock, disk, open } = await setUp()
   const journal = await open()

@@ -68,6 +68,7 @@ export const bugs: Readonly<Record<string, Bug>> = {
   'a swarm that tells the environment of a job': { breaks: 'I10', storm: busy, plant: talkativeSwarm },
   'a pond that forgets its live claims over a restart': {
     breaks: 'I11',
+    seed: 2,
     storm: { ...crashingPond, swarmCrashes: 20, dropReply: 0.4 },
     plant: forgetfulStore,
   },

@@ -257,7 +257,9 @@ class SimulatedSwarm implements SwarmHost {
     if (!this.#current?.swarm || random.number() >= weather().diskFault) return undefined
     this.#mishaps++
     history.note('disk_fault', { host: this.name, operation })
-    return Object.assign(new Error('a fault of the disk'), { code: random.number() < 0.5 ? 'ENOSPC' : 'EIO' })
+    // A name needs no room of its own.
+    const code = operation !== 'syncFolder' && random.number() < 0.5 ? 'ENOSPC' : 'EIO'
+    return Object.assign(new Error('a fault of the disk'), { code })
   }
 }
 

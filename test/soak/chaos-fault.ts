@@ -1,7 +1,7 @@
 // What chaos does to a pond and its swarms: one function a fault, each counted only when it was felt. When they come is decided elsewhere.
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { sleep, systemClock } from '../../src/system/clock.ts'
 import type { Random } from '../../src/system/random.ts'
@@ -171,6 +171,8 @@ interface Strace {
 /** Lets one sync of each thread fail with EIO, and watches what is written before it. */
 async function attachStrace({ rig }: Stage, { pid, call, files, when }: Target): Promise<Strace> {
   const trace = join(rig.folder, `trace-${pid}-${call}`)
+  // What an earlier one saw of the same program is not news.
+  rmSync(trace, { force: true })
   const calls = call === 'fsync' ? 'fsync,pwrite64' : call
   const inject = ['-e', `trace=${calls}`, '-e', `inject=${call}:error=EIO:when=${when}`]
   // Each thread by its own name and no -f: a child that is being born while strace leaves would stand still for ever.
