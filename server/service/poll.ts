@@ -85,16 +85,17 @@ export class Polls {
     hearPoll(this.#core, session, body)
     this.#release(session, [], [])
     const told = tell(this.#core, body)
+    // Meanwhile a newer poll, another session or the end of the binding may have taken its place.
+    const isOver = () => this.#sessions.get(caller.bindingId) !== session || body.seq !== session.seq
     await renewClaims(this.#core, caller.bindingId, body.have)
+    if (isOver()) return this.#pass(session, body)
     for (const { worker_id } of body.workers) this.#core.live.reconcile(worker_id, told.have)
     retell(this.#core, caller.bindingId, told)
     await recallDead(this.#core, caller.bindingId, body.have)
     const keyFor = (worker_id: WorkerId) => keyOf({ type: 'drain', worker_id })
     const heard = (workerId: WorkerId) => hasHeard(session, body, { key: keyFor(workerId), workerId })
     await hearDrains(this.#core, caller.bindingId, { body, heard })
-    // Meanwhile a newer poll, another session or the end of the binding may have taken its place.
-    const current = this.#sessions.get(caller.bindingId) === session && body.seq === session.seq
-    if (!current || signal.aborted) return this.#pass(session, body)
+    if (isOver() || signal.aborted) return this.#pass(session, body)
     return this.#park({ caller, told, session, signal })
   }
 

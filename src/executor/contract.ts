@@ -21,6 +21,8 @@ export interface Plan {
   readonly files?: Readonly<Record<string, Uint8Array>>
   /** Fills the folder that the process starts in, which is empty without it. */
   readonly prepare?: (work: string) => void | Promise<void>
+  /** Asked last, when all is ready for its process. When it rejects nothing is started, and `start` rejects with that. */
+  readonly confirm?: () => Promise<void>
 }
 
 export interface Watch {

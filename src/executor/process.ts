@@ -171,6 +171,7 @@ async function start(house: House, plan: Plan, watch: Watch): Promise<Execution>
       await plan.prepare(box.work)
       if (box.uid !== undefined) await handOver(box.work, box.uid)
     }
+    await plan.confirm?.()
     const env = environmentOf(plan, places, { path, lang })
     const [name, ...args] = plan.command
     const file = findProgram(name, places.work, env.PATH ?? '')

@@ -1,6 +1,6 @@
 // One claim's life in this swarm, from intent to last word.
 import { join } from 'node:path'
-import { type Execution, type Exit, type Plan, SetupError } from '../executor/contract.ts'
+import type { Execution, Plan } from '../executor/contract.ts'
 import type { ClaimId, JobId } from '../protocol/id.ts'
 import type { JobSpec } from '../protocol/job.ts'
 import { limit } from '../protocol/limit.ts'
@@ -11,12 +11,13 @@ import { isNoRoom } from '../system/disk.ts'
 import { type Admitted, admit, refuse, type Unwilling } from './admission.ts'
 import { collectArtifacts } from './artifact.ts'
 import type { ClaimParts, Have, HeldClaim, StopCause } from './claim.ts'
+import { endOf, endWithout, NO_CODE } from './ending.ts'
 import { equip } from './equip.ts'
 import type { ClaimFacts, Ending } from './journal-entry.ts'
 import { type LastWordEnd, sayLastWord } from './last-word.ts'
 import { createOutput, type Output } from './output.ts'
 import type { Privacy } from './privacy.ts'
-import { type Supply, toRefusal } from './supply.ts'
+import type { Supply } from './supply.ts'
 import { createTelemetry, type Telemetry } from './telemetry.ts'
 import type { Said } from './words.ts'
 
@@ -201,9 +202,6 @@ class ClaimAttempt implements Attempt {
     const refused = await this.#equip(job)
     if (refused || this.#dropped || this.#abandoned) return refused
     if (this.#stopped) return { cause: this.#stopped, ended_at: clock.now() }
-    const slept = job.idempotent !== true && this.#askedIn !== this.#parts.wakes()
-    if (slept && !(await this.#confirmLately())) return undefined
-    if (this.#stopped) return { cause: this.#stopped, ended_at: clock.now() }
     const startedAt = clock.now()
     let execution: Execution
     try {
@@ -212,7 +210,8 @@ class ClaimAttempt implements Attempt {
         event: (value) => this.#event(value),
       })
     } catch (error) {
-      return this.#notStarted(error)
+      if (this.#dropped || this.#abandoned) return undefined
+      return endWithout(error, { stopped: this.#stopped, ended_at: clock.now(), claimId: this.claimId, log })
     }
     this.#execution = execution
     this.#state = { at: 'running', startedAt, execution }
@@ -230,7 +229,17 @@ class ClaimAttempt implements Attempt {
     const artifacts = job.artifacts && (await this.#collect(job.artifacts, execution.work))
     // A spool that breaks with the last bytes still decides the cause.
     await this.#output?.end()
-    return { ...this.#toEnding(exit, startedAt), ...(artifacts && { artifacts }) }
+    return {
+      ...endOf(exit, { stopped: this.#stopped, startedAt, ended_at: clock.now() }),
+      ...(artifacts && { artifacts }),
+    }
+  }
+
+  /** What pond said before a sleep of this machine may be history: it is asked again. Rejects when nothing may be started. */
+  async #confirmAwake(): Promise<void> {
+    const slept = this.#askedIn !== this.#parts.wakes()
+    if (slept && !(await this.#confirmLately())) throw new Error('the claim is void')
+    if (this.#stopped) throw new Error(`not wanted any more: ${this.#stopped}`)
   }
 
   async #collect(globs: readonly string[], work: string): Promise<readonly ArtifactReport[] | undefined> {
@@ -260,6 +269,7 @@ class ClaimAttempt implements Attempt {
       env: { ...this.#supply?.env, ...job.env },
       ...(this.#supply && { files: this.#supply.files }),
       ...(this.#supply?.prepare && { prepare: this.#supply.prepare }),
+      ...(job.idempotent !== true && { confirm: () => this.#confirmAwake() }),
       ...(job.input !== undefined && { input: Buffer.from(job.input) }),
       ...(job.sandbox?.network === 'none' && { network: 'none' }),
     }
@@ -268,29 +278,6 @@ class ClaimAttempt implements Attempt {
   #makeFolder(): Promise<void> {
     this.#madeFolder ??= this.#parts.disk.makeFolder(this.#folder)
     return this.#madeFolder
-  }
-
-  #notStarted(error: unknown): Ending {
-    if (this.#stopped) return { cause: this.#stopped, ended_at: this.#parts.clock.now() }
-    const refusal = toRefusal(error)
-    if (refusal) return { ...refusal, rc: NO_CODE, ended_at: this.#parts.clock.now() }
-    const message = (error instanceof Error ? error.message : String(error)).slice(0, limit.messageChars)
-    const cause = isNoRoom(error) ? 'disk_full' : 'setup_failed'
-    if (!(error instanceof SetupError))
-      this.#parts.log.error('executor_failed', { claim_id: this.claimId, error: message })
-    return { cause, rc: NO_CODE, ended_at: this.#parts.clock.now(), message }
-  }
-
-  #toEnding({ cause, rc, usage, result, resultProblem }: Exit, startedAt: number): Ending {
-    return {
-      cause: this.#stopped ?? cause,
-      rc,
-      started_at: startedAt,
-      ended_at: this.#parts.clock.now(),
-      usage,
-      ...(result && { result: result.toString('utf8') }),
-      ...(resultProblem !== undefined && { message: resultProblem.slice(0, limit.messageChars) }),
-    }
   }
 
   async #conclude(ending: Ending): Promise<LastWordEnd> {
@@ -396,5 +383,3 @@ class ClaimAttempt implements Attempt {
  * Far below the second in which a reader expects to see something, and pond's time to confirm.
  */
 const CONFIRM_AFTER_MS = 50
-/** What a job that has no code of its own ends with. */
-const NO_CODE = 125

@@ -48,8 +48,9 @@ export function createDrain({ clock, log, options, stopAll, changed }: DrainPart
   let cancelUptime = never
   let cancelIdle = never
   const deadline = createDeadline(clock, stopAll)
-  let started = false
-  let idle = false
+  let held = 0
+  /** It rested for long enough. */
+  let isOver = false
 
   function begin(why: DrainReason, deadlineMs = Number.POSITIVE_INFINITY): void {
     deadline.bring(deadlineMs)
@@ -59,19 +60,25 @@ export function createDrain({ clock, log, options, stopAll, changed }: DrainPart
     changed()
   }
 
+  /** A claim that comes and is declined is no job: only one that ran begins the time anew. */
+  function rest(): void {
+    if (idleExitMs === undefined) return
+    cancelIdle()
+    isOver = false
+    cancelIdle = clock.after(idleExitMs, () => {
+      isOver = true
+      holding(held)
+    })
+  }
+
   function holding(count: number): void {
-    if (count > 0) {
-      idle = false
-      cancelIdle()
-    } else if (started && !idle && idleExitMs !== undefined) {
-      idle = true
-      cancelIdle = clock.after(idleExitMs, () => begin('idle'))
-    }
+    held = count
+    if (isOver && held === 0) begin('idle')
   }
 
   return {
     start() {
-      started = true
+      rest()
       if (maxUptimeMs !== undefined)
         cancelUptime = clock.after(maxUptimeMs, () => begin('max_uptime', maxUptimeDeadlineMs))
     },
@@ -82,6 +89,7 @@ export function createDrain({ clock, log, options, stopAll, changed }: DrainPart
       return once ? Math.max(0, 1 - held) : Number.POSITIVE_INFINITY
     },
     ran() {
+      rest()
       if (once && !reason) begin('once')
     },
     holding,

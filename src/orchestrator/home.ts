@@ -49,7 +49,7 @@ export async function openHome(disk: Disk, path: string): Promise<Home> {
     readKeys: () => read('keys.json', keySet),
     writeKeys: (value) => write('keys.json', value),
     async forget() {
-      for (const name of ['binding.json', 'keys.json', 'journal', 'jobs']) await disk.remove(file(name))
+      for (const name of ['binding.json', 'keys.json', 'journal', 'jobs', 'bundles']) await disk.remove(file(name))
     },
     lock: () => disk.lock(file('lock')),
   }

@@ -14,6 +14,8 @@ export type Mended = 'replaced' | 'refused' | 'later'
 
 /** A call with a deadline of its own waits no longer than that for a new token. */
 const MEND_MS = 30_000
+/** A call with a deadline of its own is said again only this soon. */
+const AGAIN_MS = 5000
 /** Before one that persists asks again: a disk without room does not mend at once. */
 const REST_MS = 5000
 
@@ -21,15 +23,19 @@ const REST_MS = 5000
 export function createLastingClient(client: Client, { clock, token, mend }: LastingParts): Client {
   async function outlast<N extends RouteName>(once: () => Promise<Answer<N>>, call: Call<N>): Promise<Answer<N>> {
     const before = token()
+    const calledAt = clock.monotonic()
     const answer = await once()
     if (answer.ok || answer.error.code !== 'unauthenticated' || call.signal?.aborted) return answer
     let cancel: Cancel = () => {}
     const late = new Promise<Mended>((resolve) => {
-      cancel = clock.after(call.deadlineMs ?? MEND_MS, () => resolve('later'))
+      const spentMs = clock.monotonic() - calledAt
+      cancel = clock.after(Math.max(0, (call.deadlineMs ?? spentMs + MEND_MS) - spentMs), () => resolve('later'))
     })
     const mended = await Promise.race([mend(before), late]).finally(cancel)
-    if (mended === 'replaced') return once()
-    return mended === 'refused' ? answer : { ok: false, error: notYet }
+    if (mended === 'refused') return answer
+    // Its caller counts on the deadline: what comes after that is another call.
+    const isLate = call.deadlineMs !== undefined && clock.monotonic() - calledAt > AGAIN_MS
+    return mended === 'replaced' && !isLate ? once() : { ok: false, error: notYet }
   }
 
   return {

@@ -16,7 +16,12 @@ export const systemClock: Clock = {
   now: () => Date.now(),
   monotonic: () => performance.now(),
   after(delayMs, run) {
-    const timer = setTimeout(run, Math.min(delayMs, LONGEST_TIMER_MS))
+    let timer: NodeJS.Timeout
+    const arm = (leftMs: number) => {
+      if (leftMs <= LONGEST_TIMER_MS) timer = setTimeout(run, leftMs)
+      else timer = setTimeout(() => arm(leftMs - LONGEST_TIMER_MS), LONGEST_TIMER_MS)
+    }
+    arm(delayMs)
     return () => clearTimeout(timer)
   },
 }

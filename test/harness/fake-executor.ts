@@ -23,6 +23,8 @@ export interface FakeExecutor extends Executor {
   onTerminate: (process: FakeProcess) => void
   /** What `start` rejects with, if anything. */
   refusal: string | undefined
+  /** Awaited before a process starts, so that a test can make that take long. */
+  gate: () => Promise<void> | undefined
   /** Runs when a process starts. */
   onStart: (process: FakeProcess) => void
   /** Processes that each `sweep` finds. */
@@ -45,18 +47,15 @@ export function createFakeExecutor(): FakeExecutor {
     refusal: undefined,
     work: '/nowhere',
     left: 0,
+    gate: () => undefined,
     onStart() {},
     onTerminate: (process) => process.exit({ cause: 'signal', rc: 143, signal: 'SIGTERM' }),
     async start(plan: Plan, watch: Watch) {
+      await executor.gate()
+      await plan.confirm?.()
       if (executor.refusal !== undefined) throw new SetupError(executor.refusal)
-      const trace = {
-        claimId: plan.claimId,
-        jobId: plan.jobId,
-        attempt: plan.attempt,
-        pid: ++pid,
-        startTime: `t${pid}`,
-        cgroups: [],
-      }
+      const { claimId, jobId, attempt } = plan
+      const trace = { ...{ claimId, jobId, attempt }, pid: ++pid, startTime: `t${pid}`, cgroups: [] }
       const signals: ('TERM' | 'KILL')[] = []
       let ended = false
       let resolve: (exit: Exit) => void = () => {}

@@ -199,6 +199,17 @@ t.test('--once goes on until a job ran: one that was declined is none', async (t
   t.same(life.end, { reason: 'once' })
 })
 
+t.test('--idle-exit takes no notice of what is only declined', async (t) => {
+  const { clock, pond, start, disk } = await createSwarmRig({ idleExitMs: 30_000 })
+  await disk.replace('/home/swarm/rules.json', JSON.stringify({ commands: ['python3*'] }))
+  const life = await start()
+  for (let times = 0; times < 4; times++) {
+    pond.give()
+    await clock.advance(10_000)
+  }
+  t.same(life.end, { reason: 'idle' })
+})
+
 t.test('--idle-exit counts from the last job, --max-uptime from the start', async (t) => {
   const { clock, pond, executor, start } = await createSwarmRig({ idleExitMs: 60_000 })
   const life = await start()

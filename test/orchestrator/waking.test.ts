@@ -133,6 +133,23 @@ t.test('a claim that is dropped while pond is asked again starts nothing', async
   t.equal(executor.processes.length, 0)
 })
 
+t.test('a sleep while its folder is prepared: pond is asked again before anything of it is started', async (t) => {
+  for (const holds of [true, false]) {
+    const { clock, pond, executor, start } = await createSwarmRig()
+    const { late, arrive } = hold()
+    executor.gate = () => late
+    await start()
+    const { claim_id } = pond.give()
+    await clock.advance(1000)
+    clock.jump(HOUR)
+    await clock.advance(1000)
+    if (!holds) pond.void(claim_id)
+    arrive()
+    await clock.advance(1000)
+    t.equal(executor.processes.length, holds ? 1 : 0)
+  }
+})
+
 t.test('the rules are looked at before a slot is offered: the hours of the owner may be over', async (t) => {
   const facts = { onMains: true }
   const rig = await createSwarmRig({ machine: { facts: async () => ({ ...facts }), hasBattery: async () => true } })

@@ -61,6 +61,11 @@ export const coverTable: readonly CoverRow[] = [
     why: 'what is sealed on its way into a spool is judged by who opens it, also after a crash',
   },
   {
+    test: 'test/orchestrator/attempt.test.ts',
+    covers: ['src/orchestrator/ending.ts'],
+    why: 'how an attempt ends is half of what it does',
+  },
+  {
     test: 'test/orchestrator/words.test.ts',
     covers: ['src/orchestrator/statement.ts'],
     why: 'a statement is made of the words of one call',

@@ -1,4 +1,5 @@
 // The clock, randomness and the log that does nothing: what every loop and every wait stands on.
+import { mock } from 'node:test'
 import fc from 'fast-check'
 import t from 'tap'
 import { every, sleep, systemClock } from '../../src/system/clock.ts'
@@ -25,6 +26,24 @@ t.test('a wait beyond what Node can count does not fire at once', async (t) => {
   const cancel = systemClock.after(2 ** 40, () => t.fail('it fired'))
   await new Promise<void>((resolve) => systemClock.after(5, resolve))
   cancel()
+})
+
+t.test('a wait of a month ends after a month', (t) => {
+  mock.timers.enable({ apis: ['setTimeout'] })
+  t.teardown(() => mock.timers.reset())
+  const monthMs = 30 * 24 * 3_600_000
+  let ran = 0
+  systemClock.after(monthMs, () => ran++)
+  const cancel = systemClock.after(monthMs, () => t.fail('it was cancelled'))
+  // Node's longest; the mocked time stands at the end of a tick for whatever is set in it.
+  const longestMs = 2 ** 31 - 1
+  mock.timers.tick(longestMs)
+  mock.timers.tick(monthMs - longestMs - 1)
+  t.equal(ran, 0)
+  cancel()
+  mock.timers.tick(1)
+  t.equal(ran, 1)
+  t.end()
 })
 
 t.test('the real clock does not run backwards', async (t) => {
