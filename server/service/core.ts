@@ -10,6 +10,7 @@ import { Listening } from './listening.ts'
 import { type JobPart, jobPart, LiveClaims } from './live.ts'
 import { createWorld, type Parts, type PondKeys, type World } from './parts.ts'
 import { Queue, type Waiting, waitingAgain } from './queue.ts'
+import { Refusals } from './refusal.ts'
 
 export interface Core extends World {
   /** Of now: a rotation replaces them. */
@@ -17,6 +18,7 @@ export interface Core extends World {
   readonly queue: Queue
   readonly live: LiveClaims
   readonly fleet: Fleet
+  readonly refusals: Refusals
   /** Names of projects by id. */
   readonly projects: Map<ProjectId, string>
   readonly listening: Listening
@@ -62,6 +64,7 @@ export function createCore(parts: Parts): Core {
     queue,
     live: new LiveClaims(),
     fleet: new Fleet(),
+    refusals: new Refusals(),
     projects: new Map(),
     listening: new Listening(world.clock),
     hub: new Hub(),

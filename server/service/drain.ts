@@ -1,4 +1,4 @@
-// Draining a worker from pond's side: an order in the worker's row. It gets nothing from the commit on, and is told in each reply until it obeys.
+// Draining a worker from pond's side: an order in the worker's row. From the commit on it is offered nothing, what crossed it comes back, and it is told in each reply until it obeys.
 //
 // The order ends with the first poll of the session after the one that heard it and left in order, its last poll saying that it holds nothing and offers
 // nothing; after any other end (a crash, a watchdog, an order that was never heard) the next session is told again. So a manager that restarts what failed

@@ -34,7 +34,7 @@ export function roomOf(
   told: Told,
   { workerId, ended }: { readonly workerId: WorkerId; readonly ended: ReadonlySet<ClaimId> },
 ): number {
-  const { clock, fleet, live } = core
+  const { clock, fleet, live, refusals } = core
   const worker = fleet.get(workerId)
   const said = told.body.workers.find((it) => it.worker_id === workerId)
   if (!worker || !said || worker.drain) return 0
@@ -52,5 +52,6 @@ export function roomOf(
       if (filled === workerId && (ended.has(id) || isOver(core, told, id))) freeSlots++
     }
   }
-  return grants({ workerId, worker: law, slots: resources.slots, freeSlots, held }, clock.now())
+  const most = refusals.room(workerId, clock.now())
+  return Math.min(most, grants({ workerId, worker: law, slots: resources.slots, freeSlots, held }, clock.now()))
 }

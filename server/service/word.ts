@@ -212,6 +212,7 @@ async function tellJob(write: Write, row: JobRow, { claim, step, body }: Heard):
   const { core } = write
   const who = byWorker(claim, body.message)
   if (step.job === 'confirm') {
+    core.refusals.took(claim.workerId)
     const patch = { startedAt: body.started_at ?? core.clock.now() }
     await changeJob(write, { row, event: { type: 'confirm', claimId: claim.id }, who, patch })
   } else if (step.job === 'giveBack') {
@@ -222,8 +223,14 @@ async function tellJob(write: Write, row: JobRow, { claim, step, body }: Heard):
     const passOver = { workerId: claim.workerId, until: core.clock.now() + passOverMs }
     const event = { type: 'giveBack', claimId: claim.id, ...(willing ? {} : { passOver }) } as const
     await changeJob(write, { row, event, who })
-    if (body.cause !== 'drained' && body.cause !== 'refused') await judgeWorker(write, claim, 'mishap')
+    if (body.cause === 'refused') slowDown(core, claim)
+    else if (body.cause !== 'drained') await judgeWorker(write, claim, 'mishap')
   }
+}
+
+function slowDown(core: Core, { workerId, projectId }: ClaimRow): void {
+  const until = core.refusals.refused(workerId, core.clock.now())
+  if (until !== undefined) core.pauses.add(until, projectId)
 }
 
 async function finishJob(
@@ -241,6 +248,7 @@ async function finishJob(
     ...(attestationId === undefined ? {} : { attested: true }),
   }
   const event = { type: 'finish', claimId: claim.id, verdict } as const
+  write.core.refusals.took(claim.workerId)
   await changeJob(write, { row, event, who: byWorker(claim, message), patch })
   if (result !== undefined) await write.tx.putResult(claim.id, result)
   const mishap = verdict.cause === 'setup_failed' || hearing.unproved.has(claim.id)

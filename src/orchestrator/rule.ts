@@ -60,7 +60,7 @@ export interface Verdict {
 
 const UNKNOWN = 'not told by this machine'
 
-/** Of each rule that is there, and of the disk in any case. What a rule asks for and the machine does not tell is not met. */
+/** Of each rule that is there, and of the disk in any case. What a rule asks for and the machine does not tell is not met; a disk that cannot be asked counts as free. */
 export function judgeRules(owner: Rules, facts: RuleFacts, now: number): readonly Verdict[] {
   const verdicts: Verdict[] = []
   const judge = (rule: RuleName, wants: string, [is, open]: readonly [string, boolean]) =>

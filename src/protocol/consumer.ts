@@ -175,7 +175,7 @@ export const workerView = z.object({
   os: z.string().optional(),
   arch: z.string().optional(),
   executor: z.string().optional(),
-  /** An operator's order to leave; it ends when the worker that heard of it is started again. */
+  /** An operator's order to leave; it ends when the worker that heard of it and left is started again. */
   drain: z
     .object({
       at: z.int(),

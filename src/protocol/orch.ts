@@ -170,7 +170,7 @@ export const snapshotBody = z.strictObject({
         /** Its owner takes jobs with secrets without a sandbox. */
         allow_unsandboxed: z.boolean().optional(),
         state: z.enum(['ready', 'paused', 'draining']).optional(),
-        /** How long it may be silent before its claims are lost; what it does not say counts as `server`. Step 3. */
+        /** How long it may be silent before its claims are lost; what it does not say stays as it last said, `server` at first. Step 3. */
         class: z.enum(workerClasses).optional(),
         /** For people: why it takes no jobs. Step 3. */
         note: z.string().max(limit.noteChars).optional(),

@@ -52,18 +52,13 @@ export const coverTable: readonly CoverRow[] = [
   },
   {
     test: 'test/orchestrator/attempt.test.ts',
-    covers: ['admission', 'last-word'].map((name) => `src/orchestrator/${name}.ts`),
+    covers: ['admission', 'ending', 'last-word'].map((name) => `src/orchestrator/${name}.ts`),
     why: 'they are stages of one claim, and only a whole claim shows that they fit',
   },
   {
     test: 'test/orchestrator/privacy.test.ts',
     covers: ['encoder', 'left-output'].map((name) => `src/orchestrator/${name}.ts`),
     why: 'what is sealed on its way into a spool is judged by who opens it, also after a crash',
-  },
-  {
-    test: 'test/orchestrator/attempt.test.ts',
-    covers: ['src/orchestrator/ending.ts'],
-    why: 'how an attempt ends is half of what it does',
   },
   {
     test: 'test/orchestrator/words.test.ts',

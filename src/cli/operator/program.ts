@@ -161,7 +161,7 @@ function addWorker(program: Command, act: Act): void {
     .command('drain')
     .description('give a worker nothing more; it finishes what it has and leaves')
     .argument('<worker>', 'id or name')
-    .addHelpText('after', '\nIt takes jobs again when its swarm is started again after it heard of this.')
+    .addHelpText('after', '\nIt takes jobs again when its swarm heard of this, left, and is started again.')
   flag(drain, '--deadline <duration>', {
     says: 'stop what is not done by then; it may run again elsewhere',
     variable: 'POND_WORKER_DEADLINE',
