@@ -32,7 +32,19 @@ const busy: Partial<Weather> = {
   ...clearSky,
   ...sound,
   ...{ calm: false, swarms: 2, slots: 4, jobs: 40, stormMs: 60_000, awayMs: 1000, diskFault: 0 },
-  ...{ partitions: 0, pondCrashes: 0, swarmCrashes: 0, drains: 0, pauses: 0, stalls: 0, attacks: 0, fullDisks: 0 },
+  ...{
+    partitions: 0,
+    pondCrashes: 0,
+    swarmCrashes: 0,
+    drains: 0,
+    orders: 0,
+    naps: 0,
+    laptops: 0,
+    pauses: 0,
+    stalls: 0,
+    attacks: 0,
+    fullDisks: 0,
+  },
   settings: { leaseMs: 20_000, pollHoldMs: 10_000, pollHoldBusyMs: 5000 },
 }
 const crashingPond = { ...busy, pondCrashes: 10 }

@@ -90,7 +90,11 @@ function checkJob(place: Place, { old, job, rows }: JobStep): void {
   if (final.has(law.state) && !causes.includes(law.end?.cause as never)) wrong('every_end_has_a_cause')
   if (!final.has(law.state) && law.end) wrong('only_an_end_has_a_cause')
   if (!old) return
-  if (final.has(old.law.state) && JSON.stringify(old.law) !== JSON.stringify(law)) wrong('terminal_absorbs')
+  // Which result is read a person may change, once; the end stands.
+  const { adopted, ...end } = old.law
+  const after = adopted ? law : { ...law, adopted: undefined }
+  if (final.has(old.law.state) && JSON.stringify({ ...end, adopted }) !== JSON.stringify(after))
+    wrong('terminal_absorbs')
   // One commit may hold several steps of a job.
   const steps = job.version - old.version
   if (steps < 1) wrong('version_rises', { was: old.version, is: job.version })

@@ -1,5 +1,6 @@
 // Watches that no claim outlives its silence: while pond is up and listens, one of which nobody speaks ends within its lease and a grace.
 import type { ClaimRow } from '../../server/store/row.ts'
+import type { WorkerId } from '../../src/protocol/id.ts'
 import { limit } from '../../src/protocol/limit.ts'
 import type { MemoryRows } from '../harness/memory-store.ts'
 import type { Place } from './place.ts'
@@ -41,15 +42,19 @@ export function watchLeases({ place, rows, listens, faults, heardOf }: LeaseWatc
     }
   }
 
+  /** A machine that says it is a laptop may be away for longer. */
+  const silenceOf = (workerId: WorkerId) =>
+    rows().workers.get(workerId)?.report?.class === 'laptop' ? Math.max(leaseMs, limit.awayMs) : leaseMs
+
   /** How long a claim in this state may go unheard. */
-  function mostOf({ lease }: ClaimRow): number {
+  function mostOf({ lease, workerId }: ClaimRow): number {
     switch (lease.state) {
       case 'granted':
         return confirmMs
       case 'confirmed':
-        return leaseMs
+        return silenceOf(workerId)
       case 'held':
-        return leaseMs + lease.holdMs
+        return silenceOf(workerId) + lease.holdMs
       default:
         return Number.POSITIVE_INFINITY
     }

@@ -2,6 +2,7 @@
 import { setImmediate } from 'node:timers'
 import type { PondRequest } from '../../server/http/message.ts'
 import { createClient } from '../../src/client/client.ts'
+import type { Client } from '../../src/client/contract.ts'
 import type { Random } from '../../src/system/random.ts'
 import { attack } from './attacker.ts'
 import { createChecker } from './checker.ts'
@@ -9,6 +10,7 @@ import { createConsumer } from './consumer.ts'
 import { watchLeases } from './lease-watch.ts'
 import { createSimulatedNetwork, type SimulatedNetwork } from './network.ts'
 import { lookWhoIsOnline } from './online-watch.ts'
+import { adoptLate, orderDrain } from './operator.ts'
 import { createPlace, type Place, type PlaceOptions } from './place.ts'
 import { createPondHost, type PondHost, type PondPlant } from './pond-host.ts'
 import { sealSecret } from './sealed.ts'
@@ -43,6 +45,8 @@ export const replayCommand = (seed: number) => `npx tsx test/simulation/run.ts -
 /** The longest that everything may take once nothing fails any more: holds, backoffs, leases and pauses, one after another. */
 const CALM_MOST_MS = 60 * 60 * 1000
 
+const NAP_MOST_MS = 20 * 60 * 1000
+
 export async function simulate(seed: number, options: SimulationOptions = {}): Promise<Outcome> {
   const place = createPlace(seed, options)
   const { clock, history } = place
@@ -69,6 +73,14 @@ export async function simulate(seed: number, options: SimulationOptions = {}): P
     if (!inTime) place.violate('all_ends_after_the_storm', unfinished(world))
     // Slots, processes and journals come to rest too.
     await clock.advance(2 * 60_000)
+    const { operator: client } = world
+    let adopting = true
+    void adoptLate({ place, client, rows: () => pond.database.rows, device: pond.device, runs: checker.runs }).then(
+      () => {
+        adopting = false
+      },
+    )
+    await clock.until(() => !adopting, CALM_MOST_MS)
     await new Promise((resolve) => setImmediate(resolve))
     const mishap = (host: string) => swarms.some((swarm) => swarm.name === host && swarm.mishaps() > 0)
     for (const swarm of swarms) swarm.searchDisk()
@@ -92,6 +104,7 @@ interface World {
   readonly pond: PondHost
   readonly swarms: readonly SwarmHost[]
   readonly network: SimulatedNetwork
+  readonly operator: Client
   readonly consumer: ReturnType<typeof createConsumer>
   readonly checker: ReturnType<typeof createChecker>
   readonly wire: WireWatch
@@ -144,7 +157,7 @@ async function createWorld(place: Place, plant: Plant = {}): Promise<World> {
     heardOf: wire.heardOf,
   })
   const consumer = createConsumer({ place, network, token: pond.adminToken, name: 'consumer' })
-  return { pond, swarms, network, consumer, checker, wire }
+  return { pond, swarms, network, operator: adminClient(place, network, pond.adminToken), consumer, checker, wire }
 }
 
 const adminClient = ({ clock, random, log }: Place, network: SimulatedNetwork, token: string) =>
@@ -159,10 +172,22 @@ const adminClient = ({ clock, random, log }: Place, network: SimulatedNetwork, t
   })
 
 /** Each fault at its own random moment of the storm. */
-function scheduleFaults(place: Place, { pond, swarms, network, wire }: World): void {
+function scheduleFaults(place: Place, { pond, swarms, network, operator, wire }: World): void {
   const { clock, random } = place
-  const { stormMs, pondCrashes, swarmCrashes, drains, pauses, stalls, attacks, looks, fullDisks, partitions } =
-    place.weather()
+  const {
+    stormMs,
+    pondCrashes,
+    swarmCrashes,
+    drains,
+    orders,
+    naps,
+    pauses,
+    stalls,
+    attacks,
+    looks,
+    fullDisks,
+    partitions,
+  } = place.weather()
   const times = (count: number, run: () => void) => {
     for (let turn = 0; turn < count; turn++) clock.after(random.number() * stormMs, run)
   }
@@ -170,6 +195,8 @@ function scheduleFaults(place: Place, { pond, swarms, network, wire }: World): v
   times(pondCrashes, () => pond.crash(random.number() < 0.6 ? 'kill' : 'power', inCalls()))
   times(swarmCrashes, () => pick(random, swarms).crash(random.number() < 0.6 ? 'kill' : 'power', inCalls()))
   times(drains, () => pick(random, swarms).drain(random.number() * 20_000))
+  times(orders, () => void orderDrain(operator, place))
+  times(naps, () => pick(random, swarms).nap(random.number() ** 2 * NAP_MOST_MS))
   times(pauses, () => pick(random, swarms).pause(random.number() * 30_000))
   times(stalls, () => pick(random, [pond, ...swarms]).stall(random.number() ** 2 * 200_000))
   times(attacks, () => void attack({ place, swarms, intents: () => wire.intents }))

@@ -11,6 +11,7 @@ import {
   type Swarm,
   type SwarmParts,
 } from '../../src/orchestrator/swarm.ts'
+import type { WorkerClass } from '../../src/protocol/field.ts'
 import type { KeyPair } from '../../src/seal/key.ts'
 import type { SignCall } from '../../src/seal/request-signature.ts'
 import { type Clock, sleep } from '../../src/system/clock.ts'
@@ -20,6 +21,7 @@ import { createMemoryDisk } from '../harness/memory-disk.ts'
 import { sealingPair } from '../harness/seal.ts'
 import { createSeededRandom } from '../harness/seeded-random.ts'
 import { signingPairOf } from '../harness/signing-key.ts'
+import { createLid, type Lid } from './lid.ts'
 import { createLife, type Life } from './life.ts'
 import type { SimulatedNetwork } from './network.ts'
 import type { Place } from './place.ts'
@@ -37,6 +39,8 @@ export interface SwarmHost {
   drain(deadlineMs: number): void
   /** Stops for so long; its processes go on. */
   stall(forMs: number): void
+  /** The whole machine sleeps for so long, if it is one that does: its processes too, and what it measures stands still. */
+  nap(forMs: number): void
   /** Takes no jobs for so long. */
   pause(forMs: number): void
   /** A client with its token and key, for who holds them and means ill. */
@@ -76,6 +80,8 @@ class SimulatedSwarm implements SwarmHost {
   readonly #network: SimulatedNetwork
   readonly #wire: Network
   readonly #disk = createMemoryDisk()
+  readonly #lid: Lid
+  readonly #class: WorkerClass
   #current: { readonly life: Life; swarm?: Swarm } | undefined
   #kind: Crash = 'kill'
   #mishaps = 0
@@ -84,15 +90,17 @@ class SimulatedSwarm implements SwarmHost {
   readonly #aheadMs: number
 
   constructor({ place, name, network, started, plant = {} }: SwarmHostParts) {
-    const { clock, random, history } = place
+    const { clock, random, weather, history } = place
     this.name = name
     this.#place = place
     this.#plant = plant
     this.#network = network
     this.#wire = network.connect(name)
     this.#aheadMs = random.number() < 1 / 3 ? (random.number() - 0.5) * 2 * HOUR_MS : 0
-    this.machine = createMachine({ clock, random, host: name, started, note: history.note })
-    this.#disk.gate = () => sleep(clock, random.number() * 4)
+    this.#lid = createLid(clock)
+    this.#class = random.number() < weather().laptops ? 'laptop' : 'server'
+    this.machine = createMachine({ clock: this.#lid.clock, random, host: name, started, note: history.note })
+    this.#disk.gate = () => sleep(this.#lid.clock, random.number() * 4)
     this.#disk.dice = () => random.number()
     this.#disk.fault = (operation) => this.#diskFault(operation)
   }
@@ -108,8 +116,8 @@ class SimulatedSwarm implements SwarmHost {
   }
 
   async start(): Promise<void> {
-    const { clock, random, history } = this.#place
-    const life = createLife({ clock, random, died: () => this.#died() })
+    const { random, history } = this.#place
+    const life = createLife({ clock: this.#lid.clock, random, died: () => this.#died() })
     this.#current = { life }
     const failed = (error: unknown) => history.note('swarm_failed', { host: this.name, error: String(error) })
     await Promise.race([this.#live(life).catch(failed), life.over])
@@ -131,6 +139,14 @@ class SimulatedSwarm implements SwarmHost {
   stall(forMs: number): void {
     this.#place.history.note('swarm_stalled', { host: this.name, for_ms: Math.round(forMs) })
     this.#current?.life.stall(forMs)
+  }
+
+  nap(forMs: number): void {
+    if (this.#class !== 'laptop') return
+    this.#place.history.note('nap', { host: this.name, for_ms: Math.round(forMs) })
+    this.#lid.close(forMs)
+    // By its own time, which stands still: until it wakes it hears nothing.
+    this.#current?.life.stall(1)
   }
 
   pause(forMs: number): void {
@@ -202,7 +218,7 @@ class SimulatedSwarm implements SwarmHost {
       executor: life.mortal(this.#plant.executor?.(executor) ?? executor),
       host: { os: 'linux', arch: 'x64', version: '0.0.0', load: () => 0 },
       // Its processes see each other in this world, and have nothing to tell.
-      options: { slots: weather().slots, allowUnsandboxed: true },
+      options: { slots: weather().slots, class: this.#class, allowUnsandboxed: true },
     })
   }
 
@@ -236,7 +252,7 @@ class SimulatedSwarm implements SwarmHost {
   }
 
   #died(): void {
-    const { clock, random, weather, history } = this.#place
+    const { random, weather, history } = this.#place
     this.#current = undefined
     history.note('swarm_died', { host: this.name, kind: this.#kind })
     this.machine.orphan()
@@ -249,7 +265,7 @@ class SimulatedSwarm implements SwarmHost {
     }
     this.#kind = 'kill'
     const { calm, awayMs } = weather()
-    clock.after(100 + random.number() ** 3 * (calm ? 100 : awayMs), () => void this.start())
+    this.#lid.clock.after(100 + random.number() ** 3 * (calm ? 100 : awayMs), () => void this.start())
   }
 
   #diskFault(operation: string): Error | undefined {

@@ -28,6 +28,12 @@ export interface Weather {
   /** The longest that a dead swarm stays away, in milliseconds; mostly it is much less. */
   readonly awayMs: number
   readonly drains: number
+  /** Times that an operator orders a worker to leave. */
+  readonly orders: number
+  /** Times that the lid of a laptop is closed. */
+  readonly naps: number
+  /** Chance that a machine is a laptop. */
+  readonly laptops: number
   readonly pauses: number
   /** Times that pond or a swarm is suspended. */
   readonly stalls: number
@@ -78,6 +84,9 @@ export function drawWeather(random: Random): Weather {
     swarmCrashes: times(0.7, 2 * swarms),
     awayMs: 120_000,
     drains: times(0.3, 2),
+    orders: times(0.3, 3),
+    naps: times(0.3, 3),
+    laptops: random.number() < 0.3 ? 0.7 : 0,
     pauses: times(0.2, 2),
     stalls: times(0.4, 3),
     attacks: upTo(6),
