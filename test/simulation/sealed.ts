@@ -1,7 +1,9 @@
 // The consumer's side of what is sealed in a simulated world: its secret on the way in, the output of its jobs on the way out.
+import { sealedInline } from '../../src/protocol/sealed.ts'
 import { sealInline } from '../../src/seal/envelope.ts'
 import { fingerprint } from '../../src/seal/fingerprint.ts'
 import { printKey } from '../../src/seal/key-text.ts'
+import { openOwn } from '../../src/seal/open/envelope.ts'
 import { createSegmentReader } from '../../src/seal/open/segment.ts'
 import type { Random } from '../../src/system/random.ts'
 import { sealingPair, sodium } from '../harness/seal.ts'
@@ -44,4 +46,16 @@ export function openStored(of: SealedStream): { readonly bytes: Buffer; readonly
   } catch {
     return undefined
   }
+}
+
+/** What the end of a sealed job tells its consumer, and nobody else. */
+export async function openEnd(of: Pick<SealedStream, 'jobId' | 'claimId'>, stored: string): Promise<SealedEnd> {
+  const place = { kind: 'private', job: of.jobId as never, claim: of.claimId as never, part: 'end' } as const
+  const named = (to: string) => to === fingerprint(recipient.publicKey)
+  const sealed = sealedInline.parse(JSON.parse(stored))
+  return JSON.parse((await openOwn(sodium, sealed, { pairs: [recipient], place, named })).toString())
+}
+
+export interface SealedEnd {
+  readonly result?: string
 }

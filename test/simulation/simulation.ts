@@ -84,7 +84,15 @@ export async function simulate(seed: number, options: SimulationOptions = {}): P
     await new Promise((resolve) => setImmediate(resolve))
     const mishap = (host: string) => swarms.some((swarm) => swarm.name === host && swarm.mishaps() > 0)
     for (const swarm of swarms) swarm.searchDisk()
-    judge({ place, checker, wire, rows: pond.database.rows, device: pond.device, orders: consumer.orders, mishap })
+    await judge({
+      place,
+      checker,
+      wire,
+      rows: pond.database.rows,
+      device: pond.device,
+      orders: consumer.orders,
+      mishap,
+    })
     history.note('over', { violations: place.violations.length })
     const { length: jobs } = consumer.orders
     return {

@@ -12,7 +12,7 @@ import type { Law } from './invariant.ts'
 import type { Place } from './place.ts'
 import { type Run, saidBy } from './program.ts'
 import { mayTryAgain } from './retry-rule.ts'
-import { openStored } from './sealed.ts'
+import { openEnd, openStored } from './sealed.ts'
 import type { WireWatch } from './wire-watch.ts'
 
 interface Evidence {
@@ -26,7 +26,7 @@ interface Evidence {
   readonly mishap: (host: string) => boolean
 }
 
-export function judge(evidence: Evidence): void {
+export async function judge(evidence: Evidence): Promise<void> {
   const { place, checker, rows, orders } = evidence
   checkPromises(evidence)
   checkAccepted(evidence)
@@ -39,6 +39,7 @@ export function judge(evidence: Evidence): void {
   for (const run of checker.runs) {
     if (!run.exit) place.violate('nothing_is_left_running', { claim: run.plan.claimId, host: run.host })
     checkStored(evidence, run)
+    await checkSealedEnd(evidence, run)
   }
   for (const order of orders) checkHeard(evidence, order)
   const names = [...rows.jobs.values()].map(({ labels }) => labels.name)
@@ -219,6 +220,17 @@ function openSealed({ place, rows }: Evidence, { run, name, stored }: SealedOutp
   const opened = openStored({ claimId, jobId, stream: name, jobDigest, stored })
   if (!opened) place.violate('sealed_output_opens', { claim: claimId, stream: name, stored: stored.length })
   return opened?.bytes
+}
+
+/** What a sealed job left as its result opens for its consumer, and is what its process made. */
+async function checkSealedEnd({ place, rows }: Evidence, { plan, program }: Run): Promise<void> {
+  const { jobId, claimId } = plan
+  const claim = rows.claims.get(claimId)
+  if (!specOf(rows, jobId)?.recipients || claim?.lease.state !== 'ended' || claim.cause !== 'exit') return
+  const stored = rows.results.get(claimId)
+  const result = stored === undefined ? undefined : (await openEnd({ jobId, claimId }, stored)).result
+  place.history.note('opened_end', { claim: claimId, result })
+  if (result !== program.result) place.violate('the_result_is_whole', { claim: claimId, result })
 }
 
 const sha256 = (bytes: Buffer) => createHash('sha256').update(bytes).digest('hex')
