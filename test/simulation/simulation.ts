@@ -71,7 +71,8 @@ export async function simulate(seed: number, options: SimulationOptions = {}): P
         () => false,
       )
     if (!inTime) place.violate('all_ends_after_the_storm', unfinished(world))
-    // Slots, processes and journals come to rest too.
+    // Who still sleeps wakes and tells what it knows; slots, processes and journals come to rest too.
+    await clock.until(() => !swarms.some((swarm) => swarm.isAsleep()), NAP_MOST_MS)
     await clock.advance(2 * 60_000)
     const { operator: client } = world
     let adopting = true

@@ -41,6 +41,7 @@ export interface SwarmHost {
   stall(forMs: number): void
   /** The whole machine sleeps for so long, if it is one that does: its processes too, and what it measures stands still. */
   nap(forMs: number): void
+  isAsleep(): boolean
   /** Takes no jobs for so long. */
   pause(forMs: number): void
   /** A client with its token and key, for who holds them and means ill. */
@@ -147,6 +148,10 @@ class SimulatedSwarm implements SwarmHost {
     this.#lid.close(forMs)
     // By its own time, which stands still: until it wakes it hears nothing.
     this.#current?.life.stall(1)
+  }
+
+  isAsleep(): boolean {
+    return this.#lid.isClosed()
   }
 
   pause(forMs: number): void {
