@@ -53,7 +53,7 @@ const crashingSwarms = { ...busy, swarmCrashes: 40 }
 const dyingSwarms = { ...busy, swarms: 3, swarmCrashes: 20, awayMs: 300_000 }
 
 export const bugs: Readonly<Record<string, Bug>> = {
-  'a store that forgets that a claim was lost': { breaks: 'I1', storm: dyingSwarms, plant: undyingClaims },
+  'a store that forgets that a claim was lost': { breaks: 'I1', seed: 2, storm: dyingSwarms, plant: undyingClaims },
   'a store that grants attempts nobody asked for': { breaks: 'I2', storm: busy, plant: generousStore },
   'a chunk stored in the place of another': { breaks: 'I3', storm: busy, plant: twiceBlobs },
   'a spool that drops bytes': { breaks: 'I3', storm: busy, plant: shortDisk },

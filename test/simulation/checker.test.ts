@@ -6,12 +6,9 @@ import { simulate } from './simulation.ts'
 
 for (const [name, { breaks, seed = 1, storm, plant }] of Object.entries(bugs)) {
   t.test(name, async (t) => {
-    const { violations } = await simulate(seed, { plant: plant(), storm })
-    t.ok(
-      violations.some((violation) => violation.startsWith(`${breaks} `)),
-      `${breaks} is broken`,
-      { violations: violations.slice(0, 5) },
-    )
+    const isEnough = (violations: readonly string[]) => violations.some((it) => it.startsWith(`${breaks} `))
+    const { violations } = await simulate(seed, { plant: plant(), storm, isEnough })
+    t.ok(isEnough(violations), `${breaks} is broken`, { violations: violations.slice(0, 5) })
   })
 }
 
