@@ -96,10 +96,14 @@ export function createMachine(parts: MachineParts): Machine {
     await sleep(clock, random.number() * 20)
     if (!alive()) return await new Promise<never>(() => {})
     if (program.broken) throw new SetupError('there is no such program')
+    // Nothing comes between the answer and the start, as with a real process.
+    const { confirm, ...ready } = plan
+    await confirm?.()
+    if (!alive()) return await new Promise<never>(() => {})
     const run: Run = { plan, program, host, stdout: [], stderr: [], orphaned: false }
     parts.started(run)
     starting = run
-    const execution = await fake.start(plan, watch)
+    const execution = await fake.start(ready, watch)
     starting = undefined
     return {
       ...execution,
