@@ -2,6 +2,7 @@
 import { z } from 'zod'
 import { submitBatch, submitSigned } from '../../src/protocol/consumer.ts'
 import { Refusal } from '../../src/protocol/error.ts'
+import { describeFault, type Fault, judge } from '../../src/protocol/fault.ts'
 import { type JobSpec, jobSpec } from '../../src/protocol/job.ts'
 import { limit } from '../../src/protocol/limit.ts'
 import { type RouteName, routes } from '../../src/protocol/route.ts'
@@ -115,32 +116,22 @@ function refuseOdd(body: unknown): void {
 
 /** An id that cannot be one names nothing, so it is not found rather than malformed. */
 function parseParam(schema: z.ZodType, key: string, value: string | undefined): unknown {
-  const result = schema.safeParse(value)
-  if (result.success) return result.data
-  throw new Refusal(
-    'not_found',
-    `${key} ${JSON.stringify(value)} ${result.error.issues[0]?.message ?? 'is not valid'}`,
-    {
-      field: key,
-    },
-  )
+  const judged = judge(schema, value)
+  if (judged.ok) return judged.value
+  throw new Refusal('not_found', `${key} ${JSON.stringify(value)} ${judged.faults[0].says}`, { field: key })
 }
 
 function parse(schema: z.ZodType, value: unknown, prefix: string): unknown {
-  const result = schema.safeParse(value)
-  if (result.success) return result.data
-  throw refusalOf(result.error, prefix)
+  const judged = judge(schema, value)
+  if (judged.ok) return judged.value
+  const [fault] = judged.faults
+  throw refusalOf({ ...fault, path: [...(prefix ? [prefix] : []), ...fault.path] })
 }
 
-function refusalOf(error: z.ZodError, prefix: string): Refusal {
-  const issue = error.issues[0]
-  if (!issue) return new Refusal('malformed', 'the request is not valid')
-  const path = [...(prefix ? [prefix] : []), ...issue.path.map(String)]
-  if (issue.code === 'unrecognized_keys') {
-    const field = [...path, issue.keys[0]].join('.')
-    return new Refusal('unknown_field', `${field} is not a field here`, { field })
-  }
+function refusalOf(fault: Fault): Refusal {
+  const { path, isUnknown } = fault
   const field = path.join('.') || 'body'
+  if (isUnknown) return new Refusal('unknown_field', describeFault(fault), { field })
   const index = path[0] === 'jobs' && path[1] !== undefined ? { index: Number(path[1]) } : {}
-  return new Refusal('invalid_field', `${field}: ${issue.message}`, { field, ...index })
+  return new Refusal('invalid_field', describeFault({ ...fault, path: [field] }), { field, ...index })
 }

@@ -1,6 +1,7 @@
 // Turns what came over HTTP into an answer or an error of the one table. Anything that is not pond's is `undecodable`, never a success.
 import { z } from 'zod'
 import { type ErrorCode, errorTable, type RetryClass } from '../protocol/error.ts'
+import { describeFault, judge } from '../protocol/fault.ts'
 import type { Route } from '../protocol/shape.ts'
 import type { HttpReply } from '../system/network.ts'
 import type { CallError } from './contract.ts'
@@ -38,12 +39,9 @@ export function decodeReply(route: Route, reply: HttpReply, bytes: Buffer): Deco
   const value = reply.status === 204 ? {} : parseJson(bytes)
   if (value === undefined) return { ok: false, error: undecodable(reply, bytes, 'it is not JSON') }
   if (route.reply === 'json') return { ok: true, reply: value }
-  const parsed = route.reply.safeParse(value)
-  if (parsed.success) return { ok: true, reply: parsed.data }
-  return {
-    ok: false,
-    error: undecodable(reply, bytes, z.prettifyError(parsed.error).split('\n')[0] ?? 'it does not fit'),
-  }
+  const judged = judge(route.reply, value)
+  if (judged.ok) return { ok: true, reply: judged.value }
+  return { ok: false, error: undecodable(reply, bytes, describeFault(judged.faults[0])) }
 }
 
 /** Types of the replies that no schema can judge; a proxy's page among a job's bytes would pass for output. */

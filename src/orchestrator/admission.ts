@@ -1,6 +1,7 @@
 // Whether this swarm can run what an intent asks for. What it does not fully understand it declines: half a job is worse than none.
 import { createHash } from 'node:crypto'
 import { canCutNetwork } from '../executor/bubblewrap.ts'
+import { describeFault, judge } from '../protocol/fault.ts'
 import type { Sandbox } from '../protocol/field.ts'
 import { type JobSpec, jobSpec } from '../protocol/job.ts'
 import type { Intent } from '../protocol/orch.ts'
@@ -86,8 +87,6 @@ function read(bytes: Buffer): JobSpec | string {
   } catch {
     return "the job's bytes are no JSON"
   }
-  const parsed = jobSpec.safeParse(value)
-  if (parsed.success) return parsed.data
-  const [issue] = parsed.error.issues
-  return `this swarm does not understand the job: ${issue?.path.join('.')} ${issue?.message}`
+  const judged = judge(jobSpec, value)
+  return judged.ok ? judged.value : `this swarm does not understand the job: ${describeFault(judged.faults[0])}`
 }

@@ -1,5 +1,5 @@
 // rules.json in swarm's folder: read again whenever it changed. A broken one is refused at the start and later leaves the last good rules.
-import type { z } from 'zod'
+import { describeFaults, judge } from '../protocol/fault.ts'
 import type { Disk } from '../system/disk.ts'
 import { type Rules, rules } from './rule.ts'
 
@@ -37,11 +37,7 @@ function parseRules(text: string): Rules {
 }
 
 export function checkRules(value: unknown): Rules {
-  const parsed = rules.safeParse(value)
-  if (parsed.success) return parsed.data
-  throw new RulesError(parsed.error.issues.map(describeIssue).join('; '))
-}
-
-function describeIssue({ path, message }: z.core.$ZodIssue): string {
-  return path.length === 0 ? message : `${path.join('.')}: ${message}`
+  const judged = judge(rules, value)
+  if (judged.ok) return judged.value
+  throw new RulesError(describeFaults(judged.faults))
 }

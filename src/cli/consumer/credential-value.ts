@@ -1,6 +1,7 @@
 // The values of a credential: from files, from stdin or asked for on the terminal, never from the command line. No message here holds one.
 import { readFile } from 'node:fs/promises'
 import { basename } from 'node:path'
+import { judge } from '../../protocol/fault.ts'
 import { envName, word } from '../../protocol/job.ts'
 import { limit } from '../../protocol/limit.ts'
 import type { CredentialValues } from '../../protocol/sealed.ts'
@@ -45,7 +46,7 @@ const RESERVED = 'CREDENTIALS_DIRECTORY'
 
 function checkNames(keys: readonly string[]): void {
   for (const [index, name] of keys.entries()) {
-    const judged = envName.safeParse(name)
+    const judged = judge(envName, name)
     // Somebody typed NAME=VALUE: what is behind the sign must not be printed once more.
     if (name.includes('=')) {
       throw usageFailure(
@@ -53,8 +54,8 @@ function checkNames(keys: readonly string[]): void {
         'The value is asked for, or comes on stdin; argv is no secret.',
       )
     }
-    if (!judged.success || name === RESERVED) {
-      const why = judged.error?.issues[0]?.message ?? 'stands for the folder of the files'
+    if (!judged.ok || name === RESERVED) {
+      const why = judged.ok ? 'stands for the folder of the files' : judged.faults[0].says
       throw usageFailure(`a credential cannot have the variable ${name}`, `It ${why}.`)
     }
     if (keys.indexOf(name) < index) throw usageFailure(`${name} is named twice`)
