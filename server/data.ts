@@ -2,6 +2,7 @@
 import { createPrivateKey, generateKeyPairSync } from 'node:crypto'
 import { join } from 'node:path'
 import { z } from 'zod'
+import { describeFault, judgeText } from '../src/protocol/fault.ts'
 import { publicKey } from '../src/protocol/field.ts'
 import { KeyFileError, requirePrivate } from '../src/seal/identity.ts'
 import { type KeyPair, makeSealingPair } from '../src/seal/key.ts'
@@ -45,7 +46,7 @@ export async function loadAdminToken(disk: Disk, random: Random, path: string): 
 
 const sealingPair = z.strictObject({ publicKey, privateKey: publicKey })
 
-export const keyFile = z.strictObject({
+const keyFile = z.strictObject({
   /** 32 bytes in base64url. */
   token_key: z.string().length(43),
   /** Ed25519 private key, PKCS 8 in PEM. */
@@ -64,11 +65,17 @@ export const isOpenKeyFile = (error: unknown): error is Error => error instanceo
 export async function loadKeys(disk: Disk, random: Random, path: string): Promise<PondKeys> {
   const text = await disk.read(path)
   if (text !== undefined) await requirePrivate(path)
-  const file = text === undefined ? makeKeys(random) : keyFile.parse(JSON.parse(text.toString()))
+  const file = text === undefined ? makeKeys(random) : parseKeys(path, text)
   if (file.sealing_keys) return keysOf(file, file.sealing_keys)
   const sealing: SealingKeys = [await makeSealingPair()]
   await disk.replace(path, `${JSON.stringify({ ...file, sealing_keys: sealing })}\n`)
   return keysOf(file, sealing)
+}
+
+export function parseKeys(path: string, text: { toString(): string }): KeyFile {
+  const judged = judgeText(keyFile, text.toString())
+  if (judged.ok) return judged.value
+  throw new Error(`${path} is damaged (${describeFault(judged.faults[0])}); bring it back from a copy`)
 }
 
 export type SealingKeys = NonNullable<KeyFile['sealing_keys']>

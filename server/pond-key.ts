@@ -2,7 +2,7 @@
 import { generateKeyPairSync } from 'node:crypto'
 import { makeSealingPair } from '../src/seal/key.ts'
 import type { Disk } from '../src/system/disk.ts'
-import { type KeyFile, keyFile, keysOf, type SealingKeys } from './data.ts'
+import { type KeyFile, keysOf, parseKeys, type SealingKeys } from './data.ts'
 import type { PondKeys } from './service/parts.ts'
 
 /** One rotation at a time: each starts from what the one before it made. The file is whole on disk before anybody hears of the new keys. */
@@ -17,7 +17,7 @@ export function createKeyRotation(disk: Disk, path: string): () => Promise<PondK
 
 async function rotateFile(disk: Disk, path: string): Promise<PondKeys> {
   const text = await disk.read(path)
-  const before = text && keyFile.parse(JSON.parse(text.toString()))
+  const before = text && parseKeys(path, text)
   if (!before?.sealing_keys) throw new Error(`${path} does not hold what pond was started with`)
   const sealing: SealingKeys = [await makeSealingPair(), ...before.sealing_keys]
   const after: KeyFile = {

@@ -1,6 +1,7 @@
 // The folder of one swarm: where its keys, its binding, its journal and its jobs are, and how they are read and written.
 import { join } from 'node:path'
 import type { z } from 'zod'
+import { describeFault, judgeText } from '../protocol/fault.ts'
 import type { Disk } from '../system/disk.ts'
 import { type Binding, binding, type KeySet, keySet } from './binding.ts'
 
@@ -56,9 +57,8 @@ export async function openHome(disk: Disk, path: string): Promise<Home> {
 }
 
 function parse<T>(path: string, bytes: Buffer, schema: z.ZodType<T>): T {
-  try {
-    return schema.parse(JSON.parse(bytes.toString('utf8')))
-  } catch (cause) {
-    throw new Error(`${path} is damaged; pair this machine anew (swarm unpair, then swarm pair)`, { cause })
-  }
+  const judged = judgeText(schema, bytes.toString('utf8'))
+  if (judged.ok) return judged.value
+  const why = describeFault(judged.faults[0])
+  throw new Error(`${path} is damaged (${why}); pair this machine anew (swarm unpair, then swarm pair)`)
 }

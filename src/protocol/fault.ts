@@ -21,6 +21,17 @@ export function judge<T>(schema: z.ZodType<T>, value: unknown): Judged<T> {
   return { ok: false, faults: [first ?? { path: [], isUnknown: false, says: UNFIT }, ...rest] }
 }
 
+/** Of a file. What JSON's own complaint would show may be a secret. */
+export function judgeText<T>(schema: z.ZodType<T>, text: string): Judged<T> {
+  let value: unknown
+  try {
+    value = JSON.parse(text)
+  } catch {
+    return { ok: false, faults: [{ path: [], isUnknown: false, says: 'it is no JSON' }] }
+  }
+  return judge(schema, value)
+}
+
 export function describeFault({ path, isUnknown, says }: Fault): string {
   const field = path.join('.')
   if (isUnknown) return `${field} ${says}`

@@ -1,7 +1,7 @@
 // Each kind of issue that a schema can have, in our words, and the field that it is about.
 import t from 'tap'
 import { z } from 'zod'
-import { describeFaults, judge } from '../../src/protocol/fault.ts'
+import { describeFaults, judge, judgeText } from '../../src/protocol/fault.ts'
 import { jobSpec } from '../../src/protocol/job.ts'
 
 const said = (schema: z.ZodType, value: unknown) => {
@@ -55,4 +55,9 @@ t.test('no word of zod is left, whatever is wrong with a job', async (t) => {
       t.notMatch(text, /Invalid|Too (small|big)|expected|received|Unrecognized/, `${field} ${JSON.stringify(value)}`)
     }
   }
+})
+
+t.test('a file that is no JSON is not quoted: it may hold keys', async (t) => {
+  const judged = judgeText(z.strictObject({}), '{"token": "pond_bind_secret')
+  t.equal(judged.ok ? '' : describeFaults(judged.faults), 'it is no JSON')
 })

@@ -59,6 +59,11 @@ t.test('a key file that others can read, or that is damaged, is refused', async 
   const text = await readFile(keyFile, 'utf8')
   for (const damaged of [text.slice(0, 20), '{}', '[]', text.replace('signing_key', 'signed_key')]) {
     await writeFile(keyFile, damaged)
-    await t.rejects(loadKeys(systemDisk, random, keyFile), 'pond does not start with other keys than it had')
+    const refused = loadKeys(systemDisk, random, keyFile)
+    await t.rejects(
+      refused,
+      /pond-key.json is damaged \(.*; bring it back/,
+      'pond starts with no other keys than it had',
+    )
   }
 })
