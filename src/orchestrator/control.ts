@@ -2,6 +2,7 @@
 import { chmod, rm } from 'node:fs/promises'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { z } from 'zod'
+import { describeFaults, judgeText } from '../protocol/fault.ts'
 import type { Swarm } from './swarm.ts'
 
 export interface Control {
@@ -16,7 +17,7 @@ export async function serveControl(path: string, swarm: Controlled): Promise<Con
   const server = createServer((request, response) => {
     answer(swarm, request).then(
       ({ status, body }) => send(response, status, body),
-      (error: unknown) => send(response, 400, { error: { code: 'malformed', message: String(error) } }),
+      (error: unknown) => send(response, 400, refusal('malformed', error)),
     )
   })
   await listen(server, path)
@@ -53,16 +54,16 @@ async function answer(swarm: Controlled, request: IncomingMessage): Promise<Repl
       return { status: health.ok ? 200 : 503, body: health }
     }
     case 'POST /drain': {
-      const { deadline_ms: deadlineMs } = drainBody.parse(JSON.parse((await readAll(request)) || '{}'))
+      const judged = judgeText(drainBody, (await readAll(request)) || '{}')
+      if (!judged.ok) throw new Error(describeFaults(judged.faults))
+      const { deadline_ms: deadlineMs } = judged.value
       swarm.drain(deadlineMs === undefined ? {} : { deadlineMs })
       return { status: 202, body: swarm.status() }
     }
     case 'POST /pause':
-      await swarm.pause()
-      return { status: 200, body: swarm.status() }
+      return await held(swarm, swarm.pause())
     case 'POST /resume':
-      await swarm.resume()
-      return { status: 200, body: swarm.status() }
+      return await held(swarm, swarm.resume())
     case 'POST /rules':
       await swarm.lookAtRules()
       return { status: 200, body: swarm.status() }
@@ -74,6 +75,20 @@ async function answer(swarm: Controlled, request: IncomingMessage): Promise<Repl
       return { status: 404, body: { error: { code: 'not_found', message: 'no such call on control.sock' } } }
   }
 }
+
+/** What was ordered holds in any case, and only perhaps for the next run. */
+async function held(swarm: Controlled, kept: Promise<void>): Promise<Reply> {
+  try {
+    await kept
+    return { status: 200, body: swarm.status() }
+  } catch (error) {
+    return { status: 507, body: { ...refusal('not_kept', error), status: swarm.status() } }
+  }
+}
+
+const refusal = (code: string, error: unknown) => ({
+  error: { code, message: error instanceof Error ? error.message : String(error) },
+})
 
 /** More than any call here needs. */
 const BODY_BYTES_MOST = 4096

@@ -5,7 +5,7 @@ import { type Cancel, every } from '../system/clock.ts'
 import type { MachineFacts } from '../system/machine.ts'
 import type { SwarmParts } from './contract.ts'
 import { judgeRules, machineRules, type RuleFacts, type Rules, type Verdict, whyClosed, whyUnwelcome } from './rule.ts'
-import { openRuleFile, type RuleFile, RulesError } from './rule-file.ts'
+import { openRuleFile, type RuleFile, RulesError, withPaused } from './rule-file.ts'
 
 export interface Gate {
   /** Reads the rules for the first time; rejects with RulesError where they cannot be read. */
@@ -54,7 +54,7 @@ class OwnersGate implements Gate {
 
   constructor(parts: Around & GateParts) {
     this.#parts = parts
-    this.#file = openRuleFile(parts.disk, parts.home.rulesPath)
+    this.#file = openRuleFile(parts, parts.home.rulesPath)
     this.#facts = { project: parts.binding.now().project, freeDiskBytes: undefined }
   }
 
@@ -85,8 +85,10 @@ class OwnersGate implements Gate {
     this.#asked = paused
     this.#judge()
     return this.#turns.add(async () => {
-      const { paused: _, ...rest } = await this.#file.read()
-      await this.#file.write(paused ? { ...rest, paused } : rest)
+      await this.#file.change(withPaused(paused)).catch((cause: unknown) => {
+        const why = cause instanceof Error ? cause.message : String(cause)
+        throw new Error(`${this.#file.path} could not be changed: ${why}`, { cause })
+      })
       await this.#lookOnce()
     })
   }

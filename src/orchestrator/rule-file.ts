@@ -1,13 +1,16 @@
 // rules.json in swarm's folder: read again whenever it changed. A broken one is refused at the start and later leaves the last good rules.
 import { describeFaults, judge } from '../protocol/fault.ts'
+import type { Clock } from '../system/clock.ts'
 import type { Disk } from '../system/disk.ts'
+import { lockSoon } from '../system/lock.ts'
 import { type Rules, rules } from './rule.ts'
 
 export interface RuleFile {
   readonly path: string
   /** The rules as they stand; none where there is no file. Rejects with RulesError. */
   read(): Promise<Rules>
-  write(value: Rules): Promise<void>
+  /** Read, changed and written under a lock, for the running swarm and its owner's command line both do. Resolves with what is kept. */
+  change(edit: (before: Rules) => unknown): Promise<Rules>
 }
 
 /** Says what is wrong and in which field. */
@@ -15,14 +18,30 @@ export class RulesError extends Error {
   override readonly name = 'RulesError'
 }
 
-export function openRuleFile(disk: Pick<Disk, 'read' | 'replace'>, path: string): RuleFile {
+/** As `pause` and `resume` edit it. */
+export const withPaused =
+  (paused: boolean) =>
+  ({ paused: _, ...rest }: Rules): Rules =>
+    paused ? { ...rest, paused } : rest
+
+export function openRuleFile({ disk, clock }: { readonly disk: Disk; readonly clock: Clock }, path: string): RuleFile {
+  async function read(): Promise<Rules> {
+    const bytes = await disk.read(path)
+    return bytes ? parseRules(bytes.toString('utf8')) : {}
+  }
   return {
     path,
-    async read() {
-      const bytes = await disk.read(path)
-      return bytes ? parseRules(bytes.toString('utf8')) : {}
+    read,
+    async change(edit) {
+      const unlock = await lockSoon(disk, `${path}.lock`, clock)
+      try {
+        const after = checkRules(edit(await read()))
+        await disk.replace(path, `${JSON.stringify(after, undefined, 2)}\n`)
+        return after
+      } finally {
+        await unlock()
+      }
     },
-    write: (value) => disk.replace(path, `${JSON.stringify(checkRules(value), undefined, 2)}\n`),
   }
 }
 

@@ -47,6 +47,20 @@ t.test('status, health, pause, resume and drain', async (t) => {
   t.match(await call('POST', '/pause'), { status: 200, body: { state: 'paused' } })
   t.match(await call('POST', '/resume'), { status: 200, body: { state: 'ready' } })
   t.match(await call('GET', '/nothing'), { status: 404 })
+  const { rulesPath } = rig.home
+  await rig.disk.replace(rulesPath, '{"paus')
+  t.match(await call('POST', '/pause'), {
+    status: 507,
+    body: {
+      error: { code: 'not_kept', message: /rules.json could not be changed: .*JSON/ },
+      status: { state: 'paused' },
+    },
+  })
+  await rig.disk.remove(rulesPath)
+  t.match(await call('POST', '/resume'), { status: 200, body: { state: 'ready' } })
+  t.match(await call('POST', '/drain', '{"deadline_ms": -1}'), {
+    body: { error: { message: 'deadline_ms: must be a whole number, at least 0' } },
+  })
   for (const body of ['{"deadline_ms": -1}', '{"dead', '{"other": 1}', 'x'.repeat(10_000)])
     t.match(await call('POST', '/drain', body), { status: 400, body: { error: { code: 'malformed' } } })
   t.equal(life.swarm.status().state, 'ready')

@@ -68,11 +68,25 @@ export async function askSwarm(io: Io, question: Question): Promise<SwarmStatus>
   }
 }
 
-/** It runs, and says no. */
+interface Refused {
+  readonly error: { readonly code: string; readonly message: string }
+  /** It obeys all the same, until this run ends. */
+  readonly status?: SwarmStatus
+}
+
+/** It runs, and says no, or not quite. */
 function refusedBySwarm(order: Order, text: string): Failure {
+  const { error, status } = JSON.parse(text) as Refused
+  if (status) {
+    return new Failure({
+      what: `${status.name} is ${status.state}, but only until this run ends`,
+      why: error.message,
+      next: 'Mend that file, then give the order again.',
+    })
+  }
   return new Failure({
     what: `the running swarm refused ${order}`,
-    why: text.trim(),
+    why: error.message,
     next: 'Look with swarm status, and at its log.',
   })
 }

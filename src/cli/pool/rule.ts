@@ -8,7 +8,7 @@ import {
   type Verdict,
   whyClosed,
 } from '../../orchestrator/rule.ts'
-import { checkRules, openRuleFile, RulesError } from '../../orchestrator/rule-file.ts'
+import { checkRules, openRuleFile, RulesError, withPaused } from '../../orchestrator/rule-file.ts'
 import { systemDisk } from '../../system/disk.ts'
 import { createMachine } from '../../system/machine.ts'
 import { exitCode } from '../exit-code.ts'
@@ -21,7 +21,7 @@ import { lockHome, openPoolHome } from './home.ts'
 
 export async function showRules(io: Io, flags: PoolFlags): Promise<number> {
   const home = await openPoolHome(io, flags)
-  await print(io, flags, { home, owner: await readRules(home) })
+  await print(io, flags, { home, owner: await readRules(io, home) })
   return 0
 }
 
@@ -42,8 +42,11 @@ export async function unsetRules(io: Io, flags: PoolFlags & { readonly rules: re
 
 async function changeRules(io: Io, flags: PoolFlags, change: (before: Rules) => unknown): Promise<number> {
   const home = await openPoolHome(io, flags)
-  const owner = check(change(await readRules(home)))
-  await openRuleFile(systemDisk, home.rulesPath).write(owner)
+  const owner = await fileOf(io, home)
+    .change((before) => check(change(before)))
+    .catch((error: unknown) => {
+      throw toRulesFailure(home, error)
+    })
   // A swarm that runs would find it by itself a few seconds later.
   await askSwarm(io, { home: home.path, order: 'rules' }).catch(() => undefined)
   await print(io, flags, { home, owner })
@@ -62,10 +65,12 @@ export async function pause(io: Io, order: 'pause' | 'resume', flags: PoolFlags)
     if (!binding) throw error
     // One that runs and hangs would not hear of what is written behind its back.
     const unlock = await lockHome(home)
-    const { paused: _, ...rest } = await readRules(home)
     const paused = order === 'pause'
-    await openRuleFile(systemDisk, home.rulesPath)
-      .write(paused ? { ...rest, paused } : rest)
+    await fileOf(io, home)
+      .change(withPaused(paused))
+      .catch((broken: unknown) => {
+        throw toRulesFailure(home, broken)
+      })
       .finally(unlock)
     const will = paused ? 'starts paused' : 'takes jobs when it starts'
     await out.result({ state: 'ended', name: binding.name, paused }, () => `${binding.name} does not run; it ${will}`)
@@ -73,9 +78,11 @@ export async function pause(io: Io, order: 'pause' | 'resume', flags: PoolFlags)
   return 0
 }
 
-async function readRules(home: Home): Promise<Rules> {
+const fileOf = ({ clock }: Io, home: Home) => openRuleFile({ disk: systemDisk, clock }, home.rulesPath)
+
+async function readRules(io: Io, home: Home): Promise<Rules> {
   try {
-    return await openRuleFile(systemDisk, home.rulesPath).read()
+    return await fileOf(io, home).read()
   } catch (error) {
     throw toRulesFailure(home, error)
   }

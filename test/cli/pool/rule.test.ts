@@ -3,8 +3,11 @@ import { readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { serveControl } from '../../../src/orchestrator/control.ts'
+import { openRuleFile, withPaused } from '../../../src/orchestrator/rule-file.ts'
 import type { SnapshotBody } from '../../../src/protocol/orch.ts'
 import { PROTOCOL } from '../../../src/protocol/version.ts'
+import { systemClock } from '../../../src/system/clock.ts'
+import { systemDisk } from '../../../src/system/disk.ts'
 import { createFakeIo, drive, type FakeIo, makeFolder, startSwarm, swarm, waitFor } from '../../harness/fake-io.ts'
 import { FAKE_URL } from '../../harness/fake-pond.ts'
 import { jsonReply } from '../../harness/http-reply.ts'
@@ -105,6 +108,41 @@ t.test('a swarm that does not run is paused for when it does; one that is not pa
   const bare = createFakeIo()
   bare.env.SWARM_HOME = makeFolder()
   t.equal(await swarm(bare, 'pause'), 75)
+})
+
+t.test('a pause that cannot be kept says what holds, what is broken and what is next', async (t) => {
+  const io = machine()
+  const refuse = async () => {
+    throw new Error('rules.json could not be changed: it is no JSON')
+  }
+  const control = await serveControl(fileOf(io, 'control.sock'), {
+    ...{ status: () => ({ name: 'lab', state: 'paused' }) as never, health: () => ({ ok: true }) as never },
+    ...{ drain: () => {}, pause: refuse, resume: refuse, lookAtRules: refuse },
+    rotateKeys: async () => ({ ok: true }) as never,
+  })
+  t.teardown(() => control.close())
+  t.equal(await swarm(io, 'pause'), 1)
+  t.match(
+    io.printed().err,
+    /lab is paused, but only until this run ends\n +why: +rules.json could not be changed: .*\n +next: +Mend that file/,
+  )
+  t.notMatch(io.printed().err, '{')
+})
+
+t.test('two who set rules at the same time lose none', async (t) => {
+  const io = machine()
+  const file = openRuleFile({ disk: systemDisk, clock: systemClock }, fileOf(io))
+  await Promise.all([
+    file.change((before) => ({ ...before, idle_minutes: 5 })),
+    file.change(withPaused(true)),
+    file.change((before) => ({ ...before, max_load: 2 })),
+  ])
+  t.same(kept(io), { idle_minutes: 5, paused: true, max_load: 2 })
+  await t.rejects(
+    file.change(() => ({ max_load: -1 })),
+    /max_load: must be a number above 0/,
+  )
+  t.same(await file.change((before) => before), kept(io), 'a refusal leaves neither a change nor a lock')
 })
 
 t.test('a running swarm looks as soon as rules are set', async (t) => {
