@@ -36,6 +36,12 @@ export function usageFailure(what: string, next = ''): Failure {
   return new Failure({ what, next, exit: 'usage' })
 }
 
+/** A name that should mean one thing and means none, which pond knows, or several, which more letters would part. */
+export function nameFailure(count: number, kind: string, { given, next }: { given: string; next: string }): Failure {
+  const what = count === 0 ? `no ${kind} is called ${given}` : `${count} ${kind}s are called ${given}`
+  return new Failure({ what, next, exit: count === 0 ? 'failed' : 'usage' })
+}
+
 /** `doing` completes "could not …". */
 export function callFailure(doing: string, error: CallError): Failure {
   const { code, message, details, help, status, requestId } = error

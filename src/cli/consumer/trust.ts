@@ -2,7 +2,7 @@
 import type { WorkerView } from '../../protocol/consumer.ts'
 import { fingerprint } from '../../seal/fingerprint.ts'
 import { type ConnectionFlags, clientHome } from '../config.ts'
-import { Failure, usageFailure } from '../failure.ts'
+import { Failure, nameFailure, usageFailure } from '../failure.ts'
 import type { Io } from '../io.ts'
 import { createOutput } from '../output.ts'
 import { need, withSession } from '../session.ts'
@@ -79,11 +79,7 @@ function findWorker(items: readonly WorkerView[], given: string): WorkerView {
       id === given || name === given || fingerprint(sealing_key, signing_key) === given,
   )
   if (found.length === 1 && found[0]) return found[0]
-  throw new Failure({
-    what: `${found.length === 0 ? 'no worker is' : `${found.length} workers are`} called ${given}`,
-    next: 'Give its id: pond workers.',
-    exit: 'usage',
-  })
+  throw nameFailure(found.length, 'worker', { given, next: 'Give its id: pond workers.' })
 }
 
 export function trustPond(io: Io, flags: ConnectionFlags & ConfirmFlags): Promise<number> {

@@ -4,7 +4,7 @@ import type { Client } from '../../client/contract.ts'
 import type { bindingView } from '../../protocol/admin.ts'
 import type { ConnectionFlags } from '../config.ts'
 import { formatAgo, formatTime } from '../duration.ts'
-import { Failure } from '../failure.ts'
+import { nameFailure } from '../failure.ts'
 import type { Io } from '../io.ts'
 import { fields } from '../output.ts'
 import { need, withSession } from '../session.ts'
@@ -71,9 +71,5 @@ export async function resolveBinding(client: Client, given: string): Promise<str
     ({ id, name }) => name === given || id.startsWith(given.startsWith('bnd_') ? given : `bnd_${given}`),
   )
   if (found.length === 1 && found[0]) return found[0].id
-  throw new Failure({
-    what: `${found.length === 0 ? 'no binding is' : `${found.length} bindings are`} called ${given}`,
-    next: 'Give its id: pond binding ls.',
-    exit: 'usage',
-  })
+  throw nameFailure(found.length, 'binding', { given, next: 'Give its id: pond binding ls.' })
 }

@@ -5,7 +5,7 @@ import type { ConnectionFlags } from '../config.ts'
 import { pairs } from '../consumer/show.ts'
 import { workerColumns } from '../consumer/workers.ts'
 import { formatAgo, formatTime } from '../duration.ts'
-import { Failure } from '../failure.ts'
+import { nameFailure } from '../failure.ts'
 import type { Io } from '../io.ts'
 import { fields, type Output } from '../output.ts'
 import { need, withSession } from '../session.ts'
@@ -126,9 +126,5 @@ async function resolveWorker(client: Client, given: string): Promise<WorkerView>
   const prefix = given.startsWith('wrk_') ? given : `wrk_${given}`
   const found = items.filter(({ id, name }) => name === given || id.startsWith(prefix))
   if (found.length === 1 && found[0]) return found[0]
-  throw new Failure({
-    what: `${found.length === 0 ? 'no worker is' : `${found.length} workers are`} called ${given}`,
-    next: 'Give its id: pond worker ls.',
-    exit: 'usage',
-  })
+  throw nameFailure(found.length, 'worker', { given, next: 'Give its id: pond worker ls.' })
 }

@@ -59,7 +59,7 @@ export function findEntry(trust: Trust, kind: TrustKind, what: string): TrustEnt
   throw new Failure({
     what: `${found.length === 0 ? 'nothing' : `${found.length} of what`} that is trusted here is called ${what}`,
     next: found.length === 0 ? 'List it: pond trust ls.' : 'Give its fingerprint: pond trust ls.',
-    exit: 'usage',
+    exit: found.length === 0 ? 'failed' : 'usage',
   })
 }
 

@@ -118,6 +118,7 @@ t.test('cancel', async (t) => {
   io.pond.change(id, { state: 'succeeded' })
   t.equal(await pond(io, 'cancel', id), 1)
   t.match(io.printed().err, `could not cancel ${id}`)
+  t.match(io.printed().err, `next: There is nothing left to cancel; see how it ended: pond show ${id}.`)
 })
 
 t.test('result is passed through byte for byte; one that is not there yet is 75', async (t) => {
