@@ -1,6 +1,6 @@
 // Tells a person why nothing happens yet: one rewritten line on a terminal, one plain line after ten seconds elsewhere.
 import type { Client } from '../client/contract.ts'
-import type { JobView } from '../protocol/consumer.ts'
+import type { JobView, WorkerView } from '../protocol/consumer.ts'
 import { mayKeepSecrets } from '../state/match.ts'
 import { type Cancel, every } from '../system/clock.ts'
 import { formatDuration } from './duration.ts'
@@ -47,14 +47,44 @@ export function showWaiting({ io, client, out, watch }: WaitingParts): Cancel {
 async function reasonOf(client: Client, job: JobView): Promise<string> {
   const answer = await client.call('listWorkers')
   if (!answer.ok) return ''
-  const online = answer.reply.items.filter(({ state }) => state === 'online')
-  if (answer.reply.items.length === 0) return 'no worker is paired (pond pairing create)'
-  if (online.length === 0) return 'no worker online'
+  const { items } = answer.reply
+  const returned = await returnedBy(client, job, items)
+  if (returned !== undefined) return returned
+  const online = items.filter(({ state }) => state === 'online')
+  if (items.length === 0) return 'no worker is paired (pond pairing create)'
+  if (online.length === 0) return whyNone(items)
   const fit = online.filter((worker) => !isSecret(job) || mayKeepSecrets(worker))
   if (fit.length === 0)
     return 'no worker online keeps jobs apart, so it goes to none (swarm doctor, swarm run --allow-unsandboxed, or --plain without secrets)'
   const free = fit.reduce((sum, { slots, inflight }) => sum + Math.max(0, slots - inflight), 0)
   return free === 0 ? `no free slot on ${fit.length} worker${fit.length === 1 ? '' : 's'}` : ''
+}
+
+/** The last that happened is that a worker had it and gave it back, with a reason. */
+async function returnedBy(
+  client: Client,
+  { id, state }: JobView,
+  workers: readonly WorkerView[],
+): Promise<string | undefined> {
+  if (state !== 'queued') return undefined
+  const answer = await client.call('listTransitions', { params: { id } })
+  const last = answer.ok ? answer.reply.items.at(-1) : undefined
+  if (last?.from !== 'claimed' || last.note === undefined) return undefined
+  const worker = workers.find((it) => last.by.endsWith(`:${it.id}`))
+  return `given back by ${worker?.name ?? last.by}: ${last.note}`
+}
+
+const NAMED_MOST = 3
+
+/** Those that are there and take no jobs say why. */
+function whyNone(workers: readonly WorkerView[]): string {
+  const there = workers.filter(({ state }) => state !== 'offline' && state !== 'revoked')
+  if (there.length === 0) return 'no worker online'
+  const named = there
+    .slice(0, NAMED_MOST)
+    .map(({ name, state, note }) => `${name} is ${state}${note ? ` (${note})` : ''}`)
+  const more = there.length - named.length
+  return `no worker takes jobs now: ${named.join(', ')}${more > 0 ? ` and ${more} more` : ''}`
 }
 
 function isSecret({ credential, bundle, recipients }: JobView): boolean {

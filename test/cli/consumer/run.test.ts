@@ -282,21 +282,53 @@ t.test('a wait for a worker is one line: rewritten on a terminal, plain after te
   }
 })
 
-t.test('a job with secrets that waits for walls says so', async (t) => {
-  const worker = {
-    id: 'wrk_1',
-    name: 'lab',
-    binding_id: 'bnd_1',
-    project: 'default',
-    state: 'online',
-    sealing_key: '',
-    signing_key: '',
-    fingerprint: '',
-    labels: {},
-    slots: 2,
-    inflight: 0,
-    sandbox: 'none',
+const worker = {
+  id: 'wrk_1',
+  name: 'lab',
+  binding_id: 'bnd_1',
+  project: 'default',
+  state: 'online',
+  sealing_key: '',
+  signing_key: '',
+  fingerprint: '',
+  labels: {},
+  slots: 2,
+  inflight: 0,
+  sandbox: 'none',
+}
+
+t.test('workers that are there and take no jobs say why', async (t) => {
+  const paused = { ...worker, state: 'paused', note: 'paused by its owner' }
+  const draining = { ...worker, id: 'wrk_2', name: 'box', state: 'draining' }
+  const offline = { ...worker, id: 'wrk_3', name: 'old', state: 'offline' }
+  const many = ['a', 'b', 'c', 'd', 'e'].map((name) => ({ ...paused, name, note: undefined }))
+  for (const [items, said] of [
+    [[paused, draining, offline], 'no worker takes jobs now: lab is paused (paused by its owner), box is draining\n'],
+    [many, 'no worker takes jobs now: a is paused, b is paused, c is paused and 2 more\n'],
+    [[offline], ': no worker online\n'],
+  ] as const) {
+    const io = createFakeIo()
+    io.pond.answers.listWorkers = { items }
+    const job = await begin(io, '--plain', '--', 'x')
+    await printedBy(io, 'err', said)
+    finish(io, job.id, 0)
+    t.equal(await job.end(), 0)
   }
+})
+
+t.test('a job that a worker gave back says what it said', async (t) => {
+  const io = createFakeIo()
+  const note = 'the owner of this machine does not run the command "x"'
+  const returned = { version: 3, at: 1, from: 'claimed', to: 'queued', by: 'worker:wrk_1', note }
+  io.pond.answers.listWorkers = { items: [worker] }
+  io.pond.answers.listTransitions = { items: [{ ...returned, version: 2, from: 'queued', to: 'claimed' }, returned] }
+  const job = await begin(io, '--plain', '--', 'x')
+  await printedBy(io, 'err', `given back by lab: ${note}`)
+  finish(io, job.id, 0)
+  t.equal(await job.end(), 0)
+})
+
+t.test('a job with secrets that waits for walls says so', async (t) => {
   for (const [more, said] of [
     [{}, 'keeps jobs apart'],
     [{ allow_unsandboxed: true, inflight: 2 }, 'no free slot on 1 worker'],
