@@ -19,6 +19,7 @@ import { roomOf, type Told, tell } from './room.ts'
 import {
   type Asked,
   hasHeard,
+  hasLeft,
   hearPoll,
   holdMsOf,
   isOnline,
@@ -64,6 +65,12 @@ export class Polls {
   isOnline(bindingId: BindingId): boolean {
     const session = this.#sessions.get(bindingId)
     return session !== undefined && isOnline(this.#core, session, this.#returnMs())
+  }
+
+  /** It said that it leaves. */
+  hasLeft(bindingId: BindingId): boolean {
+    const session = this.#sessions.get(bindingId)
+    return session !== undefined && hasLeft(session)
   }
 
   #returnMs(): number {

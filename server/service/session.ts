@@ -89,9 +89,17 @@ export function hasHeard(
   return workers.some(({ worker_id, free }) => worker_id === workerId && free.slots === 0)
 }
 
+/** Its latest poll waited for nothing, held nothing and offered nothing: it went in order, and comes back as another session. */
+export function hasLeft({ latest }: Session): boolean {
+  if (!latest) return false
+  const { wait_ms, have, workers } = latest.body
+  return wait_ms === 0 && have.length === 0 && workers.every(({ free }) => free.slots === 0)
+}
+
 /** Online: a poll was completed within hold and grace, and the next one is here or can still be on its way. */
 export function isOnline(world: World, session: Session, returnMs: number): boolean {
   const { clock } = world
+  if (hasLeft(session)) return false
   if (!session.hearing || !isHearing(session.hearing, clock.monotonic(), withinMs(world))) return false
   return session.parked !== undefined || clock.monotonic() - session.contactAt < limit.pollGraceMs + returnMs
 }

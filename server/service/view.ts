@@ -112,9 +112,10 @@ function standing(core: Core, polls: Polls, { id, bindingId, law, report, drain 
   return { state: 'online' }
 }
 
-/** Silent for less than it takes to lose a claim. Since pond's own start nothing may have been heard; then it is waited for if it holds one. */
+/** Silent for less than it takes to lose a claim. Of one that left, or that pond has not heard since its own start, only a claim is waited for. */
 function isAway(core: Core, polls: Polls, { id, bindingId }: Pick<WorkerRow, 'id' | 'bindingId'>): boolean {
   const lastPollAt = polls.lastPollAt(bindingId)
-  if (lastPollAt === undefined) return [...core.live.ofBinding(bindingId)].some((claim) => claim.workerId === id)
+  const isUnknown = lastPollAt === undefined || polls.hasLeft(bindingId)
+  if (isUnknown) return [...core.live.ofBinding(bindingId)].some((claim) => claim.workerId === id)
   return core.clock.now() - lastPollAt < leaseMsOf(core, id)
 }

@@ -80,6 +80,23 @@ t.test(
   },
 )
 
+t.test('one that said that it leaves is offline at once, and back with its next poll', async (t) => {
+  const rig = await createPondRig(t)
+  const box = await pairMachine(rig)
+  const state = async () => (await shown(rig, box))?.state
+  void box.poll({ wait_ms: 1000 })
+  await rig.clock.advance(1500)
+  void box.poll({ wait_ms: 0 })
+  await rig.clock.advance(1)
+  t.equal(await state(), 'online', 'it may only look')
+  void box.poll({ wait_ms: 0, workers: [{ worker_id: box.workerId, free: { slots: 0 } }] })
+  await rig.clock.advance(1)
+  t.equal(await state(), 'offline')
+  void box.poll({ wait_ms: 1000 })
+  await rig.clock.advance(500)
+  t.equal(await state(), 'online')
+})
+
 t.test('after its own restart pond calls a worker away that holds a claim', async (t) => {
   const rig = await createPondRig(t)
   const box = await pairMachine(rig)
