@@ -7,6 +7,7 @@ import { type JobSpec, jobSpec } from '../protocol/job.ts'
 import type { Intent } from '../protocol/orch.ts'
 import { parseKey } from '../seal/key-text.ts'
 import { isConfidential, mayKeepSecrets } from '../state/match.ts'
+import type { Gate } from './gate.ts'
 
 /** A job that this swarm understands. */
 export interface Admitted {
@@ -39,8 +40,7 @@ export interface Walls {
   readonly sandbox: Sandbox
   /** The owner takes confidential jobs without a sandbox. */
   readonly allowUnsandboxed: boolean
-  /** Why its owner does not want this command. */
-  readonly unwelcome: (command: readonly string[]) => string | undefined
+  readonly gate: Pick<Gate, 'unwelcome'>
 }
 
 export function admit(intent: Intent, walls: Walls): Admission {
@@ -52,7 +52,7 @@ export function admit(intent: Intent, walls: Walls): Admission {
   if (slip >= 0) return refuse(`recipients.${slip} is no recipient: its checksum is wrong`)
   const unwalled = problemWithSandbox(job, walls)
   if (unwalled !== undefined) return refuse(unwalled)
-  const unwelcome = walls.unwelcome(job.command)
+  const unwelcome = walls.gate.unwelcome(job.command)
   if (unwelcome !== undefined) return refuse(unwelcome, 'refused')
   return {
     ok: true,

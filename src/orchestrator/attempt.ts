@@ -149,6 +149,8 @@ class ClaimAttempt implements Attempt {
   /** What cannot be found again after a restart is not started. Once pond counts it as running, only a final word undoes that. */
   #unrecorded(confirmed: boolean): Promise<undefined> | Ending {
     const message = 'the journal of this swarm takes no lines'
+    // The next job would fare no better.
+    void this.#parts.gate.look()
     if (!confirmed) return this.#decline(refuse(message))
     return { cause: 'disk_full', rc: NO_CODE, ended_at: this.#parts.clock.now(), message }
   }
@@ -331,6 +333,7 @@ class ClaimAttempt implements Attempt {
   #spoolFailed(error: unknown): void {
     this.#parts.log.error('spool_failed', { claim_id: this.claimId, job_id: this.jobId, error: String(error) })
     const cause = isNoRoom(error) ? 'disk_full' : 'output_lost'
+    void this.#parts.gate.look()
     if (this.#state.at === 'running') this.stop(cause)
     else this.#stopped ??= cause
   }

@@ -8,6 +8,7 @@ import type { Clock } from '../system/clock.ts'
 import type { Disk } from '../system/disk.ts'
 import type { Log } from '../system/log.ts'
 import type { Random } from '../system/random.ts'
+import type { Gate } from './gate.ts'
 import type { Journal } from './journal.ts'
 import type { Supplied, SupplyOrder } from './supply.ts'
 import type { Words } from './words.ts'
@@ -53,8 +54,8 @@ export interface ClaimParts {
   readonly allowUnsandboxed: boolean
   /** How often this machine woke: what pond said before counts no more. */
   readonly wakes: () => number
-  /** Why the owner does not want this command. */
-  readonly unwelcome: (command: readonly string[]) => string | undefined
+  /** Which commands the owner wants, and who looks whether there is room. */
+  readonly gate: Pick<Gate, 'unwelcome' | 'look'>
   /** Holds one folder a claim. */
   readonly jobsPath: string
 }

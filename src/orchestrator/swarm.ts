@@ -170,7 +170,7 @@ class OneSwarm implements Swarm {
       fetchSupply: this.#supplier.fetchSupply,
       allowUnsandboxed: options.allowUnsandboxed ?? false,
       wakes: this.#wake.count,
-      unwelcome: (command) => this.#gate.unwelcome(command),
+      gate: this.#gate,
     }
     await sweep(parts)
     this.#claimParts = parts

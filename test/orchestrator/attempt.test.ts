@@ -282,6 +282,7 @@ t.test('a full disk under the spool ends the job as disk_full, and what was kept
   process.write('stdout', 'twenty bytes of text')
   await clock.settle()
   t.same(process.signals, ['TERM'])
+  t.equal(pond.polls.at(-1)?.workers[0]?.free.slots, 0, 'no other job is taken, from now on')
   await clock.advance(1000)
   t.match(pond.finalOf(intent.claim_id), {
     cause: 'disk_full',
