@@ -1,7 +1,7 @@
 // The SQLite adapter: the contract, then its pragmas and modes, its plans, a full disk, a killed writer, and files of other versions.
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { statSync } from 'node:fs'
+import { copyFileSync, statSync } from 'node:fs'
 import { createInterface } from 'node:readline'
 import t, { type Test } from 'tap'
 import type { StoreEvents } from '../../../server/store/contract.ts'
@@ -48,6 +48,17 @@ function openWatched(t: Test, file = `${t.testdir()}/pond.db`) {
   if (!writer) throw new Error('no connection was opened')
   return { store, file, handles, writer, texts }
 }
+
+t.test('a store that was closed is whole in its one file', async (t) => {
+  const { store, file } = openWatched(t)
+  await store.write((tx) => tx.insertProject(sample.projectRow(1)))
+  t.ok(statSync(`${file}-wal`).size > 0)
+  await store.close()
+  t.equal(statSync(`${file}-wal`, { throwIfNoEntry: false })?.size ?? 0, 0)
+  copyFileSync(file, `${file}.copy`)
+  const copy = openWatched(t, `${file}.copy`)
+  t.strictSame(await copy.store.read((tx) => tx.listProjects()), [sample.projectRow(1)])
+})
 
 const pragma = (handle: Handle, name: string) => Object.values(handle.prepare(`pragma ${name}`).get() ?? {})[0]
 
