@@ -41,6 +41,7 @@ export function describeFault({ path, isUnknown, says }: Fault): string {
 export const describeFaults = (faults: readonly Fault[]) => faults.map(describeFault).join('; ')
 
 const UNFIT = 'is not valid'
+const MISSING = 'is missing'
 
 function faultsOf(issue: z.core.$ZodIssue, above: readonly string[]): readonly Fault[] {
   const path = [...above, ...issue.path.map(String)]
@@ -52,7 +53,9 @@ function faultsOf(issue: z.core.$ZodIssue, above: readonly string[]): readonly F
     case 'invalid_element':
       return within(issue.issues)
     case 'invalid_union': {
-      const meant = likeliest(issue.errors)
+      const [meant, ...others] = likeliest(issue.errors)
+      const lacks = [meant, ...others].flatMap((form) => lackOf(form) ?? [])
+      if (lacks.length > 1) return [{ path, isUnknown: false, says: `lacks ${lacks.join(' or ')}` }]
       return meant ? within(meant) : [{ path, isUnknown: false, says: sayUnion(issue) }]
     }
     default:
@@ -60,9 +63,19 @@ function faultsOf(issue: z.core.$ZodIssue, above: readonly string[]): readonly F
   }
 }
 
-/** Of several forms the one with the least to mend; none where already the type is wrong for all. */
-function likeliest(forms: readonly (readonly z.core.$ZodIssue[])[]): readonly z.core.$ZodIssue[] | undefined {
-  return forms.filter(([issue]) => issue && !isType(issue)).sort((one, other) => one.length - other.length)[0]
+type Form = readonly z.core.$ZodIssue[]
+
+/** Of several forms those with the least to mend; none where already the type is wrong for all. */
+function likeliest(forms: readonly Form[]): readonly Form[] {
+  const fit = forms.filter(([issue]) => issue && !isType(issue))
+  const least = Math.min(...fit.map(({ length }) => length))
+  return fit.filter(({ length }) => length === least)
+}
+
+/** The field that is not there, where that is all that a form lacks. */
+function lackOf(form: Form | undefined): string | undefined {
+  const [issue] = form?.length === 1 ? form : []
+  return issue?.code === 'invalid_type' && issue.message.startsWith(MISSING) ? issue.path.join('.') : undefined
 }
 
 function isType(issue: z.core.$ZodIssue): issue is z.core.$ZodIssueInvalidType {
@@ -79,7 +92,7 @@ function sayUnion({ errors, message }: z.core.$ZodIssueInvalidUnion): string {
 const say: z.core.$ZodErrorMap = (issue) => {
   switch (issue.code) {
     case 'invalid_type':
-      return issue.input === undefined ? `is missing; it must be ${sayType(issue)}` : `must be ${sayType(issue)}`
+      return issue.input === undefined ? `${MISSING}; it must be ${sayType(issue)}` : `must be ${sayType(issue)}`
     case 'too_small':
     case 'too_big':
       return saySize(issue)

@@ -46,6 +46,8 @@ t.test('of several forms the one that is meant is complained about', async (t) =
   const either = z.union([z.strictObject({ jobs: z.array(jobSpec) }), jobSpec])
   t.equal(said(either, { command, prio: 1 }), 'prio is not a field here')
   t.equal(said(either, { jobs: [{ command: 5 }] }), 'jobs.0.command: must be a list')
+  t.equal(said(either, {}), 'lacks jobs or command')
+  t.equal(said(z.object({ to: either }), { to: {} }), 'to: lacks jobs or command')
 })
 
 t.test('no word of zod is left, whatever is wrong with a job', async (t) => {
