@@ -124,7 +124,10 @@ export class MemoryDisk implements Disk {
 
   async #append(path: string, content: Content, pieces: readonly Uint8Array[]): Promise<void> {
     const error = this.#ask('append', path)
+    const boots = this.#boots
     await this.gate()
+    // What was on its way when the power went lands nowhere.
+    if (boots !== this.#boots) throw failure('EIO', path)
     if (error) {
       const bytes = Buffer.concat(pieces)
       grow(content, bytes.subarray(0, Math.floor(this.dice() * bytes.length)))

@@ -1,8 +1,10 @@
 // The simulated parts keep the contracts of the real ones; otherwise a simulation would prove nothing.
 import t from 'tap'
+import { sleep } from '../../src/system/clock.ts'
 import { blobSuite } from '../contract/blob.ts'
 import { storeSuite } from '../contract/store.ts'
 import { createMemoryDevice, openMemoryBlobs } from '../harness/memory-blobs.ts'
+import { createMemoryDisk } from '../harness/memory-disk.ts'
 import { createMemoryDatabase, openMemoryStore } from '../harness/memory-store.ts'
 import { createVirtualClock } from '../harness/virtual-clock.ts'
 import { createLid } from './lid.ts'
@@ -27,6 +29,22 @@ t.test('the blobs in memory are blobs', (t) => {
     }
   })
   t.end()
+})
+
+t.test('what was on its way to the disk when the power went lands nowhere', async (t) => {
+  const disk = createMemoryDisk()
+  const world = createVirtualClock()
+  disk.gate = () => sleep(world, 2)
+  await disk.makeFolder('/home')
+  const file = await disk.open('/home/spool')
+  const safe = file.append(Buffer.from('safe'))
+  await world.advance(5)
+  await safe
+  await file.sync()
+  const late = file.append(Buffer.from('late'))
+  disk.powerCut()
+  await Promise.all([t.rejects(late, { code: 'EIO' }), world.advance(5)])
+  t.equal(String(await disk.read('/home/spool')), 'safe')
 })
 
 t.test('under a closed lid what is measured stands still, and the wall goes on', async (t) => {
