@@ -21,32 +21,37 @@ export async function attack({ place, swarms, intents }: AttackerParts): Promise
   // The right token is only good in the hands of the machine that it was given to.
   const own = swarm.name === victim.host
   if (own && thief.claimId === victim.claimId) return
-  const token = own ? thief.token : victim.token
+  const stolen = own ? thief : victim
   const client = await swarm.impersonate()
-  const how = pick([sayEnd, sayEndInBatch, sendBytes])
+  const how = pick([
+    sayEnd,
+    sayEndInBatch,
+    sendBytes,
+    ...(stolen.bundleToken && victim.bundleToken ? [redeem, redeem] : []),
+  ])
   if (!client || !how) return
   place.history.note('attack', { by: swarm.name, claim: victim.claimId, with: thief.claimId, how: how.name })
-  if (await how(client, victim, token))
+  if (await how(client, victim, stolen))
     place.violate('a_foreign_token_is_refused', { by: swarm.name, claim: victim.claimId, how: how.name })
 }
 
-type Attack = (client: Client, victim: SeenIntent, token: string) => Promise<boolean>
+type Attack = (client: Client, victim: SeenIntent, stolen: SeenIntent) => Promise<boolean>
 
 const end = (claimId: string) => ({ claim_id: claimId as never, state: 'final', cause: 'exit', rc: 0 }) as const
 
-const sayEnd: Attack = async (client, { jobId, claimId }, claimToken) => {
+const sayEnd: Attack = async (client, { jobId, claimId }, { token: claimToken }) => {
   const answer = await client.call('sendWord', { params: { id: jobId }, claimToken, body: end(claimId) })
   return answer.ok
 }
 
-const sayEndInBatch: Attack = async (client, { jobId, claimId }, token) => {
+const sayEndInBatch: Attack = async (client, { jobId, claimId }, { token }) => {
   const word = { ...end(claimId), job_id: jobId as never, claim_token: token }
   const answer = await client.call('sendWords', { body: { words: [word] } })
   const [said] = answer.ok ? answer.reply.outcomes : []
   return said?.outcome === 'accepted' || said?.outcome === 'idempotent' || said?.kept === true
 }
 
-const sendBytes: Attack = async (client, { jobId, claimId }, claimToken) => {
+const sendBytes: Attack = async (client, { jobId, claimId }, { token: claimToken }) => {
   const query = { claim: claimId, stream: 'stdout', offset: 0, at: 0, order: 0 }
   const answer = await client.call('sendChunk', {
     params: { id: jobId },
@@ -54,5 +59,14 @@ const sendBytes: Attack = async (client, { jobId, claimId }, claimToken) => {
     claimToken,
     body: Buffer.from('not of this process'),
   })
+  return answer.ok
+}
+
+/** With the right to the claim, and the bundle's token of another one; or with both, and not as the machine that they were given to. */
+const redeem: Attack = async (client, victim, { bundleToken }) => {
+  if (bundleToken === undefined) return false
+  const of = { job_id: victim.jobId as never, claim_id: victim.claimId as never, worker_id: victim.workerId as never }
+  const body = { ...of, token: bundleToken }
+  const answer = await client.call('bundleRedeem', { body, claimToken: victim.token })
   return answer.ok
 }

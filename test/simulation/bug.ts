@@ -44,6 +44,7 @@ const busy: Partial<Weather> = {
     stalls: 0,
     attacks: 0,
     fullDisks: 0,
+    bundles: 0,
   },
   settings: { leaseMs: 20_000, pollHoldMs: 10_000, pollHoldBusyMs: 5000 },
 }

@@ -32,9 +32,11 @@ interface ConsumerParts {
   readonly network: SimulatedNetwork
   readonly token: string
   readonly name: string
+  /** Digests of what its jobs may name. */
+  readonly bundles: readonly string[]
 }
 
-export function createConsumer({ place, network, token, name }: ConsumerParts): Consumer {
+export function createConsumer({ place, network, token, name, bundles }: ConsumerParts): Consumer {
   const { clock, random, weather } = place
   const client = createClient({
     network: network.connect(name),
@@ -47,7 +49,11 @@ export function createConsumer({ place, network, token, name }: ConsumerParts): 
   })
   const orders = Array.from({ length: weather().jobs }, (_, index): Order => {
     const jobName = `${name}-${index}`
-    return { name: jobName, spec: makeJob(random, jobName), cancelAsked: false }
+    return {
+      name: jobName,
+      spec: makeJob(random, { name: jobName, bundles, bundled: weather().bundles }),
+      cancelAsked: false,
+    }
   })
 
   async function follow(order: Order): Promise<void> {

@@ -103,6 +103,7 @@ const further = [
   'nothing_is_lost_without_a_cause',
   'what_was_written_is_counted',
   'sealed_output_opens',
+  'its_bundle_lies_in_its_folder',
   'a_late_result_is_adopted_once',
   'what_was_adopted_is_read',
 ] as const

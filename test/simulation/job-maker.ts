@@ -9,7 +9,14 @@ type Dice = (chance: number) => boolean
 
 const retried = ['exit', 'signal', 'setup_failed', 'timeout', 'drained', 'disk_full', 'output_lost'] as const
 
-export function makeJob(random: Random, name: string): JobSpec {
+export interface JobWish {
+  readonly name: string
+  /** Digests to choose from, and the chance that a job has one. */
+  readonly bundles: readonly string[]
+  readonly bundled: number
+}
+
+export function makeJob(random: Random, { name, bundles, bundled }: JobWish): JobSpec {
   const dice: Dice = (chance) => random.number() < chance
   const upTo = (most: number) => Math.floor(random.number() * (most + 1))
   const idempotent = dice(0.5)
@@ -23,6 +30,7 @@ export function makeJob(random: Random, name: string): JobSpec {
     ...makePolicy(random, idempotent),
     ...(hasSecret && { credential: CREDENTIAL }),
     ...(dice(hasSecret ? 0.6 : 0.1) && { recipients: [recipientText] }),
+    ...(dice(bundled) && { bundle: bundles[upTo(bundles.length - 1)] }),
     ...(dice(0.3) && { priority: upTo(9) }),
     ...(dice(0.12) && { ttl_ms: 1 + upTo(60_000) }),
     ...(dice(0.15) && { timeout_ms: 200 + upTo(10_000) }),

@@ -4,6 +4,7 @@ import { type Executor, type Plan, SetupError, type Watch } from '../../src/exec
 import { type Clock, sleep } from '../../src/system/clock.ts'
 import type { Random } from '../../src/system/random.ts'
 import { createFakeExecutor, type FakeProcess } from '../harness/fake-executor.ts'
+import { lookInto } from './bundle.ts'
 import type { Place } from './place.ts'
 import { REDACTED, SECRET_NAME } from './secret.ts'
 
@@ -34,6 +35,8 @@ export interface Run {
   readonly host: string
   readonly stdout: Buffer[]
   readonly stderr: Buffer[]
+  /** In its folder, when it started. */
+  readonly found?: Buffer
   /** How it ended; `undefined` while it runs. */
   exit?: { readonly cause: 'exit' | 'signal'; readonly rc: number }
   /** Its swarm died before it did. */
@@ -96,11 +99,13 @@ export function createMachine(parts: MachineParts): Machine {
     await sleep(clock, random.number() * 20)
     if (!alive()) return await new Promise<never>(() => {})
     if (program.broken) throw new SetupError('there is no such program')
+    const found = await lookInto(plan)
+    if (!alive()) return await new Promise<never>(() => {})
     // Nothing comes between the answer and the start, as with a real process.
     const { confirm, ...ready } = plan
     await confirm?.()
     if (!alive()) return await new Promise<never>(() => {})
-    const run: Run = { plan, program, host, stdout: [], stderr: [], orphaned: false }
+    const run: Run = { plan, program, host, stdout: [], stderr: [], orphaned: false, ...(found && { found }) }
     parts.started(run)
     starting = run
     const execution = await fake.start(ready, watch)

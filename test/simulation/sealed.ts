@@ -1,12 +1,13 @@
 // The consumer's side of what is sealed in a simulated world: its secret on the way in, the output of its jobs on the way out.
 import { sealedInline } from '../../src/protocol/sealed.ts'
-import { sealInline } from '../../src/seal/envelope.ts'
+import { sealDetached, sealInline } from '../../src/seal/envelope.ts'
 import { fingerprint } from '../../src/seal/fingerprint.ts'
 import { printKey } from '../../src/seal/key-text.ts'
 import { openOwn } from '../../src/seal/open/envelope.ts'
 import { createSegmentReader } from '../../src/seal/open/segment.ts'
 import type { Random } from '../../src/system/random.ts'
 import { sealingPair, sodium } from '../harness/seal.ts'
+import { streamOf } from '../harness/tar-writer.ts'
 import { pondKeys } from './pond-host.ts'
 import { CREDENTIAL, SECRET_NAME } from './secret.ts'
 
@@ -20,6 +21,16 @@ export async function sealSecret(random: Random, secret: string) {
   const recipients = [pondKeys.sealing[0].publicKey]
   const values = Buffer.from(JSON.stringify({ env: { [SECRET_NAME]: secret } }))
   return { sealed: await sealInline({ sodium, random, recipients, context }, values) }
+}
+
+/** An archive as a consumer hands it in. */
+export async function sealArchive(random: Random, archive: Buffer) {
+  const context = { kind: 'bundle', project: 'default' } as const
+  const recipients = [pondKeys.sealing[0].publicKey]
+  const { frames, finish } = sealDetached({ sodium, random, recipients, context }, streamOf(archive))
+  const bytes: Buffer[] = []
+  for await (const frame of frames) bytes.push(frame)
+  return { sealed: finish(), bytes: Buffer.concat(bytes) }
 }
 
 export interface SealedStream {

@@ -5,6 +5,7 @@ import { createClient } from '../../src/client/client.ts'
 import type { Client } from '../../src/client/contract.ts'
 import type { Random } from '../../src/system/random.ts'
 import { attack } from './attacker.ts'
+import { type Bundles, makeBundles } from './bundle.ts'
 import { createChecker } from './checker.ts'
 import { createConsumer } from './consumer.ts'
 import { watchLeases } from './lease-watch.ts'
@@ -91,6 +92,7 @@ export async function simulate(seed: number, options: SimulationOptions = {}): P
       place,
       checker,
       wire,
+      bundles: world.bundles,
       rows: pond.database.rows,
       device: pond.device,
       orders: consumer.orders,
@@ -119,6 +121,7 @@ interface World {
   readonly consumer: ReturnType<typeof createConsumer>
   readonly checker: ReturnType<typeof createChecker>
   readonly wire: WireWatch
+  readonly bundles: Bundles
 }
 
 /** Everything is paired and up before the first fault. */
@@ -140,9 +143,11 @@ async function createWorld(place: Place, plant: Plant = {}): Promise<World> {
   const swarms = Array.from({ length: weather().swarms }, (_, index) =>
     createSwarmHost({ place, name: `swarm-${index}`, network, started: checker.started, plant: plant.swarm }),
   )
+  let bundles: Bundles = new Map()
   const setUp = async () => {
     await pond.start()
     const admin = adminClient(place, network, pond.adminToken)
+    if (weather().bundles > 0) bundles = await makeBundles(admin, place)
     const body = await sealSecret(random, place.secret)
     const kept = await admin.call('putCredential', { params: { name: CREDENTIAL }, body })
     if (!kept.ok) throw new Error(kept.error.message)
@@ -167,8 +172,23 @@ async function createWorld(place: Place, plant: Plant = {}): Promise<World> {
     faults: () => pond.faults(),
     heardOf: wire.heardOf,
   })
-  const consumer = createConsumer({ place, network, token: pond.adminToken, name: 'consumer' })
-  return { pond, swarms, network, operator: adminClient(place, network, pond.adminToken), consumer, checker, wire }
+  const consumer = createConsumer({
+    place,
+    network,
+    token: pond.adminToken,
+    name: 'consumer',
+    bundles: [...bundles.keys()],
+  })
+  return {
+    pond,
+    swarms,
+    network,
+    operator: adminClient(place, network, pond.adminToken),
+    consumer,
+    checker,
+    wire,
+    bundles,
+  }
 }
 
 const adminClient = ({ clock, random, log }: Place, network: SimulatedNetwork, token: string) =>

@@ -6,6 +6,7 @@ import { limit } from '../../src/protocol/limit.ts'
 import type { StreamReport } from '../../src/protocol/word.ts'
 import type { MemoryDevice } from '../harness/memory-blobs.ts'
 import type { MemoryRows } from '../harness/memory-store.ts'
+import type { Bundles } from './bundle.ts'
 import { type Checker, specOf } from './checker.ts'
 import type { Order } from './consumer.ts'
 import type { Law } from './invariant.ts'
@@ -19,6 +20,7 @@ interface Evidence {
   readonly place: Place
   readonly checker: Checker
   readonly wire: WireWatch
+  readonly bundles: Bundles
   readonly rows: MemoryRows
   readonly device: MemoryDevice
   readonly orders: readonly Order[]
@@ -38,6 +40,7 @@ export async function judge(evidence: Evidence): Promise<void> {
   }
   for (const run of checker.runs) {
     if (!run.exit) place.violate('nothing_is_left_running', { claim: run.plan.claimId, host: run.host })
+    checkBundle(evidence, run)
     checkStored(evidence, run)
     await checkSealedEnd(evidence, run)
   }
@@ -141,7 +144,8 @@ function checkEnd(evidence: Evidence, job: JobRow): void {
   if (state === 'expired' && spec.ttl_ms === undefined) wrong('only_a_ttl_expires')
   if (end.cause === 'timeout' && spec.timeout_ms === undefined) wrong('only_a_limit_times_out')
   const faulty = place.storm.diskFault > 0
-  if (end.cause === 'setup_failed' && !commandIsBroken(spec) && !faulty) wrong('only_the_broken_fail_to_start')
+  if (['setup_failed', 'bundle_rejected'].includes(end.cause) && !commandIsBroken(spec) && !faulty)
+    wrong('only_the_broken_fail_to_start')
   if (place.weather().calm && ['worker_lost', 'output_lost', 'disk_full', 'drained'].includes(end.cause))
     wrong('calm_loses_nothing')
 }
@@ -206,6 +210,14 @@ function checkStored(evidence: Evidence, run: Run): void {
     place.history.note('opened', { claim: claimId, stream: name, sha256: sha256(opened ?? Buffer.alloc(0)) })
     if (opened?.length !== said.length) place.violate('complete_is_whole', { claim: claimId, stream: name })
   }
+}
+
+/** What its job named lies in the folder of a process, and nothing else. */
+function checkBundle({ place, rows, bundles }: Evidence, { plan, found }: Run): void {
+  const { jobId, claimId } = plan
+  const wanted = bundles.get(specOf(rows, jobId)?.bundle ?? '')
+  if (found === undefined ? wanted !== undefined : !wanted?.equals(found))
+    place.violate('its_bundle_lies_in_its_folder', { job: jobId, claim: claimId, found: found?.length })
 }
 
 interface SealedOutput {

@@ -55,6 +55,8 @@ export interface Weather {
   readonly swarms: number
   readonly slots: number
   readonly jobs: number
+  /** Chance that a job has a bundle. */
+  readonly bundles: number
   /** Jobs come and faults happen for this long; then the world is calm until all is over. */
   readonly stormMs: number
 }
@@ -100,6 +102,7 @@ export function drawWeather(random: Random): Weather {
     swarms,
     slots: 1 + upTo(3),
     jobs: 6 + upTo(18),
+    bundles: random.number() < 0.3 ? 0.4 : 0,
     stormMs: 60_000 + upTo(120_000),
   }
 }

@@ -17,7 +17,9 @@ export interface SeenIntent {
   readonly host: string
   readonly jobId: string
   readonly claimId: string
+  readonly workerId: string
   readonly token: string
+  readonly bundleToken?: string
 }
 
 export interface WireWatch extends Wiretap {
@@ -66,10 +68,13 @@ export function createWireWatch(place: Place): WireWatch {
       look('reply', request, reply.body)
       if (reply.status < 200 || reply.status > 299) return
       if (request.path.endsWith('/chunk')) accepted.push(...acceptedBy(request, reply))
-      for (const { claim_id, job_id, claim_token, source_bundle } of intentsIn(request, reply)) {
+      for (const { claim_id, job_id, worker_id, claim_token, source_bundle } of intentsIn(request, reply)) {
         own(claim_token, claim_id)
         if (source_bundle) own(source_bundle.token, claim_id)
-        intents.set(claim_id, { host, jobId: job_id, claimId: claim_id, token: claim_token })
+        intents.set(claim_id, {
+          ...{ host, jobId: job_id, claimId: claim_id, workerId: worker_id, token: claim_token },
+          ...(source_bundle && { bundleToken: source_bundle.token }),
+        })
       }
     },
     arrived(host, { url }) {
