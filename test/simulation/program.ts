@@ -67,11 +67,11 @@ interface Living {
 }
 
 export function createMachine(parts: MachineParts): Machine {
-  const { clock, random, host, note } = parts
+  const { clock, random, note } = parts
   const fake = createFakeExecutor()
   const living = new Set<Living>()
   const runs: Run[] = []
-  let starting: Run | undefined
+  const ready = new WeakMap<Plan, Run>()
 
   function end(it: Living, exit: NonNullable<Run['exit']>): void {
     if (!living.delete(it)) return
@@ -82,10 +82,11 @@ export function createMachine(parts: MachineParts): Machine {
   }
 
   fake.onStart = (process) => {
-    if (!starting) return
-    const it = { run: starting, process }
+    const run = ready.get(process.plan)
+    if (!run) return
+    const it = { run, process }
     living.add(it)
-    runs.push(starting)
+    runs.push(run)
     void act(parts, it, (exit) => end(it, exit))
   }
   fake.onTerminate = (process) => {
@@ -95,21 +96,12 @@ export function createMachine(parts: MachineParts): Machine {
   }
 
   async function start(plan: Plan, watch: Watch, alive: () => boolean) {
-    const program = programOf(plan.command)
-    await sleep(clock, random.number() * 20)
-    if (!alive()) return await new Promise<never>(() => {})
-    if (program.broken) throw new SetupError('there is no such program')
-    const found = await lookInto(plan)
-    if (!alive()) return await new Promise<never>(() => {})
-    // Nothing comes between the answer and the start, as with a real process.
-    const { confirm, ...ready } = plan
-    await confirm?.()
-    if (!alive()) return await new Promise<never>(() => {})
-    const run: Run = { plan, program, host, stdout: [], stderr: [], orphaned: false, ...(found && { found }) }
+    const run = await makeReady(parts, plan, alive)
     parts.started(run)
-    starting = run
-    const execution = await fake.start(ready, watch)
-    starting = undefined
+    // Several may start in one turn.
+    const own = { ...plan, confirm: async () => {} }
+    ready.set(own, run)
+    const execution = await fake.start(own, watch)
     return {
       ...execution,
       async kill() {
@@ -141,6 +133,20 @@ export function createMachine(parts: MachineParts): Machine {
       for (const it of living) end(it, { cause: 'signal', rc: 137 })
     },
   }
+}
+
+/** All that comes before the process. Nothing comes between the answer to `confirm` and the start, as with a real one. */
+async function makeReady({ clock, random, host }: MachineParts, plan: Plan, alive: () => boolean): Promise<Run> {
+  const whileAlive = async <T>(work: Promise<T>): Promise<T> => {
+    const made = await work
+    return alive() ? made : await new Promise<never>(() => {})
+  }
+  const program = programOf(plan.command)
+  await whileAlive(sleep(clock, random.number() * 20))
+  if (program.broken) throw new SetupError('there is no such program')
+  const found = await whileAlive(lookInto(plan))
+  await whileAlive(plan.confirm?.() ?? Promise.resolve())
+  return { plan, program, host, stdout: [], stderr: [], orphaned: false, ...(found && { found }) }
 }
 
 async function act(
