@@ -45,6 +45,7 @@ const busy: Partial<Weather> = {
     attacks: 0,
     fullDisks: 0,
     bundles: 0,
+    artifacts: 0,
   },
   settings: { leaseMs: 20_000, pollHoldMs: 10_000, pollHoldBusyMs: 5000 },
 }

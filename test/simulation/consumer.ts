@@ -51,7 +51,7 @@ export function createConsumer({ place, network, token, name, bundles }: Consume
     const jobName = `${name}-${index}`
     return {
       name: jobName,
-      spec: makeJob(random, { name: jobName, bundles, bundled: weather().bundles }),
+      spec: makeJob(random, { name: jobName, bundles, bundled: weather().bundles, leaving: weather().artifacts }),
       cancelAsked: false,
     }
   })

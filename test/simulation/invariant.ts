@@ -104,6 +104,7 @@ const further = [
   'what_was_written_is_counted',
   'sealed_output_opens',
   'its_bundle_lies_in_its_folder',
+  'an_artifact_is_what_was_written',
   'a_late_result_is_adopted_once',
   'what_was_adopted_is_read',
 ] as const

@@ -14,15 +14,22 @@ export interface JobWish {
   /** Digests to choose from, and the chance that a job has one. */
   readonly bundles: readonly string[]
   readonly bundled: number
+  /** Chance that it leaves files. */
+  readonly leaving: number
 }
 
-export function makeJob(random: Random, { name, bundles, bundled }: JobWish): JobSpec {
+export function makeJob(random: Random, { name, bundles, bundled, leaving }: JobWish): JobSpec {
   const dice: Dice = (chance) => random.number() < chance
   const upTo = (most: number) => Math.floor(random.number() * (most + 1))
   const idempotent = dice(0.5)
   const hasSecret = dice(0.25)
+  const leaves = dice(leaving)
   const leaks = hasSecret && dice(0.5)
-  const [command, program] = commandOf({ ...makeProgram(random, name), ...(leaks && { leaks: true }) })
+  const [command, program] = commandOf({
+    ...makeProgram(random, name),
+    ...(leaks && { leaks: true }),
+    ...(leaves && { files: Array.from({ length: upTo(3) }, () => upTo(dice(0.1) ? 600_000 : 5000)) }),
+  })
   return {
     command: [command, program],
     labels: { name },
@@ -31,6 +38,7 @@ export function makeJob(random: Random, { name, bundles, bundled }: JobWish): Jo
     ...(hasSecret && { credential: CREDENTIAL }),
     ...(dice(hasSecret ? 0.6 : 0.1) && { recipients: [recipientText] }),
     ...(dice(bundled) && { bundle: bundles[upTo(bundles.length - 1)] }),
+    ...(leaves && { artifacts: ['out/*', ...(dice(0.2) ? ['nothing-*'] : [])] }),
     ...(dice(0.3) && { priority: upTo(9) }),
     ...(dice(0.12) && { ttl_ms: 1 + upTo(60_000) }),
     ...(dice(0.15) && { timeout_ms: 200 + upTo(10_000) }),

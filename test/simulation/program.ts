@@ -4,6 +4,7 @@ import { type Executor, type Plan, SetupError, type Watch } from '../../src/exec
 import { type Clock, sleep } from '../../src/system/clock.ts'
 import type { Random } from '../../src/system/random.ts'
 import { createFakeExecutor, type FakeProcess } from '../harness/fake-executor.ts'
+import { type Box, makeBox } from './box.ts'
 import { lookInto } from './bundle.ts'
 import type { Place } from './place.ts'
 import { REDACTED, SECRET_NAME } from './secret.ts'
@@ -13,6 +14,8 @@ export interface Program {
   readonly name: string
   readonly writes: readonly { readonly afterMs: number; readonly to: 'stdout' | 'stderr'; readonly bytes: number }[]
   readonly events: number
+  /** Sizes of the files that it leaves when it ends by itself. */
+  readonly files?: readonly number[]
   readonly endsAfterMs: number
   readonly rc: number
   /** What it leaves as its result, if anything. */
@@ -37,6 +40,8 @@ export interface Run {
   readonly stderr: Buffer[]
   /** In its folder, when it started. */
   readonly found?: Buffer
+  /** Its folder, where it needs one. */
+  readonly box?: Box
   /** How it ended; `undefined` while it runs. */
   exit?: { readonly cause: 'exit' | 'signal'; readonly rc: number }
   /** Its swarm died before it did. */
@@ -76,6 +81,7 @@ export function createMachine(parts: MachineParts): Machine {
   function end(it: Living, exit: NonNullable<Run['exit']>): void {
     if (!living.delete(it)) return
     const { result } = it.run.program
+    if (exit.cause === 'exit') it.run.box?.leave(filesOf({ ...it.run, exit }))
     it.run.exit = exit
     note('ended', { claim: it.run.plan.claimId, ...exit })
     it.process.exit({ ...exit, ...(exit.cause === 'exit' && result && { result: Buffer.from(result) }) })
@@ -104,6 +110,8 @@ export function createMachine(parts: MachineParts): Machine {
     const execution = await fake.start(own, watch)
     return {
       ...execution,
+      work: run.box?.work ?? execution.work,
+      release: async () => run.box?.remove(),
       async kill() {
         for (const it of living) if (it.run === run) end(it, { cause: 'signal', rc: 137 })
       },
@@ -113,9 +121,7 @@ export function createMachine(parts: MachineParts): Machine {
   return {
     runs,
     executor: (alive) => ({
-      name: fake.name,
-      rung: fake.rung,
-      sandbox: fake.sandbox,
+      ...{ name: fake.name, rung: fake.rung, sandbox: fake.sandbox, close: fake.close },
       start: (plan, watch) => start(plan, watch, alive),
       async sweep(traces) {
         const claims = new Set<string>(traces.map((trace) => trace.claimId))
@@ -123,7 +129,6 @@ export function createMachine(parts: MachineParts): Machine {
         for (const it of left) end(it, { cause: 'signal', rc: 137 })
         return left.length
       },
-      close: fake.close,
     }),
     orphan() {
       for (const { run } of living) run.orphaned = true
@@ -144,9 +149,27 @@ async function makeReady({ clock, random, host }: MachineParts, plan: Plan, aliv
   const program = programOf(plan.command)
   await whileAlive(sleep(clock, random.number() * 20))
   if (program.broken) throw new SetupError('there is no such program')
-  const found = await whileAlive(lookInto(plan))
+  const box = plan.prepare || program.files ? makeBox() : undefined
+  const prepared = await whileAlive(prepare(plan, box))
   await whileAlive(plan.confirm?.() ?? Promise.resolve())
-  return { plan, program, host, stdout: [], stderr: [], orphaned: false, ...(found && { found }) }
+  return { plan, program, host, stdout: [], stderr: [], orphaned: false, ...(box && { box }), ...prepared }
+}
+
+async function prepare(plan: Plan, box: Box | undefined): Promise<Pick<Run, 'found'>> {
+  if (!box || !plan.prepare) return {}
+  try {
+    await plan.prepare(box.work)
+    return { found: lookInto(box.work) }
+  } catch (error) {
+    box.remove()
+    throw error
+  }
+}
+
+/** What it left, by path. */
+export function filesOf({ plan, program, exit }: Run): Map<string, Buffer> {
+  const sizes = exit?.cause === 'exit' ? (program.files ?? []) : []
+  return new Map(sizes.map((size, index) => [`out/${index}`, contentOf(`${plan.claimId} out/${index}`, size)]))
 }
 
 async function act(

@@ -1,5 +1,6 @@
 // The consumer's side of what is sealed in a simulated world: its secret on the way in, the output of its jobs on the way out.
 import { sealedInline } from '../../src/protocol/sealed.ts'
+import type { ArtifactReport } from '../../src/protocol/word.ts'
 import { sealDetached, sealInline } from '../../src/seal/envelope.ts'
 import { fingerprint } from '../../src/seal/fingerprint.ts'
 import { printKey } from '../../src/seal/key-text.ts'
@@ -69,4 +70,5 @@ export async function openEnd(of: Pick<SealedStream, 'jobId' | 'claimId'>, store
 
 export interface SealedEnd {
   readonly result?: string
+  readonly artifacts?: readonly ArtifactReport[]
 }

@@ -4,6 +4,7 @@ import type { PondRequest } from '../../server/http/message.ts'
 import { createClient } from '../../src/client/client.ts'
 import type { Client } from '../../src/client/contract.ts'
 import type { Random } from '../../src/system/random.ts'
+import { readArtifacts } from './artifact.ts'
 import { attack } from './attacker.ts'
 import { type Bundles, makeBundles } from './bundle.ts'
 import { createChecker } from './checker.ts'
@@ -78,15 +79,17 @@ export async function simulate(seed: number, options: SimulationOptions = {}): P
     await clock.until(() => !swarms.some((swarm) => swarm.isAsleep()), NAP_MOST_MS)
     await clock.advance(2 * 60_000)
     const { operator: client } = world
-    let adopting = true
-    void adoptLate({ place, client, rows: () => pond.database.rows, device: pond.device, runs: checker.runs }).then(
-      () => {
-        adopting = false
-      },
-    )
-    await clock.until(() => !adopting, CALM_MOST_MS)
-    await new Promise((resolve) => setImmediate(resolve))
     const mishap = (host: string) => swarms.some((swarm) => swarm.name === host && swarm.mishaps() > 0)
+    const late = { place, client, rows: () => pond.database.rows, device: pond.device, runs: checker.runs, mishap }
+    let looking = true
+    const looked = adoptLate(late)
+      .then(() => readArtifacts(late))
+      .finally(() => {
+        looking = false
+      })
+    await clock.until(() => !looking, CALM_MOST_MS)
+    await looked
+    await new Promise((resolve) => setImmediate(resolve))
     for (const swarm of swarms) swarm.searchDisk()
     await judge({
       place,

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto'
 import type { ClaimRow, JobRow } from '../../server/store/row.ts'
 import { isFinal, type JobSpec } from '../../src/protocol/job.ts'
 import { limit } from '../../src/protocol/limit.ts'
-import type { StreamReport } from '../../src/protocol/word.ts'
+import type { ArtifactReport, StreamReport } from '../../src/protocol/word.ts'
 import type { MemoryDevice } from '../harness/memory-blobs.ts'
 import type { MemoryRows } from '../harness/memory-store.ts'
 import type { Bundles } from './bundle.ts'
@@ -11,7 +11,7 @@ import { type Checker, specOf } from './checker.ts'
 import type { Order } from './consumer.ts'
 import type { Law } from './invariant.ts'
 import type { Place } from './place.ts'
-import { type Run, saidBy } from './program.ts'
+import { filesOf, type Run, saidBy } from './program.ts'
 import { mayTryAgain } from './retry-rule.ts'
 import { openEnd, openStored } from './sealed.ts'
 import type { WireWatch } from './wire-watch.ts'
@@ -235,14 +235,32 @@ function openSealed({ place, rows }: Evidence, { run, name, stored }: SealedOutp
 }
 
 /** What a sealed job left as its result opens for its consumer, and is what its process made. */
-async function checkSealedEnd({ place, rows }: Evidence, { plan, program }: Run): Promise<void> {
+async function checkSealedEnd(evidence: Evidence, run: Run): Promise<void> {
+  const { place, rows } = evidence
+  const { plan, program } = run
   const { jobId, claimId } = plan
   const claim = rows.claims.get(claimId)
   if (!specOf(rows, jobId)?.recipients || claim?.lease.state !== 'ended' || claim.cause !== 'exit') return
   const stored = rows.results.get(claimId)
-  const result = stored === undefined ? undefined : (await openEnd({ jobId, claimId }, stored)).result
+  const { result, artifacts = [] } = stored === undefined ? {} : await openEnd({ jobId, claimId }, stored)
   place.history.note('opened_end', { claim: claimId, result })
   if (result !== program.result) place.violate('the_result_is_whole', { claim: claimId, result })
+  checkSealedFiles(evidence, run, artifacts)
+}
+
+function checkSealedFiles(evidence: Evidence, run: Run, artifacts: readonly ArtifactReport[]): void {
+  const { place, device, mishap } = evidence
+  const { claimId } = run.plan
+  const missed = filesOf(run)
+  const wrong = (path: string, what: string) =>
+    place.violate('an_artifact_is_what_was_written', { claim: claimId, path, what })
+  for (const { path = '', stream, problem } of artifacts) {
+    if (problem !== undefined || stream === undefined) continue
+    const opened = openSealed(evidence, { run, name: stream, stored: device.bytesOf(claimId, stream) })
+    if (!opened || !missed.get(path)?.equals(opened)) wrong(path, 'bytes')
+    missed.delete(path)
+  }
+  if (!mishap(run.host)) for (const path of missed.keys()) wrong(path, 'missed')
 }
 
 const sha256 = (bytes: Buffer) => createHash('sha256').update(bytes).digest('hex')

@@ -57,6 +57,8 @@ export interface Weather {
   readonly jobs: number
   /** Chance that a job has a bundle. */
   readonly bundles: number
+  /** Chance that a job leaves files. */
+  readonly artifacts: number
   /** Jobs come and faults happen for this long; then the world is calm until all is over. */
   readonly stormMs: number
 }
@@ -103,6 +105,7 @@ export function drawWeather(random: Random): Weather {
     slots: 1 + upTo(3),
     jobs: 6 + upTo(18),
     bundles: random.number() < 0.3 ? 0.4 : 0,
+    artifacts: random.number() < 0.3 ? 0.4 : 0,
     stormMs: 60_000 + upTo(120_000),
   }
 }
