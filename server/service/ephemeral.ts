@@ -17,44 +17,49 @@ const LATE_MS = 24 * 3_600_000
 /** Starts the look; the returned function stops it. */
 export function startLeaving(parts: BindingParts): () => void {
   const { core } = parts
-  const seen: Seen = { bindings: new Map(), someAt: core.listening.now(), isAlone: true, backAt: 0 }
+  const now = core.listening.now()
+  const seen: Seen = { bindings: new Map(), companyMs: 0, lookedAt: now, someAt: now }
   return every(core.clock, PERIOD_MS, async () => {
     try {
-      if (look(parts, seen)) await removeGone(parts, seen)
+      look(parts, seen)
+      await removeGone(parts, seen)
     } catch (error) {
       core.log.warn('leaving.failed', { error: String(error) })
     }
   })
 }
 
-/** All in listening time. */
+/**
+ * Silence counts in company: while pond hears of no machine at all the fault may be near pond, and time stands still for all, though for no longer than a day.
+ */
 interface Seen {
-  /** When each was last there. */
+  /** How long pond has had company, when each was last there. */
   bindings: ReadonlyMap<BindingId, number>
-  /** When any was last heard of. */
+  companyMs: number
+  /** Listening time of the last look, and of the last one that saw any machine. */
+  lookedAt: number
   someAt: number
-  isAlone: boolean
-  /** When one was heard of again after a time without any: who is still silent may be on its way. */
-  backAt: number
 }
 
-/** False while no machine at all is heard of, and for a day: the fault may be near pond. */
-function look({ access, core, polls }: BindingParts, seen: Seen): boolean {
+function look({ access, core, polls }: BindingParts, seen: Seen): void {
   const now = core.listening.now()
   const ids = [...access.bindings()].map(({ id }) => id)
+  const hasCompany = ids.some((id) => polls.isOnline(id))
+  const wasLongAlone = seen.lookedAt - seen.someAt >= LATE_MS
+  if (hasCompany || wasLongAlone) seen.companyMs += now - seen.lookedAt
+  // The day is over, and counts.
+  else if (now - seen.someAt >= LATE_MS) seen.companyMs += now - seen.someAt
   const isThere = (id: BindingId) => polls.isOnline(id) || core.live.ofBinding(id).size > 0
-  seen.bindings = new Map(ids.map((id) => [id, isThere(id) ? now : (seen.bindings.get(id) ?? now)]))
-  const isAlone = !ids.some((id) => polls.isOnline(id))
-  if (seen.isAlone && !isAlone) seen.backAt = now
-  if (!isAlone) seen.someAt = now
-  seen.isAlone = isAlone
-  return !isAlone || now - seen.someAt >= LATE_MS
+  seen.bindings = new Map(
+    ids.map((id) => [id, isThere(id) ? seen.companyMs : (seen.bindings.get(id) ?? seen.companyMs)]),
+  )
+  seen.lookedAt = now
+  if (hasCompany) seen.someAt = now
 }
 
-async function removeGone(parts: BindingParts, { bindings: seen, backAt }: Seen): Promise<void> {
+async function removeGone(parts: BindingParts, { bindings: seen, companyMs }: Seen): Promise<void> {
   const { access, core, polls } = parts
-  const now = core.listening.now()
-  const silentMs = ({ id }: BindingRow) => now - Math.max(backAt, seen.get(id) ?? now)
+  const silentMs = ({ id }: BindingRow) => companyMs - (seen.get(id) ?? companyMs)
   const bindings = [...access.bindings()]
   const lately = bindings.filter((row) => polls.lastPollAt(row.id) !== undefined && silentMs(row) < LATE_MS)
   const silent = lately.filter(({ id }) => !polls.isOnline(id))

@@ -19,7 +19,7 @@ export class Fleet {
     this.#gone.add(bindingId)
   }
 
-  /** Nothing names these workers any more. */
+  /** As if these workers had never been. */
   forget(bindingId: BindingId): void {
     for (const id of this.#byBinding.get(bindingId) ?? []) this.#workers.delete(id)
     this.#byBinding.delete(bindingId)

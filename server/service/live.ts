@@ -105,9 +105,16 @@ export class LiveClaims {
     if (!claim) return
     this.#claims.delete(id)
     if (this.#byJob.get(claim.jobId) === claim) this.#byJob.delete(claim.jobId)
-    this.#byBinding.get(claim.bindingId)?.delete(claim)
+    const mates = this.#byBinding.get(claim.bindingId)
+    mates?.delete(claim)
+    if (mates?.size === 0) this.#byBinding.delete(claim.bindingId)
     if (!lingers) return
     this.linger(claim.workerId, id, 'drop')
+  }
+
+  /** The worker is gone for good. */
+  forget(workerId: WorkerId): void {
+    this.#lingering.delete(workerId)
   }
 
   /** Keeps a dead claim in mind until its worker names it no longer. */

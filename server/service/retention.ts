@@ -1,4 +1,5 @@
 // Retention: what ended long ago goes, streams first, so that a crash in between leaves nothing that no row names.
+import type { WorkerId } from '../../src/protocol/id.ts'
 import { limit } from '../../src/protocol/limit.ts'
 import { every } from '../../src/system/clock.ts'
 import type { Bundles } from './bundle.ts'
@@ -21,16 +22,24 @@ export function startRetention(core: Core, bundles: Bundles): () => void {
   })
 }
 
-/** Removes a batch of ephemeral machines that left before the retention: all that they ran has gone; answers how many. */
+/** Removes a batch of ephemeral machines that left before the retention; answers how many. An attempt of a job that is older shows the worker's id for its name. */
 async function removeGone(core: Core): Promise<number> {
   return core.store.write(async (tx) => {
     const ids = await tx.listGone(core.clock.now() - core.settings.retentionMs, BATCH)
     for (const id of ids) await tx.deleteBinding(id)
     tx.afterCommit(() => {
-      for (const id of ids) core.fleet.forget(id)
+      for (const id of ids) {
+        for (const worker of core.fleet.ofBinding(id)) forgetWorker(core, worker.id)
+        core.fleet.forget(id)
+      }
     })
     return ids.length
   })
+}
+
+function forgetWorker({ live, refusals }: Core, id: WorkerId): void {
+  live.forget(id)
+  refusals.took(id)
 }
 
 /** Removes a batch of jobs that ended before the retention; answers how many. */

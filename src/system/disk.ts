@@ -99,12 +99,12 @@ export const systemDisk: Disk = {
       await rm(draft, { force: true }).catch(() => {})
       throw error
     }
-    await syncFolder(dirname(path))
+    await settleName(path)
   },
   open: openFile,
   async rename(from, to) {
     await rename(from, to)
-    await syncFolder(dirname(to))
+    await settleName(to)
   },
   async stat(path) {
     const found = await absentAs(undefined, stat(path))
@@ -185,6 +185,15 @@ async function syncFolder(path: string): Promise<void> {
     await folder.sync()
   } finally {
     await folder.close()
+  }
+}
+
+/** Whatever fails here, a lack of room too: the file has its name already, and nobody knows whether it keeps it. */
+async function settleName(path: string): Promise<void> {
+  try {
+    await syncFolder(dirname(path))
+  } catch (cause) {
+    throw new Error(`the name ${path} may not outlast a power cut: ${String(cause)}`, { cause })
   }
 }
 

@@ -148,7 +148,7 @@ t.test('the last machine of a pond has a day to come back', async (t) => {
   t.strictSame(await listed(rig), only())
 })
 
-t.test('its rows go when all that it ran has gone', async (t) => {
+t.test('its rows go when the retention is over', async (t) => {
   const rig = await createPondRig(t, { settings: { retentionMs: 3 * 60_000 } })
   const { server, guest } = await bindings(rig)
   await rig.call('unpair', { token: guest.token, body: {} })
@@ -159,5 +159,16 @@ t.test('its rows go when all that it ran has gone', async (t) => {
   t.equal(await status(), 404)
   t.strictSame(await listed(rig), only('server'))
   await rig.restart()
+  t.strictSame(await listed(rig), only('server'))
+})
+
+t.test('silence adds up over visits of the others, however short', async (t) => {
+  const rig = await createPondRig(t)
+  const { server, guest } = await bindings(rig)
+  await pass(rig, 20_000, [server, guest])
+  for (let hour = 0; hour < 4; hour++) {
+    await pass(rig, 58 * 60_000, [])
+    await pass(rig, 2 * 60_000, [server])
+  }
   t.strictSame(await listed(rig), only('server'))
 })
