@@ -1,4 +1,6 @@
 // Worlds, each from one seed: every law holds in all of them, a seed tells the same history again, and nothing asks the real world.
+import { fileURLToPath } from 'node:url'
+import { execa } from 'execa'
 import t from 'tap'
 import { setGuard } from './guard.ts'
 import { holdAll } from './seed-range.ts'
@@ -16,6 +18,12 @@ t.test('a seed tells the same history again', async (t) => {
     digests.add(first.digest)
   }
   t.equal(digests.size, 4, 'and another seed another one')
+})
+
+t.test('and so does another process, by the command that replays it', async (t) => {
+  const program = fileURLToPath(new URL('run.ts', import.meta.url))
+  const { stdout } = await execa(process.execPath, ['--import=tsx', program, '--seed', '17'])
+  t.match(stdout, `history ${(await simulate(17)).digest.slice(0, 16)}`)
 })
 
 t.test('the guard catches product code that asks the real world', async (t) => {

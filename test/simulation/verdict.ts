@@ -34,6 +34,7 @@ export async function judge(evidence: Evidence): Promise<void> {
   checkAccepted(evidence)
   checkAtRest(evidence)
   for (const job of rows.jobs.values()) {
+    recordLog(evidence, job)
     checkLog(evidence, job)
     checkAttempts(evidence, job)
     checkEnd(evidence, job)
@@ -44,9 +45,27 @@ export async function judge(evidence: Evidence): Promise<void> {
     checkStored(evidence, run)
     await checkSealedEnd(evidence, run)
   }
+  recordStreams(evidence)
   for (const order of orders) checkHeard(evidence, order)
   const names = [...rows.jobs.values()].map(({ labels }) => labels.name)
   if (new Set(names).size !== names.length) place.violate('a_submit_makes_one_job', { jobs: names.length })
+}
+
+/** A replay has every step at the same time, by the same hand. */
+function recordLog({ place, rows }: Evidence, { id }: JobRow): void {
+  for (const { version, at, to, by, cause, claimId } of rows.transitions.get(id) ?? [])
+    place.history.note('step', { job: id, version, at, to, by, cause, claim: claimId })
+}
+
+/** And the same bytes. What is sealed differs each time, for its keys are drawn by the real dice. */
+function recordStreams({ place, rows, device }: Evidence): void {
+  for (const { claimId, name, pieces } of device.streams.values()) {
+    const bytes = Buffer.concat(pieces)
+    const jobId = rows.claims.get(claimId as never)?.jobId
+    const isSealed = jobId !== undefined && specOf(rows, jobId)?.recipients !== undefined
+    const what = isSealed ? {} : { sha256: sha256(bytes) }
+    place.history.note('stored', { claim: claimId, stream: name, bytes: bytes.length, ...what })
+  }
 }
 
 function checkPromises({ place, checker, rows, device }: Evidence): void {
