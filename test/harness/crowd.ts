@@ -1,10 +1,11 @@
-// A crowd of swarms' loops that speak (polls, snapshots, one renewal each) before a pond that only counts: cheap enough for days of a thousand of them.
+// A crowd of swarms' loops that speak (polls, snapshots, and what each has to say without giving up) before a pond that only counts: cheap enough for days of a thousand of them.
 import { defaultSettings } from '../../server/service/parts.ts'
 import { returnMsOf } from '../../server/service/session.ts'
 import type { Client } from '../../src/client/contract.ts'
 import { createDialect } from '../../src/orchestrator/dialect.ts'
-import { createPoll } from '../../src/orchestrator/poll.ts'
+import { createPoll, type PollFacts } from '../../src/orchestrator/poll.ts'
 import { createSnapshot } from '../../src/orchestrator/snapshot.ts'
+import type { ClaimId } from '../../src/protocol/id.ts'
 import { limit, retryWait } from '../../src/protocol/limit.ts'
 import type { PollBody, PollReply } from '../../src/protocol/orch.ts'
 import { PROTOCOL } from '../../src/protocol/version.ts'
@@ -85,7 +86,9 @@ function createCountingPond(clock: Clock, random: Random, swarms: number) {
   const perSecond: number[] = []
   let away = false
 
-  function poll({ session, wait_ms }: PollBody): Promise<unknown> {
+  function poll({ session, wait_ms, have }: PollBody): Promise<unknown> {
+    const mostMs = have.length > 0 ? defaultSettings.pollHoldBusyMs : defaultSettings.pollHoldMs
+    const holdMs = Math.min(wait_ms, heard.has(session) ? mostMs : 500)
     const limits = { chunk_bytes: 1, poll_hold_ms: limit.pollHoldMs, words_per_call: 1, return_ms: returnMs }
     return new Promise((resolve) => {
       const over = (answer: unknown) => {
@@ -100,7 +103,7 @@ function createCountingPond(clock: Clock, random: Random, swarms: number) {
         },
         hangUp: () => over({ ok: false, error: { ...unreachable, loss: 'cut' } }),
       }
-      const cancel = clock.after(heard.has(session) ? wait_ms : Math.min(wait_ms, 500), () => held.answer([]))
+      const cancel = clock.after(holdMs, () => held.answer([]))
       parked.add(held)
     })
   }
@@ -129,21 +132,25 @@ function createCountingPond(clock: Clock, random: Random, swarms: number) {
   }
 }
 
-export function createCrowd(size: number, random: Random) {
+const idle: PollFacts['have'] = []
+const busy: PollFacts['have'] = [{ claim_id: `clm_${'0'.repeat(26)}` as ClaimId, state: 'running' }]
+
+/** `isBusy`: each holds a claim. */
+export function createCrowd(size: number, random: Random, { isBusy = false } = {}) {
   const clock = new CrowdClock(100)
   const pond = createCountingPond(clock, random, size)
   const endings: AbortController[] = []
 
-  async function renew(): Promise<void> {
+  async function say(): Promise<void> {
     for (let tries = 0; ; tries++) {
-      if (((await pond.call('rotate')) as { readonly ok: boolean }).ok) return
+      if (((await pond.call('sendWords')) as { readonly ok: boolean }).ok) return
       await sleep(clock, jitter(random, tries, retryWait))
     }
   }
 
   function begin(index: number): void {
     const client = { call: pond.call, skewMs: () => 0 } as unknown as Client
-    const facts = () => ({ workers: [], have: [], hold: true, refill: false })
+    const facts = () => ({ workers: [], have: isBusy ? busy : idle, hold: true, refill: false })
     const loop = { client, clock, random, log: silentLog, session: `session-${index}` }
     const polls = createPoll({ ...loop, dialect: createDialect(), facts, take: () => {}, renew: () => {} })
     const snapshots = createSnapshot({ ...loop, look: async () => [], alone: (run) => run() })
@@ -164,8 +171,8 @@ export function createCrowd(size: number, random: Random) {
     leap: (ms: number) => clock.leap(ms),
     leave: pond.leave,
     comeBack: pond.comeBack,
-    /** Each has a token to renew, and does not give up. */
-    renewAll: () => void Array.from({ length: size }, renew),
+    /** Each has one call to make, and does not give up. */
+    oweAll: () => void Array.from({ length: size }, say),
     /** Requests in each second from `fromMs` on. */
     rates: (fromMs: number) => Array.from(pond.perSecond, (many = 0) => many).slice(Math.floor(fromMs / SECOND)),
     now: () => clock.now(),
