@@ -133,18 +133,18 @@ class Claim(threading.Thread):
         return {"bytes": sent, "sha256": digest.hexdigest(), "produced": produced, "end": end}
 
 def run(path):
-    state, session, seq, heard = json.loads(path.read_text()), secrets.token_hex(8), itertools.count(1), 0
+    state, session, seq, heard = json.loads(path.read_text()), secrets.token_hex(8), itertools.count(1), {}
     turn, claims, left = 0, {}, False
     enter(state["url"], state["pond_id"], path)
     signal.signal(signal.SIGTERM, lambda *_: DRAINING.set() if claims else sys.exit())
     while not left:
         began, have, draining = time.monotonic(), [claim.row for claim in claims.values()], DRAINING.is_set()
         left, free = draining and not have, {"slots": 0 if draining else SLOTS - len(have)}
-        body = {"protocol": 3, "session": session, "seq": seq, "heard": heard, "claim_key": f"{session}-{turn + left}",
+        body = {"protocol": 3, "session": session, "seq": seq, **heard, "claim_key": f"{session}-{turn + left}",
                 "wait_ms": 0 if left else 2000 if have else 50000, "have": have,
                 "workers": [{"worker_id": state["worker_id"], "free": free}]}
         reply = call(state["url"] + "/orch/poll", body, state["headers"], STOP, body["wait_ms"] / 1000 + 15)
-        pause, heard = 0 if reply["intents"] else began + 1 - time.monotonic(), next(seq) - 1
+        pause, heard = 0 if reply["intents"] else began + 1 - time.monotonic(), {"heard": reply["receipt"]}
         for directive in reply["directives"]:
             claim = claims.get(directive.get("claim_id"))
             flags = {"drain": DRAINING} | ({"cancel": claim.cancel, "drop": claim.dead} if claim else {})

@@ -20,6 +20,7 @@ import {
   type Asked,
   hasHeard,
   hasLeft,
+  heardOf,
   hearPoll,
   holdMsOf,
   isOnline,
@@ -28,6 +29,7 @@ import {
   type Parked,
   type PollCaller,
   type Poller,
+  receiptOf,
   returnMsOf,
   type Session,
 } from './session.ts'
@@ -40,6 +42,8 @@ const ROTATE_REPEAT_MS = 600_000
 
 export class Polls {
   readonly #core: Core
+  /** Tells its receipts from those of a former life. */
+  readonly #life: string
   readonly #sessions = new Map<BindingId, Session>()
   /** Bindings with a parked poll, by project, in the order in which they parked. */
   readonly #parked = new Map<ProjectId, Set<Session>>()
@@ -48,6 +52,7 @@ export class Polls {
 
   constructor(core: Core) {
     this.#core = core
+    this.#life = `life_${core.random.bytes(8).toString('base64url')}`
     core.wake.listen((projectId) => this.#wake(projectId))
     core.tell.listen((bindingId) => this.#settle(bindingId))
   }
@@ -89,7 +94,8 @@ export class Polls {
     const session = await this.#enter(caller, body)
     if (body.seq < session.seq) return this.#pass(session, body)
     session.seq = body.seq
-    hearPoll(this.#core, session, body)
+    const heard = heardOf(this.#life, body)
+    hearPoll(this.#core, session, { seq: body.seq, heard })
     this.#release(session, [], [])
     const told = tell(this.#core, body)
     // Meanwhile a newer poll, another session or the end of the binding may have taken its place.
@@ -100,8 +106,8 @@ export class Polls {
     retell(this.#core, caller.bindingId, told)
     await recallDead(this.#core, caller.bindingId, body.have)
     const keyFor = (worker_id: WorkerId) => keyOf({ type: 'drain', worker_id })
-    const heard = (workerId: WorkerId) => hasHeard(session, body, { key: keyFor(workerId), workerId })
-    await hearDrains(this.#core, caller.bindingId, { body, heard })
+    const isHeard = (workerId: WorkerId) => hasHeard(session, body, { key: keyFor(workerId), workerId, heard })
+    await hearDrains(this.#core, caller.bindingId, { body, heard: isHeard })
     if (isOver() || signal.aborted) return this.#pass(session, body)
     return this.#park({ caller, told, session, signal })
   }
@@ -236,18 +242,19 @@ export class Polls {
     session.contactAt = this.#core.clock.monotonic()
     noteAnswer(this.#core, session, parked.body.seq)
     this.#parked.get(parked.caller.projectId)?.delete(session)
-    parked.answer(this.#reply(intents, directives))
+    parked.answer(this.#reply(parked.body.seq, intents, directives))
   }
 
   /** Another poll is the session's now: this one is told nothing. */
   #pass(session: Session, { seq }: PollBody): PollReply {
     noteAnswer(this.#core, session, seq)
-    return this.#reply([], [])
+    return this.#reply(seq, [], [])
   }
 
-  #reply(intents: readonly Intent[], directives: readonly Directive[]): PollReply {
+  #reply(seq: number, intents: readonly Intent[], directives: readonly Directive[]): PollReply {
     const limits = { ...limitsOf(this.#core.settings.pollHoldMs), return_ms: this.#returnMs() }
-    return { protocol: PROTOCOL, intents: [...intents], directives: [...directives], limits }
+    const receipt = receiptOf(this.#life, seq)
+    return { protocol: PROTOCOL, intents: [...intents], directives: [...directives], limits, receipt }
   }
 
   /** Gathers wakes of one turn, so that many submits lead to one write of claims. */

@@ -68,24 +68,39 @@ export function noteAnswer({ clock }: World, { answered }: Session, seq: number)
   if (answered.size > ANSWERS_MOST && oldest !== undefined) answered.delete(oldest)
 }
 
+/** What a reply is told by in the next poll. A former life of pond may have answered the same `seq`, and what the line brings twice this one answers too. */
+export const receiptOf = (life: string, seq: number) => `${life}.${seq}`
+
+/** The `seq` of the newest poll whose reply, by this life of pond, arrived. Undefined: its swarm cannot say. */
+export function heardOf(life: string, { protocol, heard = '' }: PollBody): number | undefined {
+  if (protocol < HEARING_STEP) return undefined
+  const seq = Number(heard.slice(life.length + 1))
+  return Number.isSafeInteger(seq) && heard === receiptOf(life, seq) ? seq : 0
+}
+
+interface Heard {
+  readonly seq: number
+  readonly heard: number | undefined
+}
+
 /** A poll of the session came that is not older than one before. */
-export function hearPoll({ clock }: World, session: Session, { protocol, seq, heard = 0 }: PollBody): void {
-  const said = { seq, heard: protocol >= HEARING_STEP ? heard : undefined, answeredAt: session.answered.get(heard) }
+export function hearPoll({ clock }: World, session: Session, { seq, heard }: Heard): void {
+  const said = { seq, heard, answeredAt: session.answered.get(heard ?? 0) }
   const now = clock.monotonic()
   session.hearing = hear(session.hearing, said, now)
   if (session.hearing.toldAt === now) session.lastPollAt = clock.now()
-  for (const known of session.answered.keys()) if (known < heard) session.answered.delete(known)
+  for (const known of session.answered.keys()) if (known < (heard ?? seq)) session.answered.delete(known)
 }
 
 /** Whether the reply that told this worker its directive arrived. A swarm of a step that cannot say is believed once the worker offers nothing. */
 export function hasHeard(
   { told }: Session,
-  { protocol, heard = 0, workers }: PollBody,
-  { key, workerId }: { readonly key: string; readonly workerId: WorkerId },
+  { workers }: PollBody,
+  { key, workerId, heard }: { readonly key: string; readonly workerId: WorkerId; readonly heard: number | undefined },
 ): boolean {
   const { seq } = told.get(key) ?? {}
   if (seq === undefined) return false
-  if (protocol >= HEARING_STEP) return heard >= seq
+  if (heard !== undefined) return heard >= seq
   return workers.some(({ worker_id, free }) => worker_id === workerId && free.slots === 0)
 }
 

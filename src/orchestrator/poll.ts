@@ -113,8 +113,8 @@ class PollLoop implements Poll {
   #pondHoldMs: number = limit.pollHoldMs
   #hold = wholeHold
   #missed = 0
-  /** `seq` of the newest poll whose reply arrived. */
-  #heard = 0
+  /** Of the newest poll whose reply arrived. */
+  #heard: { readonly seq: number; readonly receipt: string | undefined } = { seq: 0, receipt: undefined }
   /** Over how long pond wants its swarms to come back. */
   #returnMs = 0
   #leaseMs: number = limit.leaseMs
@@ -190,6 +190,7 @@ class PollLoop implements Poll {
     this.#dirty = false
     this.#underWay.add(seq)
     const { workers, have, hold, refill } = facts()
+    const { receipt } = this.#heard
     const mostMs = Math.min(
       this.#pondHoldMs,
       this.#hold.mostMs,
@@ -204,7 +205,7 @@ class PollLoop implements Poll {
       signal,
       body: {
         ...{ protocol: dialect.protocol(), session, seq, claim_key, wait_ms, workers },
-        ...(dialect.speaks(HEARD_STEP) && { heard: this.#heard }),
+        ...(dialect.speaks(HEARD_STEP) && receipt !== undefined && { heard: receipt }),
         have: have.slice(0, limit.havePerPoll),
         ...(refill && { refill }),
       },
@@ -213,7 +214,7 @@ class PollLoop implements Poll {
     const ageMs = clock.monotonic() - sentAt
     if (!signal.aborted) this.#adapt(answer, { seq, waitMs: wait_ms, ageMs })
     if (answer.ok) {
-      this.#heard = Math.max(this.#heard, seq)
+      if (seq > this.#heard.seq) this.#heard = { seq, receipt: answer.reply.receipt }
       this.#settle(answer.reply, claim_key)
       if (seq === this.#seq && ageMs < EARLY_MS) this.#restUntil = sentAt + EARLY_MS
     } else this.#settleError(answer.error)

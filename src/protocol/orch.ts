@@ -79,8 +79,8 @@ export const pollBody = z.strictObject({
   session: token.min(8),
   /** Rises with each poll of a session; only the newest is read. */
   seq: z.int().min(1),
-  /** The newest `seq` of the session whose reply arrived. From step 3 on: without it none did. */
-  heard: z.int().min(0).optional(),
+  /** The `receipt` of the newest poll whose reply arrived. From step 3 on: without it none did. */
+  heard: token.optional(),
   /** New after each reply that brought intents; the same key gets the same live intents again. */
   claim_key: token.min(8),
   wait_ms: z.int().min(0).max(limit.pollHoldMs),
@@ -144,6 +144,8 @@ export const pollReply = z.object({
   intents: z.array(intent),
   directives: z.array(directive),
   limits,
+  /** What the next poll names as `heard`; an older pond has none. */
+  receipt: token.optional(),
 })
 export type PollReply = z.infer<typeof pollReply>
 

@@ -6,7 +6,7 @@ import type { JobSpec } from '../../src/protocol/job.ts'
 import { limit, retryWait } from '../../src/protocol/limit.ts'
 import type { Directive, Intent, PollBody, PollReply, SnapshotBody } from '../../src/protocol/orch.ts'
 import type { ReplyOf, RouteName } from '../../src/protocol/route.ts'
-import { PROTOCOL } from '../../src/protocol/version.ts'
+import { OLDEST_PROTOCOL, PROTOCOL } from '../../src/protocol/version.ts'
 import type { BatchWord, OutcomeReply, TelemetryBody } from '../../src/protocol/word.ts'
 import { type Clock, sleep } from '../../src/system/clock.ts'
 import { jitter, type Random } from '../../src/system/random.ts'
@@ -214,6 +214,7 @@ export class FakePond {
           intents,
           directives: [...this.#directives],
           limits: { ...limits, return_ms: this.returnMs },
+          ...(this.protocol > OLDEST_PROTOCOL && { receipt: `receipt ${body.seq}` }),
         })
       }
       const cancel = this.#clock.after(body.wait_ms, () => answer([]))

@@ -31,7 +31,14 @@ export interface Machine {
   readonly paired: PairBody
   /** New after a restart of the machine. */
   session: string
-  poll(body?: Partial<PollBody> & { readonly slots?: number; readonly signal?: AbortSignal }): Promise<Answered<'poll'>>
+  /** `heard`: the `seq` of the poll whose reply arrived. */
+  poll(
+    body?: Omit<Partial<PollBody>, 'heard'> & {
+      readonly heard?: number
+      readonly slots?: number
+      readonly signal?: AbortSignal
+    },
+  ): Promise<Answered<'poll'>>
   /** Polls once under a new claim key and answers what came. */
   take(slots?: number): Promise<readonly Intent[]>
   /** Takes the one job that is there and confirms it. */
@@ -114,8 +121,8 @@ export async function pairMachine(
   said: PairSaying & { readonly project?: string } = {},
 ): Promise<Machine> {
   const { paired, reply } = await introduce(rig, said)
-  let seq = 0
-  let turn = 0
+  let [seq, turn] = [0, 0]
+  const receipts = new Map<number, string>()
   const machine: Machine = {
     bindingId: reply.binding_id,
     workerId: reply.worker_id,
@@ -123,13 +130,16 @@ export async function pairMachine(
     signer: workerSigner(said.letter ?? 'k'),
     paired,
     session: 'session-1',
-    poll({ slots = 1, signal, ...body } = {}) {
+    async poll({ slots = 1, signal, heard, ...body } = {}) {
       seq = body.seq ?? seq + 1
       const workers = [{ worker_id: reply.worker_id, free: { slots } }]
       const key = { session: machine.session, seq, claim_key: `claim-key-${turn}` }
+      const told = heard !== undefined && { heard: receipts.get(heard) ?? `none.${heard}` }
       // A machine of the step before does not say what it heard, and is believed.
-      const said: PollBody = { protocol: OLDEST_PROTOCOL, ...key, wait_ms: 1000, workers, have: [], ...body }
-      return rig.call('poll', { token: reply.token, body: said, ...(signal ? { signal } : {}) })
+      const said: PollBody = { protocol: OLDEST_PROTOCOL, ...key, wait_ms: 1000, workers, have: [], ...body, ...told }
+      const answer = await rig.call('poll', { token: reply.token, body: said, ...(signal ? { signal } : {}) })
+      if (answer.reply?.receipt) receipts.set(key.seq, answer.reply.receipt)
+      return answer
     },
     async take(slots = 1) {
       turn++

@@ -7,9 +7,9 @@ import { enrollmentMac } from '../../src/seal/enrollment.ts'
 import { pairingMac, parsePairingCode } from '../../src/seal/pairing.ts'
 import { createSigner } from '../../src/seal/signature.ts'
 
-/** Printed codes, tokens and ids, as they stand in a text. */
+/** Printed codes, tokens, ids and lives of pond, as they stand in a text. */
 const looksVariable =
-  /(?<code>[0-9a-hjkmnp-tv-z]{26}\.[\w-]{22}\.[\w-]{22})|pond_(?<token>admin|key|bind|claim|bundle)_[\w-]{43}|(?<id>prj|key|bnd|wrk|job|clm|cod|crd|req)_[0-9a-hjkmnp-tv-z]{26}/g
+  /(?<code>[0-9a-hjkmnp-tv-z]{26}\.[\w-]{22}\.[\w-]{22})|pond_(?<token>admin|key|bind|claim|bundle)_[\w-]{43}|(?<life>life)_[\w-]{11}|(?<id>prj|key|bnd|wrk|job|clm|cod|crd|req)_[0-9a-hjkmnp-tv-z]{26}/g
 const named = /\{\{(\w+)\}\}/g
 
 /** Name → value, and back. */
@@ -36,7 +36,7 @@ export class Variables {
       const groups = rest.at(-1) as Record<string, string | undefined>
       const known = this.#names.get(value)
       if (known === undefined && !learn) return value
-      const kind = groups.code ? 'code' : (groups.id ?? `${groups.token}_token`)
+      const kind = groups.code ? 'code' : (groups.life ?? groups.id ?? `${groups.token}_token`)
       const name = known ?? `${kind}_${[...this.#values.keys()].filter((it) => it.startsWith(`${kind}_`)).length + 1}`
       if (known === undefined) this.set(name, value)
       return `{{${name}}}`
