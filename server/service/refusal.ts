@@ -1,4 +1,4 @@
-// Workers whose owners want nothing of what they get: after several refusals in a row such a worker gets one job at a time, and not more than one a second,
+// Workers whose owners want nothing of what they get: after several refusals in a row such a worker is offered about one job a second,
 // so that a long queue is not tried at the speed of the line. It is no mark against it, and all of it may be forgotten at a restart.
 import type { WorkerId } from '../../src/protocol/id.ts'
 

@@ -1,4 +1,5 @@
-// How a swarm fares, from the one fact that matters: when pond last answered a poll. /healthz, status and the watchdog all follow it.
+// How a swarm fares, from the pulse of its poll loop: /healthz and status follow its answers, the watchdog its turning, for a restart cannot bring pond back and
+// would kill what runs.
 import { limit } from '../protocol/limit.ts'
 import type { Pulse } from './poll.ts'
 

@@ -144,20 +144,26 @@ export interface Verdict {
   readonly starts: number
 }
 
+/** Of jobs, in a run that kills their swarms. */
+const MOST_LOST = 0.2
+
 export interface Leniency {
   /** Swarm was killed, so a job that must not run twice may end as lost. */
   readonly mayLose: boolean
   /** So were disks under swarm full, or failed: a job may end for that, if it says so. */
   readonly disksFail?: boolean
+  /** Of all jobs, how many may end so; one that should and does not is no better. */
+  readonly mostLost?: number
   /** Jobs of pond that are not of this workload. */
   readonly others?: readonly string[]
 }
 
 /** Waits for the end of every job and judges it. */
 export async function judge(rig: Rig, workload: Workload, leniency: Leniency): Promise<Verdict> {
-  const { mayLose, others = [] } = leniency
+  const { mayLose, mostLost = mayLose ? MOST_LOST : 0, others = [] } = leniency
   const faults: string[] = []
   const ends: Record<string, number> = {}
+  let lost = 0
   const waiting = [...workload.acknowledged]
   const judgeOn = async () => {
     for (let next = waiting.shift(); next; next = waiting.shift()) {
@@ -165,10 +171,12 @@ export async function judge(rig: Rig, workload: Workload, leniency: Leniency): P
       const job = await rig.ended(id)
       const end = `${job.state} ${job.cause}`
       ends[end] = (ends[end] ?? 0) + 1
+      if (job.cause === 'worker_lost' || isDiskEnd(job)) lost++
       faults.push(...(await faultsOf(rig, { workload, index, job, ...leniency })).map((fault) => `${id}: ${fault}`))
     }
   }
   await Promise.all(Array.from({ length: 8 }, judgeOn))
+  if (lost > mostLost * workload.acknowledged.size) faults.push(`${lost} jobs were given up`)
   const effects = workload.effects()
   faults.push(...startFaults(rig, effects, mayLose))
   faults.push(...(await countJobs(rig, [...workload.acknowledged.values(), ...others])))
@@ -214,8 +222,9 @@ async function faultsOf(
   })
   if (doubled.length > 0) return [`attempt ${doubled} has more starts than claims`]
   if (!idempotent && starts.length > 1) return [`it is not idempotent and was started ${starts.length} times`]
-  if (disksFail && (job.cause === 'disk_full' || job.cause === 'output_lost' || job.rc === NO_ROOM_CODE)) return []
-  if (job.cause === 'worker_lost') return mayLose && !idempotent ? [] : ['it was lost']
+  const isLost = job.cause === 'worker_lost'
+  if (isLost && (!mayLose || idempotent)) return ['it was lost']
+  if (isLost || (disksFail && isDiskEnd(job))) return prefixFaults(rig, { plan, job, workload, attempts, mayLose })
   if (job.cause !== 'exit' || job.rc !== plan.rc)
     return [`it ended ${job.state} ${job.cause} ${job.rc}, not ${plan.rc}`]
   if (starts.length === 0) return ['it ended and never ran']
@@ -223,6 +232,22 @@ async function faultsOf(
     ...(await streamFaults(rig, { plan, job, workload, attempts, mayLose })),
     ...(await resultFaults(rig, plan, job)),
   ]
+}
+
+const isDiskEnd = ({ cause, rc }: JobView) => cause === 'disk_full' || cause === 'output_lost' || rc === NO_ROOM_CODE
+
+/** Whatever became of it: what is there is what it wrote first. */
+async function prefixFaults(rig: Rig, { plan, job, workload, attempts }: Ran): Promise<readonly string[]> {
+  const faults: string[] = []
+  for (const { attempt, started_at } of attempts) {
+    if (started_at === undefined) continue
+    for (const name of ['stdout', 'stderr'] as const) {
+      const bytes = await readStream(rig, job.id, { name, attempt })
+      if (!workload.written(plan[name]).subarray(0, bytes.length).equals(bytes))
+        faults.push(`${name} of attempt ${attempt} is no prefix of what was written`)
+    }
+  }
+  return faults
 }
 
 interface Ran {

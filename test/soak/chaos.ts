@@ -89,7 +89,7 @@ export async function chaos({ seed, jobs, plan, longestStopMs, shares }: ChaosOp
     await Promise.all(parties.values())
     await submitted
     proxy.calm()
-    const verdict = await judge(rig, workload, { mayLose: true, disksFail: true })
+    const verdict = await judge(rig, workload, { mayLose: true, disksFail: true, mostLost: 0.05 })
     const felt = { ...fired, ...proxy.fired }
     return {
       ...verdict,
