@@ -74,7 +74,7 @@ table ip cut {
 
 /** The first packet of each connection that pond's side would open, to anybody, and whatever it would ask of a name server. */
 const pondRules = `
-table ip quiet {
+table inet quiet {
   counter openings { }
   chain out {
     type filter hook output priority 0;
@@ -182,7 +182,7 @@ class Namespaces implements Nat {
     await this.#in('pond', `ip route add ${WORKER} via ${ROUTER.outside}`)
     const there = await this.dial('worker', POND, DIAL_MS)
     const back = await this.dial('pond', WORKER, REFUSED_MS)
-    const refused = await this.#packets('router', 'pass', 'refused')
+    const refused = await this.#packets('router', 'ip pass', 'refused')
     if (there === undefined) throw new Error('the worker does not reach pond')
     if (back !== undefined || refused === 0) throw new Error('the router does not refuse what comes from outside')
   }
@@ -215,9 +215,9 @@ class Namespaces implements Nat {
   }
 
   async #drop(which: string): Promise<() => Promise<string>> {
-    const before = await this.#packets('router', 'cut', 'dropped')
+    const before = await this.#packets('router', 'ip cut', 'dropped')
     await this.#rules('router', `add rule ip cut through ${which} counter name dropped drop`)
-    const dropped = async () => (await this.#packets('router', 'cut', 'dropped')) - before || undefined
+    const dropped = async () => (await this.#packets('router', 'ip cut', 'dropped')) - before || undefined
     return async () => {
       const count = await until('a dropped packet', dropped)
       await this.#rules('router', 'flush chain ip cut through')
@@ -239,9 +239,9 @@ class Namespaces implements Nat {
 
   /** Nothing heals it: what the router does not know is never let through again, and whoever sends has to find that out. */
   async #forget(): Promise<() => Promise<string>> {
-    const before = await this.#packets('router', 'pass', 'strange')
+    const before = await this.#packets('router', 'ip pass', 'strange')
     await this.#in('router', 'conntrack --flush')
-    const strange = async () => (await this.#packets('router', 'pass', 'strange')) - before || undefined
+    const strange = async () => (await this.#packets('router', 'ip pass', 'strange')) - before || undefined
     return async () => `${await until('a packet that the router does not know', strange)} strange packets dropped`
   }
 
@@ -282,7 +282,7 @@ class Namespaces implements Nat {
   }
 
   async sentBytes(): Promise<number> {
-    return (await this.#counter('router', 'pass', 'sent')).bytes
+    return (await this.#counter('router', 'ip pass', 'sent')).bytes
   }
 
   async unread(): Promise<number> {
@@ -291,7 +291,7 @@ class Namespaces implements Nat {
   }
 
   openings(): Promise<number> {
-    return this.#packets('pond', 'quiet', 'openings')
+    return this.#packets('pond', 'inet quiet', 'openings')
   }
 
   async dial(from: Place, to: string, waitMs: number): Promise<number | undefined> {
@@ -321,7 +321,7 @@ class Namespaces implements Nat {
   }
 
   async #counter(place: Place, table: string, name: string): Promise<{ packets: number; bytes: number }> {
-    const told = JSON.parse(await this.#in(place, `nft --json list counter ip ${table} ${name}`))
+    const told = JSON.parse(await this.#in(place, `nft --json list counter ${table} ${name}`))
     const found = told.nftables.find((it: { counter?: unknown }) => it.counter !== undefined)
     return found.counter
   }
