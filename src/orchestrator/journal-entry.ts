@@ -42,12 +42,17 @@ export type Ending = z.infer<typeof ending>
 /** What each spool of a claim holds, by stream. */
 export type Spooled = Readonly<Record<string, SpooledStream>>
 
-export interface SpooledStream {
-  readonly kept: number
-  readonly left_out: number
+const spooledStream = z.object({
+  /** Bytes in its spool. */
+  kept: z.number(),
+  /** Bytes that the process wrote and that are not. */
+  left_out: z.number(),
   /** Of what was kept: after a power cut a file can have its length and not its bytes. */
-  readonly sha256?: string | undefined
-}
+  sha256: z.string().optional(),
+  /** It may lack, or does lack, bytes that it should have kept. No later life can tell that from the file. */
+  doubtful: z.boolean().optional(),
+})
+export type SpooledStream = Readonly<z.infer<typeof spooledStream>>
 
 /** The executor's Trace. */
 const trace = z.object({
@@ -68,10 +73,7 @@ const entry = z.discriminatedUnion('step', [
     step: z.literal('ended'),
     ...ofClaim,
     ending,
-    /** By stream: bytes in its spool, and those that the process wrote and that are not. */
-    spooled: z
-      .record(z.string(), z.object({ kept: z.number(), left_out: z.number(), sha256: z.string().optional() }))
-      .readonly(),
+    spooled: z.record(z.string(), spooledStream).readonly(),
   }),
   z.object({ step: z.literal('final'), ...ofClaim, word: z.custom<BatchWord>((it) => word.safeParse(it).success) }),
   z.object({ step: z.literal('gone'), ...ofClaim }),

@@ -23,11 +23,10 @@ export async function resumeOutput(parts: OutputParts, { spooled, isSafe }: Left
   const open: StreamName[] = []
   for (const name of new Set([...there, ...told])) {
     const file = await openLeft(parts, name)
-    const was = spooled?.[name] ?? { kept: undefined, left_out: 0 }
-    // A process that was lost may have had more to write.
-    const doubtful = was.kept === undefined || !(await isThere(file, was))
+    const was = spooled?.[name] ?? untold
+    const doubtful = was.doubtful === true || !(await isThere(file, was))
     if (doubtful && !isSafe) await cutBlank(file)
-    const leftOut = was.left_out + Math.max(0, (was.kept ?? 0) - file.size())
+    const leftOut = was.left_out + Math.max(0, was.kept - file.size())
     const after = doubtful && parts.privacy.sealed ? await cutTorn(file) : undefined
     output.addLine(name, { file, leftOut, doubtful, ...(after && { after }) })
     if (after) open.push(name)
@@ -35,6 +34,9 @@ export async function resumeOutput(parts: OutputParts, { spooled, isSafe }: Left
   await Promise.all(open.map((name) => output.endLeft(name)))
   return output
 }
+
+/** Of a process that was lost, which may have had more to write. */
+const untold: SpooledStream = { kept: 0, left_out: 0, doubtful: true }
 
 /** One that cannot be opened is as good as gone. */
 async function openLeft({ claim, disk, folder, log, ready }: OutputParts, name: StreamName): Promise<DiskFile> {

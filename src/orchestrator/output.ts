@@ -53,7 +53,7 @@ interface Line {
   readonly spool: Spool
   readonly redactor: Redactor
   sender: Sender
-  /** The spool may lack, or does lack, bytes that it should have kept. */
+  /** A former life of swarm left it, and it may lack bytes that it should have kept. */
   readonly doubtful: boolean
 }
 
@@ -178,9 +178,11 @@ export class ClaimOutput implements Output {
   }
 
   async spooled(): Promise<Spooled> {
-    const streams = [...this.#lines].map(async ([name, { spool }]) => {
+    const streams = [...this.#lines].map(async ([name, line]) => {
+      const { spool } = line
       const kept = spool.size()
-      return [name, { kept, left_out: spool.produced() - kept, sha256: await spool.sha256(kept) }] as const
+      const told = { kept, left_out: spool.produced() - kept, sha256: await spool.sha256(kept) }
+      return [name, isDoubtful(line) ? { ...told, doubtful: true } : told] as const
     })
     return Object.fromEntries(await Promise.all(streams))
   }
@@ -233,7 +235,10 @@ async function report(line: Line, sent: Sent): Promise<StreamReport> {
   }
 }
 
-function endOf({ spool, doubtful }: Line, { end, committed }: Sent): StreamReport['end'] {
-  if (doubtful || spool.broken() || end === 'lost' || end === 'unsent') return 'lost'
-  return end === 'sent' && committed === spool.produced() ? 'complete' : 'capped'
+/** Its spool lacks bytes that it should have kept, or may lack some. */
+const isDoubtful = ({ spool, doubtful }: Line) => doubtful || spool.broken()
+
+function endOf(line: Line, { end, committed }: Sent): StreamReport['end'] {
+  if (isDoubtful(line) || end === 'lost' || end === 'unsent') return 'lost'
+  return end === 'sent' && committed === line.spool.produced() ? 'complete' : 'capped'
 }

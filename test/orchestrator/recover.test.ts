@@ -137,6 +137,45 @@ t.test('killed twice: the second life that follows says the same', async (t) => 
   t.match(pond.finalOf(claim_id), { cause: 'worker_lost' })
 })
 
+t.test('killed while a job runs, and again before its end is told: what may be missing stays lost', async (t) => {
+  const { clock, pond, executor, start } = await createSwarmRig()
+  const life = await start()
+  const { claim_id } = pond.give()
+  await clock.settle()
+  executor.processes[0]?.write('stdout', 'some of it')
+  await clock.advance(500)
+  life.die()
+  pond.fault = (name) => (name === 'poll' ? undefined : refusal('unreachable'))
+  const second = await start()
+  await clock.advance(5000)
+  second.die()
+  pond.fault = () => undefined
+  await start()
+  await clock.advance(5000)
+  t.match(pond.finalOf(claim_id), { cause: 'worker_lost', streams: { stdout: { bytes: 10, end: 'lost' } } })
+})
+
+t.test('killed after a disk took only part of the output: it is told as lost, and never as capped', async (t) => {
+  const { clock, pond, executor, disk, start } = await createSwarmRig()
+  const life = await start()
+  const { claim_id } = pond.give()
+  await clock.settle()
+  pond.fault = () => refusal('unreachable')
+  executor.processes[0]?.write('stdout', 'kept ')
+  await clock.settle()
+  disk.fault = (operation, path) => (operation === 'append' && path.endsWith('/stdout') ? new Error('EIO') : undefined)
+  executor.processes[0]?.write('stdout', 'gone')
+  await clock.settle()
+  executor.processes[0]?.exit({ rc: 0 })
+  await clock.advance(5000)
+  life.die()
+  disk.fault = () => undefined
+  pond.fault = () => undefined
+  await start()
+  await clock.advance(5000)
+  t.match(pond.finalOf(claim_id), { streams: { stdout: { bytes: 5, produced: 9, end: 'lost' } } })
+})
+
 t.test('a power cut: the spool may be shorter than what pond has, and the truth is lost, not wrong', async (t) => {
   const { clock, pond, executor, disk, start } = await createSwarmRig()
   const life = await start()
