@@ -141,4 +141,5 @@ class MortalLife implements Life {
 }
 
 /** Open files and executions are used through the life that opened them. */
-const isHandle = (value: unknown): value is object => typeof value === 'object' && value !== null && 'append' in value
+const isHandle = (value: unknown): value is object =>
+  typeof value === 'object' && value !== null && ('append' in value || 'kill' in value)
