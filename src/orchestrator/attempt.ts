@@ -204,7 +204,6 @@ class ClaimAttempt implements Attempt {
     const refused = await this.#equip(job)
     if (refused || this.#dropped || this.#abandoned) return refused
     if (this.#stopped) return { cause: this.#stopped, ended_at: clock.now() }
-    const startedAt = clock.now()
     let execution: Execution
     try {
       execution = await executor.start(this.#plan(job), {
@@ -215,6 +214,8 @@ class ClaimAttempt implements Attempt {
       if (this.#dropped || this.#abandoned) return undefined
       return endWithout(error, { stopped: this.#stopped, ended_at: clock.now(), claimId: this.claimId, log })
     }
+    // Not sooner: a large folder is prepared for minutes, and the machine may sleep meanwhile.
+    const startedAt = clock.now()
     this.#execution = execution
     this.#state = { at: 'running', startedAt, execution }
     // Not waited for: a tree without this line is found by its claim.
@@ -237,10 +238,10 @@ class ClaimAttempt implements Attempt {
     }
   }
 
-  /** What pond said before a sleep of this machine may be history: it is asked again. Rejects when nothing may be started. */
-  async #confirmAwake(): Promise<void> {
-    const slept = this.#askedIn !== this.#parts.wakes()
-    if (slept && !(await this.#confirmLately())) throw new Error('the claim is void')
+  /** What pond said before a sleep of this machine may be history: a careful job asks again. Rejects when nothing may be started. */
+  async #confirmAwake(careful: boolean): Promise<void> {
+    if (careful && this.#askedIn !== this.#parts.wakes()) await this.#confirmLately()
+    if (this.#dropped || this.#abandoned) throw new Error('the claim is void')
     if (this.#stopped) throw new Error(`not wanted any more: ${this.#stopped}`)
   }
 
@@ -271,7 +272,7 @@ class ClaimAttempt implements Attempt {
       env: { ...this.#supply?.env, ...job.env },
       ...(this.#supply && { files: this.#supply.files }),
       ...(this.#supply?.prepare && { prepare: this.#supply.prepare }),
-      ...(job.idempotent !== true && { confirm: () => this.#confirmAwake() }),
+      confirm: () => this.#confirmAwake(job.idempotent !== true),
       ...(job.input !== undefined && { input: Buffer.from(job.input) }),
       ...(job.sandbox?.network === 'none' && { network: 'none' }),
     }

@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto'
 import t from 'tap'
 import { limit } from '../../src/protocol/limit.ts'
+import { sleep } from '../../src/system/clock.ts'
 import { refusal } from '../harness/fake-pond-client.ts'
 import { createSwarmRig } from '../harness/swarm-rig.ts'
 
@@ -233,6 +234,21 @@ t.test('a cancel that comes before the start ends the job unstarted', async (t) 
   await rig.clock.settle()
   t.equal(rig.executor.processes.length, 0)
   t.match(rig.pond.finalOf(intent.claim_id), { cause: 'cancelled' })
+})
+
+t.test('what is not wanted any more while its folder is prepared is not started, idempotent or not', async (t) => {
+  for (const idempotent of [false, true])
+    for (const type of ['cancel', 'drop'] as const) {
+      const { clock, executor, pond, start } = await createSwarmRig()
+      executor.gate = () => sleep(clock, 5000)
+      await start()
+      const { claim_id } = pond.give({ idempotent })
+      await clock.advance(1000)
+      pond.direct({ type, claim_id })
+      await clock.advance(10_000)
+      t.equal(executor.processes.length, 0)
+      t.equal(pond.finalOf(claim_id)?.cause, type === 'cancel' ? 'cancelled' : undefined)
+    }
 })
 
 t.test('the first reason stands: a timeout during a cancel changes nothing', async (t) => {

@@ -144,9 +144,15 @@ t.test('a sleep while its folder is prepared: pond is asked again before anythin
     clock.jump(HOUR)
     await clock.advance(1000)
     if (!holds) pond.void(claim_id)
+    const readyAt = clock.now()
     arrive()
     await clock.advance(1000)
     t.equal(executor.processes.length, holds ? 1 : 0)
+    executor.processes[0]?.exit()
+    await clock.advance(1000)
+    const startedAt = pond.finalOf(claim_id)?.started_at
+    if (holds)
+      t.ok(startedAt !== undefined && startedAt >= readyAt, 'it started when all was ready, not before the sleep')
   }
 })
 
