@@ -29,6 +29,7 @@ export interface Drain {
   ran(): void
   /** So many claims are held now. */
   holding(count: number): void
+  /** From here on nothing begins, and no timer is left: what still ends is heard in vain. */
   close(): void
 }
 
@@ -51,8 +52,10 @@ export function createDrain({ clock, log, options, stopAll, changed }: DrainPart
   let held = 0
   /** It rested for long enough. */
   let isOver = false
+  let isClosed = false
 
   function begin(why: DrainReason, deadlineMs = Number.POSITIVE_INFINITY): void {
+    if (isClosed) return
     deadline.bring(deadlineMs)
     if (reason) return
     reason = why
@@ -62,7 +65,7 @@ export function createDrain({ clock, log, options, stopAll, changed }: DrainPart
 
   /** A claim that comes and is declined is no job: only one that ran begins the time anew. */
   function rest(): void {
-    if (idleExitMs === undefined) return
+    if (isClosed || idleExitMs === undefined) return
     cancelIdle()
     isOver = false
     cancelIdle = clock.after(idleExitMs, () => {
@@ -94,6 +97,7 @@ export function createDrain({ clock, log, options, stopAll, changed }: DrainPart
     },
     holding,
     close() {
+      isClosed = true
       for (const cancel of [cancelUptime, cancelIdle, deadline.close]) cancel()
     },
   }

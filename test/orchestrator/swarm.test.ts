@@ -199,6 +199,19 @@ t.test('--once goes on until a job ran: one that was declined is none', async (t
   t.same(life.end, { reason: 'once' })
 })
 
+t.test('a job that is given up with its swarm leaves no timer of --idle-exit behind', async (t) => {
+  const { clock, pond, executor, start } = await createSwarmRig({ idleExitMs: 600_000 })
+  const life = await start()
+  pond.give()
+  await clock.advance(1000)
+  pond.fault = () => refusal('unreachable')
+  life.swarm.killAll()
+  await clock.advance(30_000)
+  t.match(life.end, { reason: 'killed', owed: 1 })
+  t.ok(executor.processes[0]?.ended)
+  t.equal(clock.pending(), 0)
+})
+
 t.test('--idle-exit takes no notice of what is only declined', async (t) => {
   const { clock, pond, start, disk } = await createSwarmRig({ idleExitMs: 30_000 })
   await disk.replace('/home/swarm/rules.json', JSON.stringify({ commands: ['python3*'] }))
