@@ -197,11 +197,31 @@ async function settleName(path: string): Promise<void> {
   }
 }
 
+/** Held by this process, or reached for: two hands of it would stand in each other's files, which are named after the process. */
+const inHand = new Set<string>()
+
+async function lock(path: string): Promise<() => Promise<void>> {
+  if (inHand.has(path)) throw new LockedError(path, process.pid)
+  inHand.add(path)
+  let unlock: () => Promise<void>
+  try {
+    unlock = await lockAmongProcesses(path)
+  } catch (error) {
+    inHand.delete(path)
+    throw error
+  }
+  let released: Promise<void> | undefined
+  return () => {
+    released ??= unlock().finally(() => inHand.delete(path))
+    return released
+  }
+}
+
 /**
  * Node has no flock, so the lock is a file that names its holder: pid, start time and boot. It is complete before it has its
  * name (a link cannot replace), and a holder that is no more is moved aside; who then finds that he moved a living one puts it back.
  */
-async function lock(path: string): Promise<() => Promise<void>> {
+async function lockAmongProcesses(path: string): Promise<() => Promise<void>> {
   const mine = await identify(process.pid)
   const draft = `${path}.${process.pid}.new`
   await rm(draft, { force: true })

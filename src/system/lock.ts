@@ -11,13 +11,8 @@ export async function lockSoon(disk: Disk, path: string, clock: Clock): Promise<
     try {
       return await disk.lock(path)
     } catch (error) {
-      if (!isHeld(error) || tries === TRIES) throw error
+      if (!(error instanceof LockedError) || tries === TRIES) throw error
       await sleep(clock, PAUSE_MS)
     }
   }
-}
-
-/** By another program, or by another hand of this one that is about to. */
-function isHeld(error: unknown): boolean {
-  return error instanceof LockedError || (error instanceof Error && 'code' in error && error.code === 'EEXIST')
 }

@@ -76,6 +76,22 @@ t.test('a lock is held once, names its holder, and is free after release', async
   t.same(await readdir(folder), ['grow'], 'and leaves nothing behind')
 })
 
+t.test('of many hands of one process that reach at once one has it, and the others hear that it is held', async (t) => {
+  const reach = () => Promise.allSettled(Array.from({ length: 8 }, () => disk.lock(at('lock'))))
+  for (let round = 0; round < 20; round++) {
+    const hands = await reach()
+    const [taken, ...more] = hands.flatMap((hand) => (hand.status === 'fulfilled' ? [hand.value] : []))
+    t.equal(more.length, 0)
+    t.ok(hands.every((hand) => hand.status === 'fulfilled' || hand.reason instanceof LockedError))
+    await taken?.()
+    const next = await disk.lock(at('lock'))
+    await taken?.()
+    await t.rejects(disk.lock(at('lock')), LockedError, 'who releases twice does not release another')
+    await next()
+  }
+  t.same(await readdir(folder), ['grow'])
+})
+
 t.test('a lock of the dead is taken over: another pid, another start time, another boot', async (t) => {
   const child = spawn(process.execPath, ['-e', ''], { stdio: 'ignore' })
   await once(child, 'exit')
