@@ -48,11 +48,11 @@ async function reasonOf(client: Client, job: JobView): Promise<string> {
   const answer = await client.call('listWorkers')
   if (!answer.ok) return ''
   const { items } = answer.reply
-  const returned = await returnedBy(client, job, items)
-  if (returned !== undefined) return returned
   const online = items.filter(({ state }) => state === 'online')
   if (items.length === 0) return 'no worker is paired (pond pairing create)'
   if (online.length === 0) return whyNone(items)
+  const returned = await returnedBy(client, job, items)
+  if (returned !== undefined) return returned
   const fit = online.filter((worker) => !isSecret(job) || mayKeepSecrets(worker))
   if (fit.length === 0)
     return 'no worker online keeps jobs apart, so it goes to none (swarm doctor, swarm run --allow-unsandboxed, or --plain without secrets)'

@@ -316,16 +316,22 @@ t.test('workers that are there and take no jobs say why', async (t) => {
   }
 })
 
-t.test('a job that a worker gave back says what it said', async (t) => {
-  const io = createFakeIo()
+t.test('a job that a worker gave back says what it said, as long as a worker is there', async (t) => {
   const note = 'the owner of this machine does not run the command "x"'
   const returned = { version: 3, at: 1, from: 'claimed', to: 'queued', by: 'worker:wrk_1', note }
-  io.pond.answers.listWorkers = { items: [worker] }
-  io.pond.answers.listTransitions = { items: [{ ...returned, version: 2, from: 'queued', to: 'claimed' }, returned] }
-  const job = await begin(io, '--plain', '--', 'x')
-  await printedBy(io, 'err', `given back by lab: ${note}`)
-  finish(io, job.id, 0)
-  t.equal(await job.end(), 0)
+  for (const [items, said] of [
+    [[worker], `: given back by lab: ${note}\n`],
+    [[{ ...worker, state: 'offline' }], ': no worker online\n'],
+    [[], 'no worker is paired'],
+  ] as const) {
+    const io = createFakeIo()
+    io.pond.answers.listWorkers = { items }
+    io.pond.answers.listTransitions = { items: [{ ...returned, version: 2, from: 'queued', to: 'claimed' }, returned] }
+    const job = await begin(io, '--plain', '--', 'x')
+    await printedBy(io, 'err', said)
+    finish(io, job.id, 0)
+    t.equal(await job.end(), 0)
+  }
 })
 
 t.test('a job with secrets that waits for walls says so', async (t) => {
