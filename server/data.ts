@@ -46,13 +46,15 @@ export async function loadAdminToken(disk: Disk, random: Random, path: string): 
 
 const sealingPair = z.strictObject({ publicKey, privateKey: publicKey })
 
+const signingKey = z.string().refine(isSigningKey, 'is no Ed25519 private key in PEM')
+
 const keyFile = z.strictObject({
   /** 32 bytes in base64url. */
   token_key: z.string().length(43),
   /** Ed25519 private key, PKCS 8 in PEM. */
-  signing_key: z.string(),
+  signing_key: signingKey,
   /** Those before it, newest first, likewise. */
-  former_signing_keys: z.array(z.string()).optional(),
+  former_signing_keys: z.array(signingKey).optional(),
   /** X25519, newest first; both halves of each, 32 bytes in base64url. */
   sealing_keys: z.tuple([sealingPair], sealingPair).optional(),
 })
@@ -92,6 +94,14 @@ export function keysOf(file: KeyFile, sealing: SealingKeys): PondKeys {
     former: (file.former_signing_keys ?? []).map(fromPem),
     sealing,
   })
+}
+
+function isSigningKey(pem: string): boolean {
+  try {
+    return createPrivateKey(pem).asymmetricKeyType === 'ed25519'
+  } catch {
+    return false
+  }
 }
 
 function fromPem(pem: string): KeyPair {

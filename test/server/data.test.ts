@@ -1,4 +1,5 @@
 // Pond's data folder: keys made once, kept private, and refused when others can read them.
+import { generateKeyPairSync } from 'node:crypto'
 import { chmod, readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
@@ -66,4 +67,16 @@ t.test('a key file that others can read, or that is damaged, is refused', async 
       'pond starts with no other keys than it had',
     )
   }
+  const key = JSON.parse(text)
+  const ofAnotherKind = generateKeyPairSync('x25519').privateKey.export({ type: 'pkcs8', format: 'pem' }).toString()
+  for (const pem of [key.signing_key.slice(0, -30), 'no PEM', ofAnotherKind])
+    for (const [field, damaged] of [
+      ['signing_key', { signing_key: pem }],
+      ['former_signing_keys.0', { former_signing_keys: [pem] }],
+    ] as const) {
+      await writeFile(keyFile, JSON.stringify({ ...key, ...damaged }))
+      await t.rejects(loadKeys(systemDisk, random, keyFile), {
+        message: `${keyFile} is damaged (${field}: is no Ed25519 private key in PEM); bring it back from a copy`,
+      })
+    }
 })
