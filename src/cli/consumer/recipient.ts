@@ -2,7 +2,7 @@
 import { describeIdentity } from '../../seal/identity.ts'
 import { parseKey } from '../../seal/key-text.ts'
 import type { ConnectionFlags } from '../config.ts'
-import { usageFailure } from '../failure.ts'
+import { Failure, usageFailure } from '../failure.ts'
 import type { Io } from '../io.ts'
 import { need, type Session, withSession } from '../session.ts'
 import { shortKey } from '../trust/entry.ts'
@@ -40,7 +40,7 @@ export function removeRecipients(io: Io, flags: RecipientFlags): Promise<number>
       const gone = (text: string) => flags.keys.some((key) => key === text || key === shortKey(text))
       const missing = flags.keys.find((key) => !before.some((text) => key === text || key === shortKey(text)))
       if (missing !== undefined)
-        throw usageFailure(`${missing} is no recipient of the project`, 'List them: pond recipient ls.')
+        throw new Failure({ what: `${missing} is no recipient of the project`, next: 'List them: pond recipient ls.' })
       return before.filter((text) => !gone(text))
     }),
   )
