@@ -159,7 +159,8 @@ export class ClaimOutput implements Output {
   async end(): Promise<void> {
     for (const channel of ['stdout', 'stderr'] as const) {
       const line = this.#lines.get(channel)
-      if (!line) continue
+      // What was left in doubt has its end by now, or must not get one.
+      if (!line || line.doubtful) continue
       await line.spool.write(line.redactor.flush())
       await line.spool.end()
       const leftOut = line.spool.produced() - line.spool.size()

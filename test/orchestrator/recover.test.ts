@@ -291,6 +291,38 @@ t.test(
   },
 )
 
+t.test('killed again after such a power cut: pond never gets a second end behind the first', async (t) => {
+  const { clock, pond, executor, disk, start } = await createSwarmRig({ allowUnsandboxed: true })
+  const life = await start()
+  const { claim_id } = pond.give({ recipients: [printKey('recipient', sealingPair('consumer').publicKey)] })
+  await clock.settle()
+  // The last word waits for the other stream.
+  let takenBytes = 0
+  pond.fault = (_, { query }) => {
+    const { stream, offset } = { ...query } as { stream?: string; offset?: number }
+    return stream === 'stderr' && Number(offset) >= takenBytes ? refusal('unreachable') : undefined
+  }
+  executor.processes[0]?.write('stdout', 'a'.repeat(300))
+  executor.processes[0]?.write('stderr', 'b'.repeat(300))
+  executor.processes[0]?.exit({ rc: 0 })
+  await clock.advance(1500)
+  const before = pond.stream(claim_id, 'stdout')
+  life.die()
+  // Its last frames are not on the disk, and pond has them.
+  disk.dice = () => 0.69
+  disk.powerCut()
+  takenBytes = 1
+  const second = await start()
+  await clock.advance(5000)
+  second.die()
+  pond.fault = () => undefined
+  await start()
+  await clock.advance(5000)
+  t.match(pond.finalOf(claim_id), { cause: 'exit', streams: { stdout: { end: 'lost' } } })
+  t.ok(before.length > 0)
+  t.ok(pond.stream(claim_id, 'stdout').equals(before), 'what opened before still opens')
+})
+
 t.test('a claim that pond dropped meanwhile is forgotten', async (t) => {
   const { clock, pond, executor, disk, start } = await createSwarmRig()
   const life = await start()
