@@ -22,7 +22,7 @@ export function startLeaving(parts: BindingParts): () => void {
   return every(core.clock, PERIOD_MS, async () => {
     try {
       look(parts, seen)
-      await removeGone(parts, seen)
+      await revokeSilent(parts, seen)
     } catch (error) {
       core.log.warn('leaving.failed', { error: String(error) })
     }
@@ -57,7 +57,7 @@ function look({ access, core, polls }: BindingParts, seen: Seen): void {
   if (hasCompany) seen.someAt = now
 }
 
-async function removeGone(parts: BindingParts, { bindings: seen, companyMs }: Seen): Promise<void> {
+async function revokeSilent(parts: BindingParts, { bindings: seen, companyMs }: Seen): Promise<void> {
   const { access, core, polls } = parts
   const silentMs = ({ id }: BindingRow) => companyMs - (seen.get(id) ?? companyMs)
   const bindings = [...access.bindings()]

@@ -209,10 +209,10 @@ const byWorker = (claim: ClaimRow, note: string | undefined) => ({
 })
 
 async function tellJob(write: Write, row: JobRow, { claim, step, body }: Heard): Promise<void> {
-  const { core } = write
+  const { core, tx } = write
   const who = byWorker(claim, body.message)
   if (step.job === 'confirm') {
-    core.refusals.took(claim.workerId)
+    tx.afterCommit(() => core.refusals.took(claim.workerId))
     const patch = { startedAt: body.started_at ?? core.clock.now() }
     await changeJob(write, { row, event: { type: 'confirm', claimId: claim.id }, who, patch })
   } else if (step.job === 'giveBack') {
@@ -222,9 +222,10 @@ async function tellJob(write: Write, row: JobRow, { claim, step, body }: Heard):
     const passOverMs = body.cause === 'refused' ? limit.refusedMs : limit.passOverMs
     const passOver = { workerId: claim.workerId, until: core.clock.now() + passOverMs }
     const event = { type: 'giveBack', claimId: claim.id, ...(willing ? {} : { passOver }) } as const
+    // Before the job is there for others again: then it is known what this worker may have.
+    if (body.cause === 'refused') tx.afterCommit(() => slowDown(core, claim))
     await changeJob(write, { row, event, who })
-    if (body.cause === 'refused') slowDown(core, claim)
-    else if (body.cause !== 'drained') await judgeWorker(write, claim, 'mishap')
+    if (body.cause !== 'refused' && body.cause !== 'drained') await judgeWorker(write, claim, 'mishap')
   }
 }
 
@@ -248,7 +249,7 @@ async function finishJob(
     ...(attestationId === undefined ? {} : { attested: true }),
   }
   const event = { type: 'finish', claimId: claim.id, verdict } as const
-  write.core.refusals.took(claim.workerId)
+  write.tx.afterCommit(() => write.core.refusals.took(claim.workerId))
   await changeJob(write, { row, event, who: byWorker(claim, message), patch })
   if (result !== undefined) await write.tx.putResult(claim.id, result)
   const mishap = verdict.cause === 'setup_failed' || hearing.unproved.has(claim.id)

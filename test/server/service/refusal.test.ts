@@ -31,6 +31,20 @@ t.test('a queue of what the owner does not want is tried slowly, and what anothe
   t.equal((await box.take(4)).length, 3, 'who takes a job is asked as before')
 })
 
+t.test('a refusal whose commit was lost, and that is said again, counts once', async (t) => {
+  const rig = await createPondRig(t)
+  const box = await pairMachine(rig, { slots: 8 })
+  for (let times = 0; times < 16; times++) await submit(rig)
+  for (const intent of await box.take(7)) {
+    rig.storeFault = () => 'lose'
+    const lost = await box.say(intent, { state: 'declined', cause: 'refused' })
+    t.equal(lost.status, 503)
+    rig.storeFault = () => undefined
+    await box.say(intent, { state: 'declined', cause: 'refused' })
+  }
+  t.equal((await box.take(8)).length, 8, 'seven in a row are not yet many')
+})
+
 t.test('the eighth in a row begins it, and one that was taken ends it', (t) => {
   const refusals = new Refusals()
   const id = workerIdOf(1)
