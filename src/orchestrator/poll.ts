@@ -297,9 +297,12 @@ interface Sent {
 /** Gateways say so when what they held for too long did not come. */
 const CUT_STATUS: readonly (number | undefined)[] = [502, 504]
 
+/** Pond counts from its former reply, so a whole hold ends sooner by what the next poll took to come: the way, and the rest before it. */
+const WHOLE_PART = 0.98
+
 /** Undefined where the line tells nothing of how long it may be quiet: there was none, or pond refused. */
 function endOf(answer: Answer<'poll'>, { waitMs, ageMs }: Omit<Sent, 'seq'>): HoldEnd | undefined {
-  if (answer.ok) return waitMs > 0 && ageMs >= waitMs ? { type: 'whole', waitMs } : { type: 'early' }
+  if (answer.ok) return waitMs > 0 && ageMs >= WHOLE_PART * waitMs ? { type: 'whole', waitMs } : { type: 'early' }
   const { code, loss, status } = answer.error
   if (loss === 'silent') return { type: 'silent', waitMs }
   const isCut = loss === 'cut' || code === 'undecodable' || CUT_STATUS.includes(status)

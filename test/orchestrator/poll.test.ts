@@ -361,6 +361,25 @@ t.test('polls that are cut at the same age are held for less', async (t) => {
   t.ok(swarm.health().ok)
 })
 
+t.test('a hold that pond ends a little early was a whole one, and a cut before it is forgotten', async (t) => {
+  const holdAfter = async (heldMs: number) => {
+    const { clock, pond, start } = await createSwarmRig()
+    const lives = [30_000, heldMs, 30_000]
+    pond.fault = async (name) => {
+      const ageMs = name === 'poll' ? lives.shift() : undefined
+      await sleep(clock, ageMs ?? 0)
+      pond.direct({ type: 'sing' })
+      return ageMs === 30_000 ? { ...refusal('unreachable'), loss: 'cut' } : undefined
+    }
+    const { swarm } = await start()
+    await clock.until(() => lives.length === 0)
+    await clock.advance(30_000)
+    return swarm.status().hold_ms
+  }
+  t.equal(await holdAfter(49_400), 50_000)
+  t.equal(await holdAfter(48_000), 24_000)
+})
+
 t.test('whoever lost pond waits a random part of the time that pond asked for', async (t) => {
   const { clock, pond, lines, start } = await createSwarmRig()
   pond.returnMs = 20_000
