@@ -38,7 +38,7 @@ export function describeFault({ path, isUnknown, says }: Fault): string {
   return field === '' ? says : `${field}: ${says}`
 }
 
-export const describeFaults = (faults: readonly Fault[]) => faults.map(describeFault).join('; ')
+export const describeFaults = (faults: readonly Fault[]) => [...new Set(faults.map(describeFault))].join('; ')
 
 const UNFIT = 'is not valid'
 const MISSING = 'is missing'
@@ -75,7 +75,11 @@ function likeliest(forms: readonly Form[]): readonly Form[] {
 /** The field that is not there, where that is all that a form lacks. */
 function lackOf(form: Form | undefined): string | undefined {
   const [issue] = form?.length === 1 ? form : []
-  return issue?.code === 'invalid_type' && issue.message.startsWith(MISSING) ? issue.path.join('.') : undefined
+  return issue && isMissing(issue) ? issue.path.join('.') : undefined
+}
+
+function isMissing({ code, message }: z.core.$ZodIssue): boolean {
+  return code === 'invalid_type' && message.startsWith(MISSING)
 }
 
 function isType(issue: z.core.$ZodIssue): issue is z.core.$ZodIssueInvalidType {
@@ -83,10 +87,11 @@ function isType(issue: z.core.$ZodIssue): issue is z.core.$ZodIssueInvalidType {
 }
 
 function sayUnion({ errors, message }: z.core.$ZodIssueInvalidUnion): string {
-  const types = errors.flatMap(([issue]) =>
-    issue && isType(issue) ? [typeText[issue.expected] ?? issue.expected] : [],
-  )
-  return types.length > 0 ? `must be ${[...new Set(types)].join(' or ')}` : message
+  const wrong = errors.flatMap(([issue]) => (issue && isType(issue) ? [issue] : []))
+  if (wrong.length === 0) return message
+  const types = wrong.map(({ expected }) => typeText[expected] ?? expected)
+  const must = `must be ${[...new Set(types)].join(' or ')}`
+  return wrong.some(isMissing) ? `${MISSING}; it ${must}` : must
 }
 
 const say: z.core.$ZodErrorMap = (issue) => {

@@ -20,6 +20,7 @@ const kinds: readonly (readonly [string, z.ZodType, unknown, string])[] = [
   ['a bound that is left out', z.number().positive().max(9), 0, 'must be a number above 0, at most 9'],
   ['one without the other', z.number().positive(), 0, 'must be a number above 0'],
   ['both bounds', z.int().min(1).max(10), 11, 'must be a whole number from 1 to 10'],
+  ['one that no program counts to', z.int().min(1).max(10), 2 ** 60, 'must be a whole number from 1 to 10'],
   ['a part of one', z.int().min(0), 0.5, 'must be a whole number, at least 0'],
   ['a multiple', z.number().multipleOf(5), 7, 'must be a multiple of 5'],
   ['a text too short', z.string().min(3), 'a', 'must have at least 3 characters'],
@@ -33,6 +34,12 @@ const kinds: readonly (readonly [string, z.ZodType, unknown, string])[] = [
   ['a key', z.record(z.string().regex(/^a$/, 'must be a'), z.string()), { b: '' }, 'b: must be a'],
   ['an entry', z.map(z.string(), z.string()), new Map([['a', 1]]), 'a: must be a text'],
   ['types', z.union([z.string(), z.array(z.string())]), 5, 'must be a text or a list'],
+  [
+    'one of several types that is missing',
+    z.object({ is: z.union([z.string(), z.array(z.string())]) }),
+    {},
+    'is: is missing; it must be a text or a list',
+  ],
   ['a tag', z.discriminatedUnion('is', [z.object({ is: z.literal('a') })]), { is: 'b' }, 'is: must be one of a'],
 ]
 
