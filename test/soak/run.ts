@@ -1,9 +1,10 @@
 // `npm run soak -- PART --minutes N`: round after round of one part, one JSON line each; a later call goes on behind the last round.
-import { appendFileSync, existsSync, mkdirSync, readFileSync } from 'node:fs'
+import { mkdirSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Argument, Command, InvalidArgumentError } from 'commander'
+import { runRounds, type Wish } from './round.ts'
 
 /** One round. The seed is the round's number, so that a failed one can be run again with `--from`. */
 export interface Round {
@@ -72,15 +73,6 @@ const parts: Readonly<Record<string, PartRow>> = {
   },
 }
 
-interface Wish {
-  readonly minutes?: number
-  readonly rounds?: number
-  readonly from?: number
-  readonly workers: number
-}
-
-const MINUTE_MS = 60_000
-const FAULTS_SHOWN = 20
 const USAGE = 2
 
 const program: Command = createProgram()
@@ -91,46 +83,12 @@ const row = parts[name]
 if (!row || (wish.minutes ?? wish.rounds) === undefined) program.error('error: say how long: --minutes N or --rounds N')
 const folder = fileURLToPath(new URL('../../.soak', import.meta.url))
 mkdirSync(folder, { recursive: true })
-process.exit((await soak(await row.load(), join(folder, `${name}.ndjson`))) ? 0 : 1)
-
-async function soak(part: Part, file: string): Promise<boolean> {
-  const { minutes = Number.POSITIVE_INFINITY, rounds = Number.POSITIVE_INFINITY, workers } = wish
-  const until = Date.now() + minutes * MINUTE_MS
-  const first = wish.from ?? lastRound(file) + 1
-  let well = true
-  let seed = first
-  for (; seed < first + rounds && Date.now() < until; seed++) {
-    const began = Date.now()
-    const report = await part({ seed, workers }).catch(
-      (error: Error): RoundReport => ({ faults: [error.stack ?? error.message] }),
-    )
-    const faults = report.faults.slice(0, FAULTS_SHOWN)
-    const line = { part: name, round: seed, ok: report.faults.length === 0, seconds: seconds(began), ...report, faults }
-    appendFileSync(file, `${JSON.stringify(line)}\n`)
-    process.stdout.write(`${JSON.stringify(line)}\n`)
-    well &&= line.ok
-  }
-  // A run of no round has shown nothing.
-  return well && seed > first
-}
-
-function seconds(began: number): number {
-  return Math.round((Date.now() - began) / 100) / 10
-}
-
-function lastRound(file: string): number {
-  const lines = existsSync(file) ? readFileSync(file, 'utf8').trim().split('\n') : []
-  return Math.max(0, ...lines.map(roundOf))
-}
-
-/** A line that broke off counts for nothing. */
-function roundOf(line: string): number {
-  try {
-    return (JSON.parse(line) as { round: number }).round
-  } catch {
-    return 0
-  }
-}
+const well = await runRounds({
+  ...{ name, wish, part: await row.load() },
+  file: join(folder, `${name}.ndjson`),
+  print: (line) => process.stdout.write(line),
+})
+process.exit(well ? 0 : 1)
 
 function createProgram(): Command {
   const names = Object.keys(parts)
