@@ -36,6 +36,7 @@ const busy: Partial<Weather> = {
     partitions: 0,
     pondCrashes: 0,
     swarmCrashes: 0,
+    powerCuts: 0.4,
     drains: 0,
     orders: 0,
     naps: 0,
@@ -70,7 +71,6 @@ export const bugs: Readonly<Record<string, Bug>> = {
   'a store that acknowledges before it is durable': { breaks: 'I8', storm: crashingPond, plant: earlyStore },
   'streams that acknowledge before they are durable': {
     breaks: 'I8',
-    seed: 2,
     storm: crashingPond,
     plant: unsyncedBlobs,
   },

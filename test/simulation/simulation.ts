@@ -212,6 +212,7 @@ function scheduleFaults(place: Place, { pond, swarms, network, operator, wire }:
     stormMs,
     pondCrashes,
     swarmCrashes,
+    powerCuts,
     drains,
     orders,
     naps,
@@ -226,8 +227,9 @@ function scheduleFaults(place: Place, { pond, swarms, network, operator, wire }:
     for (let turn = 0; turn < count; turn++) clock.after(random.number() * stormMs, run)
   }
   const inCalls = () => (random.number() < 0.7 ? 1 + Math.floor(random.number() * 30) : 0)
-  times(pondCrashes, () => pond.crash(random.number() < 0.6 ? 'kill' : 'power', inCalls()))
-  times(swarmCrashes, () => pick(random, swarms).crash(random.number() < 0.6 ? 'kill' : 'power', inCalls()))
+  const kind = () => (random.number() < powerCuts ? 'power' : 'kill')
+  times(pondCrashes, () => pond.crash(kind(), inCalls()))
+  times(swarmCrashes, () => pick(random, swarms).crash(kind(), inCalls()))
   times(drains, () => pick(random, swarms).drain(random.number() * 20_000))
   times(orders, () => void orderDrain(operator, place))
   times(naps, () => pick(random, swarms).nap(random.number() ** 2 * NAP_MOST_MS))

@@ -25,6 +25,8 @@ export interface Weather {
   readonly partitions: number
   readonly pondCrashes: number
   readonly swarmCrashes: number
+  /** Chance that a crash, of pond or of a swarm, takes the power of its machine. */
+  readonly powerCuts: number
   /** The longest that a dead swarm stays away, in milliseconds; mostly it is much less. */
   readonly awayMs: number
   readonly drains: number
@@ -70,10 +72,12 @@ export function drawWeather(random: Random): Weather {
   const calm = random.number() < 0.08
   const times = (chance: number, most: number) => (calm || random.number() > chance ? 0 : 1 + upTo(most - 1))
   const odds = (chance: number, most: number) => (calm ? 0 : maybe(chance, most))
+  // Machines that go down as soon as they are up, before pond has heard all: what one life left, the next one leaves again.
+  const flickers = !calm && random.number() < 0.1
   const leaseMs = [20_000, 40_000, 90_000][upTo(2)] ?? 90_000
   return {
     calm,
-    dropRequest: odds(0.6, 0.15),
+    dropRequest: flickers ? 0.3 : odds(0.6, 0.15),
     dropReply: odds(0.6, 0.15),
     duplicate: odds(0.5, 0.1),
     cutReply: odds(0.5, 0.05),
@@ -84,9 +88,10 @@ export function drawWeather(random: Random): Weather {
     slow: odds(0.7, 0.2),
     slowMs: random.number() < 0.3 ? 60_000 : 3000,
     partitions: times(0.5, 3),
-    pondCrashes: times(0.7, 5),
-    swarmCrashes: times(0.7, 2 * swarms),
-    awayMs: 120_000,
+    pondCrashes: flickers ? 5 : times(0.7, 5),
+    swarmCrashes: flickers ? 6 * swarms + upTo(6) : times(0.7, 2 * swarms),
+    powerCuts: flickers ? 0.5 : 0.4,
+    awayMs: flickers ? 3000 : 120_000,
     drains: times(0.3, 2),
     orders: times(0.3, 3),
     naps: times(0.3, 3),
