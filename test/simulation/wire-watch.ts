@@ -93,7 +93,7 @@ function claimsIn(request: PondRequest): readonly string[] {
   const { path, query } = request
   if (!path.startsWith('/orch/')) return []
   if (query.claim !== undefined) return [query.claim]
-  if (!/\/(poll|states|state|seal|telemetry)$/.test(path)) return []
+  if (!/\/(poll|states|state|seal|redeem|telemetry)$/.test(path)) return []
   const { have = [], words = [], claim_id } = JSON.parse(textOf(request)) as Claims
   return [...have, ...words, { claim_id }].flatMap(({ claim_id }) => claim_id ?? [])
 }
