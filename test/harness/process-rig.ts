@@ -218,6 +218,8 @@ class ProcessRig implements Rig {
   readonly #network = createNetwork({ clock: systemClock })
   readonly #running = new Set<Program>()
   readonly #swarms: Program[] = []
+  /** Whoever still waits for an answer would ask a dead pond for ever. */
+  readonly #closing = new AbortController()
   #client: Client | undefined
   #pond: Program | undefined
   readonly #front: (url: string) => Promise<string>
@@ -322,6 +324,7 @@ class ProcessRig implements Rig {
     const answer = await this.client.persist('submitJob', {
       body: job,
       idempotencyKey: systemRandom.bytes(16).toString('hex'),
+      signal: this.#closing.signal,
     })
     if (!answer.ok) throw new Error(answer.error.message)
     if ('items' in answer.reply) throw new Error('one job was answered with a batch')
@@ -333,7 +336,7 @@ class ProcessRig implements Rig {
     for (let above = 0, seen = 'nothing'; ; ) {
       if (systemClock.monotonic() > deadline) throw new Error(`${id} does not end; pond last said ${seen}`)
       const query = { wait_ms: 20_000, above }
-      const answer = await this.client.persist('getJob', { params: { id }, query })
+      const answer = await this.client.persist('getJob', { params: { id }, query, signal: this.#closing.signal })
       if (!answer.ok) throw new Error(answer.error.message)
       const { reply } = answer
       if (isFinal(reply.state) || done(reply)) return reply
@@ -343,6 +346,7 @@ class ProcessRig implements Rig {
   }
 
   async close(): Promise<void> {
+    this.#closing.abort()
     await Promise.all([...this.#running].map((program) => program.crash()))
     // A program outlives the strace that it ran under, and a job the swarm that was killed.
     for (const { pid } of marked(this.folder)) process.kill(pid, 'SIGKILL')
