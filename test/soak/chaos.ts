@@ -16,6 +16,8 @@ export interface ChaosOptions {
   readonly plan: Readonly<Record<ChaosFault, number>>
   /** The longest that a program stands still, in milliseconds. */
   readonly longestStopMs: number
+  /** Of all jobs, how many may be given up: for each fault the few that a swarm had in hand. */
+  readonly mostLost: number
   /** Out of all connections so many meet a fault of the proxy. */
   readonly shares: FaultProxyOptions['shares']
 }
@@ -46,10 +48,18 @@ export const fullRound = {
     eio_journal: 3,
   },
   longestStopMs: 20_000,
+  mostLost: 0.05,
   shares: { reset: 0.2, stall: 0.04, cut: 0.2, delay: 0.2, swallow: 0.2, bad_gateway: 0.06 },
 } as const
 
-export async function chaos({ seed, jobs, plan, longestStopMs, shares }: ChaosOptions): Promise<ChaosVerdict> {
+export async function chaos({
+  seed,
+  jobs,
+  plan,
+  longestStopMs,
+  shares,
+  mostLost,
+}: ChaosOptions): Promise<ChaosVerdict> {
   const random = createSeededRandom(seed)
   const disk = mountSmallDisk(DISK_BYTES)
   const seats: Seat[] = []
@@ -89,7 +99,7 @@ export async function chaos({ seed, jobs, plan, longestStopMs, shares }: ChaosOp
     await Promise.all(parties.values())
     await submitted
     proxy.calm()
-    const verdict = await judge(rig, workload, { mayLose: true, disksFail: true, mostLost: 0.05 })
+    const verdict = await judge(rig, workload, { mayLose: true, disksFail: true, mostLost })
     const felt = { ...fired, ...proxy.fired }
     return {
       ...verdict,

@@ -23,7 +23,14 @@ t.test('one of each at once, behind a proxy that breaks connections', async (t) 
   }
   // No stall: half of a minute is gone before anybody may notice one.
   const shares = { reset: 0.25, cut: 0.25, swallow: 0.25, delay: 0.1 }
-  const { faults, ends, starts, fired } = await chaos({ seed: 3, jobs: 80, plan, shares, longestStopMs: 2000 })
+  const { faults, ends, starts, fired } = await chaos({
+    seed: 3,
+    jobs: 80,
+    plan,
+    shares,
+    longestStopMs: 2000,
+    mostLost: 0.2,
+  })
   t.strictSame(faults, [])
   t.comment(`${starts} starts: ${JSON.stringify(ends)}; felt: ${JSON.stringify(fired)}`)
 })
