@@ -78,8 +78,10 @@ interface Line {
   readonly isCut: (way: 'up' | 'down') => boolean
 }
 
-function send(parts: NetworkParts, request: HttpRequest, line: Line): Promise<HttpReply> {
+function send(parts: NetworkParts, asked: HttpRequest, line: Line): Promise<HttpReply> {
   const { clock, random, weather } = parts
+  // What is on the line is out of its sender's hands, who may use that memory again.
+  const request = { ...asked, ...(asked.body && { body: Buffer.from(asked.body) }) }
   return new Promise((resolve, reject) => {
     const left = new AbortController()
     let over = false
