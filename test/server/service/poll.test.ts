@@ -1,5 +1,5 @@
 // Polls: they park, wake, and say everything again until it is heard.
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { defaultSettings } from '../../../server/service/parts.ts'
 import { returnMsOf } from '../../../server/service/session.ts'
 import { limit } from '../../../src/protocol/limit.ts'
@@ -300,11 +300,17 @@ t.test('many swarms spread their return over a part of the hold, and none is bac
   t.equal(most(5001, 50_000, 100_000), 2500, 'in whole milliseconds, or no swarm could read the reply')
 })
 
-t.test('online is who hears: a fresh session is asked to show it, and then held', async (t) => {
+/** A machine that says which replies it heard, and what an operator sees of it. */
+async function pairHearing(t: Test) {
   const rig = await createPondRig(t)
   const box = await pairMachine(rig)
-  const facts = async () => (await rig.call('listAllWorkers')).reply.items[0]
   const poll = (heard: number) => watch(box.poll({ protocol: 3, heard, wait_ms: 50_000 }))
+  const facts = async () => (await rig.call('listAllWorkers')).reply.items[0]
+  return { rig, poll, facts, state: async () => (await facts())?.state }
+}
+
+t.test('online is who hears: a fresh session is asked to show it, and then held', async (t) => {
+  const { rig, poll, facts } = await pairHearing(t)
   const first = poll(0)
   await rig.clock.advance(499)
   t.notOk(first.value)
@@ -323,10 +329,7 @@ t.test('online is who hears: a fresh session is asked to show it, and then held'
 t.test(
   'who says late that it heard is online only as long as that reply tells, held for less, and not deaf',
   async (t) => {
-    const rig = await createPondRig(t)
-    const box = await pairMachine(rig)
-    const state = async () => (await rig.call('listAllWorkers')).reply.items[0]?.state
-    const poll = (heard: number) => watch(box.poll({ protocol: 3, heard, wait_ms: 50_000 }))
+    const { rig, poll, state } = await pairHearing(t)
     poll(0)
     await rig.clock.advance(500)
     await rig.clock.advance(40_000)
@@ -349,10 +352,7 @@ t.test(
 t.test(
   'a worker whose polls come and that hears no reply is offline within hold and grace, and gets nothing',
   async (t) => {
-    const rig = await createPondRig(t)
-    const box = await pairMachine(rig)
-    const state = async () => (await rig.call('listAllWorkers')).reply.items[0]?.state
-    const poll = (heard: number) => watch(box.poll({ protocol: 3, heard, wait_ms: 50_000 }))
+    const { rig, poll, state } = await pairHearing(t)
     poll(0)
     await rig.clock.advance(500)
     poll(1)
