@@ -27,7 +27,9 @@ export async function resumeOutput(parts: OutputParts, { spooled, isSafe }: Left
     const doubtful = was.doubtful === true || !(await isThere(file, was))
     if (doubtful && !isSafe) await cutBlank(file)
     const leftOut = was.left_out + Math.max(0, was.kept - file.size())
-    const after = doubtful && parts.privacy.sealed ? await cutTorn(file) : undefined
+    const torn = doubtful && parts.privacy.sealed ? await cutTorn(file) : undefined
+    // Bytes that a power cut took may be with pond already, or on their way to it: nothing is put in their place.
+    const after = isSafe ? torn : undefined
     output.addLine(name, { file, leftOut, doubtful, ...(after && { after }) })
     if (after) open.push(name)
   }

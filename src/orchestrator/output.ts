@@ -113,8 +113,8 @@ export class ClaimOutput implements Output {
   }
 
   /**
-   * Ends a stream that a former life left open, once pond has just what the spool holds. A power cut may have left less than pond has: what
-   * is sealed now would then stand behind bytes that it does not follow, and nothing from there on would open.
+   * Ends a stream that a former life left open, once pond has just what the spool holds. A failing disk may have left less than pond has:
+   * what is sealed now would then stand behind bytes that it does not follow, and nothing from there on would open.
    */
   async endLeft(name: StreamName): Promise<void> {
     const line = this.#lines.get(name)
