@@ -73,10 +73,10 @@ interface Offer {
   readonly fail: (error: unknown) => void
 }
 
-/** How much is stored for good, and whether the chunk, or what of it fits under the cap, is part of it. */
+/** How much is stored for good, and whether the chunk, or what of it fits under the cap, is part of it; `other`: what is there differs. */
 interface Taken {
   readonly committed: number
-  readonly how: 'whole' | 'cut' | 'ahead'
+  readonly how: 'whole' | 'cut' | 'ahead' | 'other'
 }
 
 /** One append at a time for each stream: what comes meanwhile waits for it, and then goes together. */
@@ -103,6 +103,7 @@ export class Streams {
       const { committed, how } = await this.#offer(key, { query, bytes, cap })
       if (how === 'whole') return { committed }
       if (how === 'cut') throw new Refusal('stream_full', `the stream ends at its cap of ${cap}`, { committed, cap })
+      if (how === 'other') throw new Refusal('conflict', `other bytes are stored behind ${query.offset}`, { committed })
       const waitMs = due - this.#core.clock.monotonic()
       const hopeless = query.offset > committed + AHEAD_BYTES || this.#ahead >= AHEAD_MOST
       if (waitMs <= 0 || hopeless) throw gap(query, committed)
@@ -152,16 +153,30 @@ export class Streams {
     const now = this.#core.clock.now()
     let end = before.committed
     const chunks: NewChunk[] = []
-    const ways = offers.map(({ query: { offset, at, order }, bytes, cap }): Taken['how'] => {
+    const agree = await Promise.all(offers.map((offer) => this.#agrees(key, offer, before.committed)))
+    const ways = offers.map(({ query: { offset, at, order }, bytes, cap }, index): Taken['how'] => {
+      if (!agree[index]) return 'other'
       const step = stepStream(openStream(end, cap), { type: 'chunk', offset, length: bytes.length }, now)
       if ('refused' in step) return 'ahead'
       const { skip, length } = step.append
+      // It repeats what is only about to be stored: it is compared afterwards.
+      if (skip > 0 && offset + skip > before.committed) return 'ahead'
       if (length > 0) chunks.push({ offset: end, at, order, bytes: bytes.subarray(skip, skip + length) })
       end += length
       return step.overflow ? 'cut' : 'whole'
     })
     const committed = chunks.length > 0 ? await this.#store(key, chunks) : end
     for (const [index, { answer }] of offers.entries()) answer({ committed, how: ways[index] ?? 'ahead' })
+  }
+
+  /** Whether what a chunk repeats is what is stored. */
+  #agrees(
+    key: { claimId: ClaimId; name: string },
+    { query, bytes }: Offer,
+    committed: number,
+  ): boolean | Promise<boolean> {
+    const again = bytes.subarray(0, Math.max(0, committed - query.offset))
+    return again.length === 0 || this.#core.blobs.read(key, query.offset, again.length).then((it) => it.equals(again))
   }
 
   async #store(key: { claimId: ClaimId; name: string }, chunks: readonly NewChunk[]): Promise<number> {

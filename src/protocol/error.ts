@@ -22,7 +22,7 @@ export const errorTable = {
   not_found: row(404, 'never', 'Check the id; ids of other projects look like unknown ones.'),
   method_not_allowed: row(405, 'never', 'The path exists, but not with this method.'),
   body_timeout: row(408, 'later', 'The body came too slowly; send it again.'),
-  conflict: row(409, 'never', 'Another result of this claim stands; drop this one.'),
+  conflict: row(409, 'never', 'Another result, or other bytes, of this claim stand; drop these.'),
   code_used: row(409, 'never', 'Another machine paired with this code; ask the operator for a new one.'),
   session_conflict: row(409, 'later', 'Another swarm polls with this binding; stop one of the two.'),
   chunk_gap: row(409, 'now', 'Send again from details.committed.'),

@@ -36,17 +36,21 @@ t.test('a chunk is taken once: repeats, overlaps, gaps', async (t) => {
   t.equal(await send(0, 'abcd'), 4)
   t.equal(await send(0, 'abcd'), 4, 'a repeat')
   t.equal(await send(2, 'cdef'), 6, 'an overlap brings what is new')
-  t.equal(await send(0, 'XXXX'), 6, 'an accepted prefix never changes')
+  t.strictSame(await send(0, 'XXXX'), { conflict: 6 }, 'an accepted prefix never changes')
+  t.strictSame(await send(4, 'eXgh'), { conflict: 6 }, 'nor does anything go behind another')
   t.strictSame(await send(10_000_000, 'x'), { chunk_gap: 6 })
   t.equal(await send(6, ''), 6)
   const both = await Promise.all([send(6, 'gh'), send(6, 'gh'), send(8, 'ij')])
   t.equal(both.at(-1), 10, 'calls at once take their turn')
-  t.equal((await read(rig, id)).text, 'abcdefghij')
+  t.strictSame(await Promise.all([send(10, 'kl'), send(10, 'kX'), send(11, 'lm')]), [12, { conflict: 13 }, 13])
+  t.equal((await read(rig, id)).text, 'abcdefghijklm')
   t.strictSame(await marksOf(rig, id), [
     [0, 4],
     [4, 2],
     [6, 2],
     [8, 2],
+    [10, 2],
+    [12, 1],
   ])
 })
 
