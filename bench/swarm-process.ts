@@ -53,7 +53,7 @@ const swarm = createSwarm({
       : observed(await createProcessExecutor({ clock: systemClock, log, home: order.home, ...sandboxOf(order) })),
   home,
   binding: order.unattested ? { ...binding, signerOf: (worker) => unsigned(binding.signerOf(worker)) } : binding,
-  host: { os: process.platform, arch: process.arch, version: 'bench', load: () => loadavg()[0] ?? 0 },
+  host: { os: process.platform, arch: process.arch, resources: {}, version: 'bench', load: () => loadavg()[0] ?? 0 },
   // Where nothing holds, the price of sealing can be measured all the same.
   options: { slots: order.slots, allowUnsandboxed: true },
 })
@@ -91,6 +91,7 @@ function noopExecutor(): Executor {
     name: 'noop',
     rung: 'process-group',
     sandbox: 'none',
+    gpus: [],
     start: async ({ claimId, jobId, attempt }) => ({
       trace: { claimId, jobId, attempt, pid: 0, startTime: '', cgroups: [] },
       work: '/',

@@ -1,5 +1,6 @@
 // Claiming: jobs for which a parked poll has room become claims, in a write of their own or in the one that made that possible.
 import type { ClaimId } from '../../src/protocol/id.ts'
+import type { Held } from '../../src/state/room.ts'
 import type { ClaimRow, JobRow, WorkerRow } from '../store/row.ts'
 import { changeJob, type Write } from './change.ts'
 import type { Core } from './core.ts'
@@ -17,6 +18,7 @@ export interface Opening {
   readonly job: Waiting
   readonly fresh?: FreshJob
   readonly worker: WorkerRow
+  readonly held: Held
   readonly claimKey: string
 }
 
@@ -59,7 +61,7 @@ export async function writeClaims<T>(core: Core, work: (write: Write, claim: Cla
 
 /** The room of what is claimed is counted by its rows, the room of what is not is free again. */
 function release(core: Core, openings: readonly Opening[]): void {
-  for (const { worker } of openings) core.live.arrived(worker.id)
+  for (const { worker, held } of openings) core.live.arrived(worker.id, held)
 }
 
 /** In this turn of the loop, behind the reply to whoever asked for the write: that one is first in line. */
@@ -101,6 +103,7 @@ async function claimOne(write: Write, opening: Opening): Promise<ClaimId | undef
     lease: { state: 'granted', holdMs: row.law.policy.onLost === 'hold' ? row.law.policy.holdMs : 0 },
     streamBytes: row.streamBytes,
     artifactBytes: row.artifactBytes,
+    held: opening.held,
     claimedAt: core.clock.now(),
     orphan: false,
   }

@@ -56,6 +56,7 @@ function intentOf(core: Core, claim: LiveClaim): Intent[] {
       attempt: claim.attempt,
       job: claim.job.spec.toString('base64'),
       ...neededBy(core, claim, claim.job),
+      ...(claim.held.gpus ? { gpus: [...claim.held.gpus] } : {}),
       limits: { stream_bytes: claim.streamBytes, artifact_bytes: claim.artifactBytes },
     },
   ]

@@ -37,7 +37,7 @@ export async function recallDead(core: Core, bindingId: BindingId, have: PollBod
       const job = claim && (await tx.getJob(claim.jobId))
       if (!claim || !job || claim.bindingId !== bindingId || isLive(claim.lease.state)) return
       if (core.live.fateOf(claim.workerId, claim_id) !== undefined || claim.lease.state === 'ended') return
-      core.live.linger(claim.workerId, claim_id, fateOf(claim, job))
+      core.live.linger(claim, fateOf(claim, job))
     })
   }
 }
@@ -75,7 +75,7 @@ export async function applyLeaseIn(
     })
     if ('refused' in lost) return
     const fate = fateOf({ ...row, lease: step.lease }, lost)
-    tx.afterCommit(() => core.live.linger(row.workerId, row.id, fate))
+    tx.afterCommit(() => core.live.linger(row, fate))
   } else if (step.job === 'giveBack') {
     await changeJob(write, { row: job, event: { type: 'giveBack', claimId: row.id }, who })
     const worker = await tx.getWorker(row.workerId)

@@ -1,6 +1,7 @@
 // The live claims in memory: who holds what, and when each was last heard of. It mirrors committed rows and is filled from them at the start.
 import type { BindingId, ClaimId, JobId, ProjectId, WorkerId } from '../../src/protocol/id.ts'
 import type { LeaseState } from '../../src/state/lease.ts'
+import type { Held } from '../../src/state/room.ts'
 import type { ClaimRow, JobRow } from '../store/row.ts'
 
 /** The job's part of an intent. */
@@ -30,6 +31,7 @@ export interface LiveClaim {
   claimKey: string
   readonly streamBytes: number
   readonly artifactBytes: number
+  readonly held: Held
   /** Listening time of the grant: the time to confirm runs from here, whatever is said meanwhile. */
   readonly grantedAt: number
   lease: LeaseState
@@ -50,9 +52,9 @@ export class LiveClaims {
   readonly #byBinding = new Map<BindingId, Set<LiveClaim>>()
   readonly #byJob = new Map<JobId, LiveClaim>()
   /** Claims that ended for pond while their worker may still be busy with them. */
-  readonly #lingering = new Map<WorkerId, Map<ClaimId, Fate>>()
-  /** Claims of writes under way, by worker: they fill its slots before they are rows. */
-  readonly #coming = new Map<WorkerId, number>()
+  readonly #lingering = new Map<WorkerId, Map<ClaimId, Lingering>>()
+  /** What claims of writes under way hold, by worker: it is filled before they are rows. */
+  readonly #coming = new Map<WorkerId, Held[]>()
 
   get size(): number {
     return this.#claims.size
@@ -70,6 +72,7 @@ export class LiveClaims {
       claimKey: row.claimKey,
       streamBytes: row.streamBytes,
       artifactBytes: row.artifactBytes,
+      held: row.held,
       lease: row.lease.state,
       grantedAt: heardAt,
       heardAt,
@@ -99,7 +102,7 @@ export class LiveClaims {
     return this.#claims.values()
   }
 
-  /** Forgets a claim. With `lingers` its slot stays counted until the worker says that it is free. */
+  /** Forgets a claim. With `lingers` what it holds stays counted until the worker says that it is free. */
   remove(id: ClaimId, lingers: boolean): void {
     const claim = this.#claims.get(id)
     if (!claim) return
@@ -109,7 +112,7 @@ export class LiveClaims {
     mates?.delete(claim)
     if (mates?.size === 0) this.#byBinding.delete(claim.bindingId)
     if (!lingers) return
-    this.linger(claim.workerId, id, 'drop')
+    this.linger(claim, 'drop')
   }
 
   /** The worker is gone for good. */
@@ -118,13 +121,13 @@ export class LiveClaims {
   }
 
   /** Keeps a dead claim in mind until its worker names it no longer. */
-  linger(workerId: WorkerId, id: ClaimId, fate: Fate): void {
-    const claims = this.#lingering.get(workerId) ?? new Map<ClaimId, Fate>()
-    this.#lingering.set(workerId, claims.set(id, fate))
+  linger({ id, workerId, held }: Pick<ClaimRow, 'id' | 'workerId' | 'held'>, fate: Fate): void {
+    const claims = this.#lingering.get(workerId) ?? new Map<ClaimId, Lingering>()
+    this.#lingering.set(workerId, claims.set(id, { fate, held }))
   }
 
   fateOf(workerId: WorkerId, id: ClaimId): Fate | undefined {
-    return this.#lingering.get(workerId)?.get(id)
+    return this.#lingering.get(workerId)?.get(id)?.fate
   }
 
   /** Whether the worker may still be busy with a claim that is dead for pond. */
@@ -141,26 +144,32 @@ export class LiveClaims {
   }
 
   /** Counts one more claim of a write under way; `arrived` takes it off when that write was settled, whatever came of it. */
-  expect(workerId: WorkerId): void {
-    this.#coming.set(workerId, this.coming(workerId) + 1)
+  expect(workerId: WorkerId, held: Held): void {
+    const coming = this.#coming.get(workerId)
+    if (coming) coming.push(held)
+    else this.#coming.set(workerId, [held])
   }
 
-  arrived(workerId: WorkerId): void {
-    const left = this.coming(workerId) - 1
-    if (left > 0) this.#coming.set(workerId, left)
-    else this.#coming.delete(workerId)
+  arrived(workerId: WorkerId, held: Held): void {
+    const coming = this.#coming.get(workerId) ?? []
+    const at = coming.indexOf(held)
+    if (at >= 0) coming.splice(at, 1)
+    if (coming.length === 0) this.#coming.delete(workerId)
   }
 
-  coming(workerId: WorkerId): number {
-    return this.#coming.get(workerId) ?? 0
+  coming(workerId: WorkerId): readonly Held[] {
+    return this.#coming.get(workerId) ?? []
   }
 
-  /** Claims that the ledger counts for a worker. */
-  held(bindingId: BindingId, workerId: WorkerId): number {
-    let count = this.coming(workerId) + (this.#lingering.get(workerId)?.size ?? 0)
-    for (const claim of this.ofBinding(bindingId)) if (claim.workerId === workerId) count++
-    return count
+  /** What claims hold that ended for pond while their worker may still be busy with them. */
+  lingering(workerId: WorkerId): readonly Held[] {
+    return [...(this.#lingering.get(workerId)?.values() ?? [])].map(({ held }) => held)
   }
+}
+
+interface Lingering {
+  readonly fate: Fate
+  readonly held: Held
 }
 
 const none: ReadonlySet<LiveClaim> = new Set()

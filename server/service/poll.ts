@@ -5,7 +5,8 @@ import type { BindingId, ClaimId, ProjectId, WorkerId } from '../../src/protocol
 import { limit } from '../../src/protocol/limit.ts'
 import type { Directive, Intent, Limits, PollBody, PollReply } from '../../src/protocol/orch.ts'
 import { OLDEST_PROTOCOL, PROTOCOL } from '../../src/protocol/version.ts'
-import { mayKeepSecrets } from '../../src/state/match.ts'
+import { lackOf } from '../../src/state/match.ts'
+import { fill, hold } from '../../src/state/room.ts'
 import { isRotationDue } from './access.ts'
 import { recordAudit } from './audit.ts'
 import { type FreshJob, type Opening, writeClaims } from './claim.ts'
@@ -14,8 +15,8 @@ import { directivesFor, keyOf, rotation } from './directive.ts'
 import { hearDrains } from './drain.ts'
 import { intentsFor, keyForWords, retell } from './intent.ts'
 import { recallDead, renewClaims } from './lease.ts'
-import { waitingOf } from './queue.ts'
-import { roomOf, type Told, tell } from './room.ts'
+import { readNeeds, type Taken, type Taker, waitingOf } from './queue.ts'
+import { type Told, takerOf, tell } from './room.ts'
 import {
   type Asked,
   hasHeard,
@@ -289,15 +290,14 @@ export class Polls {
 
   /** False when there is nothing to write. */
   #hasRoom(projectId: ProjectId): boolean {
-    const { fleet, queue } = this.#core
+    const { queue } = this.#core
     if (queue.size(projectId) === 0) return false
     for (const session of this.#parked.get(projectId) ?? []) {
       const { parked } = session
       if (!mayGrant(this.#core, session)) continue
       const found = parked?.body.workers.some(({ worker_id }) => {
-        const secrets = mayKeepSecrets(fleet.get(worker_id)?.report)
-        if (queue.size(projectId, { secrets }) === 0) return false
-        return roomOf(this.#core, parked, { workerId: worker_id, ended: none }) > 0
+        const taker = takerOf(this.#core, parked, { workerId: worker_id, ended: none })
+        return taker && queue.hasFor(projectId, taker)
       })
       if (found) return true
     }
@@ -325,33 +325,32 @@ export class Polls {
 
   /** Takes jobs for each worker of the poll that has room. */
   #openings(asked: Asked, { ended, line, claimKey = asked.body.claim_key }: Taking): Opening[] {
-    const { clock, fleet, live, queue } = this.#core
-    const openings: Opening[] = []
-    for (const said of asked.body.workers) {
-      const worker = fleet.get(said.worker_id)
-      if (!worker) continue
-      const { projectId } = asked.caller
-      const secrets = mayKeepSecrets(worker.report)
-      const most = roomOf(this.#core, asked, { workerId: worker.id, ended })
-      const whose = { worker, claimKey }
+    const { fleet, live, queue } = this.#core
+    const { projectId } = asked.caller
+    return asked.body.workers.flatMap(({ worker_id: workerId }) => {
+      const worker = fleet.get(workerId)
+      const taker = takerOf(this.#core, asked, { workerId, ended })
+      if (!worker || !taker) return []
       // Whoever stands in the queue for this worker was there before.
-      const fresh = line && (queue.size(projectId, { secrets }) > 0 ? [] : takeFresh(line, { most, secrets }))
-      const taken: Opening[] = fresh
-        ? fresh.map((one) => ({ ...whose, job: waitingOf(one.row), fresh: one }))
-        : queue
-            .take(projectId, { workerId: worker.id, secrets, most, now: clock.now() })
-            .map((job) => ({ ...whose, job }))
-      for (const _ of taken) live.expect(worker.id)
-      openings.push(...taken)
-    }
-    return openings
+      const isNext = !line || !queue.hasFor(projectId, taker)
+      const taken = line ? (isNext ? takeFresh(line, taker) : []) : queue.take(projectId, taker)
+      for (const { held } of taken) live.expect(workerId, held)
+      return taken.map((one) => ({ ...one, worker, claimKey }))
+    })
   }
 }
 
-/** Out of `line`, those that are for this worker, as many as it has room for. */
-function takeFresh(line: FreshJob[], { most, secrets }: { readonly most: number; readonly secrets: boolean }) {
-  const taken = line.filter(({ row }) => secrets || !row.confidential).slice(0, most)
-  for (const one of taken) line.splice(line.indexOf(one), 1)
+/** Out of `line`, those that are for this worker, as far as it has room for them. */
+function takeFresh(line: FreshJob[], taker: Taker): (Taken & { readonly fresh: FreshJob })[] {
+  let { room } = taker
+  const taken = line.flatMap((fresh) => {
+    const needs = readNeeds(fresh.row.needs)
+    const held = lackOf(needs, taker.means) ? undefined : hold(needs, room)
+    if (!held) return []
+    room = fill(room, held)
+    return [{ job: waitingOf(fresh.row), held, fresh }]
+  })
+  for (const { fresh } of taken) line.splice(line.indexOf(fresh), 1)
   return taken
 }
 

@@ -1,8 +1,11 @@
-// Room: how many claims a worker may get now, from what its poll said and what became known since.
+// Room: what a worker may get now, from what its poll said and what became known since.
 import type { ClaimId, WorkerId } from '../../src/protocol/id.ts'
 import type { PollBody } from '../../src/protocol/orch.ts'
-import { grants } from '../../src/state/match.ts'
+import type { Means } from '../../src/state/match.ts'
+import { roomOf } from '../../src/state/room.ts'
+import type { WorkerRow } from '../store/row.ts'
 import type { Core } from './core.ts'
+import type { Taker } from './queue.ts'
 
 /** A poll, and what pond knew of its claims when it came. */
 export interface Told {
@@ -28,30 +31,41 @@ export function isOver({ live }: Core, { filling }: Told, id: ClaimId): boolean 
   return workerId !== undefined && !live.get(id) && live.fateOf(workerId, id) === undefined
 }
 
-/** `ended`: claims that end in the write under way, so their slots are free already. */
-export function roomOf(
+/** What a worker may get now; undefined where it is nothing. `ended`: claims that end in the write under way, so what they hold is free already. */
+export function takerOf(
   core: Core,
   told: Told,
   { workerId, ended }: { readonly workerId: WorkerId; readonly ended: ReadonlySet<ClaimId> },
-): number {
+): Taker | undefined {
   const { clock, fleet, live, refusals } = core
   const worker = fleet.get(workerId)
   const said = told.body.workers.find((it) => it.worker_id === workerId)
-  if (!worker || !said || worker.drain) return 0
-  const { bindingId, law, resources } = worker
-  let held = live.held(bindingId, workerId)
+  if (!worker || !said || worker.drain) return undefined
+  const coming = live.coming(workerId)
+  const held = [...coming, ...live.lingering(workerId)]
   // Claims that the poll could not know of fill its free slots already.
-  let freeSlots = said.free.slots - live.coming(workerId)
-  for (const claim of live.ofBinding(bindingId)) {
+  let freeSlots = said.free.slots - coming.length
+  for (const claim of live.ofBinding(worker.bindingId)) {
     if (claim.workerId !== workerId) continue
-    if (ended.has(claim.id)) held--
-    else if (!told.have.has(claim.id)) freeSlots--
+    if (!ended.has(claim.id)) held.push(claim.held)
+    if (!ended.has(claim.id) && !told.have.has(claim.id)) freeSlots--
   }
   if (told.body.refill) {
     for (const [id, filled] of told.filling) {
       if (filled === workerId && (ended.has(id) || isOver(core, told, id))) freeSlots++
     }
   }
-  const most = refusals.room(workerId, clock.now())
-  return Math.min(most, grants({ workerId, worker: law, slots: resources.slots, freeSlots, held }, clock.now()))
+  const now = clock.now()
+  const { law, resources } = worker
+  const room = roomOf({ worker: law, resources, freeSlots, held, most: refusals.room(workerId, now) }, now)
+  return room.slots > 0 ? { workerId, means: meansOf(worker), room, now } : undefined
+}
+
+/** A row does not change, so neither does what a match goes by. */
+const known = new WeakMap<WorkerRow, Means>()
+
+function meansOf(worker: WorkerRow): Means {
+  const means = known.get(worker) ?? { ...worker.report, labels: worker.labels, resources: worker.resources }
+  known.set(worker, means)
+  return means
 }

@@ -9,7 +9,7 @@ import { canonicalBytes } from '../../src/seal/canonical.ts'
 import { openDsse } from '../../src/seal/dsse.ts'
 import { SealError } from '../../src/seal/refusal.ts'
 import { newJob } from '../../src/state/job.ts'
-import { isConfidential } from '../../src/state/match.ts'
+import { needsOf } from '../../src/state/match.ts'
 import { policyOf } from '../../src/state/retry.ts'
 import type { WriteTx } from '../store/contract.ts'
 import type { IdempotencyRow, JobRow } from '../store/row.ts'
@@ -122,7 +122,7 @@ function prepare(core: Core, projectId: ProjectId, { spec, raw, signed }: Submit
     law: newJob(policyOf(spec), 'queued'),
     version: 1,
     priority: spec.priority ?? defaultPriority,
-    confidential: isConfidential(spec),
+    needs: canonicalBytes(needsOf(spec)).toString(),
     command: spec.command,
     labels: spec.labels ?? {},
     digest: sha256(bytes),

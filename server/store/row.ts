@@ -7,6 +7,7 @@ import type { Dsse } from '../../src/protocol/sealed.ts'
 import type { ArtifactReport, StreamReport, UsageReport } from '../../src/protocol/word.ts'
 import type { Job } from '../../src/state/job.ts'
 import type { Lease } from '../../src/state/lease.ts'
+import type { Held } from '../../src/state/room.ts'
 import type { Worker } from '../../src/state/worker.ts'
 
 export interface ProjectRow {
@@ -147,8 +148,8 @@ export interface JobRow {
   /** Rises by one with every change. */
   readonly version: number
   readonly priority: number
-  /** It brings a secret, or its output is one. */
-  readonly confidential: boolean
+  /** What it needs of its worker, in canonical form. */
+  readonly needs: string
   readonly command: readonly string[]
   readonly labels: Labels
   /** SHA-256 of the exact bytes in lower-case hex. */
@@ -188,6 +189,8 @@ export interface ClaimRow {
   readonly lease: Lease
   readonly streamBytes: number
   readonly artifactBytes: number
+  /** Of its worker, until it ends and the worker is done with it. */
+  readonly held: Held
   readonly claimedAt: number
   readonly confirmedAt?: number
   readonly startedAt?: number
@@ -289,7 +292,7 @@ export interface QueuedRow {
   readonly id: JobId
   readonly projectId: ProjectId
   readonly priority: number
-  readonly confidential: boolean
+  readonly needs: string
   readonly passedOver: Readonly<Record<string, number>>
   readonly notBefore?: number
   readonly expiresAt?: number

@@ -1,6 +1,5 @@
 // What a job sees inside bubblewrap: the system read-only, no home but its own, no process but its own. Only arguments; nothing is started here.
-import { existsSync, readdirSync, realpathSync } from 'node:fs'
-import { join } from 'node:path'
+import { existsSync, realpathSync } from 'node:fs'
 import type { Sandbox } from '../protocol/field.ts'
 import type { Box } from './box.ts'
 
@@ -28,13 +27,18 @@ export const FLAGS: readonly (readonly string[])[] = [
 const HIDDEN = ['/home', '/root', '/run']
 /** Names are looked up through the first two; the last is NixOS itself. */
 const SHOWN_OF_RUN = ['/run/systemd/resolve', '/run/resolvconf', '/run/current-system']
-/** What a GPU's libraries open. */
-const GPU = /^(nvidia.*|dri|kfd)$/
 
 /** The folders to hide, as far as there are such, outer ones first, so that none is mounted over a later one. */
 export function foldersToHide(more: readonly string[]): readonly string[] {
   const real = [...HIDDEN, ...more].filter((path) => existsSync(path)).map((path) => realpathSync(path))
   return [...new Set(real)].filter((path) => path !== '/').sort()
+}
+
+/** What a job sees of the machine beside its files. */
+export interface Outside {
+  readonly network: 'none' | 'host'
+  /** Files of GPUs. */
+  readonly devices: readonly string[]
 }
 
 /**
@@ -44,16 +48,13 @@ export function foldersToHide(more: readonly string[]): readonly string[] {
 export function enclose(
   { flags, hidden }: Bubblewrap,
   box: Pick<Box, 'folder' | 'work' | 'tmp'>,
-  network: 'none' | 'host',
+  { network, devices }: Outside,
 ): string[] {
-  const gpus = readdirSync('/dev')
-    .filter((name) => GPU.test(name))
-    .map((name) => join('/dev', name))
   return [
     ...flags,
     ...(network === 'none' ? ['--unshare-net'] : []),
     ...['--ro-bind', '/', '/', '--dev', '/dev', '--proc', '/proc'],
-    ...gpus.flatMap((path) => ['--dev-bind-try', path, path]),
+    ...devices.flatMap((path) => ['--dev-bind-try', path, path]),
     ...hidden.flatMap((path) => ['--tmpfs', path]),
     ...SHOWN_OF_RUN.flatMap((path) => ['--ro-bind-try', path, path]),
     ...['--bind', box.tmp, '/tmp', '--bind', box.tmp, '/var/tmp'],

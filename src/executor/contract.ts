@@ -1,5 +1,5 @@
 // The contract of every executor: a plan becomes a process tree that can be watched, signalled and wiped out whole.
-import type { Sandbox } from '../protocol/field.ts'
+import type { Gpu, Sandbox } from '../protocol/field.ts'
 
 /** How the whole tree is found again, best first; named in `swarm status`. */
 export type TreeRung = 'cgroup-v2' | 'cgroup-v1' | 'pid-namespace' | 'proc-scan' | 'process-group'
@@ -17,6 +17,8 @@ export interface Plan {
   readonly input?: Uint8Array
   /** `none`: no network at all. Refused where the sandbox cannot see to it. */
   readonly network?: 'none' | 'host'
+  /** Devices that are the job's own, by uuid; it is shown no others. */
+  readonly gpus?: readonly string[]
   /** Plain file name → content: lies 0600 in the private folder `$POND_CREDENTIALS` as long as the process runs, and nowhere else. */
   readonly files?: Readonly<Record<string, Uint8Array>>
   /** Fills the folder that the process starts in, which is empty without it. */
@@ -91,6 +93,8 @@ export class SetupError extends Error {
 export interface Executor {
   readonly name: string
   readonly rung: TreeRung
+  /** Devices that it can give to jobs. */
+  readonly gpus: readonly Gpu[]
   readonly sandbox: Sandbox
   /** Why there is none, in words for the owner; absent where there is one. */
   readonly whyUnsandboxed?: string

@@ -9,6 +9,7 @@ import { type Box, Boxes, boxesInside, handOver, sweepBoxes } from './box.ts'
 import { canCutNetwork } from './bubblewrap.ts'
 import { CGROUP_ROOT, type Cgroup, type Naming, namingOf, removeAll } from './cgroup.ts'
 import { type Execution, type Executor, type Exit, type Plan, SetupError, type Trace, type Watch } from './contract.ts'
+import { type Device, filesFor, findDevices, variablesOf } from './gpu.ts'
 import { type ProcessRung, scannedTree, wipeOut } from './kill.ts'
 import { type Ladder, surveyLadder } from './ladder.ts'
 import {
@@ -49,11 +50,16 @@ export interface ProcessExecutorParts {
   readonly path?: string
   /** LANG of every job that names none itself. */
   readonly lang?: string
+  /** PATH of the tools that tell of GPUs. */
+  readonly tools?: string
   /** Where cgroups are mounted. */
   readonly cgroupRoot?: string
   /** The programs that may stand in berths, best first; with none of them each job is spawned for itself. */
   readonly launchers?: readonly LauncherName[]
 }
+
+/** A tool of a driver that hangs must not keep swarm from starting. */
+const SHORT = { timeout: 10_000, killSignal: 'SIGKILL' } as const
 
 /** From the end of the first process to the end of its pipes; also the longest wait for what it left behind to die. */
 const DRAIN_MS = 5000
@@ -67,6 +73,7 @@ interface House {
   readonly jail: Jail
   readonly starter: Starter
   readonly boxes: Boxes
+  readonly devices: readonly Device[]
 }
 
 export async function createProcessExecutor(parts: ProcessExecutorParts): Promise<Executor> {
@@ -84,17 +91,22 @@ export async function createProcessExecutor(parts: ProcessExecutorParts): Promis
     run: (argv) => runShort(execa, argv),
     ...(parts.sandbox === undefined ? {} : { sandbox: parts.sandbox }),
   })
+  const devices = await findDevices({
+    run: (argv) => runShort(execa, argv),
+    path: parts.tools ?? DEFAULT_PATH,
+  })
   const bootId = readBootId()
   const { starter, ladder } = await openStarter(parts, { execa, ladder: best, naming, jail })
   const { rung, hierarchies, sampled } = ladder
   const boxes = new Boxes({ root: boxRoot, naming, clock, log, ...(jail.kind === 'uid' ? { uids: jail.uids } : {}) })
-  const house: House = { parts, rung, sampled, bootId, jail, starter, boxes }
+  const house: House = { parts, rung, sampled, bootId, jail, starter, boxes, devices }
   const sweep = createSweep({ clock, log, naming, cgroupRoot, bootId })
   return {
     name: 'process',
     // Whoever ends bubblewrap ends all that it holds.
     rung: jail.kind === 'bubblewrap' && hierarchies.length === 0 ? 'pid-namespace' : rung,
     sandbox: jail.kind,
+    gpus: devices.map(({ kind: _kind, node: _node, ...gpu }) => gpu),
     ...(jail.kind === 'none' ? { whyUnsandboxed: jail.why } : {}),
     start: (plan, watch) => start(house, plan, watch),
     async sweep(traces) {
@@ -151,7 +163,8 @@ async function clearUser({ clock, log }: ProcessExecutorParts, uid: number): Pro
 }
 
 async function runShort(execa: Execa, argv: Argv): Promise<string | undefined> {
-  const result = await execa(argv.file, argv.args, { env: argv.env, extendEnv: false, reject: false, stdin: 'ignore' })
+  const { file, args, env } = argv
+  const result = await execa(file, args, { env, extendEnv: false, reject: false, stdin: 'ignore', ...SHORT })
   return result.exitCode === 0 ? `${result.stdout}\n` : undefined
 }
 
@@ -172,10 +185,11 @@ async function start(house: House, plan: Plan, watch: Watch): Promise<Execution>
       if (box.uid !== undefined) await handOver(box.work, box.uid)
     }
     await plan.confirm?.()
-    const env = environmentOf(plan, places, { path, lang })
+    const env = { ...environmentOf(plan, places, { path, lang }), ...variablesOf(house.devices, plan.gpus) }
     const [name, ...args] = plan.command
     const file = findProgram(name, places.work, env.PATH ?? '')
-    const order = { file, args, env, box, network, input: places.input, jobId, attempt }
+    const devices = house.jail.kind === 'bubblewrap' ? filesFor(house.devices, plan.gpus) : []
+    const order = { file, args, env, box, network, devices, input: places.input, jobId, attempt }
     return follow(house, { plan, watch, box, places, cleared: false, started: await house.starter.start(order) })
   } catch (error) {
     await house.boxes.giveBack(box)

@@ -89,7 +89,11 @@ async function tryBubblewrap(parts: JailParts): Promise<Held> {
     const held = await tryOut(boxRoot, parts, (secret, folder) => {
       const box = { folder, work: folder, tmp: folder }
       const trial = trialOf(secret, folder)
-      return run({ file, args: [...enclose(bubblewrap, box, 'host'), '--', trial.file, ...trial.args], env: {} })
+      return run({
+        file,
+        args: [...enclose(bubblewrap, box, { network: 'host', devices: [] }), '--', trial.file, ...trial.args],
+        env: {},
+      })
     })
     if (held) return { jail: { kind: 'bubblewrap', bubblewrap }, boxRoot }
   }

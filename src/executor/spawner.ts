@@ -96,7 +96,7 @@ interface Jailed extends Argv {
 }
 
 function jailed(jail: Jail, order: Order): Jailed {
-  const { file, args, env, box, network } = order
+  const { file, args, env, box } = order
   switch (jail.kind) {
     case 'none':
       return { file, args, env }
@@ -108,7 +108,7 @@ function jailed(jail: Jail, order: Order): Jailed {
     case 'bubblewrap': {
       // Never as bwrap's own environment, which would be obeyed outside.
       const pairs = Object.entries(env).flatMap(([name, value]) => ['--setenv', name, value])
-      const said = [...enclose(jail.bubblewrap, box, network), ...pairs]
+      const said = [...enclose(jail.bubblewrap, box, order), ...pairs]
       return { file: jail.bubblewrap.file, args: ['--args', '3', '--', file, ...args], env: {}, said }
     }
     default:

@@ -1,19 +1,19 @@
 // The contract of starters: how an order becomes a first process whose tree can be followed. Spawned for itself, or born in a berth.
 import type { Box } from './box.ts'
+import type { Outside } from './bubblewrap.ts'
 import type { Cgroup, CgroupCounters } from './cgroup.ts'
 import type { Tree } from './kill.ts'
 import type { Argv } from './launch.ts'
 import type { Outlet } from './outlet.ts'
 import type { ProcessStat } from './proc.ts'
 
-export interface Order extends Argv {
+export interface Order extends Argv, Outside {
   /** `work` is where it starts. */
   readonly box: Pick<Box, 'folder' | 'work' | 'home' | 'tmp' | 'uid'>
   /** The file that becomes stdin. */
   readonly input: string
   readonly jobId: string
   readonly attempt: number
-  readonly network: 'none' | 'host'
 }
 
 /** How the first process ended. */

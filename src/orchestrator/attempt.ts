@@ -262,7 +262,7 @@ class ClaimAttempt implements Attempt {
   }
 
   #plan(job: JobSpec): Plan {
-    const { attempt, array_index } = this.#intent
+    const { attempt, array_index, gpus } = this.#intent
     return {
       claimId: this.claimId,
       jobId: this.jobId,
@@ -273,6 +273,7 @@ class ClaimAttempt implements Attempt {
       ...(this.#supply && { files: this.#supply.files }),
       ...(this.#supply?.prepare && { prepare: this.#supply.prepare }),
       confirm: () => this.#confirmAwake(job.idempotent !== true),
+      ...(gpus && { gpus }),
       ...(job.input !== undefined && { input: Buffer.from(job.input) }),
       ...(job.sandbox?.network === 'none' && { network: 'none' }),
     }

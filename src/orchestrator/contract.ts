@@ -1,7 +1,7 @@
 // What a swarm is to whoever starts it: the parts it is made of, the orders it takes, and how it ends.
 import type { Client } from '../client/contract.ts'
 import type { Executor } from '../executor/contract.ts'
-import type { WorkerClass } from '../protocol/field.ts'
+import type { Resources, WorkerClass } from '../protocol/field.ts'
 import type { Clock } from '../system/clock.ts'
 import type { Disk } from '../system/disk.ts'
 import type { Log } from '../system/log.ts'
@@ -18,6 +18,8 @@ import type { SwarmStatus } from './status.ts'
 export interface Host {
   readonly os: string
   readonly arch: string
+  /** Of the whole machine. */
+  readonly resources: Pick<Resources, 'cpus' | 'memory_bytes'>
   /** Of this program. */
   readonly version: string
   /** One-minute load average. */

@@ -1,10 +1,12 @@
 // Slot groups: the workers of one swarm, each with slots of its own. Knows which claim runs for whom; decides nothing about a job.
 import PQueue from 'p-queue'
+import type { Resources } from '../protocol/field.ts'
 import type { WorkerId } from '../protocol/id.ts'
 import type { PollBody, SnapshotBody } from '../protocol/orch.ts'
 import { fingerprint } from '../seal/fingerprint.ts'
 import type { Clock } from '../system/clock.ts'
 import type { Binding, BoundWorker } from './binding.ts'
+import type { SwarmParts } from './contract.ts'
 import { createDeadline, type Deadline } from './deadline.ts'
 import type { SwarmStatus } from './status.ts'
 
@@ -30,8 +32,8 @@ export interface SnapshotFacts extends Facts {
 export interface SlotGroupsParts {
   /** As it stands now: keys change. */
   readonly binding: () => Binding
-  /** Jobs at a time of the first worker; the others have theirs from their enrollment. */
-  readonly slots: number
+  /** What the first worker has: the machine is its own. The others have what they were enrolled with. */
+  readonly first: Resources
   /** A slot was taken or came free. */
   readonly moved: () => void
   readonly clock: Clock
@@ -39,23 +41,29 @@ export interface SlotGroupsParts {
   readonly stop: (worker: WorkerId) => void
 }
 
+/** Of the machine, and so of its own worker. */
+export function resourcesOf({ executor: { gpus }, host, options: { slots } }: SwarmParts): Resources {
+  return { slots, ...host.resources, ...(gpus.length > 0 && { gpus: [...gpus] }) }
+}
+
 interface Group {
   readonly id: WorkerId
-  readonly slots: number
+  readonly resources: Resources
   readonly queue: PQueue
   readonly deadline: Deadline
   draining: boolean
 }
 
-export function createSlotGroups({ binding, slots, moved, clock, stop }: SlotGroupsParts): SlotGroups {
-  const groups: readonly Group[] = binding().workers.map(({ worker_id: id, resources }, index) => {
-    const count = index === 0 ? slots : resources.slots
-    const queue = new PQueue({ concurrency: count })
+export function createSlotGroups({ binding, first, moved, clock, stop }: SlotGroupsParts): SlotGroups {
+  const groups: readonly Group[] = binding().workers.map(({ worker_id: id, resources: enrolled }, index) => {
+    const resources = index === 0 ? first : enrolled
+    const queue = new PQueue({ concurrency: resources.slots })
     queue.on('next', moved)
-    return { id, slots: count, queue, deadline: createDeadline(clock, () => stop(id)), draining: false }
+    return { id, resources, queue, deadline: createDeadline(clock, () => stop(id)), draining: false }
   })
   const find = (id: WorkerId) => groups.find((group) => group.id === id)
-  const freeOf = ({ slots, queue, draining }: Group) => (draining ? 0 : Math.max(0, slots - queue.pending - queue.size))
+  const freeOf = ({ resources, queue, draining }: Group) =>
+    draining ? 0 : Math.max(0, resources.slots - queue.pending - queue.size)
 
   function free(most: number): PollBody['workers'] {
     let left = Math.max(0, most)
@@ -87,15 +95,15 @@ export function createSlotGroups({ binding, slots, moved, clock, stop }: SlotGro
     },
     isDraining: (worker) => find(worker)?.draining === true,
     snapshot: ({ inflight, ...facts }) =>
-      both().map(([{ worker_id, keys, labels, resources }, { slots, draining }]) => ({
+      both().map(([{ worker_id, keys, labels }, { resources, draining }]) => ({
         ...facts,
-        ...{ worker_id, keys, labels, resources: { ...resources, slots }, inflight: inflight(worker_id) },
+        ...{ worker_id, keys, labels, resources, inflight: inflight(worker_id) },
         ...(draining && { state: 'draining' as const }),
       })),
     status(mostFree) {
       const left = new Map(free(mostFree).map(({ worker_id, free }) => [worker_id, free.slots]))
-      return both().map(([{ worker_id, name, keys }, { slots, draining }]) => ({
-        ...{ worker_id, name, fingerprint: fingerprint(keys.sealing_key, keys.signing_key), slots },
+      return both().map(([{ worker_id, name, keys }, { resources, draining }]) => ({
+        ...{ worker_id, name, fingerprint: fingerprint(keys.sealing_key, keys.signing_key), slots: resources.slots },
         free: left.get(worker_id) ?? 0,
         state: draining ? ('draining' as const) : ('ready' as const),
       }))

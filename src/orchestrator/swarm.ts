@@ -24,7 +24,7 @@ import { createPoll, type Poll, type PollFacts } from './poll.ts'
 import { createRecovered, type Recovered, sweep } from './recover.ts'
 import { createRenewal, type Renewal } from './renewal.ts'
 import type { Rotated } from './rotation.ts'
-import { createSlotGroups, type SlotGroups } from './slot-group.ts'
+import { createSlotGroups, resourcesOf, type SlotGroups } from './slot-group.ts'
 import { createSnapshot, type Snapshot } from './snapshot.ts'
 import { attestWords } from './statement.ts'
 import type { SwarmState, SwarmStatus } from './status.ts'
@@ -92,7 +92,7 @@ class OneSwarm implements Swarm {
     const moved = () => (this.#mayRefill() ? freed.slot() : changed())
     this.#holding = new Holding(() => live.now().workers[0].worker_id)
     const stop = (worker: WorkerId) => this.#holding.stop('drained', worker)
-    this.#groups = createSlotGroups({ binding: live.now, slots: options.slots, moved, clock, stop })
+    this.#groups = createSlotGroups({ binding: live.now, first: resourcesOf(parts), moved, clock, stop })
     this.#drain = createDrain({ clock, log, options, changed, stopAll: () => this.#holding.stop('drained') })
     const { alone } = live
     this.#snapshot = createSnapshot({ client, clock, log, session: this.#session, look: () => this.#look(), alone })

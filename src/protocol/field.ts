@@ -55,6 +55,8 @@ export const gpu = z.strictObject({
   vram_bytes: bytesCount.optional(),
 })
 
+export type Gpu = z.infer<typeof gpu>
+
 /** What a worker has in all. */
 export const resources = z.strictObject({
   slots: z.int().min(1).max(limit.slotsPerWorker),

@@ -74,29 +74,48 @@ export type Labels = Readonly<Record<string, string>>
 
 const count = (least: number, most: number) => z.int().min(least).max(most)
 
-const requirement = z.union([
-  z.string(),
-  z.strictObject({
-    op: z.enum(['eq', 'in', 'gte', 'lte', 'exists']),
-    value: z.union([z.string(), z.number(), z.array(z.string())]).optional(),
-  }),
-])
+const labelValue = z.string().max(limit.labelValueChars)
+const labelNumber = z.number().min(-Number.MAX_SAFE_INTEGER).max(Number.MAX_SAFE_INTEGER)
 
+/** What a label must be. `gte` and `lte` compare numbers, and a label whose text is none never fits; `exists` takes any value. */
+const labelNeed = z.union([
+  labelValue,
+  z.discriminatedUnion('op', [
+    z.strictObject({ op: z.literal('eq'), value: labelValue }),
+    z.strictObject({ op: z.literal('in'), value: z.array(labelValue).min(1).max(limit.labels) }),
+    z.strictObject({ op: z.literal('gte'), value: labelNumber }),
+    z.strictObject({ op: z.literal('lte'), value: labelNumber }),
+    z.strictObject({ op: z.literal('exists') }),
+  ]),
+])
+export type LabelNeed = z.infer<typeof labelNeed>
+
+/** What a job asks of its worker: one that lacks any of it never gets the job. */
 const requires = z.strictObject({
-  labels: z.record(labelKey, requirement).optional(),
-  cpus: z.number().positive().max(4096).optional(),
+  labels: z
+    .record(labelKey, labelNeed)
+    .refine((record) => Object.keys(record).length <= limit.labels, `must not have more than ${limit.labels} entries`)
+    .optional(),
+  /** Of its own while it runs, to the thousandth. */
+  cpus: z.number().min(0.001).max(4096).optional(),
   memory_bytes: count(1, Number.MAX_SAFE_INTEGER).optional(),
   gpus: z
     .strictObject({
       count: count(1, 64),
-      model: z.string().max(64).optional(),
+      /** As the worker's driver names it, or a part of that: `A100`. Case does not count. */
+      model: z.string().min(1).max(128).optional(),
+      /** Each of them. */
       min_vram_bytes: count(1, Number.MAX_SAFE_INTEGER).optional(),
     })
     .optional(),
-  os: z.string().max(32).optional(),
-  arch: z.string().max(32).optional(),
-  sandbox: z.string().max(32).optional(),
+  /** As Node names it: `linux`, `darwin`. */
+  os: z.string().min(1).max(32).optional(),
+  /** As Node names it: `x64`, `arm64`. */
+  arch: z.string().min(1).max(32).optional(),
+  /** What keeps its jobs apart: `uid`, `bubblewrap`. */
+  sandbox: z.string().min(1).max(32).optional(),
 })
+export type Requires = z.infer<typeof requires>
 
 const retry = z.strictObject({
   on: z.array(z.enum(causes)).max(causes.length).optional(),
@@ -175,11 +194,6 @@ export const jobSpec = z
 export type JobSpec = z.infer<typeof jobSpec>
 
 /** Fields whose place in a job is kept, and that this version refuses with `unsupported`. Removing a row opens the field. */
-export const reservedJobFields = [
-  'requires',
-  'after',
-  'count',
-  'max_parallel',
-] as const satisfies readonly (keyof JobSpec)[]
+export const reservedJobFields = ['after', 'count', 'max_parallel'] as const satisfies readonly (keyof JobSpec)[]
 
 export const defaultPriority = 5

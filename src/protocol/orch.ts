@@ -111,6 +111,8 @@ export const intent = z.object({
   job_signature: z.object({ keyid: publicKey, sig: z.string() }).optional(),
   cred_request: z.object({ name: z.string(), project: z.string() }).optional(),
   source_bundle: z.object({ digest: z.string(), size: z.int(), token: z.string() }).optional(),
+  /** The devices that are the job's own, by uuid. */
+  gpus: z.array(z.string()).optional(),
   limits: z.object({ stream_bytes: z.int(), artifact_bytes: z.int() }),
 })
 export type Intent = z.infer<typeof intent>

@@ -1,34 +1,11 @@
-// Which worker may get which job, and how many. Pure.
-import type { Sandbox } from '../protocol/field.ts'
-import type { JobSpec } from '../protocol/job.ts'
-import { allowance, type Worker } from './worker.ts'
+// Which worker may get which job: what the job needs against what the worker is. What is free of it at the moment is room.ts. Pure.
+import type { Gpu, Resources, Sandbox } from '../protocol/field.ts'
+import type { JobSpec, LabelNeed, Labels, Requires } from '../protocol/job.ts'
 
-export interface Candidate {
-  readonly workerId: string
-  readonly worker: Worker
-  /** Slots the worker has in all. */
-  readonly slots: number
-  /** Slots it says are free now. */
-  readonly freeSlots: number
-  /** Claims that pond's own ledger still counts for it, lost ones included until the worker says they are gone. */
-  readonly held: number
-}
-
-/** Claims that may be granted now: the least of what the worker says, what the ledger says and how far it is trusted. */
-export function grants(candidate: Candidate, now: number): number {
-  const ledger = candidate.slots - candidate.held
-  return Math.max(0, Math.min(candidate.freeSlots, ledger, allowance(candidate.worker, candidate.held, now)))
-}
-
-/** True when this worker lately declined this job. */
-export function isPassedOver(passedOver: Readonly<Record<string, number>>, workerId: string, now: number): boolean {
-  const until = passedOver[workerId]
-  return until !== undefined && until > now
-}
-
-/** A job that brings a secret to its worker, or whose output is one. */
-export function isConfidential(job: Pick<JobSpec, 'credential' | 'bundle' | 'recipients'>): boolean {
-  return job.credential !== undefined || job.bundle !== undefined || job.recipients !== undefined
+/** Jobs with equal needs are of one requirement class. */
+export interface Needs extends Requires {
+  /** It brings a secret, or its output is one. */
+  readonly secrets?: true
 }
 
 /** What a worker said of the walls between its jobs. */
@@ -37,7 +14,137 @@ export interface Walls {
   readonly allow_unsandboxed?: boolean | undefined
 }
 
+/** A worker, as far as a match goes by it. */
+export interface Means extends Walls {
+  readonly labels: Labels
+  readonly resources: Resources
+  readonly os?: string | undefined
+  readonly arch?: string | undefined
+}
+
+/** A requirement that a worker does not meet, however long one waits. */
+export interface Lack {
+  /** As a job names it: `os`, `labels.zone`, `gpus.min_vram_bytes`; `secrets` for walls that keep them. */
+  readonly requirement: string
+  readonly wants: unknown
+  /** Absent where the worker tells nothing of the kind. */
+  readonly has?: unknown
+}
+
+/** A job that brings a secret to its worker, or whose output is one. */
+export function isConfidential(job: Pick<JobSpec, 'credential' | 'bundle' | 'recipients'>): boolean {
+  return job.credential !== undefined || job.bundle !== undefined || job.recipients !== undefined
+}
+
 /** Whether a worker may get confidential jobs: where other jobs could read them, only if its owner says so. One that has said nothing has no walls. */
 export function mayKeepSecrets({ sandbox = 'none', allow_unsandboxed = false }: Walls = {}): boolean {
   return sandbox !== 'none' || allow_unsandboxed
+}
+
+/** True when this worker lately declined this job. */
+export function isPassedOver(passedOver: Readonly<Record<string, number>>, workerId: string, now: number): boolean {
+  const until = passedOver[workerId]
+  return until !== undefined && until > now
+}
+
+/** The first requirement that the worker does not meet, in the order in which people ask: what it is, then what it has. */
+export function lackOf(needs: Needs, means: Means): Lack | undefined {
+  return lackOfKind(needs, means) ?? lackOfLabel(needs.labels, means.labels) ?? lackOfSize(needs, means.resources)
+}
+
+function lackOfKind({ secrets, os, arch, sandbox }: Needs, means: Means): Lack | undefined {
+  if (os !== undefined && os !== means.os) return lack('os', os, means.os)
+  if (arch !== undefined && arch !== means.arch) return lack('arch', arch, means.arch)
+  // A job that asks for no walls asks for nothing that could be kept.
+  const wanted = sandbox === 'none' || sandbox !== means.sandbox
+  if (sandbox !== undefined && wanted) return lack('sandbox', sandbox, means.sandbox)
+  if (secrets && !mayKeepSecrets(means)) return lack('secrets', 'a sandbox', means.sandbox ?? 'none')
+  return undefined
+}
+
+function lackOfLabel(needs: Needs['labels'], labels: Labels): Lack | undefined {
+  for (const [key, need] of Object.entries(needs ?? {})) {
+    const has = Object.hasOwn(labels, key) ? labels[key] : undefined
+    if (has === undefined || !suits(need, has)) return lack(`labels.${key}`, need, has)
+  }
+  return undefined
+}
+
+function suits(need: LabelNeed, has: string): boolean {
+  if (typeof need === 'string') return has === need
+  switch (need.op) {
+    case 'eq':
+      return has === need.value
+    case 'in':
+      return need.value.includes(has)
+    case 'gte':
+      return numberOf(has) >= need.value
+    case 'lte':
+      return numberOf(has) <= need.value
+    case 'exists':
+      return true
+    default:
+      return need satisfies never
+  }
+}
+
+/** NaN, which no comparison lets pass, for what is no plain decimal number. */
+const numberOf = (text: string) => (/^-?\d+(\.\d+)?$/.test(text) ? Number(text) : Number.NaN)
+
+function lackOfSize({ cpus, memory_bytes, gpus }: Needs, resources: Resources): Lack | undefined {
+  if (cpus !== undefined && !(cpus <= (resources.cpus ?? 0))) return lack('cpus', cpus, resources.cpus)
+  const { memory_bytes: memory } = resources
+  if (memory_bytes !== undefined && memory_bytes > (memory ?? 0)) return lack('memory_bytes', memory_bytes, memory)
+  return gpus && lackOfGpus(gpus, resources.gpus ?? [])
+}
+
+export type GpuNeed = NonNullable<Needs['gpus']>
+
+/** Named by the part that shrinks the choice below the count. */
+function lackOfGpus({ count, model, min_vram_bytes }: GpuNeed, gpus: readonly Gpu[]): Lack | undefined {
+  if (gpus.length < count) return lack('gpus.count', count, gpus.length)
+  const ofModel = gpus.filter((gpu) => suitsGpu({ model }, gpu))
+  if (ofModel.length < count) {
+    return lack(
+      'gpus.model',
+      model,
+      gpus.map((gpu) => gpu.model),
+    )
+  }
+  const large = ofModel.filter((gpu) => suitsGpu({ min_vram_bytes }, gpu))
+  if (large.length >= count) return undefined
+  return lack(
+    'gpus.min_vram_bytes',
+    min_vram_bytes,
+    ofModel.map((gpu) => gpu.vram_bytes),
+  )
+}
+
+/** Whether one device is of the kind; of one that does not tell its memory none is assumed. */
+export function suitsGpu({ model, min_vram_bytes = 0 }: Partial<GpuNeed>, gpu: Gpu): boolean {
+  const named = model === undefined || (gpu.model ?? '').toLowerCase().includes(model.toLowerCase())
+  return named && (gpu.vram_bytes ?? 0) >= min_vram_bytes
+}
+
+function lack(requirement: string, wants: unknown, has: unknown): Lack {
+  return { requirement, wants, ...(has === undefined ? {} : { has }) }
+}
+
+/** What a job needs, without what is no need. Equal needs are equal as JSON once that is canonical. */
+export function needsOf(spec: JobSpec): Needs {
+  const { labels, ...rest } = spec.requires ?? {}
+  return {
+    ...rest,
+    ...(labels && Object.keys(labels).length > 0 ? { labels: plain(labels) } : {}),
+    ...(isConfidential(spec) ? { secrets: true as const } : {}),
+  }
+}
+
+/** One text for what means the same. */
+function plain(labels: NonNullable<Requires['labels']>): NonNullable<Requires['labels']> {
+  const entries = Object.entries(labels).map(([key, need]) => {
+    if (typeof need === 'string' || need.op !== 'eq') return [key, need] as const
+    return [key, need.value] as const
+  })
+  return Object.fromEntries(entries)
 }

@@ -65,13 +65,13 @@ export async function jobSweeps(t: Test, store: Store): Promise<void> {
     }
     const law = { notBefore: sample.at, passedOver }
     await tx.insertJob(
-      sample.jobRow(99, { law, priority: 9, confidential: true, expiresAt: sample.at + 1 }),
+      sample.jobRow(99, { law, priority: 9, needs: '{"os":"linux"}', expiresAt: sample.at + 1 }),
       sample.specOf(99),
     )
   })
   await store.read(async (tx) => {
     const queued = await tx.listQueued()
-    const base = { passedOver: {}, priority: 5, confidential: false }
+    const base = { passedOver: {}, priority: 5, needs: '{}' }
     t.strictSame(queued, [
       { ...base, id: sample.jobIdOf(0), projectId: sample.projectIdOf(1) },
       { ...base, id: sample.jobIdOf(1), projectId: sample.projectIdOf(2) },
@@ -79,7 +79,7 @@ export async function jobSweeps(t: Test, store: Store): Promise<void> {
         id: sample.jobIdOf(99),
         projectId: sample.projectIdOf(1),
         priority: 9,
-        confidential: true,
+        needs: '{"os":"linux"}',
         passedOver,
         notBefore: sample.at,
         expiresAt: sample.at + 1,

@@ -224,9 +224,15 @@ t.test('what bubblewrap is told: homes are hidden before the box is shown', asyn
   t.notOk(hidden.includes('/') || hidden.includes('/nowhere'))
   t.equal(hidden.filter((path) => path === '/etc').length, 1)
   const box = { folder: '/home/me/boxes/1', work: '/home/me/boxes/1/work', tmp: '/home/me/boxes/1/tmp' }
-  const words = enclose({ file: 'bwrap', flags: ['--flag'], hidden: ['/home'] }, box, 'none').join(' ')
+  const words = enclose({ file: 'bwrap', flags: ['--flag'], hidden: ['/home'] }, box, {
+    network: 'none',
+    devices: ['/dev/dri'],
+  }).join(' ')
   t.match(words, /^--flag --unshare-net --ro-bind \/ \/ .*--tmpfs \/home .*--bind \/home\/me\/boxes\/1 /)
-  t.notMatch(enclose({ file: 'bwrap', flags: [], hidden: [] }, box, 'host').join(' '), /unshare-net/)
+  t.notMatch(
+    enclose({ file: 'bwrap', flags: [], hidden: [] }, box, { network: 'host', devices: [] }).join(' '),
+    /unshare-net/,
+  )
 })
 
 t.test('a program with a channel to its parent keeps its descriptors', async (t) => {

@@ -1,6 +1,6 @@
 // An executor whose processes a test drives by hand: it writes their output, ends them, and sees the signals they get.
 import { type Executor, type Exit, type Plan, SetupError, type Trace, type Watch } from '../../src/executor/contract.ts'
-import type { Sandbox } from '../../src/protocol/field.ts'
+import type { Gpu, Sandbox } from '../../src/protocol/field.ts'
 
 export interface FakeProcess {
   readonly plan: Plan
@@ -15,6 +15,7 @@ export interface FakeProcess {
 
 export interface FakeExecutor extends Executor {
   sandbox: Sandbox
+  gpus: readonly Gpu[]
   readonly processes: readonly FakeProcess[]
   readonly swept: readonly Trace[]
   /** The folder in which processes left what they made. */
@@ -42,6 +43,7 @@ export function createFakeExecutor(): FakeExecutor {
     name: 'fake',
     rung: 'proc-scan',
     sandbox: 'none',
+    gpus: [],
     processes,
     swept,
     refusal: undefined,

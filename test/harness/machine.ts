@@ -1,7 +1,7 @@
 // A paired machine that speaks the wire by hand: it pairs with a real MAC, polls, says words and sends chunks exactly as a test tells it.
 import { createHash } from 'node:crypto'
 import type { PairingBody } from '../../src/protocol/admin.ts'
-import type { WorkerClass } from '../../src/protocol/field.ts'
+import type { Resources, WorkerClass } from '../../src/protocol/field.ts'
 import type { BindingId, ClaimId, WorkerId } from '../../src/protocol/id.ts'
 import type { JobSpec } from '../../src/protocol/job.ts'
 
@@ -69,6 +69,8 @@ export async function createCode(rig: PondRig, project = 'default', more: Partia
 export interface PairSaying {
   readonly letter?: string
   readonly slots?: number
+  /** Beside its slots. */
+  readonly has?: Omit<Resources, 'slots'>
   readonly name?: string
   readonly ephemeral?: boolean
   readonly class?: WorkerClass
@@ -80,13 +82,16 @@ export interface PairSaying {
 
 /** What a machine with these keys says to pair. */
 export function pairBody(code: NonNullable<ReturnType<typeof parsePairingCode>>, said: PairSaying = {}): PairBody {
-  const { letter = 'k', slots = 4, name = 'box', sealingKey = aKey(letter) } = said
+  const { letter = 'k', slots = 4, has, name = 'box', sealingKey = aKey(letter) } = said
   const body = {
     code: code.id,
     name,
     protocol: PROTOCOL,
     binding_key: bindingPair(letter).publicKey,
-    worker: { sealing_key: sealingKey, signing_key: workerSigner(letter).publicKey, labels: {}, resources: { slots } },
+    worker: {
+      ...{ sealing_key: sealingKey, signing_key: workerSigner(letter).publicKey },
+      ...{ labels: {}, resources: { slots, ...has } },
+    },
   }
   return { ...body, mac: pairingMac(code.secret, body) }
 }

@@ -268,11 +268,11 @@ const matches = (filter: JobFilter) => (row: JobRow) =>
   (filter.label === undefined || row.labels[filter.label.key] === filter.label.value) &&
   (filter.before === undefined || row.id < filter.before)
 
-const queuedOf = ({ id, projectId, priority, confidential, law, expiresAt }: JobRow): QueuedRow => ({
+const queuedOf = ({ id, projectId, priority, needs, law, expiresAt }: JobRow): QueuedRow => ({
   id,
   projectId,
   priority,
-  confidential,
+  needs,
   passedOver: law.passedOver,
   ...(law.notBefore !== undefined && { notBefore: law.notBefore }),
   ...(expiresAt !== undefined && { expiresAt }),

@@ -51,6 +51,8 @@ export interface PoolOptions extends Partial<SwarmOptions> {
   readonly keySet?: KeySet
 }
 
+const host = { os: 'linux', arch: 'x64', resources: { cpus: 4 }, version: '0.0.0', load: () => 0.5 }
+
 export async function startPool(rig: PondRig, options: PoolOptions = {}): Promise<Pool> {
   const { seed = 7, aheadMs = 0, copyOf, keySet, ...given } = options
   const clock = { ...rig.clock, now: () => rig.clock.now() + aheadMs }
@@ -103,7 +105,7 @@ export async function startPool(rig: PondRig, options: PoolOptions = {}): Promis
       executor: life.thing(executor),
       home,
       binding: live,
-      host: { os: 'linux', arch: 'x64', version: '0.0.0', load: () => 0.5 },
+      host,
       options: { slots: 2, ...given },
     })
     pool.swarm = swarm

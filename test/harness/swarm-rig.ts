@@ -88,7 +88,14 @@ export async function createSwarmRig(wish: SwarmRigOptions = {}) {
       home,
       renew: () => note('renewed'),
       binding: live,
-      host: { os: 'linux', arch: 'x64', version: '0.0.0', load: () => 0.5, ...(machine && { machine }) },
+      host: {
+        os: 'linux',
+        arch: 'x64',
+        resources: { cpus: 4 },
+        version: '0.0.0',
+        load: () => 0.5,
+        ...(machine && { machine }),
+      },
       options: { slots: 2, ...options, ...more },
     })
     const life: Life = {

@@ -131,3 +131,18 @@ t.test('a job for a worker that is none of ours is declined', async (t) => {
   await clock.advance(1000)
   t.match(pond.finalOf(intent.claim_id), { state: 'declined', message: /no such worker/ })
 })
+
+t.test('what the machine has is told as its own worker’s, and a job gets the devices that pond gave it', async (t) => {
+  const rig = await createSwarmRig()
+  rig.executor.gpus = [{ uuid: 'GPU-1', vram_bytes: 16 }, { uuid: 'GPU-2' }]
+  await rig.start({ slots: 3 })
+  await rig.clock.settle()
+  t.match(rig.pond.snapshots.at(-1)?.workers, [{ resources: { slots: 3, cpus: 4, gpus: rig.executor.gpus } }])
+  rig.pond.give({}, { gpus: ['GPU-2'] })
+  rig.pond.give()
+  await rig.clock.settle()
+  t.strictSame(
+    rig.executor.processes.map(({ plan }) => plan.gpus),
+    [['GPU-2'], undefined],
+  )
+})

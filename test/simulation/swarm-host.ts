@@ -221,7 +221,13 @@ class SimulatedSwarm implements SwarmHost {
       random: createSeededRandom(random.bytes(4).readUInt32LE()),
       log: log(this.name),
       executor: life.mortal(this.#plant.executor?.(executor) ?? executor),
-      host: { os: 'linux', arch: 'x64', version: '0.0.0', load: () => 0 },
+      host: {
+        os: 'linux',
+        arch: 'x64',
+        resources: { cpus: 4, memory_bytes: 2 ** 33 },
+        version: '0.0.0',
+        load: () => 0,
+      },
       // Its processes see each other in this world, and have nothing to tell.
       options: { slots: weather().slots, class: this.#class, allowUnsandboxed: true },
     })

@@ -1,45 +1,107 @@
-// How many claims a poll may get, and who is passed over.
-import { strict as assert } from 'node:assert'
-import fc from 'fast-check'
+// Which worker may get which job, and why not.
 import t from 'tap'
-import { type Candidate, grants, isConfidential, isPassedOver, mayKeepSecrets } from '../../src/state/match.ts'
-import { newWorker, workerStates } from '../../src/state/worker.ts'
+import type { JobSpec } from '../../src/protocol/job.ts'
+import {
+  isConfidential,
+  isPassedOver,
+  type Lack,
+  lackOf,
+  type Means,
+  mayKeepSecrets,
+  type Needs,
+  needsOf,
+} from '../../src/state/match.ts'
 
 const now = 1_000_000
-const candidate: Candidate = { workerId: 'w1', worker: newWorker, slots: 8, freeSlots: 8, held: 0 }
 
-t.test('the least of what the worker says, the ledger says and trust allows', async (t) => {
-  t.equal(grants(candidate, now), 8)
-  t.equal(grants({ ...candidate, freeSlots: 3 }, now), 3, 'the worker has less room')
-  t.equal(grants({ ...candidate, held: 6 }, now), 2, 'the ledger still counts six')
-  t.equal(grants({ ...candidate, held: 9 }, now), 0, 'slots were taken away under live claims')
-  const worker = { state: 'probation', mishaps: 3, pausedUntil: now } as const
-  t.equal(grants({ ...candidate, worker }, now), 1, 'one on probation')
-  t.equal(grants({ ...candidate, worker }, now - 1), 0, 'none in the pause')
-  t.equal(grants({ ...candidate, worker, held: 1 }, now), 0, 'one at a time')
-  t.equal(grants({ ...candidate, worker: { ...worker, state: 'quarantined' } }, now), 0)
-  t.equal(grants({ ...candidate, worker: { ...worker, state: 'revoked' } }, now), 0)
+const means: Means = {
+  labels: { zone: 'a', tier: '7.5', name: 'x1' },
+  resources: {
+    slots: 2,
+    cpus: 4,
+    memory_bytes: 1000,
+    gpus: [
+      { uuid: 'GPU-a', model: 'NVIDIA A100', vram_bytes: 80 },
+      { uuid: 'GPU-b', model: 'NVIDIA T4', vram_bytes: 16 },
+      { uuid: 'GPU-c' },
+    ],
+  },
+  os: 'linux',
+  arch: 'x64',
+  sandbox: 'uid',
+}
+
+t.test('what a worker has is enough', async (t) => {
+  for (const needs of [
+    {},
+    { secrets: true },
+    { os: 'linux', arch: 'x64', sandbox: 'uid' },
+    { labels: { zone: 'a' } },
+    { labels: { zone: { op: 'in', value: ['b', 'a'] }, tier: { op: 'gte', value: 7.5 }, name: { op: 'exists' } } },
+    { labels: { tier: { op: 'lte', value: 8 }, zone: { op: 'eq', value: 'a' } } },
+    { cpus: 4, memory_bytes: 1000 },
+    { gpus: { count: 3 } },
+    { gpus: { count: 1, model: 'a100', min_vram_bytes: 80 } },
+  ] satisfies Needs[]) {
+    t.equal(lackOf(needs, means), undefined, JSON.stringify(needs))
+  }
 })
 
-t.test('never negative, never over the ledger, never over what is free', async (t) => {
-  const candidates: fc.Arbitrary<Candidate> = fc.record({
-    workerId: fc.constant('w1'),
-    worker: fc.record({ state: fc.constantFrom(...workerStates), mishaps: fc.nat(9), pausedUntil: fc.nat(2 * now) }),
-    slots: fc.nat(64),
-    freeSlots: fc.nat(64),
-    held: fc.nat(80),
-  })
-  fc.assert(
-    fc.property(candidates, (one) => {
-      const given = grants(one, now)
-      assert.ok(Number.isInteger(given) && given >= 0)
-      assert.ok(given <= one.freeSlots)
-      assert.ok(given === 0 || one.held + given <= one.slots)
-      if (one.worker.state !== 'ready') assert.ok(given <= 1)
-    }),
-    { numRuns: 1000 },
-  )
-  t.pass('1000 candidates')
+t.test('the first that it lacks is told, with what is wanted and what is there', async (t) => {
+  const inherited = JSON.parse('{"constructor": {"op": "exists"}}')
+  const cases: readonly (readonly [Needs, Lack])[] = [
+    [
+      { os: 'darwin', arch: 'arm64' },
+      { requirement: 'os', wants: 'darwin', has: 'linux' },
+    ],
+    [
+      { arch: 'arm64', cpus: 99 },
+      { requirement: 'arch', wants: 'arm64', has: 'x64' },
+    ],
+    [{ sandbox: 'bubblewrap' }, { requirement: 'sandbox', wants: 'bubblewrap', has: 'uid' }],
+    [{ sandbox: 'none' }, { requirement: 'sandbox', wants: 'none', has: 'uid' }],
+    [
+      { labels: { zone: 'b' }, cpus: 99 },
+      { requirement: 'labels.zone', wants: 'b', has: 'a' },
+    ],
+    [{ labels: { site: 'lab' } }, { requirement: 'labels.site', wants: 'lab' }],
+    [{ labels: inherited }, { requirement: 'labels.constructor', wants: { op: 'exists' } }],
+    [
+      { labels: { name: { op: 'gte', value: 0 } } },
+      { requirement: 'labels.name', wants: { op: 'gte', value: 0 }, has: 'x1' },
+    ],
+    [
+      { labels: { tier: { op: 'lte', value: 7 } } },
+      { requirement: 'labels.tier', wants: { op: 'lte', value: 7 }, has: '7.5' },
+    ],
+    [{ cpus: 4.5 }, { requirement: 'cpus', wants: 4.5, has: 4 }],
+    [{ memory_bytes: 1001 }, { requirement: 'memory_bytes', wants: 1001, has: 1000 }],
+    [{ gpus: { count: 4 } }, { requirement: 'gpus.count', wants: 4, has: 3 }],
+    [
+      { gpus: { count: 1, model: 'H100' } },
+      { requirement: 'gpus.model', wants: 'H100', has: ['NVIDIA A100', 'NVIDIA T4', undefined] },
+    ],
+    [
+      { gpus: { count: 2, min_vram_bytes: 17 } },
+      { requirement: 'gpus.min_vram_bytes', wants: 17, has: [80, 16, undefined] },
+    ],
+  ]
+  for (const [needs, lack] of cases) t.strictSame(lackOf(needs, means), lack)
+  const bare: Means = { labels: {}, resources: { slots: 1 } }
+  t.strictSame(lackOf({ os: 'linux' }, bare), { requirement: 'os', wants: 'linux' })
+  t.strictSame(lackOf({ cpus: 0.001 }, bare), { requirement: 'cpus', wants: 0.001 })
+  t.strictSame(lackOf({ memory_bytes: 1 }, bare), { requirement: 'memory_bytes', wants: 1 })
+  t.strictSame(lackOf({ gpus: { count: 1 } }, bare), { requirement: 'gpus.count', wants: 1, has: 0 })
+  t.strictSame(lackOf({ secrets: true }, bare), { requirement: 'secrets', wants: 'a sandbox', has: 'none' })
+})
+
+t.test('needs that mean the same are the same text', async (t) => {
+  const needs = (spec: Partial<JobSpec>) => needsOf({ command: ['true'], ...spec })
+  t.strictSame(needs({}), {})
+  t.strictSame(needs({ requires: {} }), {})
+  t.strictSame(needs({ requires: { labels: {} }, bundle: 'b' }), { secrets: true })
+  const spelled = needs({ requires: { labels: { zone: { op: 'eq', value: 'a' } }, cpus: 1 } })
+  t.strictSame(spelled, { cpus: 1, labels: { zone: 'a' } })
 })
 
 t.test('a worker is passed over until the time is there', async (t) => {

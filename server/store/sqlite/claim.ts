@@ -22,6 +22,7 @@ interface RawClaim {
   readonly lease_final_digest: string | null
   readonly stream_bytes: number
   readonly artifact_bytes: number
+  readonly held: string
   readonly claimed_at: number
   readonly confirmed_at: number | null
   readonly started_at: number | null
@@ -60,6 +61,7 @@ const claimOf = (raw: RawClaim): ClaimRow => ({
   },
   streamBytes: raw.stream_bytes,
   artifactBytes: raw.artifact_bytes,
+  held: fromJson(raw.held),
   claimedAt: raw.claimed_at,
   ...given({
     confirmedAt: raw.confirmed_at,
@@ -78,7 +80,7 @@ const claimOf = (raw: RawClaim): ClaimRow => ({
 
 const select = `
   select id, job_id, project_id, binding_id, worker_id, epoch, attempt, claim_key,
-    lease_state, lease_hold_ms, lease_held_until, lease_final_digest, stream_bytes, artifact_bytes, claimed_at,
+    lease_state, lease_hold_ms, lease_held_until, lease_final_digest, stream_bytes, artifact_bytes, held, claimed_at,
     confirmed_at, started_at, ended_at, cause, rc, message, usage, streams, artifacts, attestation_id, orphan
   from claims`
 
@@ -125,11 +127,11 @@ export const claimWrites = {
     db.run(
       `insert into claims (lease_state, lease_hold_ms, lease_held_until, lease_final_digest, confirmed_at, started_at, ended_at,
          cause, rc, message, usage, streams, orphan, artifacts, attestation_id,
-         id, job_id, project_id, binding_id, worker_id, epoch, attempt, claim_key, stream_bytes, artifact_bytes, claimed_at)
-       values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+         id, job_id, project_id, binding_id, worker_id, epoch, attempt, claim_key, stream_bytes, artifact_bytes, held, claimed_at)
+       values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
       ...changing(row),
       ...[row.id, row.jobId, row.projectId, row.bindingId, row.workerId, row.epoch, row.attempt, row.claimKey],
-      ...[row.streamBytes, row.artifactBytes, row.claimedAt],
+      ...[row.streamBytes, row.artifactBytes, toJson(row.held), row.claimedAt],
     )
   },
   updateClaim(db: Connection, row: ClaimRow) {

@@ -23,7 +23,7 @@ interface RawJob {
   readonly passed_over: string
   readonly version: number
   readonly priority: number
-  readonly confidential: number
+  readonly needs: string
   readonly stream_bytes: number
   readonly artifact_bytes: number
   readonly attested: number
@@ -62,7 +62,7 @@ interface RawQueued {
   readonly id: JobId
   readonly project_id: ProjectId
   readonly priority: number
-  readonly confidential: number
+  readonly needs: string
   readonly passed_over: string
   readonly not_before: number | null
   readonly expires_at: number | null
@@ -88,7 +88,7 @@ const jobOf = (raw: RawJob): JobRow => ({
   law: lawOf(raw),
   version: raw.version,
   priority: raw.priority,
-  confidential: raw.confidential === 1,
+  needs: raw.needs,
   command: fromJson(raw.command),
   labels: fromJson(raw.labels),
   digest: raw.digest,
@@ -123,14 +123,14 @@ const queuedOf = (raw: RawQueued): QueuedRow => ({
   id: raw.id,
   projectId: raw.project_id,
   priority: raw.priority,
-  confidential: raw.confidential === 1,
+  needs: raw.needs,
   passedOver: fromJson(raw.passed_over),
   ...given({ notBefore: raw.not_before, expiresAt: raw.expires_at }),
 })
 
 const select = `
   select id, project_id, state, epoch, attempts, claim_id, not_before, cancel_at, cancel_by, end_cause, end_rc, end_at,
-    adopted, passed_over, version, priority, confidential, stream_bytes, artifact_bytes, created_at, expires_at, started_at, worker_id, message, usage,
+    adopted, passed_over, version, priority, needs, stream_bytes, artifact_bytes, created_at, expires_at, started_at, worker_id, message, usage,
     result_claim_id, attested, digest, policy, labels, command, credential, bundle, bundle_size, recipients, signer, signature
   from jobs join job_specs on job_id = id
   where id = ?`
@@ -184,19 +184,11 @@ export const jobWrites = {
   insertJob(db: Connection, row: JobRow, spec: Uint8Array) {
     db.run(
       `insert into jobs (state, epoch, attempts, claim_id, not_before, cancel_at, cancel_by, end_cause, end_rc, end_at, adopted,
-         passed_over, version, expires_at, started_at, worker_id, message, usage, result_claim_id, attested, id, project_id, priority, confidential,
+         passed_over, version, expires_at, started_at, worker_id, message, usage, result_claim_id, attested, id, project_id, priority, needs,
          stream_bytes, artifact_bytes, created_at)
        values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
       ...changing(row),
-      ...[
-        row.id,
-        row.projectId,
-        row.priority,
-        row.confidential ? 1 : 0,
-        row.streamBytes,
-        row.artifactBytes,
-        row.createdAt,
-      ],
+      ...[row.id, row.projectId, row.priority, row.needs, row.streamBytes, row.artifactBytes, row.createdAt],
     )
     db.run(
       `insert into job_specs (job_id, digest, policy, labels, command, spec, credential, bundle, bundle_size, recipients, signer, signature)
@@ -267,7 +259,7 @@ function projectIds(db: Connection): readonly ProjectId[] {
 
 function listState(db: Connection, project: ProjectId, state: JobState): readonly RawQueued[] {
   return db.all<RawQueued>(
-    `select id, project_id, priority, confidential, passed_over, not_before, expires_at
+    `select id, project_id, priority, needs, passed_over, not_before, expires_at
      from jobs where project_id = ? and state = ? order by id`,
     ...[project, state],
   )

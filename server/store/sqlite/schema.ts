@@ -38,7 +38,7 @@ create index workers_by_project on workers (project_id);
 create table jobs (
   id text primary key, project_id text not null references projects, state text not null, epoch integer not null, attempts integer not null,
   claim_id text, not_before integer, cancel_at integer, cancel_by text, end_cause text, end_rc integer, end_at integer,
-  passed_over text not null, version integer not null, priority integer not null, confidential integer not null, stream_bytes integer not null,
+  passed_over text not null, version integer not null, priority integer not null, needs text not null, stream_bytes integer not null,
   artifact_bytes integer not null, created_at integer not null, expires_at integer, started_at integer, worker_id text, message text,
   usage text, result_claim_id text, attested integer not null, adopted text
 ) strict, without rowid;
@@ -60,7 +60,7 @@ create table claims (
   id text primary key, job_id text not null references jobs on delete cascade, project_id text not null, binding_id text not null,
   worker_id text not null, epoch integer not null, attempt integer not null, claim_key text not null,
   lease_state text not null, lease_hold_ms integer not null, lease_held_until integer, lease_final_digest text,
-  stream_bytes integer not null, artifact_bytes integer not null, claimed_at integer not null, confirmed_at integer, started_at integer, ended_at integer,
+  stream_bytes integer not null, artifact_bytes integer not null, held text not null, claimed_at integer not null, confirmed_at integer, started_at integer, ended_at integer,
   cause text, rc integer, message text, usage text, streams text, artifacts text, attestation_id text, orphan integer not null
 ) strict, without rowid;
 create unique index claims_by_job on claims (job_id, epoch);

@@ -1,6 +1,6 @@
 // Flags become a job as pond takes it. Judges nothing that pond judges.
 import { readFile } from 'node:fs/promises'
-import type { Cause, JobSpec } from '../../protocol/job.ts'
+import type { Cause, JobSpec, Requires } from '../../protocol/job.ts'
 import type { ConnectionFlags } from '../config.ts'
 import { Failure } from '../failure.ts'
 import type { Io } from '../io.ts'
@@ -25,7 +25,15 @@ export interface JobFlags {
   readonly sealTo?: readonly string[]
   readonly sign?: boolean
   readonly artifact?: readonly string[]
+  /** What its worker must have. */
+  readonly require?: NonNullable<Requires['labels']>
+  readonly cpus?: number
+  readonly memory?: number
   readonly gpus?: number
+  readonly gpuModel?: string
+  readonly gpuMemory?: number
+  readonly os?: string
+  readonly arch?: string
   /** Output is not sealed. */
   readonly plain?: boolean
   /** Sealed to these too. */
@@ -65,10 +73,21 @@ export async function buildJob(
     bundle: undefined,
     recipients: flags.recipients && [...flags.recipients],
     artifacts: flags.artifact && [...flags.artifact],
-    requires: flags.gpus === undefined ? undefined : { gpus: { count: flags.gpus } },
+    requires: requiresOf(flags),
   }
-  return Object.fromEntries(Object.entries(job).filter(([, value]) => value !== undefined)) as JobSpec
+  return given(job) as JobSpec
 }
+
+/** A model or a size of memory alone means one GPU of that kind. */
+function requiresOf({ require: labels, cpus, memory, gpus, gpuModel, gpuMemory, os, arch }: JobFlags) {
+  const kind = given({ model: gpuModel, min_vram_bytes: gpuMemory })
+  const wanted = gpus ?? (Object.keys(kind).length > 0 ? 1 : undefined)
+  const devices = wanted === undefined ? undefined : { count: wanted, ...kind }
+  const all = given({ labels, cpus, memory_bytes: memory, gpus: devices, os, arch })
+  return Object.keys(all).length > 0 ? (all as Requires) : undefined
+}
+
+const given = (fields: object) => Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined))
 
 async function readInput(io: Pick<Io, 'stdin'>, name: string): Promise<string> {
   try {

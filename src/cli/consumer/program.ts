@@ -2,17 +2,16 @@
 import type { Command } from 'commander'
 import type { JobState } from '../../protocol/job.ts'
 import type { ConnectionFlags } from '../config.ts'
-import { asCount, asDuration, asList, asPairs, asSize, flag } from '../flag.ts'
+import { asCount, flag } from '../flag.ts'
 import type { Act } from '../main.ts'
 import type { GetFlags } from './artifacts.ts'
-import type { JobFlags, SubmitFlags } from './job-spec.ts'
+import { addJobFlags } from './job-flag.ts'
+import type { SubmitFlags } from './job-spec.ts'
 import type { LogsFlags } from './logs.ts'
 import type { PsFlags } from './ps.ts'
 import type { RunFlags } from './run.ts'
 import type { VerifyFlags } from './verify.ts'
 
-/** Long enough for a pond that restarts, short enough to notice a wrong URL. */
-const PATIENCE_MS = 10_000
 const LIST_DEFAULT = 50
 const LIST_MOST = 100_000
 /** Written out, because the schemas they come from take longer to load than the help to print. */
@@ -91,146 +90,6 @@ function addSubmit(program: Command, act: Act): void {
       (await import('./submit.ts')).submit(io, { ...command.opts<Omit<SubmitFlags, 'command'>>(), command: words }),
     ),
   )
-}
-
-const JOB_GROUP = 'The job:'
-
-/** `run` and `submit` share their variables; without the verb in the name some would be those that a job is given. */
-function jobVariable(name: keyof JobFlags | 'idempotencyKey' | 'patience'): string {
-  return `POND_RUN_${name.replace(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase()}`
-}
-
-function addJobFlags(command: Command): void {
-  const group = JOB_GROUP
-  flag(command, '-e, --env <name=value>', {
-    says: 'a variable for the job, repeatable',
-    variable: jobVariable('env'),
-    parse: asPairs,
-    group,
-  })
-  flag(command, '-l, --label <key=value>', {
-    says: 'a label, repeatable',
-    variable: jobVariable('label'),
-    parse: asPairs,
-    group,
-  })
-  flag(command, '--priority <0-9>', {
-    says: '9 goes first',
-    variable: jobVariable('priority'),
-    parse: asCount(0, 9),
-    group,
-  })
-  flag(command, '--timeout <duration>', {
-    says: 'end it when it runs longer',
-    variable: jobVariable('timeout'),
-    parse: asDuration,
-    group,
-  })
-  flag(command, '--ttl <duration>', {
-    says: 'give up when it waits longer',
-    variable: jobVariable('ttl'),
-    parse: asDuration,
-    group,
-  })
-  flag(command, '--idempotent', { says: 'running it twice does no harm', variable: jobVariable('idempotent'), group })
-  flag(command, '--on-lost <what>', {
-    says: 'when its worker is lost',
-    variable: jobVariable('onLost'),
-    choices: ['fail', 'rerun', 'hold'],
-    group,
-  })
-  flag(command, '--hold <duration>', {
-    says: 'how long to wait for a lost worker, with --on-lost hold',
-    variable: jobVariable('hold'),
-    parse: asDuration,
-    group,
-  })
-  flag(command, '--retry <n>', {
-    says: 'at most so many attempts in all',
-    variable: jobVariable('retry'),
-    parse: asCount(1),
-    group,
-  })
-  flag(command, '--retry-on <cause>', {
-    says: 'a cause that is tried again, repeatable',
-    variable: jobVariable('retryOn'),
-    parse: asList,
-    group,
-  })
-  addContentFlags(command)
-  addPrivacyFlags(command)
-  addSubmitFlags(command)
-}
-
-/** How it is handed in. */
-function addSubmitFlags(command: Command): void {
-  flag(command, '--idempotency-key <key>', {
-    says: 'submit at most once under this key',
-    variable: jobVariable('idempotencyKey'),
-  })
-  flag(command, '--patience <duration>', {
-    says: 'how long to try to submit',
-    variable: jobVariable('patience'),
-    parse: asDuration,
-    initial: PATIENCE_MS,
-    initialSays: '10s',
-  })
-}
-
-/** Who may read what it says and what it takes along. */
-function addPrivacyFlags(command: Command): void {
-  const group = 'Who may read it:'
-  flag(command, '--plain', {
-    says: 'pond too: output is not sealed',
-    variable: 'POND_PLAIN',
-    group,
-  })
-  flag(command, '--recipient <key>', {
-    says: 'this one too (pond_recipient_…), repeatable',
-    variable: jobVariable('recipient'),
-    parse: asList,
-    group,
-  })
-  flag(command, '--seal-to <worker>', {
-    says: 'the bundle, to this trusted worker and not to pond, repeatable',
-    variable: 'POND_SEAL_TO',
-    parse: asList,
-    group,
-  })
-  flag(command, '--sign', {
-    says: 'sign the job; done by itself where what it names needs it',
-    variable: jobVariable('sign'),
-    group,
-  })
-}
-
-/** What a job takes along and leaves behind. */
-function addContentFlags(command: Command): void {
-  const group = JOB_GROUP
-  flag(command, '--stream-limit <size>', {
-    says: 'bytes kept of stdout and of stderr',
-    variable: jobVariable('streamLimit'),
-    parse: asSize,
-    group,
-  })
-  flag(command, '--input <file>', { says: 'text for its stdin, - for ours', variable: jobVariable('input'), group })
-  flag(command, '--credential <name>', {
-    says: 'a credential of the project',
-    variable: jobVariable('credential'),
-    group,
-  })
-  flag(command, '--bundle <dir>', {
-    says: 'files to send along, or the digest of a bundle',
-    variable: jobVariable('bundle'),
-    group,
-  })
-  flag(command, '--artifact <glob>', {
-    says: 'files to bring back, repeatable',
-    variable: jobVariable('artifact'),
-    parse: asList,
-    group,
-  })
-  flag(command, '--gpus <n>', { says: 'so many GPUs', variable: jobVariable('gpus'), parse: asCount(1, 64), group })
 }
 
 function addLogs(program: Command, act: Act): void {

@@ -81,7 +81,7 @@ export async function lockHome(
 /** What every executor of this home is given. Homes and what else is the owner's are hidden from jobs where a sandbox can. */
 export function executorParts(io: Io, { home, boxes }: { readonly home: string; readonly boxes?: string | undefined }) {
   const hidden = [userHome(io.env), clientHome(io.env), pondHome(io.env)]
-  return { clock: io.clock, home, hidden, ...(boxes === undefined ? {} : { place: boxes }) }
+  return { clock: io.clock, home, hidden, tools: io.env.PATH ?? '', ...(boxes === undefined ? {} : { place: boxes }) }
 }
 
 export interface BoundParts {

@@ -1,5 +1,5 @@
 // swarm run: joins the real parts to a swarm, and turns signals and its end into orders and an exit code.
-import { loadavg } from 'node:os'
+import { availableParallelism, loadavg, totalmem } from 'node:os'
 import type { Client } from '../../client/contract.ts'
 import { type Executor, SetupError } from '../../executor/contract.ts'
 import { createNotify } from '../../executor/notify.ts'
@@ -102,7 +102,7 @@ async function assemble({ io, flags, home, binding, client, log, renew }: Assemb
     executor: await openExecutor({ io, flags, home, log }),
     home,
     binding,
-    host: { os: process.platform, arch: process.arch, version, load: () => loadavg()[0] ?? 0, machine },
+    host: { ...hostFacts(), version, machine },
     options: {
       class: flags.class ?? binding.now().class ?? ((await machine.hasBattery()) ? 'laptop' : 'server'),
       slots: flags.slots ?? binding.now().workers[0].resources.slots,
@@ -115,6 +115,13 @@ async function assemble({ io, flags, home, binding, client, log, renew }: Assemb
     },
   })
 }
+
+const hostFacts = () => ({
+  os: process.platform,
+  arch: process.arch,
+  resources: { cpus: availableParallelism(), memory_bytes: totalmem() },
+  load: () => loadavg()[0] ?? 0,
+})
 
 /** A sandbox that was asked for and does not hold is a reason not to run at all. */
 async function openExecutor({ io, flags, home, log }: Pick<Assembly, 'io' | 'flags' | 'home' | 'log'>) {

@@ -1,47 +1,77 @@
-// Who stands where: first come first served within a priority, and confidential jobs only for workers that may have them, in nobody's way.
+// Who stands where: first come first served within a priority, and only for workers that have what a job needs, in nobody's way.
 import t, { type Test } from 'tap'
-import { Queue, type Waiting, waitingOf } from '../../../server/service/queue.ts'
+import { Queue, type Taken, type Taker, type Waiting, waitingOf } from '../../../server/service/queue.ts'
 import type { Sandbox } from '../../../src/protocol/field.ts'
 import type { JobId } from '../../../src/protocol/id.ts'
+import type { Means, Needs } from '../../../src/state/match.ts'
+import type { Room } from '../../../src/state/room.ts'
 import { jobIdOf, jobRow, projectIdOf, workerIdOf } from '../../contract/store-row.ts'
 import { type Machine, pairMachine, submit } from '../../harness/machine.ts'
 import { createPondRig, type PondRig } from '../../harness/pond.ts'
 
 const project = projectIdOf(1)
 const waiting = (number: number, more: Partial<Waiting> = {}): Waiting => ({ ...waitingOf(jobRow(number)), ...more })
-const secret = { confidential: true } as const
-const taker = { workerId: workerIdOf(1), secrets: true, most: 10, now: 0 }
-const idsOf = (jobs: readonly Waiting[]) => jobs.map(({ id }) => id)
+const needing = (needs: Needs) => ({ needs: JSON.stringify(needs) })
+const secret = needing({ secrets: true })
+const room = (slots: number, more: Partial<Room> = {}): Room => ({
+  ...{ slots, milliCpus: 4000, memoryBytes: 2 ** 30, gpus: [] },
+  ...more,
+})
+const means: Means = { labels: { zone: 'a' }, resources: { slots: 10, cpus: 4 }, sandbox: 'uid', os: 'linux' }
+const taker: Taker = { workerId: workerIdOf(1), means, room: room(10), now: 0 }
+const idsOf = (jobs: readonly Taken[]) => jobs.map(({ job }) => job.id)
 
-t.test('both lines of a priority are one, in the order in which jobs came', async (t) => {
+t.test('all classes of a priority are one line, in the order in which jobs came', async (t) => {
   const queue = new Queue()
-  for (const number of [1, 2, 3, 4, 5, 6]) queue.add(waiting(number, { confidential: number % 3 === 0 }))
+  for (const number of [1, 2, 3, 4, 5, 6]) queue.add(waiting(number, number % 3 === 0 ? secret : {}))
   queue.add(waiting(7, { priority: 9 }))
   queue.add(waiting(3, secret))
   t.equal(queue.size(project), 7)
-  t.strictSame(idsOf(queue.take(project, { ...taker, most: 4 })), [7, 1, 2, 3].map(jobIdOf))
+  t.ok(queue.hasFor(project, taker))
+  t.strictSame(idsOf(queue.take(project, { ...taker, room: room(4) })), [7, 1, 2, 3].map(jobIdOf))
   t.strictSame(idsOf(queue.take(project, taker)), [4, 5, 6].map(jobIdOf))
   t.equal(queue.size(project), 0)
+  t.notOk(queue.hasFor(project, taker))
 })
 
-t.test('a worker that may not have confidential jobs sees none of them', async (t) => {
+t.test('a worker that lacks something sees nothing of what asks for it', async (t) => {
   const queue = new Queue()
   for (const number of [1, 2, 3]) queue.add(waiting(number, secret))
-  const open = { ...taker, secrets: false }
-  t.equal(queue.size(project, open), 0)
+  const open = { ...taker, means: { ...means, sandbox: 'none' as const } }
+  t.notOk(queue.hasFor(project, open))
   t.strictSame(queue.take(project, open), [])
   queue.add(waiting(4))
-  t.equal(queue.size(project, open), 1)
+  queue.add(waiting(5, needing({ labels: { zone: 'b' } })))
+  t.ok(queue.hasFor(project, open))
   t.strictSame(idsOf(queue.take(project, open)), [jobIdOf(4)])
   queue.remove(waiting(2, secret))
+  queue.remove(waiting(2, secret))
+  t.equal(queue.size(project), 3)
   t.strictSame(idsOf(queue.take(project, taker)), [1, 3].map(jobIdOf))
+})
+
+t.test('what does not fit now lets what fits go by, and what is taken counts at once', async (t) => {
+  const queue = new Queue()
+  queue.add(waiting(1, needing({ cpus: 3 })))
+  queue.add(waiting(2, needing({ cpus: 3 })))
+  queue.add(waiting(3, needing({ cpus: 1 })))
+  queue.add(waiting(4, needing({ cpus: 0.001 })))
+  queue.add(waiting(5))
+  const taken = queue.take(project, taker)
+  t.strictSame(idsOf(taken), [1, 3, 5].map(jobIdOf))
+  t.strictSame(
+    taken.map(({ held }) => held),
+    [{ cpus: 3 }, { cpus: 1 }, {}],
+  )
+  t.notOk(queue.hasFor(project, { ...taker, room: room(9, { milliCpus: 0 }) }))
+  t.strictSame(idsOf(queue.take(project, taker)), [2, 4].map(jobIdOf))
 })
 
 t.test('a job that the worker declined stands, and a priority that is none is a mistake', async (t) => {
   const queue = new Queue()
   queue.add(waiting(1, { passedOver: { [workerIdOf(1)]: 10 } }))
   t.strictSame(queue.take(project, taker), [])
-  t.strictSame(queue.take(project, { ...taker, most: 0, now: 10 }), [])
+  t.strictSame(queue.take(project, { ...taker, room: room(0), now: 10 }), [])
   t.strictSame(idsOf(queue.take(project, { ...taker, now: 10 })), [jobIdOf(1)])
   t.throws(() => queue.add(waiting(1, { priority: 10 })), /priority/)
 })

@@ -70,7 +70,7 @@ t.test('a slot is filled once, however often its word is said', async (t) => {
   await Promise.all([1, 2, 3].map(() => box.say(one, finalWord)))
   await rig.clock.settle()
   t.equal(replies.flat().length, 1)
-  t.equal(rig.pond.services.core.live.held(box.bindingId, box.workerId), 2)
+  t.equal(rig.pond.services.core.live.ofBinding(box.bindingId).size, 2)
 })
 
 t.test('a slot that came free while nothing waited is filled by the next submit', async (t) => {
@@ -96,7 +96,7 @@ t.test('words that ask for it bring the next jobs themselves, and the held poll 
   t.strictSame(none, [])
   t.equal((await box.end([other, third], { refill: true })).length, 2, 'also the slot of a job that no poll has named')
   t.strictSame(replies, [])
-  t.equal(rig.pond.services.core.live.held(box.bindingId, box.workerId), 2)
+  t.equal(rig.pond.services.core.live.ofBinding(box.bindingId).size, 2)
   t.strictSame(await box.end([third], { refill: true }), [], 'nothing for a word that was heard before')
 })
 
@@ -190,4 +190,55 @@ t.test('no words bring a job to a binding that has not polled, or not allowed it
   rig.pond.services.polls.forget(box.bindingId)
   t.strictSame(await box.end([other], { refill: true }), [])
   t.strictSame(replies.flat(), [])
+})
+
+const has = { cpus: 2, memory_bytes: 100, gpus: [{ uuid: 'GPU-a' }, { uuid: 'GPU-b', vram_bytes: 80 }] }
+const gpu = { requires: { gpus: { count: 1 } } }
+
+t.test('a job gets devices of its own, and who finds none free waits, in nobody’s way', async (t) => {
+  const rig = await createPondRig(t)
+  const box = await pairMachine(rig, { slots: 9, has })
+  const jobs = [await submit(rig, gpu), await submit(rig, gpu), await submit(rig, gpu), await submit(rig)]
+  const [first, second, plain, ...none] = await box.take(9)
+  if (!first || !second || !plain) throw new Error('three fit')
+  t.strictSame(none, [])
+  t.strictSame([first.gpus, second.gpus, plain.gpus], [['GPU-a'], ['GPU-b'], undefined])
+  t.equal(plain.job_id, jobs[3]?.id)
+  for (const intent of [first, second]) await box.say(intent, { state: 'running' })
+  await box.say(second, finalWord)
+  const [third] = await box.take(9)
+  t.match(third, { job_id: jobs[2]?.id, gpus: ['GPU-b'] }, 'the device of the one that ended')
+})
+
+t.test(
+  'what a lost claim held is free only when its worker names it no more, also to another life of pond',
+  async (t) => {
+    const rig = await createPondRig(t)
+    const box = await pairMachine(rig, { slots: 9, has })
+    await submit(rig, { requires: { cpus: 1.5 }, on_lost: 'rerun', idempotent: true })
+    const lost = await box.start(9)
+    await rig.clock.advance(200_000)
+    const again = async (have: readonly Intent[]) => {
+      const polled = box.poll({ slots: 9, wait_ms: 0, claim_key: `key ${Math.random()}`, have: box.have(have) })
+      await rig.clock.settle()
+      return (await polled).reply.intents.map(({ job_id }) => job_id)
+    }
+    t.strictSame(await again([lost]), [], 'it may run still')
+    await rig.restart()
+    t.strictSame(await again([lost]), [])
+    t.strictSame(await again([]), [lost.job_id])
+  },
+)
+
+t.test('polls and submits at once never give more than there is', async (t) => {
+  const rig = await createPondRig(t)
+  const box = await pairMachine(rig, { slots: 9, has })
+  const other = await pairMachine(rig, { letter: 'm', name: 'other', slots: 9, has: { cpus: 1 } })
+  const polls = [box, other].map((machine) => machine.poll({ slots: 9, wait_ms: 20_000, claim_key: 'key of both' }))
+  await rig.clock.settle()
+  await Promise.all(Array.from({ length: 8 }, () => submit(rig, { requires: { cpus: 0.75 } })))
+  await rig.clock.settle()
+  const given = (await Promise.all(polls)).map(({ reply }) => reply.intents.length)
+  t.strictSame(given, [2, 1])
+  t.equal(rig.pond.services.core.live.size, 3)
 })

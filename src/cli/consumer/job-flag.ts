@@ -1,0 +1,206 @@
+// The flags of a job, for `run` and for `submit`.
+import { type Command, InvalidArgumentError } from 'commander'
+import type { LabelNeed } from '../../protocol/job.ts'
+import { asCount, asDuration, asList, asPairs, asSize, flag } from '../flag.ts'
+import type { JobFlags } from './job-spec.ts'
+
+/** Long enough for a pond that restarts, short enough to notice a wrong URL. */
+const PATIENCE_MS = 10_000
+
+const JOB_GROUP = 'The job:'
+
+/** `run` and `submit` share their variables; without the verb in the name some would be those that a job is given. */
+function jobVariable(name: keyof JobFlags | 'idempotencyKey' | 'patience'): string {
+  return `POND_RUN_${name.replace(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase()}`
+}
+
+export function addJobFlags(command: Command): void {
+  const group = JOB_GROUP
+  flag(command, '-e, --env <name=value>', {
+    says: 'a variable for the job, repeatable',
+    variable: jobVariable('env'),
+    parse: asPairs,
+    group,
+  })
+  flag(command, '-l, --label <key=value>', {
+    says: 'a label, repeatable',
+    variable: jobVariable('label'),
+    parse: asPairs,
+    group,
+  })
+  flag(command, '--priority <0-9>', {
+    says: '9 goes first',
+    variable: jobVariable('priority'),
+    parse: asCount(0, 9),
+    group,
+  })
+  flag(command, '--timeout <duration>', {
+    says: 'end it when it runs longer',
+    variable: jobVariable('timeout'),
+    parse: asDuration,
+    group,
+  })
+  flag(command, '--ttl <duration>', {
+    says: 'give up when it waits longer',
+    variable: jobVariable('ttl'),
+    parse: asDuration,
+    group,
+  })
+  flag(command, '--idempotent', { says: 'running it twice does no harm', variable: jobVariable('idempotent'), group })
+  flag(command, '--on-lost <what>', {
+    says: 'when its worker is lost',
+    variable: jobVariable('onLost'),
+    choices: ['fail', 'rerun', 'hold'],
+    group,
+  })
+  flag(command, '--hold <duration>', {
+    says: 'how long to wait for a lost worker, with --on-lost hold',
+    variable: jobVariable('hold'),
+    parse: asDuration,
+    group,
+  })
+  flag(command, '--retry <n>', {
+    says: 'at most so many attempts in all',
+    variable: jobVariable('retry'),
+    parse: asCount(1),
+    group,
+  })
+  flag(command, '--retry-on <cause>', {
+    says: 'a cause that is tried again, repeatable',
+    variable: jobVariable('retryOn'),
+    parse: asList,
+    group,
+  })
+  addContentFlags(command)
+  addNeedFlags(command)
+  addPrivacyFlags(command)
+  addSubmitFlags(command)
+}
+
+/** How it is handed in. */
+function addSubmitFlags(command: Command): void {
+  flag(command, '--idempotency-key <key>', {
+    says: 'submit at most once under this key',
+    variable: jobVariable('idempotencyKey'),
+  })
+  flag(command, '--patience <duration>', {
+    says: 'how long to try to submit',
+    variable: jobVariable('patience'),
+    parse: asDuration,
+    initial: PATIENCE_MS,
+    initialSays: '10s',
+  })
+}
+
+/** Who may read what it says and what it takes along. */
+function addPrivacyFlags(command: Command): void {
+  const group = 'Who may read it:'
+  flag(command, '--plain', {
+    says: 'pond too: output is not sealed',
+    variable: 'POND_PLAIN',
+    group,
+  })
+  flag(command, '--recipient <key>', {
+    says: 'this one too (pond_recipient_…), repeatable',
+    variable: jobVariable('recipient'),
+    parse: asList,
+    group,
+  })
+  flag(command, '--seal-to <worker>', {
+    says: 'the bundle, to this trusted worker and not to pond, repeatable',
+    variable: 'POND_SEAL_TO',
+    parse: asList,
+    group,
+  })
+  flag(command, '--sign', {
+    says: 'sign the job; done by itself where what it names needs it',
+    variable: jobVariable('sign'),
+    group,
+  })
+}
+
+/** What a job takes along and leaves behind. */
+function addContentFlags(command: Command): void {
+  const group = JOB_GROUP
+  flag(command, '--stream-limit <size>', {
+    says: 'bytes kept of stdout and of stderr',
+    variable: jobVariable('streamLimit'),
+    parse: asSize,
+    group,
+  })
+  flag(command, '--input <file>', { says: 'text for its stdin, - for ours', variable: jobVariable('input'), group })
+  flag(command, '--credential <name>', {
+    says: 'a credential of the project',
+    variable: jobVariable('credential'),
+    group,
+  })
+  flag(command, '--bundle <dir>', {
+    says: 'files to send along, or the digest of a bundle',
+    variable: jobVariable('bundle'),
+    group,
+  })
+  flag(command, '--artifact <glob>', {
+    says: 'files to bring back, repeatable',
+    variable: jobVariable('artifact'),
+    parse: asList,
+    group,
+  })
+}
+
+/** It comes to no worker that lacks any of it, and holds what can be held until it ends. */
+function addNeedFlags(command: Command): void {
+  const group = 'What its worker must have:'
+  flag(command, '--require <label>', {
+    says: 'a label: name, name=value, name>=number or name<=number, repeatable',
+    variable: jobVariable('require'),
+    parse: asNeeds,
+    group,
+  })
+  flag(command, '--cpus <n>', {
+    says: 'so many cores of its own',
+    variable: jobVariable('cpus'),
+    parse: asNumber,
+    group,
+  })
+  flag(command, '--memory <size>', {
+    says: 'so much memory of its own',
+    variable: jobVariable('memory'),
+    parse: asSize,
+    group,
+  })
+  flag(command, '--gpus <n>', {
+    says: 'so many GPUs of its own, which are all that it sees',
+    variable: jobVariable('gpus'),
+    parse: asCount(1, 64),
+    group,
+  })
+  flag(command, '--gpu-model <text>', { says: 'part of its name, as A100', variable: jobVariable('gpuModel'), group })
+  flag(command, '--gpu-memory <size>', {
+    says: 'the least memory of each',
+    variable: jobVariable('gpuMemory'),
+    parse: asSize,
+    group,
+  })
+  flag(command, '--os <name>', { says: 'linux or darwin', variable: jobVariable('os'), group })
+  flag(command, '--arch <name>', { says: 'x64 or arm64', variable: jobVariable('arch'), group })
+}
+
+/** Repeatable; a variable holds one label per line. */
+function asNeeds(text: string, before: unknown): Readonly<Record<string, LabelNeed>> {
+  const needs = text.split('\n').map((line) => {
+    const [, name, op, value = ''] = /^([^<>=]+)(>=|<=|=)?(.*)$/.exec(line) ?? []
+    if (name === undefined) throw new InvalidArgumentError('It must look like NAME, NAME=VALUE, NAME>=1 or NAME<=1.')
+    return [name, needOf(op, value)] as const
+  })
+  return { ...(before as object | undefined), ...Object.fromEntries(needs) }
+}
+
+function needOf(op: string | undefined, value: string): LabelNeed {
+  if (op === undefined) return { op: 'exists' }
+  return op === '=' ? value : { op: op === '>=' ? 'gte' : 'lte', value: asNumber(value) }
+}
+
+function asNumber(text: string): number {
+  if (/^-?\d+(\.\d+)?$/.test(text)) return Number(text)
+  throw new InvalidArgumentError(`${JSON.stringify(text)} must be a number.`)
+}

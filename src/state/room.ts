@@ -1,0 +1,83 @@
+// Room: what of a worker is free, and what a claim holds of it while it lives. Never over-committed: what is held is counted off before anything is given. Pure.
+import type { Gpu, Resources } from '../protocol/field.ts'
+import { type GpuNeed, type Needs, suitsGpu } from './match.ts'
+import { allowance, type Worker } from './worker.ts'
+
+/** What a claim holds of its worker beside its slot; what is absent it does not hold. */
+export interface Held {
+  readonly cpus?: number
+  readonly memory_bytes?: number
+  /** Their uuids. */
+  readonly gpus?: readonly string[]
+}
+
+export interface Room {
+  readonly slots: number
+  /** In thousandths: sums of fractions would drift. */
+  readonly milliCpus: number
+  readonly memoryBytes: number
+  readonly gpus: readonly Gpu[]
+}
+
+export interface Candidate {
+  readonly worker: Worker
+  readonly resources: Resources
+  /** Slots it says are free now. */
+  readonly freeSlots: number
+  /** Claims that pond's own ledger still counts for it, lost ones included until the worker says they are gone. */
+  readonly held: readonly Held[]
+  /** The most claims that may be granted now, whatever is free. */
+  readonly most: number
+}
+
+/** What may be granted now: the least of what the worker says, what the ledger says and how far it is trusted. */
+export function roomOf({ worker, resources, freeSlots, held, most }: Candidate, now: number): Room {
+  const ledger = resources.slots - held.length
+  const slots = Math.max(0, Math.min(freeSlots, ledger, most, allowance(worker, held.length, now)))
+  const whole: Room = {
+    slots,
+    milliCpus: milli(resources.cpus ?? 0),
+    memoryBytes: resources.memory_bytes ?? 0,
+    gpus: resources.gpus ?? [],
+  }
+  return held.reduce(without, whole)
+}
+
+/** What of the room a job would hold; undefined where it does not fit now. */
+export function hold({ cpus, memory_bytes, gpus }: Needs, room: Room): Held | undefined {
+  if (room.slots < 1) return undefined
+  if (cpus !== undefined && milli(cpus) > room.milliCpus) return undefined
+  if (memory_bytes !== undefined && memory_bytes > room.memoryBytes) return undefined
+  const devices = gpus && chooseGpus(gpus, room.gpus)
+  if (gpus && !devices) return undefined
+  return {
+    ...(cpus === undefined ? {} : { cpus }),
+    ...(memory_bytes === undefined ? {} : { memory_bytes }),
+    ...(devices ? { gpus: devices } : {}),
+  }
+}
+
+/** The room once a claim was granted that holds this. */
+export function fill(room: Room, held: Held): Room {
+  return { ...without(room, held), slots: room.slots - 1 }
+}
+
+function without(room: Room, { cpus, memory_bytes, gpus }: Held): Room {
+  if (cpus === undefined && memory_bytes === undefined && gpus === undefined) return room
+  return {
+    slots: room.slots,
+    milliCpus: room.milliCpus - milli(cpus ?? 0),
+    memoryBytes: room.memoryBytes - (memory_bytes ?? 0),
+    gpus: gpus ? room.gpus.filter(({ uuid }) => !gpus.includes(uuid)) : room.gpus,
+  }
+}
+
+/** The smallest that will do: the larger ones are for whoever needs them. */
+function chooseGpus(need: GpuNeed, free: readonly Gpu[]): readonly string[] | undefined {
+  const fit = free.filter((gpu) => suitsGpu(need, gpu))
+  if (fit.length < need.count) return undefined
+  const chosen = fit.sort((one, other) => (one.vram_bytes ?? 0) - (other.vram_bytes ?? 0)).slice(0, need.count)
+  return chosen.map(({ uuid }) => uuid)
+}
+
+const milli = (cpus: number) => Math.round(cpus * 1000)

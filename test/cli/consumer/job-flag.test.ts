@@ -1,0 +1,27 @@
+// The flags of a job, as they arrive at pond.
+import t from 'tap'
+import type { JobSpec } from '../../../src/protocol/job.ts'
+import { createFakeIo, pond } from '../../harness/fake-io.ts'
+import { errorReply } from '../../harness/http-reply.ts'
+
+t.test('what its worker must have', async (t) => {
+  const io = createFakeIo()
+  io.pond.intercept = (call) => (call.name === 'submitJob' ? errorReply('forbidden', 'seen') : undefined)
+  const asked = async (...flags: string[]) => {
+    await pond(io, 'run', ...flags, '--', 'x')
+    return (io.pond.calls.at(-1)?.body as JobSpec | undefined)?.requires
+  }
+  const labels = ['--require', 'ssd', '--require', 'zone=a=b', '--require', 'tier>=2.5', '--require', 'age<=-1']
+  t.strictSame(await asked(...labels), {
+    labels: { ssd: { op: 'exists' }, zone: 'a=b', tier: { op: 'gte', value: 2.5 }, age: { op: 'lte', value: -1 } },
+  })
+  t.strictSame(await asked('--cpus', '0.5', '--memory', '2G', '--os', 'linux', '--arch', 'arm64'), {
+    ...{ cpus: 0.5, memory_bytes: 2 * 1024 ** 3, os: 'linux', arch: 'arm64' },
+  })
+  t.strictSame(await asked('--gpu-model', 'A100', '--gpu-memory', '40G'), {
+    gpus: { count: 1, model: 'A100', min_vram_bytes: 40 * 1024 ** 3 },
+  })
+  t.equal(await asked(), undefined)
+  for (const wrong of ['=a', '', 'tier>=high']) t.equal(await pond(io, 'run', '--require', wrong, '--', 'x'), 2, wrong)
+  t.equal(await pond(io, 'run', '--cpus', 'many', '--', 'x'), 2)
+})
