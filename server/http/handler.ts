@@ -24,6 +24,7 @@ import { openSignedJob, type Submission, submitJobs } from '../service/submit.ts
 
 import { hearTelemetry } from '../service/telemetry.ts'
 import { viewAttempt, viewJob } from '../service/view.ts'
+import { explainJob } from '../service/why.ts'
 import { hearWords } from '../service/word.ts'
 import * as worker from '../service/worker.ts'
 import { bytesReply, eventsReply, jsonReply, type PondReply, type PondRequest } from './message.ts'
@@ -139,6 +140,8 @@ export const handlers: { readonly [N in RouteName]?: Handler<N> } = {
     if (text === undefined) throw new Refusal('not_found', 'the job wrote no result', { reason: 'no_result' })
     return bytesReply(200, text, { 'content-type': 'application/json; charset=utf-8' })
   },
+  explainJob: async (parts, { params, identity }) =>
+    jsonReply(200, await explainJob(parts, { scope: reachOf(identity), id: params.id })),
   cancelJob: async ({ core }, { params, identity }) =>
     jsonReply(200, await job.cancelJob(core, { scope: reachOf(identity), id: params.id, by: byOf(identity) })),
   adoptAttempt: async ({ core }, { params, body, identity }) =>

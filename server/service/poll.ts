@@ -6,7 +6,8 @@ import { limit } from '../../src/protocol/limit.ts'
 import type { Directive, Intent, Limits, PollBody, PollReply } from '../../src/protocol/orch.ts'
 import { OLDEST_PROTOCOL, PROTOCOL } from '../../src/protocol/version.ts'
 import { lackOf } from '../../src/state/match.ts'
-import { fill, hold } from '../../src/state/room.ts'
+import { fill, hold, type Room } from '../../src/state/room.ts'
+import type { WorkerRow } from '../store/row.ts'
 import { isRotationDue } from './access.ts'
 import { recordAudit } from './audit.ts'
 import { type FreshJob, type Opening, writeClaims } from './claim.ts'
@@ -77,6 +78,12 @@ export class Polls {
   hasLeft(bindingId: BindingId): boolean {
     const session = this.#sessions.get(bindingId)
     return session !== undefined && hasLeft(session)
+  }
+
+  /** What a worker has free by its latest poll; undefined: nothing. */
+  roomNow({ id: workerId, bindingId }: WorkerRow): Room | undefined {
+    const latest = this.#sessions.get(bindingId)?.latest
+    return latest && takerOf(this.#core, latest, { workerId, ended: none })?.room
   }
 
   #returnMs(): number {

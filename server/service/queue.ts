@@ -7,6 +7,8 @@ import { fill, type Held, hold, type Room } from '../../src/state/room.ts'
 import type { JobRow, QueuedRow } from '../store/row.ts'
 
 const PRIORITIES = 10
+/** Counted one by one, in less than a millisecond. */
+const AHEAD_MOST = 10_000
 
 export interface Waiting {
   readonly id: JobId
@@ -111,6 +113,23 @@ export class Queue {
 
   size(projectId: ProjectId): number {
     return this.#sizes.get(projectId) ?? 0
+  }
+
+  /** How many of its project are offered before it; undefined: it does not stand here. Counted up to a limit, for a long line takes long. */
+  ahead(job: Waiting): { readonly count: number; readonly isLeast: boolean } | undefined {
+    const classes = this.#projects.get(job.projectId)
+    const place = classes?.get(job.needs)?.lines[job.priority]?.get(job.id)
+    if (!classes || !place) return undefined
+    let count = 0
+    for (const { lines } of classes.values()) {
+      for (const line of lines.slice(job.priority + 1)) count += line.size
+      for (const { number } of lines[job.priority]?.values() ?? []) {
+        if (number >= place.number) break
+        if (count >= AHEAD_MOST) return { count: AHEAD_MOST, isLeast: true }
+        count++
+      }
+    }
+    return { count, isLeast: false }
   }
 
   /** Where each class that suits the taker begins. */

@@ -64,7 +64,7 @@ export function takerOf(
 /** A row does not change, so neither does what a match goes by. */
 const known = new WeakMap<WorkerRow, Means>()
 
-function meansOf(worker: WorkerRow): Means {
+export function meansOf(worker: WorkerRow): Means {
   const means = known.get(worker) ?? { ...worker.report, labels: worker.labels, resources: worker.resources }
   known.set(worker, means)
   return means

@@ -85,7 +85,7 @@ export function viewWorker(core: Core, polls: Polls, row: WorkerRow): WorkerView
     fingerprint: fingerprint(row.sealingKey, row.signingKey),
     rotations: row.formerKeys?.map(({ rotation }) => rotation).reverse(),
     labels: { ...row.labels },
-    slots: row.resources.slots,
+    ...{ ...row.resources, gpus: row.resources.gpus && [...row.resources.gpus] },
     inflight: [...core.live.ofBinding(row.bindingId)].filter((claim) => claim.workerId === row.id).length,
     load: row.report?.load,
     version: row.report?.version,
@@ -104,7 +104,7 @@ function viewDrain({ at, by, deadlineAt, note, heardBy }: WorkerDrain): WorkerVi
 }
 
 /** Trust first, then whether it is there, then what it says of itself. */
-function standing(core: Core, polls: Polls, { id, bindingId, law, report, drain }: WorkerRow) {
+export function standing(core: Core, polls: Polls, { id, bindingId, law, report, drain }: WorkerRow) {
   if (law.state === 'quarantined' || law.state === 'revoked') return { state: law.state }
   if (!polls.isOnline(bindingId)) return { state: isAway(core, polls, { id, bindingId }) ? 'away' : 'offline' }
   if (drain) return { state: 'draining', note: drain.note }

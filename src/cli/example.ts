@@ -20,6 +20,7 @@ export const pondExamples: Examples = {
   ],
   ps: ['pond ps', 'pond ps --all --label nightly=yes --limit 200'],
   show: ['pond show', 'pond show job_01j --json'],
+  why: ['pond why', 'pond why job_01j --json'],
   cancel: ['pond cancel job_01j'],
   adopt: ['pond show job_01j', 'pond adopt job_01j --attempt 2'],
   result: ['pond result job_01j > result.json'],

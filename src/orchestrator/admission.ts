@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto'
 import { canCutNetwork } from '../executor/bubblewrap.ts'
 import { describeFault, judge } from '../protocol/fault.ts'
-import type { Sandbox } from '../protocol/field.ts'
+import type { Gpu, Sandbox } from '../protocol/field.ts'
 import { type JobSpec, jobSpec } from '../protocol/job.ts'
 import type { Intent } from '../protocol/orch.ts'
 import { parseKey } from '../seal/key-text.ts'
@@ -41,6 +41,8 @@ export interface Walls {
   /** The owner takes confidential jobs without a sandbox. */
   readonly allowUnsandboxed: boolean
   readonly gate: Pick<Gate, 'unwelcome'>
+  /** Devices that this swarm can give to a job. */
+  readonly gpus: readonly Gpu[]
 }
 
 export function admit(intent: Intent, walls: Walls): Admission {
@@ -52,6 +54,8 @@ export function admit(intent: Intent, walls: Walls): Admission {
   if (slip >= 0) return refuse(`recipients.${slip} is no recipient: its checksum is wrong`)
   const unwalled = problemWithSandbox(job, walls)
   if (unwalled !== undefined) return refuse(unwalled)
+  const missing = problemWithGpus(job, intent, walls)
+  if (missing !== undefined) return refuse(missing)
   const unwelcome = walls.gate.unwelcome(job.command)
   if (unwelcome !== undefined) return refuse(unwelcome, 'refused')
   return {
@@ -78,6 +82,14 @@ function problemWithSandbox(job: JobSpec, { sandbox, allowUnsandboxed }: Walls):
   if (isConfidential(job) && !mayKeepSecrets({ sandbox, allow_unsandboxed: allowUnsandboxed }))
     return 'this swarm keeps nothing from its jobs, and its owner does not take confidential ones'
   return undefined
+}
+
+/** A device may have gone since pond was told of it. */
+function problemWithGpus(job: JobSpec, { gpus: given = [] }: Intent, { gpus }: Walls): string | undefined {
+  const wanted = job.requires?.gpus?.count ?? 0
+  if (new Set(given).size !== wanted) return `requires.gpus asks for ${wanted}, and pond gave it ${given.length}`
+  const absent = given.find((uuid) => gpus.every((gpu) => gpu.uuid !== uuid))
+  return absent === undefined ? undefined : `there is no GPU ${absent} here`
 }
 
 function read(bytes: Buffer): JobSpec | string {

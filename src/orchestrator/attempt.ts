@@ -125,7 +125,8 @@ class ClaimAttempt implements Attempt {
   /** What to say at the end; `undefined` when there is nothing more to say. */
   async #live(): Promise<Ending | undefined> {
     const { clock, executor, journal } = this.#parts
-    const admission = this.#refusal ?? admit(this.#intent, { ...this.#parts, sandbox: executor.sandbox })
+    const admission =
+      this.#refusal ?? admit(this.#intent, { ...this.#parts, sandbox: executor.sandbox, gpus: executor.gpus })
     if (!admission.ok) return this.#decline(admission)
     this.#admitted = admission
     const { job } = admission

@@ -1,12 +1,13 @@
 // What consumers say and pond answers under /v1. Times are wall milliseconds since the Unix epoch, sizes bytes.
 
 import { z } from 'zod'
-import { digest, queryInt, sandboxes, streamName, workerClasses } from './field.ts'
+import { digest, gpu, queryInt, sandboxes, streamName, workerClasses } from './field.ts'
 import { jobId } from './id.ts'
 import { causes, jobSpec, jobStates } from './job.ts'
 import { limit } from './limit.ts'
 import { dsse } from './sealed.ts'
 import { defineRoutes, empty } from './shape.ts'
+import { whyView } from './why.ts'
 import { streamEnds } from './word.ts'
 
 /** One job, or a batch that is stored whole or not at all. */
@@ -169,6 +170,10 @@ export const workerView = z.object({
   rotations: z.array(dsse).optional(),
   labels: z.record(z.string(), z.string()),
   slots: z.int(),
+  /** What it has in all, beside its slots. */
+  cpus: z.number().optional(),
+  memory_bytes: z.int().optional(),
+  gpus: z.array(gpu).optional(),
   inflight: z.int(),
   load: z.number().optional(),
   version: z.string().optional(),
@@ -345,10 +350,9 @@ export const consumerRoutes = defineRoutes({
     method: 'GET',
     path: '/v1/jobs/{id}/why',
     caller: 'read',
-    says: 'Why the job waits or how it ended.',
+    says: 'Why the job waits, worker by worker, or how it ended.',
     params: job,
-    reply: 'json',
-    reserved: true,
+    reply: whyView,
   },
   getUsage: {
     method: 'GET',

@@ -101,7 +101,7 @@ function lackOfSize({ cpus, memory_bytes, gpus }: Needs, resources: Resources): 
 export type GpuNeed = NonNullable<Needs['gpus']>
 
 /** Named by the part that shrinks the choice below the count. */
-function lackOfGpus({ count, model, min_vram_bytes }: GpuNeed, gpus: readonly Gpu[]): Lack | undefined {
+export function lackOfGpus({ count, model, min_vram_bytes }: GpuNeed, gpus: readonly Gpu[]): Lack | undefined {
   if (gpus.length < count) return lack('gpus.count', count, gpus.length)
   const ofModel = gpus.filter((gpu) => suitsGpu({ model }, gpu))
   if (ofModel.length < count) {
@@ -126,7 +126,7 @@ export function suitsGpu({ model, min_vram_bytes = 0 }: Partial<GpuNeed>, gpu: G
   return named && (gpu.vram_bytes ?? 0) >= min_vram_bytes
 }
 
-function lack(requirement: string, wants: unknown, has: unknown): Lack {
+export function lack(requirement: string, wants: unknown, has: unknown): Lack {
   return { requirement, wants, ...(has === undefined ? {} : { has }) }
 }
 

@@ -1,6 +1,6 @@
 // Room: what of a worker is free, and what a claim holds of it while it lives. Never over-committed: what is held is counted off before anything is given. Pure.
 import type { Gpu, Resources } from '../protocol/field.ts'
-import { type GpuNeed, type Needs, suitsGpu } from './match.ts'
+import { type GpuNeed, type Lack, lack, lackOfGpus, type Needs, suitsGpu } from './match.ts'
 import { allowance, type Worker } from './worker.ts'
 
 /** What a claim holds of its worker beside its slot; what is absent it does not hold. */
@@ -43,17 +43,24 @@ export function roomOf({ worker, resources, freeSlots, held, most }: Candidate, 
   return held.reduce(without, whole)
 }
 
+/** What of the room is too little for a job, now. */
+export function shortOf({ cpus, memory_bytes, gpus }: Needs, room: Room): Lack | undefined {
+  if (room.slots < 1) return lack('slots', 1, 0)
+  if (cpus !== undefined && milli(cpus) > room.milliCpus) return lack('cpus', cpus, room.milliCpus / 1000)
+  if (memory_bytes !== undefined && memory_bytes > room.memoryBytes) {
+    return lack('memory_bytes', memory_bytes, room.memoryBytes)
+  }
+  return gpus && lackOfGpus(gpus, room.gpus)
+}
+
 /** What of the room a job would hold; undefined where it does not fit now. */
-export function hold({ cpus, memory_bytes, gpus }: Needs, room: Room): Held | undefined {
-  if (room.slots < 1) return undefined
-  if (cpus !== undefined && milli(cpus) > room.milliCpus) return undefined
-  if (memory_bytes !== undefined && memory_bytes > room.memoryBytes) return undefined
-  const devices = gpus && chooseGpus(gpus, room.gpus)
-  if (gpus && !devices) return undefined
+export function hold(needs: Needs, room: Room): Held | undefined {
+  if (shortOf(needs, room)) return undefined
+  const { cpus, memory_bytes, gpus } = needs
   return {
     ...(cpus === undefined ? {} : { cpus }),
     ...(memory_bytes === undefined ? {} : { memory_bytes }),
-    ...(devices ? { gpus: devices } : {}),
+    ...(gpus ? { gpus: chooseGpus(gpus, room.gpus) } : {}),
   }
 }
 
@@ -73,11 +80,10 @@ function without(room: Room, { cpus, memory_bytes, gpus }: Held): Room {
 }
 
 /** The smallest that will do: the larger ones are for whoever needs them. */
-function chooseGpus(need: GpuNeed, free: readonly Gpu[]): readonly string[] | undefined {
+function chooseGpus(need: GpuNeed, free: readonly Gpu[]): readonly string[] {
   const fit = free.filter((gpu) => suitsGpu(need, gpu))
-  if (fit.length < need.count) return undefined
-  const chosen = fit.sort((one, other) => (one.vram_bytes ?? 0) - (other.vram_bytes ?? 0)).slice(0, need.count)
-  return chosen.map(({ uuid }) => uuid)
+  fit.sort((one, other) => (one.vram_bytes ?? 0) - (other.vram_bytes ?? 0))
+  return fit.slice(0, need.count).map(({ uuid }) => uuid)
 }
 
 const milli = (cpus: number) => Math.round(cpus * 1000)

@@ -158,6 +158,9 @@ t.test('what this swarm does not serve or understand is declined and burns nothi
     { job: { bundle: 'b' }, says: /bundle/ },
     { job: { recipients: ['r'] }, says: /recipients.0/ },
     { job: { requires: { sandbox: 'strict' } }, says: /requires.sandbox/ },
+    { job: { requires: { gpus: { count: 1 } } }, says: /requires.gpus asks for 1, and pond gave it 0/ },
+    { job: {}, intent: { gpus: ['GPU-1'] }, says: /requires.gpus asks for 0/ },
+    { job: { requires: { gpus: { count: 1 } } }, intent: { gpus: ['GPU-1'] }, says: /there is no GPU GPU-1 here/ },
     { job: { brandNew: 1 }, says: /brandNew/ },
     { intent: { job: 'bm8ganNvbg==' }, says: /no JSON/ },
   ]

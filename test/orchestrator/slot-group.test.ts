@@ -138,7 +138,7 @@ t.test('what the machine has is told as its own worker’s, and a job gets the d
   await rig.start({ slots: 3 })
   await rig.clock.settle()
   t.match(rig.pond.snapshots.at(-1)?.workers, [{ resources: { slots: 3, cpus: 4, gpus: rig.executor.gpus } }])
-  rig.pond.give({}, { gpus: ['GPU-2'] })
+  rig.pond.give({ requires: { gpus: { count: 1 } } }, { gpus: ['GPU-2'] })
   rig.pond.give()
   await rig.clock.settle()
   t.strictSame(

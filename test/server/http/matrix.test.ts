@@ -118,7 +118,7 @@ const table: Readonly<Record<RouteName, Row>> = {
   followJobs: { asking: () => ({ signal: AbortSignal.abort() }), allowed: 200 },
   listWorkers: { allowed: 200 },
   whoami: { allowed: 200 },
-  explainJob: reserved,
+  explainJob: onJob(200),
   getAttestation: onJob(200),
   listArtifacts: onJob(200),
   createBundle: { asking: () => ({ body: Buffer.from('no archive') }), allowed: 'invalid_field' },

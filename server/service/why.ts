@@ -1,0 +1,157 @@
+// Why a job waits and why it ended, from what pond knows at this moment: the same facts and the same law by which it hands jobs out.
+import type { JobId } from '../../src/protocol/id.ts'
+import { causeTable, isFinal } from '../../src/protocol/job.ts'
+import { type Hindrance, hindranceTable, type WhyView } from '../../src/protocol/why.ts'
+import { isPassedOver, lackOf, type Needs } from '../../src/state/match.ts'
+import { shortOf } from '../../src/state/room.ts'
+import type { ClaimRow, JobRow, TransitionRow, WorkerRow } from '../store/row.ts'
+import type { Core } from './core.ts'
+import { readJob, type Scope } from './job.ts'
+import { leaseMsOf } from './lease.ts'
+import type { Polls } from './poll.ts'
+import { readNeeds, waitingOf } from './queue.ts'
+import { meansOf } from './room.ts'
+import { standing } from './view.ts'
+
+interface Parts {
+  readonly core: Core
+  readonly polls: Polls
+}
+
+type Waits = NonNullable<WhyView['waiting']>
+type Told = Omit<Waits['workers'][number], 'says' | 'change' | 'count' | 'workers' | 'reason'> & {
+  readonly reason: Hindrance
+}
+
+export async function explainJob(parts: Parts, asked: { readonly scope: Scope; readonly id: JobId }): Promise<WhyView> {
+  const { core } = parts
+  const row = await readJob(core, asked.scope, asked.id)
+  const { id, law } = row
+  const about = { id, state: law.state }
+  if (isFinal(law.state)) {
+    const steps = await core.store.read((tx) => tx.listTransitions(id))
+    const ended = endOf(core, row, steps)
+    return { ...about, says: ended ? `it ended: ${ended.means}` : 'it has ended', ...(ended && { ended }) }
+  }
+  const held = core.live.ofJob(id)
+  if (held) {
+    const silent_ms = Math.round(core.listening.now() - held.heardAt)
+    const worker = nameOf(core, held.workerId)
+    const says = `${worker.name} has it`
+    return {
+      ...about,
+      says,
+      held: { worker, since: row.startedAt ?? row.createdAt, silent_ms, lease_ms: leaseMsOf(core, held.workerId) },
+    }
+  }
+  const waiting = await waitOf(parts, row)
+  return { ...about, says: sayWait(waiting), waiting }
+}
+
+function endOf(core: Core, row: JobRow, steps: readonly TransitionRow[]): WhyView['ended'] {
+  const { law, usage, workerId, startedAt } = row
+  const last = steps.findLast(({ to }) => isFinal(to))
+  if (!law.end || !last) return undefined
+  const { cause, rc, at } = law.end
+  return {
+    ...{ cause, means: causeTable[cause], at, by: last.by, attempts: law.attempts, attested: row.attested === true },
+    note: row.message ?? last.note,
+    rc,
+    ...((cause === 'signal' || cause === 'oom') && rc !== undefined && rc > 128 ? { signal: rc - 128 } : {}),
+    cancelled_by: law.cancel?.by,
+    cancel_requested_at: law.cancel?.at,
+    ...(workerId ? { worker: nameOf(core, workerId) } : {}),
+    started_at: startedAt,
+    max_rss_bytes: usage?.max_rss_bytes,
+  }
+}
+
+function nameOf({ fleet }: Core, id: ClaimRow['workerId']) {
+  return { id, name: fleet.get(id)?.name ?? id }
+}
+
+async function waitOf(parts: Parts, row: JobRow): Promise<Waits> {
+  const { core } = parts
+  const steps = await core.store.read((tx) => tx.listTransitions(row.id))
+  const now = core.clock.now()
+  const { notBefore } = row.law
+  const place = core.queue.ahead(waitingOf(row))
+  const isFull = (await core.blobs.roomBytes()) <= 0
+  const told = core.fleet.ofProject(row.projectId).map((worker) => ({
+    worker,
+    told: hindranceOf(parts, row, { worker, isNext: place?.count === 0 }),
+  }))
+  return {
+    since: steps.at(-1)?.at ?? row.createdAt,
+    ...(place ? { ahead: place.count, ...(place.isLeast && { ahead_is_least: true }) } : {}),
+    ...(notBefore !== undefined && notBefore > now ? { not_before: notBefore } : {}),
+    ...(isFull && { pond_full: true }),
+    workers: groupUp(told),
+  }
+}
+
+/** The first thing that stands between a job and a worker. */
+function hindranceOf(
+  { core, polls }: Parts,
+  row: JobRow,
+  { worker, isNext }: { readonly worker: WorkerRow; readonly isNext: boolean },
+): Told {
+  const now = core.clock.now()
+  const { state, note } = standing(core, polls, worker)
+  switch (state) {
+    case 'revoked':
+    case 'quarantined':
+      return { reason: 'shut_out' }
+    case 'offline':
+    case 'away':
+      return { reason: state }
+    case 'paused':
+    case 'draining':
+      return { reason: state, ...(note === undefined ? {} : { note }) }
+  }
+  const needs: Needs = readNeeds(row.needs)
+  const lack = lackOf(needs, meansOf(worker))
+  if (lack) return { reason: 'lacks', ...lack }
+  if (isPassedOver(row.law.passedOver, worker.id, now)) {
+    return { reason: 'passed_over', until: row.law.passedOver[worker.id] }
+  }
+  if (worker.law.state === 'probation' && worker.law.pausedUntil > now) {
+    return { reason: 'probation', until: worker.law.pausedUntil }
+  }
+  if (core.refusals.room(worker.id, now) === 0) return { reason: 'slowed' }
+  const room = polls.roomNow(worker)
+  const short = room && shortOf(needs, room)
+  if (!room || short) return { reason: 'busy', ...(short ?? { requirement: 'slots', wants: 1, has: 0 }) }
+  return { reason: isNext ? 'next' : 'behind' }
+}
+
+const NAMED_MOST = 20
+
+/** Equals are told once, those with most workers first. */
+function groupUp(all: readonly { readonly worker: WorkerRow; readonly told: Told }[]): Waits['workers'] {
+  const groups = new Map<string, (typeof all)[number][]>()
+  for (const one of all) {
+    const key = JSON.stringify(one.told)
+    groups.set(key, [...(groups.get(key) ?? []), one])
+  }
+  return [...groups.values()]
+    .flatMap((group) => {
+      const [first] = group
+      if (!first) return []
+      const [says, change] = hindranceTable[first.told.reason]
+      const workers = group.map(({ worker: { id, name } }) => ({ id, name }))
+      workers.sort((one, other) => one.name.localeCompare(other.name))
+      return [{ ...first.told, says, change, count: workers.length, workers: workers.slice(0, NAMED_MOST) }]
+    })
+    .sort((one, other) => other.count - one.count)
+}
+
+function sayWait({ workers, not_before, pond_full }: Waits): string {
+  if (pond_full) return 'pond has no room for output, so it hands nothing out'
+  if (not_before !== undefined) return 'it was tried and waits for its next attempt'
+  const [first, ...others] = workers
+  if (!first) return 'the project has no worker: pond pairing create'
+  const who = first.count === 1 ? (first.workers[0]?.name ?? 'one worker') : `${first.count} workers`
+  const rest = others.reduce((sum, { count }) => sum + count, 0)
+  return `${who}: ${first.says}${rest > 0 ? `; ${rest} more for other reasons` : ''}`
+}

@@ -1,0 +1,84 @@
+// pond why: what a job waits for, worker by worker, or what its end is known from.
+import type { WhyView } from '../../protocol/why.ts'
+import type { ConnectionFlags } from '../config.ts'
+import { formatAgo, formatDuration, formatTime } from '../duration.ts'
+import type { Io } from '../io.ts'
+import { fields } from '../output.ts'
+import { need, resolveJob, withSession } from '../session.ts'
+
+export function why(io: Io, flags: ConnectionFlags & { readonly job?: string }): Promise<number> {
+  return withSession(io, flags, async (session) => {
+    const { client, out } = session
+    const id = await resolveJob(session, flags.job)
+    const view = need(`ask why ${id} is where it is`, await client.call('explainJob', { params: { id } }))
+    await out.result(view, () => describe(view, io.clock.now()))
+    return 0
+  })
+}
+
+type Waiting = NonNullable<WhyView['waiting']>
+
+function describe({ id, state, says, waiting, held, ended }: WhyView, now: number): readonly string[] {
+  const head = fields([
+    ['job', id],
+    ['state', state],
+    ['why', says],
+    ...(waiting ? describeWaiting(waiting, now) : []),
+    ...(held ? describeHeld(held) : []),
+    ...(ended ? describeEnd(ended) : []),
+  ])
+  return [...head, ...(waiting?.workers.flatMap((one) => ['', ...describeWorkers(one, now)]) ?? [])]
+}
+
+type Rows = Parameters<typeof fields>[0]
+
+function describeWaiting({ since, ahead, ahead_is_least, not_before, pond_full }: Waiting, now: number): Rows {
+  const place = ahead === undefined ? undefined : `${ahead_is_least ? 'more than ' : ''}${ahead} jobs of the project`
+  return [
+    ['in the queue', formatAgo(since, now)],
+    ['before it', place],
+    ['not before', not_before === undefined ? undefined : formatTime(not_before)],
+    ['pond', pond_full ? 'has no room for output' : undefined],
+  ]
+}
+
+function describeHeld({ worker, silent_ms, lease_ms }: NonNullable<WhyView['held']>): Rows {
+  return [
+    ['worker', worker.name],
+    ['last heard', `${formatDuration(silent_ms)} ago; after ${formatDuration(lease_ms)} the attempt counts as lost`],
+  ]
+}
+
+function describeEnd(end: NonNullable<WhyView['ended']>): Rows {
+  const { cause, rc, signal, at, by, note, worker, cancelled_by, cancel_requested_at: asked } = end
+  return [
+    ['cause', cause],
+    ['code', rc],
+    ['signal', signal],
+    ['ended', formatTime(at)],
+    ['said by', by],
+    ['with', note],
+    ['cancelled by', cancelled_by && `${cancelled_by}${asked === undefined ? '' : `, ${formatTime(asked)}`}`],
+    ['worker', worker?.name],
+    ['attempts', end.attempts],
+    ['signed by the worker', end.attested ? 'yes' : 'no'],
+  ]
+}
+
+function describeWorkers(one: Waiting['workers'][number], now: number): readonly string[] {
+  const { workers, count, says, requirement, wants, has, change, until, note } = one
+  const more = count > workers.length ? ` and ${count - workers.length} more` : ''
+  return fields([
+    [count === 1 ? 'worker' : 'workers', `${workers.map(({ name }) => name).join(', ')}${more}`],
+    ['  why', says],
+    [`  ${requirement}`, requirement && `wanted ${text(wants)}, there ${has === undefined ? 'none' : text(has)}`],
+    ['  said', note],
+    [
+      '  until',
+      until === undefined ? undefined : `${formatTime(until)}, in ${formatDuration(Math.max(0, until - now))}`,
+    ],
+    ['  changes when', change],
+  ])
+}
+
+const text = (value: unknown) => (typeof value === 'string' ? value : JSON.stringify(value))
