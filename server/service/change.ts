@@ -1,4 +1,5 @@
 // How a row changes: ask the law, save, append the transition, and bring the mirrors after the commit.
+import { isFinal } from '../../src/protocol/job.ts'
 import { type Job, type JobEvent, type JobRefusal, stepJob } from '../../src/state/job.ts'
 import { isLive, type LeaseStep } from '../../src/state/lease.ts'
 import type { Refused } from '../../src/state/table.ts'
@@ -74,6 +75,8 @@ export function transition(
 export function mirrorJob(core: Core, before: Job | undefined, row: JobRow): void {
   if (before?.state === 'queued' && row.law.state !== 'queued') core.queue.remove(row)
   if (row.law.state === 'queued') enqueue(core, before, row)
+  if (row.law.state === 'waiting' && row.expiresAt !== undefined) core.expiring.add(row.expiresAt, row.id)
+  if (isFinal(row.law.state) && core.awaited.has(row.id)) core.settle.send([row.id])
   const live = row.law.claimId === undefined ? undefined : core.live.ofJob(row.id)
   if (live && row.law.cancel && live.cancelBy === undefined) {
     live.cancelBy = row.law.cancel.by

@@ -1,5 +1,6 @@
 // The memory that all services share: mirrors of committed rows, and the two nudges between them.
-import type { BindingId, ProjectId } from '../../src/protocol/id.ts'
+import type { BindingId, JobId, ProjectId } from '../../src/protocol/id.ts'
+import { isFinal } from '../../src/protocol/job.ts'
 import type { ReadTx } from '../store/contract.ts'
 import type { ClaimRow } from '../store/row.ts'
 import { DueList } from './due.ts'
@@ -35,6 +36,12 @@ export interface Core extends World {
   readonly tell: Signal<BindingId>
   /** Times to live are over. */
   readonly expired: Signal<readonly Waiting['id'][]>
+  /** Jobs that others wait for. */
+  readonly awaited: Set<JobId>
+  /** Of these, some ended. */
+  readonly settle: Signal<readonly JobId[]>
+  /** Those that could not be settled, and are tried again then. */
+  readonly settling: DueList<JobId>
 }
 
 /** One listener that is set once, so that services need not know each other. */
@@ -55,6 +62,7 @@ export function createCore(parts: Parts): Core {
   const queue = new Queue()
   const wake = new Signal<ProjectId>()
   const expired = new Signal<readonly Waiting['id'][]>()
+  const settle = new Signal<readonly JobId[]>()
   const later = new DueList<Waiting>(world.clock, (jobs) => {
     for (const job of jobs) queue.add(job)
     for (const projectId of new Set(jobs.map((job) => job.projectId))) wake.send(projectId)
@@ -76,33 +84,50 @@ export function createCore(parts: Parts): Core {
     wake,
     tell: new Signal<BindingId>(),
     expired,
+    awaited: new Set(),
+    settling: new DueList(world.clock, (ids) => settle.send(ids)),
+    settle,
   }
 }
 
 /** Fills the mirrors from the store: what is queued waits again, what is live gets a whole new lease, for nobody listened until now. */
 export async function loadCore(core: Core): Promise<void> {
-  const { queued, claims, workers, projects, bindings } = await core.store.read(async (tx) => ({
+  const { queued, claims, workers, projects, bindings, awaited } = await core.store.read(async (tx) => ({
     queued: await tx.listQueued(),
     claims: await liveFacts(tx),
     workers: await tx.listWorkers({}),
     projects: await tx.listProjects(),
     bindings: await tx.listBindings(),
+    awaited: await awaitedFacts(tx),
   }))
   for (const row of workers) core.fleet.set(row)
   for (const row of bindings) if (row.ephemeral && row.state === 'revoked') core.fleet.leave(row.id)
   for (const row of projects) core.projects.set(row.id, row.name)
   const now = core.clock.now()
   for (const row of queued) {
-    const waiting = waitingAgain(row)
     if (row.expiresAt !== undefined) core.expiring.add(row.expiresAt, row.id)
+    if (row.state === 'waiting') continue
+    const waiting = waitingAgain(row)
     if (row.notBefore !== undefined && row.notBefore > now) core.later.add(row.notBefore, waiting)
     else core.queue.add(waiting)
   }
+  for (const { id } of awaited) core.awaited.add(id)
   for (const { row, cancelBy, part } of claims) {
     core.live.add(row, core.listening.now(), part)
     const live = core.live.get(row.id)
     if (live && cancelBy !== undefined) live.cancelBy = cancelBy
   }
+  core.settle.send(awaited.filter(({ isOver }) => isOver).map(({ id }) => id))
+}
+
+/** An end that pond died over is settled now. */
+async function awaitedFacts(tx: ReadTx): Promise<readonly { readonly id: JobId; readonly isOver: boolean }[]> {
+  const facts: { id: JobId; isOver: boolean }[] = []
+  for (const id of await tx.listAwaited()) {
+    const job = await tx.getJob(id)
+    facts.push({ id, isOver: !job || isFinal(job.law.state) })
+  }
+  return facts
 }
 
 interface LiveFacts {

@@ -2,6 +2,7 @@
 import { Access } from './access.ts'
 import { Bundles } from './bundle.ts'
 import { type Core, createCore, loadCore } from './core.ts'
+import { startDependencies } from './dependency.ts'
 import { startLeaving } from './ephemeral.ts'
 import { startExpiry } from './job.ts'
 import { firstStart } from './key.ts'
@@ -31,6 +32,7 @@ export async function startServices(parts: Parts): Promise<Services> {
   const polls = new Polls(core)
   const bundles = new Bundles(core)
   startExpiry(core)
+  startDependencies(core)
   await loadCore(core)
   await access.load()
   await bundles.load()
@@ -52,6 +54,7 @@ export async function startServices(parts: Parts): Promise<Services> {
       stopLeaving()
       core.later.close()
       core.expiring.close()
+      core.settling.close()
       core.pauses.close()
       polls.close()
     },

@@ -17,6 +17,7 @@ import { touchBundle } from './bundle.ts'
 import { mirrorJob, transition, type Write } from './change.ts'
 import { type FreshJob, writeClaims } from './claim.ts'
 import type { Core } from './core.ts'
+import { block, inOrder, lookUp, type Wanted } from './dependency.ts'
 import type { Polls } from './poll.ts'
 import { readRecipients } from './recipient.ts'
 
@@ -70,15 +71,16 @@ export async function submitJobs(
   for (const { spec, field } of jobs) checkSpec(core, spec, field)
   if ((await core.blobs.roomBytes()) <= 0) throw new Refusal('disk_full', 'pond has no room for new jobs')
   const prepared = jobs.map((job) => prepare(core, projectId, job))
+  const order = inOrder(jobs.map(wantedBy))
   const digest = sha256(prepared.map(({ row }) => [row.digest, row.signature?.keyid].join(' ')).join('\n'))
   return await writeClaims(core, async ({ tx }, claim) => {
     const repeated = await findRepeat(tx, submission, digest)
     if (repeated) return repeated
-    const fresh: FreshJob[] = []
-    for (const [index, { row, bytes }] of prepared.entries()) {
-      const named = await nameNeeds({ core, tx }, row, jobs[index])
-      await insert(core, tx, { row: named, bytes, by: submission.by })
-      fresh.push({ row: named, bytes })
+    const fresh = [...prepared]
+    for (const index of order) {
+      const one = fresh[index]
+      const job = jobs[index]
+      if (one && job) fresh[index] = await enter({ core, tx }, { one, job, batch: prepared, by: submission.by })
     }
     if (idempotencyKey !== undefined) {
       await tx.insertIdempotency({
@@ -90,7 +92,7 @@ export async function submitJobs(
         createdAt: core.clock.now(),
       })
     }
-    await claim(polls.offer(projectId, { fresh }))
+    await claim(polls.offer(projectId, { fresh: fresh.filter(({ row }) => row.law.state === 'queued') }))
     return fresh.map(({ row }) => row)
   })
 }
@@ -181,6 +183,32 @@ async function findRepeat(tx: WriteTx, submission: Submission, digest: string): 
     throw new Refusal('not_found', 'the jobs of this Idempotency-Key were removed by retention')
   }
   return rows
+}
+
+const wantedBy = ({ spec: { after = [] }, field }: SubmittedJob): Wanted => ({ after, field })
+
+interface Entering {
+  readonly one: FreshJob
+  readonly job: SubmittedJob
+  readonly batch: readonly FreshJob[]
+  readonly by: string
+}
+
+/** A job that waits for others that have not ended yet stands in no queue. */
+async function enter(write: Write, { one, job, batch, by }: Entering): Promise<FreshJob> {
+  const { core, tx } = write
+  const named = await nameNeeds(write, one.row, job)
+  const { projectId } = named
+  const { open, broken } = await lookUp(tx, wantedBy(job), { projectId, batch: batch.map(({ row }) => row) })
+  const waits = open.size > 0 || broken !== undefined
+  const row: JobRow = waits ? { ...named, law: newJob(named.law.policy, 'waiting') } : named
+  await insert(core, tx, { row, bytes: one.bytes, by })
+  if (broken !== undefined) return { ...one, row: await block(write, row, broken) }
+  for (const [otherId, on] of open) await tx.insertDependency({ jobId: row.id, otherId, on })
+  tx.afterCommit(() => {
+    for (const otherId of open.keys()) core.awaited.add(otherId)
+  })
+  return { ...one, row }
 }
 
 async function insert(core: Core, tx: WriteTx, made: FreshJob & { readonly by: string }): Promise<void> {

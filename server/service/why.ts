@@ -33,6 +33,10 @@ export async function explainJob(parts: Parts, asked: { readonly scope: Scope; r
     const ended = endOf(core, row, steps)
     return { ...about, says: ended ? `it ended: ${ended.means}` : 'it has ended', ...(ended && { ended }) }
   }
+  if (law.state === 'waiting') {
+    const after = await afterOf(core, id)
+    return { ...about, says: `it waits for ${after.length} other jobs`, after }
+  }
   const held = core.live.ofJob(id)
   if (held) {
     const silent_ms = Math.round(core.listening.now() - held.heardAt)
@@ -64,6 +68,17 @@ function endOf(core: Core, row: JobRow, steps: readonly TransitionRow[]): WhyVie
     started_at: startedAt,
     max_rss_bytes: usage?.max_rss_bytes,
   }
+}
+
+function afterOf(core: Core, id: JobId): Promise<NonNullable<WhyView['after']>> {
+  return core.store.read(async (tx) => {
+    const after: NonNullable<WhyView['after']> = []
+    for (const { otherId, on } of await tx.listDependencies(id)) {
+      const other = await tx.getJob(otherId)
+      if (other) after.push({ job: otherId, on, state: other.law.state })
+    }
+    return after
+  })
 }
 
 function nameOf({ fleet }: Core, id: ClaimRow['workerId']) {

@@ -8,6 +8,7 @@ import type {
   ClaimRow,
   CodeRow,
   CredentialRow,
+  DependencyRow,
   IdempotencyRow,
   JobFilter,
   JobRow,
@@ -42,6 +43,12 @@ export interface ReadTx {
   listJobs(filter: JobFilter): Promise<readonly JobRow[]>
   /** Every job in `queued` or `waiting`, oldest first, for the start. */
   listQueued(): Promise<readonly QueuedRow[]>
+  /** What the job still waits for, by id. */
+  listDependencies(jobId: JobId): Promise<readonly DependencyRow[]>
+  /** Who still waits for the job, by id. */
+  listDependents(otherId: JobId, limit: number): Promise<readonly DependencyRow[]>
+  /** Every job that another waits for, for the start. */
+  listAwaited(): Promise<readonly JobId[]>
   getClaim(id: ClaimId): Promise<ClaimRow | undefined>
   /** Oldest first. */
   listClaims(jobId: JobId): Promise<readonly ClaimRow[]>
@@ -91,6 +98,8 @@ export interface WriteTx extends ReadTx {
   updateWorker(row: WorkerRow): Promise<void>
   insertJob(row: JobRow, spec: Uint8Array): Promise<void>
   updateJob(row: JobRow): Promise<void>
+  insertDependency(row: DependencyRow): Promise<void>
+  deleteDependency(row: Pick<DependencyRow, 'jobId' | 'otherId'>): Promise<void>
   insertClaim(row: ClaimRow): Promise<void>
   updateClaim(row: ClaimRow): Promise<void>
   insertTransition(row: TransitionRow): Promise<void>

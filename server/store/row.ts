@@ -287,8 +287,17 @@ export interface BundleRow {
   readonly usedAt: number
 }
 
+/** A job waits for another. Gone as soon as that one ended as it should. */
+export interface DependencyRow {
+  readonly jobId: JobId
+  readonly otherId: JobId
+  /** What the other must come to: success, or any end. */
+  readonly on: 'success' | 'end'
+}
+
 /** What the queue in memory keeps of a job. */
 export interface QueuedRow {
+  readonly state: 'queued' | 'waiting'
   readonly id: JobId
   readonly projectId: ProjectId
   readonly priority: number

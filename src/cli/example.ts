@@ -12,7 +12,11 @@ export const pondExamples: Examples = {
     'echo hello | pond run --input - -- wc -c',
     'pond run --detach -- ./nightly.sh',
   ],
-  submit: ['pond submit --priority 9 -- ./report.sh', 'pond logs -f "$(pond submit -- ./build.sh)"'],
+  submit: [
+    'pond submit --after "$(pond submit -- make)" -- make test',
+    'pond submit --priority 9 -- ./report.sh',
+    'pond logs -f "$(pond submit -- ./build.sh)"',
+  ],
   logs: [
     'pond logs -f',
     'pond logs --from "$(stat -c %s out)" job_01j >> out',

@@ -194,6 +194,6 @@ export const jobSpec = z
 export type JobSpec = z.infer<typeof jobSpec>
 
 /** Fields whose place in a job is kept, and that this version refuses with `unsupported`. Removing a row opens the field. */
-export const reservedJobFields = ['after', 'count', 'max_parallel'] as const satisfies readonly (keyof JobSpec)[]
+export const reservedJobFields = ['count', 'max_parallel'] as const satisfies readonly (keyof JobSpec)[]
 
 export const defaultPriority = 5

@@ -60,6 +60,8 @@ export const whyView = z.object({
       workers: z.array(hindrance),
     })
     .optional(),
+  /** Of a job that waits for others: those that have not ended yet, and what each must come to. */
+  after: z.array(z.object({ job: z.string(), on: z.enum(['success', 'end']), state: z.enum(jobStates) })).optional(),
   /** Of a job that somebody has. */
   held: z
     .object({

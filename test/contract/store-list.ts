@@ -71,11 +71,12 @@ export async function jobSweeps(t: Test, store: Store): Promise<void> {
   })
   await store.read(async (tx) => {
     const queued = await tx.listQueued()
-    const base = { passedOver: {}, priority: 5, needs: '{}' }
+    const base = { passedOver: {}, priority: 5, needs: '{}' } as const
     t.strictSame(queued, [
-      { ...base, id: sample.jobIdOf(0), projectId: sample.projectIdOf(1) },
-      { ...base, id: sample.jobIdOf(1), projectId: sample.projectIdOf(2) },
+      { ...base, state: 'waiting', id: sample.jobIdOf(0), projectId: sample.projectIdOf(1) },
+      { ...base, state: 'queued', id: sample.jobIdOf(1), projectId: sample.projectIdOf(2) },
       {
+        state: 'queued',
         id: sample.jobIdOf(99),
         projectId: sample.projectIdOf(1),
         priority: 9,
@@ -91,6 +92,32 @@ export async function jobSweeps(t: Test, store: Store): Promise<void> {
     t.strictSame(await tx.listEnded(sample.at, 1), [failed])
     t.strictSame(await tx.listEnded(sample.at - jobStates.indexOf('failed'), 10), [], 'before, not at')
   })
+}
+
+export async function dependencies(t: Test, store: Store): Promise<void> {
+  const [first, second, third] = [1, 2, 3].map(sample.jobIdOf)
+  if (!first || !second || !third) throw new Error('three jobs')
+  const rows = [
+    { jobId: second, otherId: first, on: 'success' },
+    { jobId: third, otherId: first, on: 'end' },
+    { jobId: third, otherId: second, on: 'success' },
+  ] as const
+  await store.write(async (tx) => {
+    await tx.insertProject(sample.projectRow(1))
+    for (const number of [1, 2, 3]) await tx.insertJob(sample.jobRow(number), sample.specOf(number))
+    for (const row of rows) await tx.insertDependency(row)
+  })
+  await store.read(async (tx) => {
+    t.strictSame(await tx.listDependencies(third), rows.slice(1))
+    t.strictSame(await tx.listDependents(first, 10), rows.slice(0, 2))
+    t.strictSame(await tx.listDependents(first, 1), rows.slice(0, 1))
+    t.strictSame(await tx.listAwaited(), [first, second])
+  })
+  await store.write(async (tx) => {
+    await tx.deleteDependency(rows[1])
+    await tx.deleteDependency(rows[1])
+  })
+  await store.read(async (tx) => t.strictSame(await tx.listDependencies(third), rows.slice(2)))
 }
 
 export async function goneBindings(t: Test, store: Store): Promise<void> {

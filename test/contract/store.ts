@@ -3,7 +3,7 @@ import type { Test } from 'tap'
 import type { Store, StoreEvents, WriteTx } from '../../server/store/contract.ts'
 import { leaseStates } from '../../src/state/lease.ts'
 import { storeGroups } from './store-group.ts'
-import { goneBindings, jobLists, jobSweeps } from './store-list.ts'
+import { dependencies, goneBindings, jobLists, jobSweeps } from './store-list.ts'
 import * as sample from './store-row.ts'
 import { bundles, credentials, namingJobs, unusedBundles } from './store-sealed.ts'
 
@@ -24,6 +24,7 @@ export function storeSuite(t: Test, open: OpenStore): void {
   t.test('a job and its exact bytes', (t) => jobs(t, fresh(t)))
   t.test('jobs are listed newest first', (t) => jobLists(t, fresh(t)))
   t.test('jobs are listed for the start and for the sweep', (t) => jobSweeps(t, fresh(t)))
+  t.test('which job waits for which', (t) => dependencies(t, fresh(t)))
   t.test('machines that came for one run go with all that is theirs', (t) => goneBindings(t, fresh(t)))
   t.test('claims', (t) => claims(t, fresh(t)))
   t.test('what a job names, and who signed it', (t) => namingJobs(t, fresh(t)))
@@ -313,6 +314,7 @@ async function deletion(t: Test, store: Store): Promise<void> {
     await tx.insertClaim(sample.claimRow(number, { jobId }))
     await tx.updateClaim(sample.claimRow(number, { jobId, attestationId: `att_${number}` }))
     await tx.insertTransition(sample.transitionRow(1, { jobId }))
+    await tx.insertDependency({ jobId, otherId: sample.jobIdOf(9), on: 'end' })
     await tx.putResult(sample.claimIdOf(number), '{}')
     await tx.insertTelemetry(sample.telemetryRow('a', { jobId, claimId: sample.claimIdOf(number) }))
   }
@@ -327,6 +329,7 @@ async function deletion(t: Test, store: Store): Promise<void> {
         (await tx.listClaims(jobId))[0],
         (await tx.listLiveClaims()).find((claim) => claim.jobId === jobId),
         (await tx.listTransitions(jobId))[0],
+        (await tx.listDependencies(jobId))[0],
         await tx.getResult(sample.claimIdOf(number)),
         await tx.getAttestation(`att_${number}`),
         (await tx.listTelemetry(jobId, 1))[0],

@@ -10,6 +10,7 @@ import type {
   ClaimRow,
   CodeRow,
   CredentialRow,
+  DependencyRow,
   IdempotencyRow,
   JobFilter,
   JobRow,
@@ -36,6 +37,7 @@ export interface MemoryRows {
   readonly workers: ReadonlyMap<string, WorkerRow>
   readonly jobs: ReadonlyMap<string, JobRow>
   readonly specs: ReadonlyMap<string, Buffer>
+  readonly dependencies: ReadonlyMap<string, DependencyRow>
   readonly claims: ReadonlyMap<string, ClaimRow>
   /** By job. */
   readonly transitions: ReadonlyMap<string, readonly TransitionRow[]>
@@ -61,6 +63,7 @@ const noRows: MemoryRows = {
   workers: new Map(),
   jobs: new Map(),
   specs: new Map(),
+  dependencies: new Map(),
   claims: new Map(),
   transitions: new Map(),
   results: new Map(),
@@ -238,6 +241,13 @@ const reads: Statements<ReadTx, MemoryRows> = {
     sorted(jobs)
       .filter(({ law }) => law.state === 'queued' || law.state === 'waiting')
       .map(queuedOf),
+  listDependencies: ({ dependencies }, jobId) =>
+    where(dependencies, (row) => row.jobId === jobId).sort((one, other) => (one.otherId < other.otherId ? -1 : 1)),
+  listDependents: ({ dependencies }, otherId, limit) =>
+    where(dependencies, (row) => row.otherId === otherId)
+      .sort((one, other) => (one.jobId < other.jobId ? -1 : 1))
+      .slice(0, limit),
+  listAwaited: ({ dependencies }) => [...new Set(where(dependencies, () => true).map(({ otherId }) => otherId))].sort(),
   getClaim: ({ claims }, id) => claims.get(id),
   listClaims: ({ claims }, jobId) =>
     where(claims, (row) => row.jobId === jobId).sort((one, other) => one.epoch - other.epoch),
@@ -270,6 +280,7 @@ const matches = (filter: JobFilter) => (row: JobRow) =>
 
 const queuedOf = ({ id, projectId, priority, needs, law, expiresAt }: JobRow): QueuedRow => ({
   id,
+  state: law.state === 'waiting' ? 'waiting' : 'queued',
   projectId,
   priority,
   needs,
@@ -289,6 +300,8 @@ const writes: Statements<Omit<WriteTx, keyof ReadTx | 'afterCommit'>, MemoryTran
     insert(on, 'jobs', { key: row.id, row })
     insert(on, 'specs', { key: row.id, row: Buffer.from(spec) })
   },
+  insertDependency: (on, row) => insert(on, 'dependencies', { key: `${row.otherId} ${row.jobId}`, row }),
+  deleteDependency: (on, { jobId, otherId }) => void on.own('dependencies').delete(`${otherId} ${jobId}`),
   updateJob: (on, row) => update(on, 'jobs', { key: row.id, row }),
   insertClaim(on, row) {
     const taken = find(on.rows().claims, ({ jobId, epoch }) => jobId === row.jobId && epoch === row.epoch)
@@ -319,6 +332,7 @@ const writes: Statements<Omit<WriteTx, keyof ReadTx | 'afterCommit'>, MemoryTran
     removeWhere(on, 'claims', ({ jobId }) => jobId === id)
     const named = new Set([...on.rows().claims.values()].map(({ attestationId }) => attestationId))
     removeWhere(on, 'attestations', (row) => !named.has(row.id))
+    removeWhere(on, 'dependencies', ({ jobId }) => jobId === id)
     removeWhere(on, 'telemetry', ({ jobId }) => jobId === id)
     for (const table of ['jobs', 'specs', 'transitions'] as const) on.own(table).delete(id)
   },

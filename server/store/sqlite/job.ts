@@ -60,6 +60,7 @@ interface RawTransition {
 
 interface RawQueued {
   readonly id: JobId
+  readonly state: QueuedRow['state']
   readonly project_id: ProjectId
   readonly priority: number
   readonly needs: string
@@ -121,6 +122,7 @@ const transitionOf = (raw: RawTransition): TransitionRow => ({
 
 const queuedOf = (raw: RawQueued): QueuedRow => ({
   id: raw.id,
+  state: raw.state,
   projectId: raw.project_id,
   priority: raw.priority,
   needs: raw.needs,
@@ -259,7 +261,7 @@ function projectIds(db: Connection): readonly ProjectId[] {
 
 function listState(db: Connection, project: ProjectId, state: JobState): readonly RawQueued[] {
   return db.all<RawQueued>(
-    `select id, project_id, priority, needs, passed_over, not_before, expires_at
+    `select id, state, project_id, priority, needs, passed_over, not_before, expires_at
      from jobs where project_id = ? and state = ? order by id`,
     ...[project, state],
   )

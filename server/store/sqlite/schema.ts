@@ -56,6 +56,12 @@ create table job_labels (
   primary key (project_id, key, value, job_id)
 ) strict, without rowid;
 
+create table dependencies (
+  job_id text not null references jobs on delete cascade, other_id text not null, kind text not null,
+  primary key (other_id, job_id)
+) strict, without rowid;
+create index dependencies_by_job on dependencies (job_id);
+
 create table claims (
   id text primary key, job_id text not null references jobs on delete cascade, project_id text not null, binding_id text not null,
   worker_id text not null, epoch integer not null, attempt integer not null, claim_key text not null,

@@ -6,6 +6,7 @@ import { bundleReads, bundleWrites } from './bundle.ts'
 import { claimReads, claimWrites } from './claim.ts'
 import type { Connection } from './connection.ts'
 import { credentialReads, credentialWrites } from './credential.ts'
+import { dependencyReads, dependencyWrites } from './dependency.ts'
 import { jobReads, jobWrites } from './job.ts'
 import { projectReads, projectWrites } from './project.ts'
 import { recordReads, recordWrites } from './record.ts'
@@ -23,6 +24,7 @@ const reads: Statements<ReadTx> = {
   ...bindingReads,
   ...workerReads,
   ...jobReads,
+  ...dependencyReads,
   ...claimReads,
   ...credentialReads,
   ...bundleReads,
@@ -34,6 +36,7 @@ const writes: Statements<Omit<WriteTx, keyof ReadTx | 'afterCommit'>> = {
   ...bindingWrites,
   ...workerWrites,
   ...jobWrites,
+  ...dependencyWrites,
   ...claimWrites,
   ...credentialWrites,
   ...bundleWrites,

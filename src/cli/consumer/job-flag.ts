@@ -71,6 +71,7 @@ export function addJobFlags(command: Command): void {
     parse: asList,
     group,
   })
+  addOrderFlags(command)
   addContentFlags(command)
   addNeedFlags(command)
   addPrivacyFlags(command)
@@ -144,6 +145,22 @@ function addContentFlags(command: Command): void {
     variable: jobVariable('artifact'),
     parse: asList,
     group,
+  })
+}
+
+/** When it may start. */
+function addOrderFlags(command: Command): void {
+  flag(command, '--after <job>', {
+    says: 'start when that one succeeded, and fail if it does not; repeatable',
+    variable: jobVariable('after'),
+    parse: asList,
+    group: JOB_GROUP,
+  })
+  flag(command, '--after-end <job>', {
+    says: 'start when that one ended, however; repeatable',
+    variable: jobVariable('afterEnd'),
+    parse: asList,
+    group: JOB_GROUP,
   })
 }
 

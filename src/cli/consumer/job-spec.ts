@@ -25,6 +25,9 @@ export interface JobFlags {
   readonly sealTo?: readonly string[]
   readonly sign?: boolean
   readonly artifact?: readonly string[]
+  /** Jobs that it waits for. */
+  readonly after?: readonly string[]
+  readonly afterEnd?: readonly string[]
   /** What its worker must have. */
   readonly require?: NonNullable<Requires['labels']>
   readonly cpus?: number
@@ -74,8 +77,14 @@ export async function buildJob(
     recipients: flags.recipients && [...flags.recipients],
     artifacts: flags.artifact && [...flags.artifact],
     requires: requiresOf(flags),
+    after: afterOf(flags),
   }
   return given(job) as JobSpec
+}
+
+function afterOf({ after = [], afterEnd = [] }: JobFlags) {
+  const all = [...after, ...afterEnd.map((job) => ({ job, on: 'end' as const }))]
+  return all.length > 0 ? all : undefined
 }
 
 /** A model or a size of memory alone means one GPU of that kind. */

@@ -18,11 +18,12 @@ export function why(io: Io, flags: ConnectionFlags & { readonly job?: string }):
 
 type Waiting = NonNullable<WhyView['waiting']>
 
-function describe({ id, state, says, waiting, held, ended }: WhyView, now: number): readonly string[] {
+function describe({ id, state, says, waiting, after = [], held, ended }: WhyView, now: number): readonly string[] {
   const head = fields([
     ['job', id],
     ['state', state],
     ['why', says],
+    ...after.map(({ job, on, state }) => [on === 'end' ? 'after the end of' : 'after', `${job}, ${state}`] as const),
     ...(waiting ? describeWaiting(waiting, now) : []),
     ...(held ? describeHeld(held) : []),
     ...(ended ? describeEnd(ended) : []),

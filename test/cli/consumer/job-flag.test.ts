@@ -4,6 +4,13 @@ import type { JobSpec } from '../../../src/protocol/job.ts'
 import { createFakeIo, pond } from '../../harness/fake-io.ts'
 import { errorReply } from '../../harness/http-reply.ts'
 
+t.test('the jobs that it waits for', async (t) => {
+  const io = createFakeIo()
+  io.pond.intercept = (call) => (call.name === 'submitJob' ? errorReply('forbidden', 'seen') : undefined)
+  await pond(io, 'submit', '--after', 'job_a', '--after', 'job_b', '--after-end', 'job_c', '--', 'x')
+  t.match(io.pond.calls.at(-1)?.body, { after: ['job_a', 'job_b', { job: 'job_c', on: 'end' }] })
+})
+
 t.test('what its worker must have', async (t) => {
   const io = createFakeIo()
   io.pond.intercept = (call) => (call.name === 'submitJob' ? errorReply('forbidden', 'seen') : undefined)
