@@ -3,18 +3,14 @@
 import { randomBytes } from 'node:crypto'
 import { Agent, request } from 'node:http'
 import { createNetwork } from '../src/client/network.ts'
-import type { Binding, Home, KeySet } from '../src/orchestrator/home.ts'
-import { pair } from '../src/orchestrator/pair.ts'
 import type { PollReply } from '../src/protocol/orch.ts'
 import { OLDEST_PROTOCOL } from '../src/protocol/version.ts'
-import { makeSigningPair } from '../src/seal/key.ts'
-import { hashPondKey } from '../src/seal/pairing.ts'
-import { createCallSigner, type SignCall } from '../src/seal/request-signature.ts'
 import { systemClock } from '../src/system/clock.ts'
 import { makeFolder, removeFolder, residentKb } from './child.ts'
 import { interleave, note, percentile, printFigure, type Sample } from './figure.ts'
 import { startLeastServer } from './least-rig.ts'
-import { connect, type PondRig, startPond, submit } from './pond-rig.ts'
+import { type Poller, pairPoller } from './poller.ts'
+import { connect, startPond, submit } from './pond-rig.ts'
 import type { BenchOptions } from './run.ts'
 
 const POLLS = 10_000
@@ -65,13 +61,6 @@ function createLot(url: string) {
   }
 }
 
-interface Poller {
-  readonly worker: string
-  readonly token: string
-  readonly sign: SignCall
-  seq: number
-}
-
 async function pairAll(folder: string): Promise<Poller[]> {
   const pond = await startPond(folder)
   const network = createNetwork({ clock: systemClock })
@@ -82,7 +71,7 @@ async function pairAll(folder: string): Promise<Poller[]> {
       const code = printed.slice(printed.lastIndexOf('#') + 1)
       for (let crowd = 0; crowd < CODE_USES; crowd += CROWD) {
         const made = Array.from({ length: CROWD }, (_, index) =>
-          pairOne(pond, network, { code, name: `p${done + crowd + index}` }),
+          pairPoller(pond, network, { code, name: `p${done + crowd + index}` }),
         )
         pollers.push(...(await Promise.all(made)))
       }
@@ -93,31 +82,6 @@ async function pairAll(folder: string): Promise<Poller[]> {
     await pond.stop()
   }
   return pollers
-}
-
-async function pairOne(
-  pond: PondRig,
-  network: ReturnType<typeof createNetwork>,
-  { code, name }: { code: string; name: string },
-): Promise<Poller> {
-  // One real pair does for all that a worker has; making three would take most of the time.
-  const key = await makeSigningPair()
-  const home: Pick<Home, 'readBinding' | 'writeBinding' | 'readKeys' | 'writeKeys'> = {
-    readBinding: async () => undefined,
-    writeBinding: async (_: Binding) => {},
-    readKeys: async () => undefined,
-    writeKeys: async (_: KeySet) => {},
-  }
-  const binding = await pair(
-    {
-      home: home as Home,
-      makeKeyPair: async () => key,
-      connect: (sign) => connect(pond.url, network.request, { sign }),
-    },
-    { pond: pond.url, code, name, labels: {}, resources: { slots: 1, cpus: 1, memory_bytes: 2 ** 30 } },
-  )
-  const sign = createCallSigner(key, hashPondKey(binding.pond_key))
-  return { worker: binding.workers[0].worker_id, token: binding.token, sign, seq: 0 }
 }
 
 interface Parking {

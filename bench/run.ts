@@ -2,6 +2,7 @@
 import { parseArgs } from 'node:util'
 import { bundle } from './bundle.ts'
 import { profileInto } from './child.ts'
+import { claimDepth } from './claim-depth.ts'
 import { note } from './figure.ts'
 import { floors } from './floor.ts'
 import { parkedPoll } from './parked-poll.ts'
@@ -28,6 +29,7 @@ const benches: Readonly<Record<string, (options: BenchOptions) => Promise<void>>
   bundle,
   'proof-cost': proofCost,
   'parked-poll': parkedPoll,
+  'claim-depth': claimDepth,
   redaction,
 }
 

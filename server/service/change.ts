@@ -6,7 +6,7 @@ import type { Refused } from '../../src/state/table.ts'
 import { stepWorker, type WorkerEvent } from '../../src/state/worker.ts'
 import type { WriteTx } from '../store/contract.ts'
 import type { ClaimRow, JobRow, TransitionRow, WorkerRow } from '../store/row.ts'
-import type { Core } from './core.ts'
+import { type Core, delay } from './core.ts'
 import { waitingOf } from './queue.ts'
 
 /** Who caused a change, and what a person would want to know of it. */
@@ -73,7 +73,10 @@ export function transition(
 
 /** Brings queue, timers and listeners in line with a job that was committed; `before` is absent for a new one. */
 export function mirrorJob(core: Core, before: Job | undefined, row: JobRow): void {
-  if (before?.state === 'queued' && row.law.state !== 'queued') core.queue.remove(row)
+  if (before?.state === 'queued' && row.law.state !== 'queued') {
+    core.queue.remove(row)
+    core.delayed.delete(row.id)
+  }
   if (row.law.state === 'queued') enqueue(core, before, row)
   if (row.law.state === 'waiting' && row.expiresAt !== undefined) core.expiring.add(row.expiresAt, row.id)
   if (isFinal(row.law.state) && core.awaited.has(row.id)) core.settle.send([row.id])
@@ -97,7 +100,7 @@ function enqueue(core: Core, before: Job | undefined, row: JobRow): void {
   if (row.expiresAt !== undefined) core.expiring.add(row.expiresAt, row.id)
   const { notBefore } = row.law
   if (notBefore !== undefined && notBefore > core.clock.now()) {
-    core.later.add(notBefore, waiting)
+    delay(core, notBefore, waiting)
     return
   }
   // Who passes it over now may take it later, and no event would say so.

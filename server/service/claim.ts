@@ -1,11 +1,10 @@
 // Claiming: jobs for which a parked poll has room become claims, in a write of their own or in the one that made that possible.
 import type { ClaimId } from '../../src/protocol/id.ts'
-import type { Held } from '../../src/state/room.ts'
 import type { ClaimRow, JobRow, WorkerRow } from '../store/row.ts'
 import { changeJob, type Write } from './change.ts'
-import type { Core } from './core.ts'
+import { type Core, delay } from './core.ts'
 import { jobPart } from './live.ts'
-import type { Waiting } from './queue.ts'
+import type { Taken } from './queue.ts'
 
 /** A job that the same write inserts. */
 export interface FreshJob {
@@ -14,11 +13,9 @@ export interface FreshJob {
 }
 
 /** A job, taken out of the queue or fresh, and the worker with room for it. From here on that room counts as filled. */
-export interface Opening {
-  readonly job: Waiting
+export interface Opening extends Taken {
   readonly fresh?: FreshJob
   readonly worker: WorkerRow
-  readonly held: Held
   readonly claimKey: string
 }
 
@@ -40,6 +37,8 @@ export async function writeClaims<T>(core: Core, work: (write: Write, claim: Cla
         for (const opening of found) {
           const id = await claimOne(write, opening)
           if (id) made.push(id)
+          // Its room is for the next one, and no other event would say so.
+          else tx.afterCommit(() => core.wake.send(opening.job.projectId))
         }
         return made
       })
@@ -51,7 +50,7 @@ export async function writeClaims<T>(core: Core, work: (write: Write, claim: Cla
     })
   } catch (error) {
     release(core, openings)
-    for (const { job, fresh } of openings) if (!fresh) core.queue.add(job)
+    core.queue.putBack(openings)
     // Others may have found neither room nor job meanwhile. A look at once would be one without end while the store fails.
     const again = core.clock.now() + core.settings.sweepMs
     for (const projectId of new Set(openings.map(({ job }) => job.projectId))) core.pauses.add(again, projectId)
@@ -88,7 +87,7 @@ async function claimOne(write: Write, opening: Opening): Promise<ClaimId | undef
   if ('refused' in next) {
     const { notBefore } = row.law
     // The wall clock was set back since the job came due.
-    if (next.refused === 'not_due' && notBefore !== undefined) core.later.add(notBefore, job)
+    if (next.refused === 'not_due' && notBefore !== undefined) delay(core, notBefore, job)
     return undefined
   }
   const claim: ClaimRow = {

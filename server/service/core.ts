@@ -24,8 +24,9 @@ export interface Core extends World {
   readonly projects: Map<ProjectId, string>
   readonly listening: Listening
   readonly hub: Hub
-  /** Queued jobs whose time has not come. */
+  /** Queued jobs whose time has not come; of each the latest counts. */
   readonly later: DueList<Waiting>
+  readonly delayed: Map<JobId, Waiting>
   /** Jobs with a time to live. */
   readonly expiring: DueList<Waiting['id']>
   /** Projects in which a worker's pause, or its being passed over for a job, is over then, or a claim that failed is tried again. */
@@ -63,8 +64,14 @@ export function createCore(parts: Parts): Core {
   const wake = new Signal<ProjectId>()
   const expired = new Signal<readonly Waiting['id'][]>()
   const settle = new Signal<readonly JobId[]>()
-  const later = new DueList<Waiting>(world.clock, (jobs) => {
-    for (const job of jobs) queue.add(job)
+  const delayed = new Map<JobId, Waiting>()
+  const later = new DueList<Waiting>(world.clock, (due) => {
+    // It may have ended meanwhile, or been delayed anew.
+    const jobs = due.filter((job) => delayed.get(job.id) === job)
+    for (const job of jobs) {
+      delayed.delete(job.id)
+      queue.add(job)
+    }
     for (const projectId of new Set(jobs.map((job) => job.projectId))) wake.send(projectId)
   })
   return {
@@ -77,6 +84,7 @@ export function createCore(parts: Parts): Core {
     listening: new Listening(world.clock),
     hub: new Hub(),
     later,
+    delayed,
     pauses: new DueList(world.clock, (ids) => {
       for (const projectId of new Set(ids)) wake.send(projectId)
     }),
@@ -88,6 +96,12 @@ export function createCore(parts: Parts): Core {
     settling: new DueList(world.clock, (ids) => settle.send(ids)),
     settle,
   }
+}
+
+/** It stands in no line until then. */
+export function delay({ later, delayed }: Core, at: number, job: Waiting): void {
+  delayed.set(job.id, job)
+  later.add(at, job)
 }
 
 /** Fills the mirrors from the store: what is queued waits again, what is live gets a whole new lease, for nobody listened until now. */
@@ -108,7 +122,7 @@ export async function loadCore(core: Core): Promise<void> {
     if (row.expiresAt !== undefined) core.expiring.add(row.expiresAt, row.id)
     if (row.state === 'waiting') continue
     const waiting = waitingAgain(row)
-    if (row.notBefore !== undefined && row.notBefore > now) core.later.add(row.notBefore, waiting)
+    if (row.notBefore !== undefined && row.notBefore > now) delay(core, row.notBefore, waiting)
     else core.queue.add(waiting)
   }
   for (const { id } of awaited) core.awaited.add(id)

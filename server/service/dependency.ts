@@ -10,6 +10,9 @@ import type { Core } from './core.ts'
 
 type After = NonNullable<JobSpec['after']>[number]
 
+/** Of all jobs of one submission together: they are looked up in one write. */
+const AFTER_MOST = 10_000
+
 /** What a job waits for, and how that is said in an error. */
 export interface Wanted {
   readonly after: readonly After[]
@@ -25,6 +28,11 @@ const onOf = (one: After): DependencyRow['on'] => (typeof one === 'string' ? 'su
 
 /** The places of a batch in an order in which each job stands behind those that it waits for. Refused where jobs would wait for each other for ever. */
 export function inOrder(batch: readonly Wanted[]): readonly number[] {
+  const all = batch.reduce((sum, { after }) => sum + after.length, 0)
+  if (all > AFTER_MOST) {
+    const says = `all after together must not have more than ${AFTER_MOST} entries`
+    throw new Refusal('invalid_field', says, { field: `${batch[0]?.field ?? ''}after`, most: AFTER_MOST })
+  }
   const places = batch.map((one) => placesOf(one, batch.length))
   const open = places.map(({ size }) => size)
   const order = [...batch.keys()].filter((index) => open[index] === 0)
@@ -116,7 +124,7 @@ async function settleSome(write: Write, id: JobId): Promise<number> {
     if (job?.law.state !== 'waiting') continue
     if (other ? !isMet(other, row.on) : row.on === 'success')
       await block(write, job, other ? sayBroken(other) : `${id} is gone`)
-    else if ((await tx.listDependencies(job.id)).length === 0) {
+    else if ((await tx.listDependencies(job.id, 1)).length === 0) {
       await changeJob(write, { row: job, event: { type: 'release' }, who: { by: 'pond' } })
     }
   }

@@ -13,6 +13,7 @@ export class DueList<T> {
   readonly #onDue: (values: readonly T[]) => void
   #cancel: Cancel = () => {}
   #armedFor = Number.POSITIVE_INFINITY
+  #closed = false
 
   constructor(clock: Clock, onDue: (values: readonly T[]) => void) {
     this.#clock = clock
@@ -20,12 +21,14 @@ export class DueList<T> {
   }
 
   add(at: number, value: T): void {
+    if (this.#closed) return
     this.#heap.push({ at, value })
     this.#rise(this.#heap.length - 1)
     this.#arm()
   }
 
   close(): void {
+    this.#closed = true
     this.#cancel()
     this.#heap.length = 0
   }

@@ -17,7 +17,7 @@ import { hearDrains } from './drain.ts'
 import { intentsFor, keyForWords, retell } from './intent.ts'
 import { recallDead, renewClaims } from './lease.ts'
 import { readNeeds, type Taken, type Taker, waitingOf } from './queue.ts'
-import { type Told, takerOf, tell } from './room.ts'
+import { meansOf, type Told, takerOf, tell } from './room.ts'
 import {
   type Asked,
   hasHeard,
@@ -297,12 +297,14 @@ export class Polls {
 
   /** False when there is nothing to write. */
   #hasRoom(projectId: ProjectId): boolean {
-    const { queue } = this.#core
+    const { fleet, queue } = this.#core
     if (queue.size(projectId) === 0) return false
     for (const session of this.#parked.get(projectId) ?? []) {
       const { parked } = session
       if (!mayGrant(this.#core, session)) continue
       const found = parked?.body.workers.some(({ worker_id }) => {
+        const worker = fleet.get(worker_id)
+        if (!worker || !queue.hasSuiting(projectId, meansOf(worker))) return false
         const taker = takerOf(this.#core, parked, { workerId: worker_id, ended: none })
         return taker && queue.hasFor(projectId, taker)
       })
@@ -336,11 +338,13 @@ export class Polls {
     const { projectId } = asked.caller
     return asked.body.workers.flatMap(({ worker_id: workerId }) => {
       const worker = fleet.get(workerId)
+      if (!worker || (!line && !queue.hasSuiting(projectId, meansOf(worker)))) return []
       const taker = takerOf(this.#core, asked, { workerId, ended })
-      if (!worker || !taker) return []
+      if (!taker) return []
       // Whoever stands in the queue for this worker was there before.
       const isNext = !line || !queue.hasFor(projectId, taker)
-      const taken = line ? (isNext ? takeFresh(line, taker) : []) : queue.take(projectId, taker)
+      const spare = { ...taker, room: queue.spare(projectId, taker) }
+      const taken = line ? (isNext ? takeFresh(line, spare) : []) : queue.take(projectId, taker)
       for (const { held } of taken) live.expect(workerId, held)
       return taken.map((one) => ({ ...one, worker, claimKey }))
     })
@@ -351,6 +355,7 @@ export class Polls {
 function takeFresh(line: FreshJob[], taker: Taker): (Taken & { readonly fresh: FreshJob })[] {
   let { room } = taker
   const taken = line.flatMap((fresh) => {
+    if (room.slots < 1) return []
     const needs = readNeeds(fresh.row.needs)
     const held = lackOf(needs, taker.means) ? undefined : hold(needs, room)
     if (!held) return []

@@ -2,8 +2,9 @@
 // of its project, first come first served. So a worker looks at the heads of the classes that suit it and never past what does not, however much waits. It
 // mirrors committed rows; the row decides.
 import type { JobId, ProjectId, WorkerId } from '../../src/protocol/id.ts'
+import { limit } from '../../src/protocol/limit.ts'
 import { isPassedOver, lackOf, type Means, type Needs } from '../../src/state/match.ts'
-import { fill, type Held, hold, type Room } from '../../src/state/room.ts'
+import { fill, type Held, hold, type Room, setAside, shortOf } from '../../src/state/room.ts'
 import type { JobRow, QueuedRow } from '../store/row.ts'
 
 const PRIORITIES = 10
@@ -37,6 +38,10 @@ interface Place {
   readonly job: Waiting
   /** Rises along all lines. */
   readonly number: number
+  /** Since when it was seen to suit a worker that had too little room. */
+  shortSince?: number
+  /** The worker that keeps room for it, and until when. */
+  kept?: { readonly by: WorkerId; readonly until: number }
 }
 
 /** A Map keeps the order of insertion and forgets an id at once, wherever it stands. */
@@ -46,6 +51,8 @@ interface RequirementClass {
   readonly needs: Needs
   /** By priority. */
   readonly lines: readonly Line[]
+  /** Whether it suits a worker; asked for hundreds of classes at each look. */
+  readonly suits: WeakMap<Means, boolean>
   size: number
 }
 
@@ -61,11 +68,20 @@ export interface Taker {
 export interface Taken {
   readonly job: Waiting
   readonly held: Held
+  /** Where it stood; absent of one that never did. */
+  readonly number?: number
 }
+
+/** A job that others overtook for so long, because it needs more than is ever free at once, gets a worker that keeps what comes free for it. */
+const KEEP_AFTER_MS = 30_000
+/** Then another worker may try. */
+const KEEP_MOST_MS = 600_000
 
 export class Queue {
   readonly #projects = new Map<ProjectId, Map<string, RequirementClass>>()
   readonly #sizes = new Map<ProjectId, number>()
+  /** What a worker keeps room for; one job each. */
+  readonly #kept = new Map<WorkerId, Head>()
   #last = 0
 
   /** Puts a job at the end of its line; one that stands there already keeps its place. */
@@ -75,14 +91,32 @@ export class Queue {
     if (!line) throw new Error(`a priority is 0 to ${PRIORITIES - 1}, not ${job.priority}`)
     const known = line.get(job.id)
     this.#last += 1
-    line.set(job.id, { job, number: known?.number ?? this.#last })
+    line.set(job.id, { ...known, job, number: known?.number ?? this.#last })
     if (!known) this.#count(job.projectId, of, 1)
+  }
+
+  /** As if they had not been taken. */
+  putBack(taken: readonly Taken[]): void {
+    for (const { job, number } of taken) {
+      if (number === undefined) continue
+      const of = this.#classOf(job)
+      const line = of.lines[job.priority]
+      if (!line || line.has(job.id)) continue
+      const places = [...line.values(), { job, number }].sort((one, other) => one.number - other.number)
+      line.clear()
+      for (const place of places) line.set(place.job.id, place)
+      this.#count(job.projectId, of, 1)
+    }
   }
 
   remove({ id, projectId, priority, needs }: Omit<Waiting, 'passedOver'>): void {
     const classes = this.#projects.get(projectId)
     const of = classes?.get(needs)
-    if (!of?.lines[priority]?.delete(id)) return
+    const line = of?.lines[priority]
+    const place = line?.get(id)
+    if (!of || !line || !place) return
+    line.delete(id)
+    if (place.kept && this.#kept.get(place.kept.by)?.place.job.id === id) this.#kept.delete(place.kept.by)
     this.#count(projectId, of, -1)
     if (of.size === 0) classes?.delete(needs)
   }
@@ -91,28 +125,68 @@ export class Queue {
   take(projectId: ProjectId, taker: Taker): Taken[] {
     const taken: Taken[] = []
     let { room } = taker
-    const heads = this.#heads(projectId, taker)
-    while (room.slots > 0 && heads.length > 0) {
-      const first = heads.reduce((best, head) => (isBefore(head, best) ? head : best))
-      const held = hold(first.needs, room)
-      if (held) {
-        taken.push({ job: first.place.job, held })
-        room = fill(room, held)
-      }
-      // What does not fit now does not fit later in this look either, and its whole class is as large.
-      if (!held || !advance(first, taker)) heads.splice(heads.indexOf(first), 1)
+    const give = ({ of, place }: Head) => {
+      const held = hold(of.needs, room)
+      if (!held) return
+      taken.push({ job: place.job, held, number: place.number })
+      room = fill(room, held)
+      this.remove(place.job)
     }
-    for (const { job } of taken) this.remove(job)
+    const kept = this.#keptBy(projectId, taker)
+    if (kept) give(kept)
+    room = this.spare(projectId, { ...taker, room })
+    let heads = this.#heads(projectId, taker)
+    while (room.slots > 0) {
+      heads = heads.filter((head) => {
+        const isShort = shortOf(head.of.needs, room) !== undefined
+        if (isShort && this.#noteShort(head, taker)) room = setAside(room, head.of.needs)
+        return !isShort
+      })
+      const [any] = heads
+      if (!any) break
+      const first = heads.reduce((best, head) => (isBefore(head, best) ? head : best), any)
+      const next = behind(first, taker)
+      give(first)
+      if (next) first.place = next
+      else heads.splice(heads.indexOf(first), 1)
+    }
     return taken
   }
 
   /** Whether there is something that a worker has room for now. */
   hasFor(projectId: ProjectId, taker: Taker): boolean {
-    return this.size(projectId) > 0 && this.#heads(projectId, taker).some(({ needs }) => hold(needs, taker.room))
+    const kept = this.#keptBy(projectId, taker)
+    if (kept && !shortOf(kept.of.needs, taker.room)) return true
+    const room = this.spare(projectId, taker)
+    for (const of of this.#classes(projectId)) {
+      const place = suits(of, taker.means) ? firstFor(of.lines, taker) : undefined
+      if (!place) continue
+      if (!shortOf(of.needs, room)) return true
+      this.#noteShort({ of, place }, taker)
+    }
+    return false
+  }
+
+  /** Whether anything waits that could ever be for such a worker. */
+  hasSuiting(projectId: ProjectId, means: Means): boolean {
+    for (const of of this.#classes(projectId)) if (suits(of, means)) return true
+    return false
+  }
+
+  /** What a worker may give to others than the job for which it keeps room. */
+  spare(projectId: ProjectId, taker: Taker): Room {
+    const kept = this.#keptBy(projectId, taker)
+    return kept ? setAside(taker.room, kept.of.needs) : taker.room
   }
 
   size(projectId: ProjectId): number {
     return this.#sizes.get(projectId) ?? 0
+  }
+
+  /** Whether a job of these needs would be one of so many kinds that each look would take long. */
+  isCrowded(projectId: ProjectId, needs: string): boolean {
+    const classes = this.#projects.get(projectId)
+    return classes !== undefined && classes.size >= limit.requirementClasses && !classes.has(needs)
   }
 
   /** How many of its project are offered before it; undefined: it does not stand here. Counted up to a limit, for a long line takes long. */
@@ -135,13 +209,34 @@ export class Queue {
   /** Where each class that suits the taker begins. */
   #heads(projectId: ProjectId, taker: Taker): Head[] {
     const heads: Head[] = []
-    for (const { needs, lines } of this.#projects.get(projectId)?.values() ?? []) {
-      if (lackOf(needs, taker.means)) continue
-      const places = inOrder(lines)
-      const place = nextFor(places, taker)
-      if (place) heads.push({ needs, places, place })
+    for (const of of this.#classes(projectId)) {
+      const place = suits(of, taker.means) ? firstFor(of.lines, taker) : undefined
+      if (place) heads.push({ of, place })
     }
     return heads
+  }
+
+  #keptBy(projectId: ProjectId, taker: Taker): Head | undefined {
+    const kept = this.#kept.get(taker.workerId)
+    if (kept?.place.job.projectId !== projectId) return undefined
+    const holds = (kept.place.kept?.until ?? 0) > taker.now && suits(kept.of, taker.means) && isFor(kept.place, taker)
+    if (holds) return kept
+    this.#kept.delete(taker.workerId)
+    return undefined
+  }
+
+  /** True when the worker keeps room for it from now on. */
+  #noteShort({ of, place }: Head, { workerId, now }: Taker): boolean {
+    place.shortSince ??= now
+    const isLong = now - place.shortSince >= KEEP_AFTER_MS
+    if (!isLong || (place.kept?.until ?? 0) > now || this.#kept.has(workerId)) return false
+    place.kept = { by: workerId, until: now + KEEP_MOST_MS }
+    this.#kept.set(workerId, { of, place })
+    return true
+  }
+
+  #classes(projectId: ProjectId): Iterable<RequirementClass> {
+    return this.#projects.get(projectId)?.values() ?? []
   }
 
   #classOf({ projectId, needs }: Waiting): RequirementClass {
@@ -150,7 +245,7 @@ export class Queue {
     const known = classes.get(needs)
     if (known) return known
     const lines = Array.from({ length: PRIORITIES }, () => new Map<JobId, Place>())
-    const made = { needs: readNeeds(needs), lines, size: 0 }
+    const made = { needs: readNeeds(needs), lines, suits: new WeakMap<Means, boolean>(), size: 0 }
     classes.set(needs, made)
     return made
   }
@@ -161,30 +256,42 @@ export class Queue {
   }
 }
 
+function suits({ needs, suits: known }: RequirementClass, means: Means): boolean {
+  const before = known.get(means)
+  if (before !== undefined) return before
+  const does = lackOf(needs, means) === undefined
+  known.set(means, does)
+  return does
+}
+
 interface Head {
-  readonly needs: Needs
-  readonly places: Iterator<Place>
+  readonly of: RequirementClass
   place: Place
 }
 
-/** False where its class has no more for the taker. */
-function advance(head: Head, taker: Taker): boolean {
-  const next = nextFor(head.places, taker)
-  if (next) head.place = next
-  return next !== undefined
-}
-
-function nextFor(places: Iterator<Place>, { workerId, now }: Taker): Place | undefined {
-  for (;;) {
-    const { done, value } = places.next()
-    if (done) return undefined
-    if (!isPassedOver(value.job.passedOver, workerId, now)) return value
+/** The next of its class that is for the taker. */
+function behind({ of: { lines }, place }: Head, taker: Taker): Place | undefined {
+  for (let { priority } = place.job; priority >= 0; priority--) {
+    for (const one of lines[priority]?.values() ?? []) {
+      if (one.number > place.number || one.job.priority < place.job.priority) {
+        if (isFor(one, taker)) return one
+      }
+    }
   }
+  return undefined
 }
 
-function* inOrder(lines: readonly Line[]): Generator<Place, undefined> {
-  for (const line of lines.toReversed()) yield* line.values()
+/** Without a generator: it is asked for hundreds of classes at each look. */
+function firstFor(lines: readonly Line[], taker: Taker): Place | undefined {
+  for (let priority = PRIORITIES - 1; priority >= 0; priority--) {
+    const line = lines[priority]
+    if (!line || line.size === 0) continue
+    for (const place of line.values()) if (isFor(place, taker)) return place
+  }
+  return undefined
 }
+
+const isFor = ({ job }: Place, { workerId, now }: Taker) => !isPassedOver(job.passedOver, workerId, now)
 
 function isBefore({ place: one }: Head, { place: other }: Head): boolean {
   if (one.job.priority !== other.job.priority) return one.job.priority > other.job.priority

@@ -71,6 +71,7 @@ export async function submitJobs(
   for (const { spec, field } of jobs) checkSpec(core, spec, field)
   if ((await core.blobs.roomBytes()) <= 0) throw new Refusal('disk_full', 'pond has no room for new jobs')
   const prepared = jobs.map((job) => prepare(core, projectId, job))
+  checkKinds(core, projectId, prepared)
   const order = inOrder(jobs.map(wantedBy))
   const digest = sha256(prepared.map(({ row }) => [row.digest, row.signature?.keyid].join(' ')).join('\n'))
   return await writeClaims(core, async ({ tx }, claim) => {
@@ -113,6 +114,16 @@ function checkSpec(core: Core, spec: JobSpec, prefix: string): void {
     throw new Refusal('invalid_field', `${field} must not be above ${most} on this pond`, { field, most })
   }
   if (spec.recipients) readRecipients(spec.recipients, `${prefix}recipients`)
+}
+
+/** Each look for a job goes through the kinds of requirements that wait. */
+function checkKinds({ queue }: Core, projectId: ProjectId, prepared: readonly FreshJob[]): void {
+  const kinds = new Set(prepared.map(({ row }) => row.needs))
+  for (const needs of kinds) {
+    if (kinds.size <= limit.requirementClasses && !queue.isCrowded(projectId, needs)) continue
+    const says = `jobs of ${limit.requirementClasses} kinds of requirements wait in this project`
+    throw new Refusal('too_many_requests', says, { field: 'requires', most: limit.requirementClasses })
+  }
 }
 
 function prepare(core: Core, projectId: ProjectId, { spec, raw, signed }: SubmittedJob): FreshJob {

@@ -1,6 +1,7 @@
 // Why a job waits and why it ended, from what pond knows at this moment: the same facts and the same law by which it hands jobs out.
 import type { JobId } from '../../src/protocol/id.ts'
 import { causeTable, isFinal } from '../../src/protocol/job.ts'
+import { limit } from '../../src/protocol/limit.ts'
 import { type Hindrance, hindranceTable, type WhyView } from '../../src/protocol/why.ts'
 import { isPassedOver, lackOf, type Needs } from '../../src/state/match.ts'
 import { shortOf } from '../../src/state/room.ts'
@@ -28,52 +29,51 @@ export async function explainJob(parts: Parts, asked: { readonly scope: Scope; r
   const row = await readJob(core, asked.scope, asked.id)
   const { id, law } = row
   const about = { id, state: law.state }
+  const steps = await core.store.read((tx) => tx.listTransitions(id))
   if (isFinal(law.state)) {
-    const steps = await core.store.read((tx) => tx.listTransitions(id))
-    const ended = endOf(core, row, steps)
+    const ended = await endOf(core, row, steps)
     return { ...about, says: ended ? `it ended: ${ended.means}` : 'it has ended', ...(ended && { ended }) }
   }
   if (law.state === 'waiting') {
     const after = await afterOf(core, id)
-    return { ...about, says: `it waits for ${after.length} other jobs`, after }
+    const says = after.length > 0 ? `it waits for ${after.length} other jobs` : 'what it waited for has ended'
+    return { ...about, says, after }
   }
+  const since = steps.at(-1)?.at ?? row.createdAt
   const held = core.live.ofJob(id)
   if (held) {
-    const silent_ms = Math.round(core.listening.now() - held.heardAt)
     const worker = nameOf(core, held.workerId)
-    const says = `${worker.name} has it`
-    return {
-      ...about,
-      says,
-      held: { worker, since: row.startedAt ?? row.createdAt, silent_ms, lease_ms: leaseMsOf(core, held.workerId) },
-    }
+    const silent_ms = Math.round(core.listening.now() - held.heardAt)
+    const lease_ms = leaseMsOf(core, held.workerId)
+    return { ...about, says: `${worker.name} has it`, held: { worker, since, silent_ms, lease_ms } }
   }
-  const waiting = await waitOf(parts, row)
+  const waiting = await waitOf(parts, row, since)
   return { ...about, says: sayWait(waiting), waiting }
 }
 
-function endOf(core: Core, row: JobRow, steps: readonly TransitionRow[]): WhyView['ended'] {
-  const { law, usage, workerId, startedAt } = row
-  const last = steps.findLast(({ to }) => isFinal(to))
+/** From the step that ended it and the claim that this step is about: what an earlier attempt said is no evidence of the end. */
+async function endOf(core: Core, row: JobRow, steps: readonly TransitionRow[]): Promise<WhyView['ended']> {
+  const { law } = row
+  const last = steps.find(({ to }) => isFinal(to))
   if (!law.end || !last) return undefined
   const { cause, rc, at } = law.end
+  const { claimId } = last
+  const claim = claimId && (await core.store.read((tx) => tx.getClaim(claimId)))
   return {
-    ...{ cause, means: causeTable[cause], at, by: last.by, attempts: law.attempts, attested: row.attested === true },
-    note: row.message ?? last.note,
-    rc,
+    ...{ cause, means: causeTable[cause], at, by: last.by, note: last.note, rc, attempts: law.attempts },
     ...((cause === 'signal' || cause === 'oom') && rc !== undefined && rc > 128 ? { signal: rc - 128 } : {}),
     cancelled_by: law.cancel?.by,
     cancel_requested_at: law.cancel?.at,
-    ...(workerId ? { worker: nameOf(core, workerId) } : {}),
-    started_at: startedAt,
-    max_rss_bytes: usage?.max_rss_bytes,
+    ...(claim ? { worker: nameOf(core, claim.workerId), started_at: claim.startedAt } : {}),
+    max_rss_bytes: claim ? claim.usage?.max_rss_bytes : undefined,
+    attested: claim ? claim.attestationId !== undefined : false,
   }
 }
 
 function afterOf(core: Core, id: JobId): Promise<NonNullable<WhyView['after']>> {
   return core.store.read(async (tx) => {
     const after: NonNullable<WhyView['after']> = []
-    for (const { otherId, on } of await tx.listDependencies(id)) {
+    for (const { otherId, on } of await tx.listDependencies(id, limit.listMost)) {
       const other = await tx.getJob(otherId)
       if (other) after.push({ job: otherId, on, state: other.law.state })
     }
@@ -85,23 +85,21 @@ function nameOf({ fleet }: Core, id: ClaimRow['workerId']) {
   return { id, name: fleet.get(id)?.name ?? id }
 }
 
-async function waitOf(parts: Parts, row: JobRow): Promise<Waits> {
+async function waitOf(parts: Parts, row: JobRow, since: number): Promise<Waits> {
   const { core } = parts
-  const steps = await core.store.read((tx) => tx.listTransitions(row.id))
-  const now = core.clock.now()
   const { notBefore } = row.law
+  const isLater = notBefore !== undefined && notBefore > core.clock.now()
   const place = core.queue.ahead(waitingOf(row))
   const isFull = (await core.blobs.roomBytes()) <= 0
-  const told = core.fleet.ofProject(row.projectId).map((worker) => ({
-    worker,
-    told: hindranceOf(parts, row, { worker, isNext: place?.count === 0 }),
-  }))
+  // Until its time has come nobody is in its way.
+  const workers = isLater ? [] : core.fleet.ofProject(row.projectId)
+  const isNext = place?.count === 0
   return {
-    since: steps.at(-1)?.at ?? row.createdAt,
+    since,
     ...(place ? { ahead: place.count, ...(place.isLeast && { ahead_is_least: true }) } : {}),
-    ...(notBefore !== undefined && notBefore > now ? { not_before: notBefore } : {}),
+    ...(isLater && { not_before: notBefore }),
     ...(isFull && { pond_full: true }),
-    workers: groupUp(told),
+    workers: groupUp(workers.map((worker) => ({ worker, told: hindranceOf(parts, row, { worker, isNext }) }))),
   }
 }
 

@@ -44,7 +44,7 @@ export interface ReadTx {
   /** Every job in `queued` or `waiting`, oldest first, for the start. */
   listQueued(): Promise<readonly QueuedRow[]>
   /** What the job still waits for, by id. */
-  listDependencies(jobId: JobId): Promise<readonly DependencyRow[]>
+  listDependencies(jobId: JobId, limit: number): Promise<readonly DependencyRow[]>
   /** Who still waits for the job, by id. */
   listDependents(otherId: JobId, limit: number): Promise<readonly DependencyRow[]>
   /** Every job that another waits for, for the start. */

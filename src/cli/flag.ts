@@ -60,6 +60,11 @@ export const asCount =
     )
   }
 
+export function asNumber(text: string): number {
+  if (/^-?\d+(\.\d+)?$/.test(text)) return Number(text)
+  throw new InvalidArgumentError(`${JSON.stringify(text)} must be a number.`)
+}
+
 /** Repeatable `K=V`; a variable holds one line per pair. */
 export function asPairs(text: string, before: unknown): Readonly<Record<string, string>> {
   const pairs = text.split('\n').map((line) => {

@@ -2,7 +2,7 @@
 import { Command } from 'commander'
 import { sandboxes, workerClasses } from '../protocol/field.ts'
 import { addExamples, swarmExamples } from './example.ts'
-import { asCount, asDuration, asList, asPairs, flag } from './flag.ts'
+import { asCount, asDuration, asList, asNumber, asPairs, asSize, flag } from './flag.ts'
 import { type Act, noAct } from './main.ts'
 import type { PoolFlags } from './pool/control.ts'
 import type { DoctorFlags } from './pool/doctor.ts'
@@ -79,6 +79,13 @@ function addRun(program: Command, act: Act): void {
     says: 'jobs at a time (as paired)',
     variable: 'SWARM_SLOTS',
     parse: asCount(1, SLOTS_MOST),
+  })
+  flag(command, '--cpus <n>', { says: 'cores for its jobs (all)', variable: 'SWARM_CPUS', parse: asNumber })
+  flag(command, '--memory <size>', { says: 'memory for its jobs (all)', variable: 'SWARM_MEMORY', parse: asSize })
+  flag(command, '--gpu <uuid>', {
+    says: 'a GPU for its jobs, or none; repeatable (all)',
+    variable: 'SWARM_GPU',
+    parse: asList,
   })
   flag(command, '--class <class>', {
     says: 'server or laptop, for this run (as paired)',

@@ -15,6 +15,8 @@ export interface GpuParts {
   readonly run: (argv: Argv) => Promise<string | undefined>
   /** PATH in which the tools are looked for. */
   readonly path: string
+  /** A tool is there and tells nothing that can be used. */
+  readonly failed: (tool: string) => void
   /** Where NVIDIA's driver tells of each device. */
   readonly driver?: string
 }
@@ -68,15 +70,26 @@ function readNodes(driver: string): ReadonlyMap<string, string> {
 
 const kinds = Object.keys(vendors) as Device['kind'][]
 
-async function findOf(kind: Device['kind'], { run, path }: GpuParts): Promise<readonly Device[]> {
+async function findOf(kind: Device['kind'], { run, path, failed }: GpuParts): Promise<readonly Device[]> {
   const { tool, read } = vendors[kind]
   const [name, ...args] = tool
+  const file = findTool(name, path)
+  if (file === undefined) return []
   try {
-    const text = await run({ file: findProgram(name, '/', path), args, env: { PATH: path } })
-    return text === undefined ? [] : read(text).map((gpu) => ({ ...gpu, kind }))
+    const text = await run({ file, args, env: { PATH: path } })
+    if (text !== undefined) return read(text).map((gpu) => ({ ...gpu, kind }))
   } catch {
-    // No such tool, or one that speaks another language: what it has cannot be given to anyone.
-    return []
+    // It speaks another language.
+  }
+  failed(name)
+  return []
+}
+
+function findTool(name: string, path: string): string | undefined {
+  try {
+    return findProgram(name, '/', path)
+  } catch {
+    return undefined
   }
 }
 
@@ -90,13 +103,13 @@ function readNvidia(text: string): readonly Gpu[] {
 
 /** `{"card0": {"Unique ID": "0x…", "Card Series": …, "VRAM Total Memory (B)": …}}`; ROCm names a device GPU- and the digits of its id. */
 function readAmd(text: string): readonly Gpu[] {
-  const cards: Readonly<Record<string, Readonly<Record<string, unknown>>>> = JSON.parse(text)
+  const cards: Readonly<Record<string, Readonly<Record<string, unknown>>>> = JSON.parse(text.slice(text.indexOf('{')))
   return Object.values(cards).flatMap((card) => {
     const field = (...names: string[]) => String(names.map((name) => card[name]).find((it) => it !== undefined) ?? '')
     const id = /^0x([0-9a-f]{1,16})$/i.exec(field('Unique ID'))?.[1]
     if (id === undefined) return []
     const model = field('Card Series', 'Card series', 'Card Model', 'Card model')
-    return [gpuOf(`GPU-${id.toLowerCase()}`, model, Number(field('VRAM Total Memory (B)')))]
+    return [gpuOf(`GPU-${id.toLowerCase().padStart(16, '0')}`, model, Number(field('VRAM Total Memory (B)')))]
   })
 }
 
@@ -127,7 +140,12 @@ const GPU_FILE = /^(nvidia.*|dri|kfd)$/
 
 /** Files of GPUs that a job may open: all but those of devices that are not its own. */
 export function filesFor(devices: readonly Device[], own: readonly string[] = [], folder = '/dev'): readonly string[] {
-  const others = devices.filter(({ uuid }) => !own.includes(uuid)).map(({ node }) => node)
-  const files = readdirSync(folder).filter((name) => GPU_FILE.test(name))
-  return files.filter((name) => !others.includes(name)).map((name) => join(folder, name))
+  const others = devices.filter(({ uuid }) => !own.includes(uuid))
+  const hidden = new Set(others.map(({ node }) => node))
+  // These are of all AMD devices together.
+  const isForeign =
+    others.some(({ kind }) => kind === 'amd') && !devices.some((it) => it.kind === 'amd' && own.includes(it.uuid))
+  if (isForeign) for (const name of ['kfd', 'dri']) hidden.add(name)
+  const files = readdirSync(folder).filter((name) => GPU_FILE.test(name) && !hidden.has(name))
+  return files.map((name) => join(folder, name))
 }

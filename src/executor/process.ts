@@ -94,6 +94,7 @@ export async function createProcessExecutor(parts: ProcessExecutorParts): Promis
   const devices = await findDevices({
     run: (argv) => runShort(execa, argv),
     path: parts.tools ?? DEFAULT_PATH,
+    failed: (tool) => log.warn('gpus_unknown', { tool, message: 'it told nothing, so its GPUs are given to nobody' }),
   })
   const bootId = readBootId()
   const { starter, ladder } = await openStarter(parts, { execa, ladder: best, naming, jail })

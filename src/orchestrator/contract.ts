@@ -18,8 +18,10 @@ import type { SwarmStatus } from './status.ts'
 export interface Host {
   readonly os: string
   readonly arch: string
-  /** Of the whole machine. */
+  /** What of the machine is for jobs. */
   readonly resources: Pick<Resources, 'cpus' | 'memory_bytes'>
+  /** Uuids of the devices that are for jobs; absent: all. */
+  readonly gpus?: readonly string[]
   /** Of this program. */
   readonly version: string
   /** One-minute load average. */

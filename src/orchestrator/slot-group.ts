@@ -42,8 +42,14 @@ export interface SlotGroupsParts {
 }
 
 /** Of the machine, and so of its own worker. */
-export function resourcesOf({ executor: { gpus }, host, options: { slots } }: SwarmParts): Resources {
-  return { slots, ...host.resources, ...(gpus.length > 0 && { gpus: [...gpus] }) }
+export function resourcesOf(parts: Pick<SwarmParts, 'executor' | 'host' | 'options'>): Resources {
+  const {
+    executor: { gpus },
+    host,
+    options: { slots },
+  } = parts
+  const offered = gpus.filter(({ uuid }) => host.gpus?.includes(uuid) ?? true)
+  return { slots, ...host.resources, ...(offered.length > 0 && { gpus: offered }) }
 }
 
 interface Group {

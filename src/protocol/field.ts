@@ -62,7 +62,11 @@ export const resources = z.strictObject({
   slots: z.int().min(1).max(limit.slotsPerWorker),
   cpus: z.number().min(0).optional(),
   memory_bytes: bytesCount.optional(),
-  gpus: z.array(gpu).max(64).optional(),
+  gpus: z
+    .array(gpu)
+    .max(64)
+    .refine((all) => new Set(all.map(({ uuid }) => uuid)).size === all.length, 'must not name a device twice')
+    .optional(),
 })
 export type Resources = z.infer<typeof resources>
 

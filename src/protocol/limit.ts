@@ -56,6 +56,8 @@ export const limit = {
   labelValueChars: 255,
   nameChars: 63,
   batchJobs: 1000,
+  /** Kinds of requirements that wait in one project; each look for a job goes through them. */
+  requirementClasses: 1000,
   wordsPerCall: 256,
   eventsPerCall: 256,
   /** One telemetry or progress event as JSON. */

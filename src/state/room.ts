@@ -46,9 +46,9 @@ export function roomOf({ worker, resources, freeSlots, held, most }: Candidate, 
 /** What of the room is too little for a job, now. */
 export function shortOf({ cpus, memory_bytes, gpus }: Needs, room: Room): Lack | undefined {
   if (room.slots < 1) return lack('slots', 1, 0)
-  if (cpus !== undefined && milli(cpus) > room.milliCpus) return lack('cpus', cpus, room.milliCpus / 1000)
+  if (cpus !== undefined && milli(cpus) > room.milliCpus) return lack('cpus', cpus, Math.max(0, room.milliCpus) / 1000)
   if (memory_bytes !== undefined && memory_bytes > room.memoryBytes) {
-    return lack('memory_bytes', memory_bytes, room.memoryBytes)
+    return lack('memory_bytes', memory_bytes, Math.max(0, room.memoryBytes))
   }
   return gpus && lackOfGpus(gpus, room.gpus)
 }
@@ -67,6 +67,17 @@ export function hold(needs: Needs, room: Room): Held | undefined {
 /** The room once a claim was granted that holds this. */
 export function fill(room: Room, held: Held): Room {
   return { ...without(room, held), slots: room.slots - 1 }
+}
+
+/** What is left for others while a job waits for its part. */
+export function setAside(room: Room, { cpus = 0, memory_bytes = 0, gpus }: Needs): Room {
+  const kept = gpus ? chooseGpus(gpus, room.gpus) : []
+  return {
+    slots: Math.max(0, room.slots - 1),
+    milliCpus: room.milliCpus - milli(cpus),
+    memoryBytes: room.memoryBytes - memory_bytes,
+    gpus: room.gpus.filter(({ uuid }) => !kept.includes(uuid)),
+  }
 }
 
 function without(room: Room, { cpus, memory_bytes, gpus }: Held): Room {

@@ -108,7 +108,8 @@ export async function dependencies(t: Test, store: Store): Promise<void> {
     for (const row of rows) await tx.insertDependency(row)
   })
   await store.read(async (tx) => {
-    t.strictSame(await tx.listDependencies(third), rows.slice(1))
+    t.strictSame(await tx.listDependencies(third, 10), rows.slice(1))
+    t.strictSame(await tx.listDependencies(third, 1), rows.slice(1, 2))
     t.strictSame(await tx.listDependents(first, 10), rows.slice(0, 2))
     t.strictSame(await tx.listDependents(first, 1), rows.slice(0, 1))
     t.strictSame(await tx.listAwaited(), [first, second])
@@ -117,7 +118,7 @@ export async function dependencies(t: Test, store: Store): Promise<void> {
     await tx.deleteDependency(rows[1])
     await tx.deleteDependency(rows[1])
   })
-  await store.read(async (tx) => t.strictSame(await tx.listDependencies(third), rows.slice(2)))
+  await store.read(async (tx) => t.strictSame(await tx.listDependencies(third, 10), rows.slice(2)))
 }
 
 export async function goneBindings(t: Test, store: Store): Promise<void> {

@@ -329,7 +329,7 @@ async function deletion(t: Test, store: Store): Promise<void> {
         (await tx.listClaims(jobId))[0],
         (await tx.listLiveClaims()).find((claim) => claim.jobId === jobId),
         (await tx.listTransitions(jobId))[0],
-        (await tx.listDependencies(jobId))[0],
+        (await tx.listDependencies(jobId, 1))[0],
         await tx.getResult(sample.claimIdOf(number)),
         await tx.getAttestation(`att_${number}`),
         (await tx.listTelemetry(jobId, 1))[0],

@@ -30,7 +30,7 @@ t.test(
     t.strictSame(both.gpus, [
       { uuid: 'GPU-11111111-aaaa', model: 'NVIDIA A100-SXM4-80GB', vram_bytes: 81920 * 1024 ** 2 },
       { uuid: 'GPU-22222222-bbbb', model: 'NVIDIA GH200' },
-      { uuid: 'GPU-ab12', model: 'Instinct MI210', vram_bytes: 68702699520 },
+      { uuid: 'GPU-000000000000ab12', model: 'Instinct MI210', vram_bytes: 68702699520 },
     ])
     const none = await makeExecutor({ tools: makeFolder(t) })
     t.strictSame(none.gpus, [])
@@ -56,8 +56,8 @@ t.test('a job is shown its own devices and no others, whatever it asks for itsel
   t.equal(await shown(), '-1 -1')
   t.equal(await shown(['GPU-22222222-bbbb']), 'GPU-22222222-bbbb -1')
   t.equal(
-    await shown(['GPU-11111111-aaaa', 'GPU-ab12', 'GPU-22222222-bbbb']),
-    'GPU-11111111-aaaa,GPU-22222222-bbbb GPU-ab12',
+    await shown(['GPU-11111111-aaaa', 'GPU-000000000000ab12', 'GPU-22222222-bbbb']),
+    'GPU-11111111-aaaa,GPU-22222222-bbbb GPU-000000000000ab12',
   )
 })
 
@@ -79,7 +79,7 @@ t.test('in bubblewrap the files of the others are not even there', async (t) => 
     )
   }
   const run = async () => NVIDIA
-  const devices = await findDevices({ run, path: tools(t, { 'nvidia-smi': '' }), driver })
+  const devices = await findDevices({ run, failed() {}, path: tools(t, { 'nvidia-smi': '' }), driver })
   t.match(devices, [{ node: 'nvidia0' }, { node: 'nvidia1' }])
   const dev = makeFolder(t)
   for (const name of ['nvidia0', 'nvidia1', 'nvidiactl', 'dri', 'null']) writeFileSync(join(dev, name), '')

@@ -241,8 +241,10 @@ const reads: Statements<ReadTx, MemoryRows> = {
     sorted(jobs)
       .filter(({ law }) => law.state === 'queued' || law.state === 'waiting')
       .map(queuedOf),
-  listDependencies: ({ dependencies }, jobId) =>
-    where(dependencies, (row) => row.jobId === jobId).sort((one, other) => (one.otherId < other.otherId ? -1 : 1)),
+  listDependencies: ({ dependencies }, jobId, limit) =>
+    where(dependencies, (row) => row.jobId === jobId)
+      .sort((one, other) => (one.otherId < other.otherId ? -1 : 1))
+      .slice(0, limit),
   listDependents: ({ dependencies }, otherId, limit) =>
     where(dependencies, (row) => row.otherId === otherId)
       .sort((one, other) => (one.jobId < other.jobId ? -1 : 1))

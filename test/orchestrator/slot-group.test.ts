@@ -1,5 +1,6 @@
 // Several workers in one swarm: each is offered, filled, told and drained for itself.
 import t from 'tap'
+import { resourcesOf } from '../../src/orchestrator/slot-group.ts'
 import type { WorkerId } from '../../src/protocol/id.ts'
 import { fingerprint } from '../../src/seal/fingerprint.ts'
 import { fakeWorkerId } from '../harness/fake-pond-client.ts'
@@ -145,4 +146,18 @@ t.test('what the machine has is told as its own worker’s, and a job gets the d
     rig.executor.processes.map(({ plan }) => plan.gpus),
     [['GPU-2'], undefined],
   )
+})
+
+t.test('an owner may offer a part of the machine', async (t) => {
+  const { executor } = await createSwarmRig()
+  executor.gpus = [{ uuid: 'GPU-1' }, { uuid: 'GPU-2' }]
+  const offered = (gpus?: readonly string[]) =>
+    resourcesOf({
+      executor,
+      host: { os: '', arch: '', version: '', load: () => 0, resources: { cpus: 2 }, ...(gpus && { gpus }) },
+      options: { slots: 1 },
+    })
+  t.strictSame(offered(), { slots: 1, cpus: 2, gpus: executor.gpus })
+  t.strictSame(offered(['GPU-2']), { slots: 1, cpus: 2, gpus: [{ uuid: 'GPU-2' }] })
+  t.strictSame(offered(['none']), { slots: 1, cpus: 2 })
 })

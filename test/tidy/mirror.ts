@@ -26,7 +26,8 @@ export interface CoverRow {
   readonly why: string
 }
 
-const SQLITE = 'binding bundle claim column connection credential dependency driver job project record schema tx worker'.split(' ')
+const SQLITE =
+  'binding bundle claim column connection credential dependency driver job project record schema tx worker'.split(' ')
 
 /** Sources that a test file of another name holds. Few fat files beat many thin ones, but they must reach what they claim. */
 export const coverTable: readonly CoverRow[] = [

@@ -18,8 +18,8 @@ const dependencyOf = (raw: RawDependency): DependencyRow => ({
 const select = 'select job_id, other_id, kind from dependencies'
 
 export const dependencyReads = {
-  listDependencies(db: Connection, jobId: JobId) {
-    return db.all<RawDependency>(`${select} where job_id = ? order by other_id`, jobId).map(dependencyOf)
+  listDependencies(db: Connection, jobId: JobId, limit: number) {
+    return db.all<RawDependency>(`${select} where job_id = ? order by other_id limit ?`, jobId, limit).map(dependencyOf)
   },
   listDependents(db: Connection, otherId: JobId, limit: number) {
     return db

@@ -1,7 +1,7 @@
 // The flags of a job, for `run` and for `submit`.
 import { type Command, InvalidArgumentError } from 'commander'
 import type { LabelNeed } from '../../protocol/job.ts'
-import { asCount, asDuration, asList, asPairs, asSize, flag } from '../flag.ts'
+import { asCount, asDuration, asList, asNumber, asPairs, asSize, flag } from '../flag.ts'
 import type { JobFlags } from './job-spec.ts'
 
 /** Long enough for a pond that restarts, short enough to notice a wrong URL. */
@@ -215,9 +215,4 @@ function asNeeds(text: string, before: unknown): Readonly<Record<string, LabelNe
 function needOf(op: string | undefined, value: string): LabelNeed {
   if (op === undefined) return { op: 'exists' }
   return op === '=' ? value : { op: op === '>=' ? 'gte' : 'lte', value: asNumber(value) }
-}
-
-function asNumber(text: string): number {
-  if (/^-?\d+(\.\d+)?$/.test(text)) return Number(text)
-  throw new InvalidArgumentError(`${JSON.stringify(text)} must be a number.`)
 }

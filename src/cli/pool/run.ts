@@ -26,6 +26,10 @@ import { leaveForGood } from './unpair.ts'
 
 export interface RunFlags extends BindingFlags {
   readonly slots?: number
+  /** Of the machine, for its jobs. */
+  readonly cpus?: number
+  readonly memory?: number
+  readonly gpu?: readonly string[]
   readonly class?: WorkerClass
   readonly once?: boolean
   readonly idleExit?: number
@@ -102,7 +106,7 @@ async function assemble({ io, flags, home, binding, client, log, renew }: Assemb
     executor: await openExecutor({ io, flags, home, log }),
     home,
     binding,
-    host: { ...hostFacts(), version, machine },
+    host: { ...hostFacts(flags), version, machine },
     options: {
       class: flags.class ?? binding.now().class ?? ((await machine.hasBattery()) ? 'laptop' : 'server'),
       slots: flags.slots ?? binding.now().workers[0].resources.slots,
@@ -116,10 +120,11 @@ async function assemble({ io, flags, home, binding, client, log, renew }: Assemb
   })
 }
 
-const hostFacts = () => ({
+const hostFacts = ({ cpus, memory, gpu }: RunFlags) => ({
   os: process.platform,
   arch: process.arch,
-  resources: { cpus: availableParallelism(), memory_bytes: totalmem() },
+  resources: { cpus: cpus ?? availableParallelism(), memory_bytes: memory ?? totalmem() },
+  ...(gpu && { gpus: gpu }),
   load: () => loadavg()[0] ?? 0,
 })
 

@@ -90,6 +90,16 @@ t.test('a batch names its own by their places, in any order, and no circle', asy
   t.equal((await rig.call('listJobs', {})).reply.items.length, 3, 'all or none')
 })
 
+t.test('one submission looks up so many jobs and no more', async (t) => {
+  const { rig } = await begin(t)
+  const { id } = await submit(rig)
+  const jobs = Array.from({ length: 11 }, () => ({ after: Array.from({ length: 1000 }, () => id) }))
+  t.match(await batch(rig, jobs), {
+    code: 'invalid_field',
+    error: { details: { field: 'jobs.0.after', most: 10_000 } },
+  })
+})
+
 t.test('jobs of another project are unknown', async (t) => {
   const { rig } = await begin(t)
   await rig.call('createProject', { body: { name: 'other' } })

@@ -67,6 +67,73 @@ t.test('what does not fit now lets what fits go by, and what is taken counts at 
   t.strictSame(idsOf(queue.take(project, taker)), [2, 4].map(jobIdOf))
 })
 
+t.test('a job that others overtook for long gets a worker that keeps what comes free', async (t) => {
+  const queue = new Queue()
+  const small = (number: number) => waiting(number, needing({ cpus: 1 }))
+  queue.add(waiting(1, needing({ cpus: 4 })))
+  for (const number of [2, 3, 4, 5]) queue.add(small(number))
+  queue.add(waiting(6))
+  const look = (now: number, milliCpus: number, more: Partial<Taker> = {}) =>
+    idsOf(queue.take(project, { ...taker, room: room(2, { milliCpus }), now, ...more }))
+  t.strictSame(look(0, 1000), [2, 6].map(jobIdOf), 'at first it is overtaken')
+  t.strictSame(look(29_999, 1000), [jobIdOf(3)])
+  t.strictSame(look(30_000, 1000), [], 'then this worker waits for it')
+  t.notOk(queue.hasFor(project, { ...taker, room: room(2, { milliCpus: 3000 }), now: 30_000 }))
+  queue.add(waiting(7))
+  t.strictSame(look(40_000, 3000), [jobIdOf(7)], 'what needs nothing of that kind goes by')
+  t.strictSame(look(40_000, 1000, { workerId: workerIdOf(2) }), [jobIdOf(4)], 'another worker goes on')
+  t.ok(queue.hasFor(project, { ...taker, room: room(2), now: 50_000 }))
+  t.strictSame(look(50_000, 4000), [jobIdOf(1)])
+  t.strictSame(look(50_000, 1000), [jobIdOf(5)], 'and nothing is kept any more')
+})
+
+t.test('room is not kept for ever, nor for a job that is gone or for a worker that lost what it had', async (t) => {
+  const queue = new Queue()
+  const big = waiting(1, needing({ cpus: 4 }))
+  const small = waiting(2, needing({ cpus: 1 }))
+  const keeps = (now: number, more: Partial<Taker> = {}) => {
+    const one = { ...taker, room: room(2, { milliCpus: 1000 }), now, ...more }
+    queue.take(project, one)
+    return queue.spare(project, one).milliCpus < 1000
+  }
+  queue.add(big)
+  keeps(0)
+  t.ok(keeps(30_000))
+  t.notOk(keeps(30_000, { means: { ...means, resources: { slots: 1 } } }))
+  t.ok(keeps(700_000), 'it is tried again')
+  queue.remove(big)
+  t.notOk(keeps(700_001))
+  queue.add(small)
+  t.strictSame(idsOf(queue.take(project, taker)), [jobIdOf(2)])
+})
+
+t.test('what was taken in vain stands where it stood', async (t) => {
+  const queue = new Queue()
+  for (const number of [1, 2, 3]) queue.add(waiting(number))
+  const taken = queue.take(project, { ...taker, room: room(2) })
+  queue.add(waiting(4))
+  queue.putBack(taken)
+  queue.putBack(taken)
+  queue.putBack([{ job: waiting(9), held: {} }])
+  t.equal(queue.size(project), 4)
+  t.strictSame(idsOf(queue.take(project, taker)), [1, 2, 3, 4].map(jobIdOf))
+})
+
+t.test('thousands of kinds that do not fit cost one pass', async (t) => {
+  const queue = new Queue()
+  for (let number = 0; number < 5000; number++) queue.add(waiting(number, needing({ memory_bytes: 2 + number })))
+  t.ok(queue.isCrowded(project, '{}'))
+  t.notOk(queue.isCrowded(project, '{"memory_bytes":2}'))
+  t.strictSame(
+    queue.take(project, {
+      ...taker,
+      means: { ...means, resources: { slots: 1, memory_bytes: 9999 } },
+      room: room(9, { memoryBytes: 1 }),
+    }),
+    [],
+  )
+})
+
 t.test('a job that the worker declined stands, and a priority that is none is a mistake', async (t) => {
   const queue = new Queue()
   queue.add(waiting(1, { passedOver: { [workerIdOf(1)]: 10 } }))

@@ -99,3 +99,27 @@ t.test('an end is told with whose word it was and what was said', async (t) => {
     worker: { name: 'box' },
   })
 })
+
+t.test('what an earlier attempt said is no evidence of the end, and nobody is in the way of a retry', async (t) => {
+  const { rig, box } = await withBox(t)
+  const { id } = await submit(rig, { retry: { on: ['exit'], attempts: 3, backoff_ms: 60_000 } })
+  const intent = await box.start()
+  await box.say(intent, { ...finalWord, rc: 1, message: 'the first went wrong' })
+  const later = await why(rig, id)
+  t.match(later, { state: 'queued', waiting: { workers: [] } })
+  t.ok((later.waiting?.not_before ?? 0) > rig.clock.now())
+  await rig.call('cancelJob', { params: { id }, body: {} })
+  const { ended } = await why(rig, id)
+  t.match(ended, { cause: 'cancelled', attested: false })
+  t.notMatch(ended?.note, /first/)
+})
+
+t.test('an adoption is not the end', async (t) => {
+  const { rig, box } = await withBox(t)
+  const { id } = await submit(rig)
+  const intent = await box.start()
+  await rig.clock.advance(200_000)
+  await box.say(intent, finalWord)
+  await rig.call('adoptAttempt', { params: { id }, body: { attempt: 1 } })
+  t.match((await why(rig, id)).ended, { cause: 'worker_lost', by: 'pond' })
+})
