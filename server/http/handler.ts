@@ -20,8 +20,8 @@ import * as pairing from '../service/pairing.ts'
 import type { Services } from '../service/pond.ts'
 
 import * as rotation from '../service/rotation.ts'
+import { readStats } from '../service/stats.ts'
 import { openSignedJob, type Submission, submitJobs } from '../service/submit.ts'
-
 import { hearTelemetry } from '../service/telemetry.ts'
 import { viewAttempt, viewJob } from '../service/view.ts'
 import { explainJob } from '../service/why.ts'
@@ -214,6 +214,7 @@ export const handlers: { readonly [N in RouteName]?: Handler<N> } = {
   getBinding: async ({ core, polls }, { params }) => jsonReply(200, await binding.getBinding(core, polls, params.id)),
   revokeBinding: async (services, { params, identity }) =>
     jsonReply(200, await binding.revokeBinding(services, { id: params.id, by: byOf(identity) })),
+  getStats: async (parts) => jsonReply(200, readStats(parts)),
   listAllWorkers: async ({ core, polls }) => jsonReply(200, worker.listWorkers(core, polls, 'all')),
   listAllJobs: async ({ core }, { query }) => jsonReply(200, await job.listJobs(core, 'all', query)),
   listAudit: async ({ core }, { query }) => jsonReply(200, await listAudit(core, query)),

@@ -79,6 +79,12 @@ export function mirrorJob(core: Core, before: Job | undefined, row: JobRow): voi
   }
   if (row.law.state === 'queued') enqueue(core, before, row)
   if (row.law.state === 'waiting' && row.expiresAt !== undefined) core.expiring.add(row.expiresAt, row.id)
+  if (before && isFinal(row.law.state) && !isFinal(before.state)) {
+    const { startedAt, law } = row
+    const endedAt = law.end?.at ?? core.clock.now()
+    const ran = startedAt === undefined || law.attempts === 0 ? undefined : Math.max(0, endedAt - startedAt)
+    core.stats.ended(core.clock.now(), row.law.state, ran)
+  }
   if (isFinal(row.law.state) && core.awaited.has(row.id)) core.settle.send([row.id])
   const live = row.law.claimId === undefined ? undefined : core.live.ofJob(row.id)
   if (live && row.law.cancel && live.cancelBy === undefined) {
@@ -95,7 +101,7 @@ export function mirrorJob(core: Core, before: Job | undefined, row: JobRow): voi
 }
 
 function enqueue(core: Core, before: Job | undefined, row: JobRow): void {
-  const waiting = waitingOf(row)
+  const waiting = waitingOf(row, before ? core.clock.now() : row.createdAt)
   // Also when it comes back from a claim: while it was claimed its time may have passed unheard.
   if (row.expiresAt !== undefined) core.expiring.add(row.expiresAt, row.id)
   const { notBefore } = row.law

@@ -12,6 +12,7 @@ import { type JobPart, jobPart, LiveClaims } from './live.ts'
 import { createWorld, type Parts, type PondKeys, type World } from './parts.ts'
 import { Queue, type Waiting, waitingAgain } from './queue.ts'
 import { Refusals } from './refusal.ts'
+import { Stats } from './stats.ts'
 
 export interface Core extends World {
   /** Of now: a rotation replaces them. */
@@ -37,6 +38,7 @@ export interface Core extends World {
   readonly tell: Signal<BindingId>
   /** Times to live are over. */
   readonly expired: Signal<readonly Waiting['id'][]>
+  readonly stats: Stats
   /** Jobs that others wait for. */
   readonly awaited: Set<JobId>
   /** Of these, some ended. */
@@ -92,6 +94,7 @@ export function createCore(parts: Parts): Core {
     wake,
     tell: new Signal<BindingId>(),
     expired,
+    stats: new Stats(world.clock.now()),
     awaited: new Set(),
     settling: new DueList(world.clock, (ids) => settle.send(ids)),
     settle,
@@ -121,7 +124,7 @@ export async function loadCore(core: Core): Promise<void> {
   for (const row of queued) {
     if (row.expiresAt !== undefined) core.expiring.add(row.expiresAt, row.id)
     if (row.state === 'waiting') continue
-    const waiting = waitingAgain(row)
+    const waiting = waitingAgain(row, now)
     if (row.notBefore !== undefined && row.notBefore > now) delay(core, row.notBefore, waiting)
     else core.queue.add(waiting)
   }

@@ -18,16 +18,21 @@ export interface Waiting {
   /** Its needs in canonical form: the name of its requirement class. */
   readonly needs: string
   readonly passedOver: Readonly<Record<string, number>>
+  /** When it came into the queue, as far as this process knows. */
+  readonly since: number
 }
 
-export const waitingOf = ({ id, projectId, priority, needs, law }: JobRow): Waiting => ({
-  ...{ id, projectId, priority, needs },
+export const waitingOf = (
+  { id, projectId, priority, needs, law, createdAt }: JobRow,
+  since: number = createdAt,
+): Waiting => ({
+  ...{ id, projectId, priority, needs, since },
   passedOver: law.passedOver,
 })
 
 /** The same of a row as the start reads it. */
-export const waitingAgain = ({ id, projectId, priority, needs, passedOver }: QueuedRow): Waiting => ({
-  ...{ id, projectId, priority, needs, passedOver },
+export const waitingAgain = ({ id, projectId, priority, needs, passedOver }: QueuedRow, since: number): Waiting => ({
+  ...{ id, projectId, priority, needs, passedOver, since },
 })
 
 const anything: Needs = {}
@@ -72,6 +77,13 @@ export interface Taken {
   readonly number?: number
 }
 
+interface Counted {
+  readonly projectId: ProjectId
+  readonly needs: Needs
+  readonly queued: number
+  readonly priorities: Record<string, number>
+}
+
 /** A job that others overtook for so long, because it needs more than is ever free at once, gets a worker that keeps what comes free for it. */
 const KEEP_AFTER_MS = 30_000
 /** Then another worker may try. */
@@ -109,7 +121,7 @@ export class Queue {
     }
   }
 
-  remove({ id, projectId, priority, needs }: Omit<Waiting, 'passedOver'>): void {
+  remove({ id, projectId, priority, needs }: Omit<Waiting, 'passedOver' | 'since'>): void {
     const classes = this.#projects.get(projectId)
     const of = classes?.get(needs)
     const line = of?.lines[priority]
@@ -181,6 +193,17 @@ export class Queue {
 
   size(projectId: ProjectId): number {
     return this.#sizes.get(projectId) ?? 0
+  }
+
+  /** Everything that stands here, by class. */
+  census(): { readonly total: number; readonly classes: Counted[] } {
+    const classes = [...this.#projects].flatMap(([projectId, all]) =>
+      [...all.values()].map(({ needs, lines, size }) => {
+        const counts = lines.map((line, priority) => [priority, line.size] as const).filter(([, count]) => count > 0)
+        return { projectId, needs, queued: size, priorities: Object.fromEntries(counts) }
+      }),
+    )
+    return { total: classes.reduce((sum, { queued }) => sum + queued, 0), classes }
   }
 
   /** Whether a job of these needs would be one of so many kinds that each look would take long. */

@@ -52,6 +52,7 @@ export const pondExamples: Examples = {
   'recipient ls': ['pond recipient ls'],
   'recipient add': ['pond recipient add', 'pond recipient add pond_recipient_…'],
   'recipient rm': ['pond recipient rm 1f0c-77aa-0b3e-91d2-5c44-e0f6-a8b7-23c9'],
+  stats: ['pond stats', 'pond stats --json'],
   'project create': ['pond project create web'],
   'project ls': ['pond project ls'],
   'key create': ['pond key create --project web --scope read --expires 90d > token'],

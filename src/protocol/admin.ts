@@ -7,6 +7,7 @@ import { bindingId, codeId, keyId, workerId } from './id.ts'
 import { limit } from './limit.ts'
 import { fingerprintText } from './sealed.ts'
 import { defineRoutes, empty, nothing } from './shape.ts'
+import { statsView } from './stats.ts'
 
 export const scopes = ['submit', 'read', 'credentials'] as const
 export type Scope = (typeof scopes)[number]
@@ -320,8 +321,7 @@ export const adminRoutes = defineRoutes({
     method: 'GET',
     path: '/v1/admin/stats',
     caller: 'admin',
-    says: 'Depths, waits and rates.',
-    reply: 'json',
-    reserved: true,
+    says: 'How much waits by requirement class, what runs, and how long it took.',
+    reply: statsView,
   },
 })

@@ -20,6 +20,7 @@ export function addOperatorVerbs(program: Command, act: Act): void {
   addWorker(program, act)
   addPondKey(program, act)
   addAudit(program, act)
+  addStats(program, act)
 }
 
 function addProject(program: Command, act: Act): void {
@@ -210,5 +211,12 @@ function addAudit(program: Command, act: Act): void {
   })
   addConnection(ls).action(() =>
     act(async (io) => (await import('./audit.ts')).listAudit(io, ls.opts<ConnectionFlags & { limit: number }>())),
+  )
+}
+
+function addStats(program: Command, act: Act): void {
+  const stats = program.command('stats').description('what waits and runs on the whole pond, and how long it took')
+  addConnection(stats).action(() =>
+    act(async (io) => (await import('./stats.ts')).stats(io, stats.opts<ConnectionFlags>())),
   )
 }

@@ -144,6 +144,17 @@ const rows: readonly Row[] = [
     out: /^wrk_\S+\tweb\tlab\tquarantined\t0\/4\t/,
   },
   {
+    words: ['stats'],
+    route: 'getStats',
+    reply: {
+      ...{ at: 61_000, since: 0, queued: 12, delayed: 1, classes_in_all: 2, claims: { confirmed: 3 }, workers: {} },
+      classes: [{ project: 'web', requires: { os: 'linux' }, queued: 12, priorities: { 5: 12 } }],
+      polls_parked: 4,
+      windows: [{ window_ms: 60_000, ended: { failed: 2 }, run_ms: { count: 2, p50: 1500, p95: 2000, p99: 2000 } }],
+    },
+    out: /2 kinds in all:\n {2}12 {2}web {2}\{"os":"linux"\}\n\nlast 1 min: +2 failed\n {2}run: +p50 /,
+  },
+  {
     words: ['worker', 'show', 'lab'],
     route: 'listAllWorkers',
     reply: { items: [worker] },

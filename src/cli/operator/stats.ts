@@ -1,0 +1,59 @@
+// pond stats: what waits and runs on the whole pond, and how long it took.
+import type { StatsView } from '../../protocol/stats.ts'
+import type { ConnectionFlags } from '../config.ts'
+import { formatDuration } from '../duration.ts'
+import type { Io } from '../io.ts'
+import { fields } from '../output.ts'
+import { need, withSession } from '../session.ts'
+
+export function stats(io: Io, flags: ConnectionFlags): Promise<number> {
+  return withSession(io, flags, async ({ client, out }) => {
+    const view = need('read the figures of the pond', await client.call('getStats'))
+    await out.result(view, () => describe(view))
+    return 0
+  })
+}
+
+const CLASSES_SHOWN = 10
+
+function describe(view: StatsView): readonly string[] {
+  const { at, since, queued, delayed, classes, classes_in_all: all, claims, workers, polls_parked } = view
+  const shown = classes.slice(0, CLASSES_SHOWN)
+  return [
+    ...fields([
+      ['measured for', formatDuration(at - since)],
+      ['queued', queued],
+      ['delayed', delayed],
+      ['claims', counts(claims) || 'none'],
+      ['workers', counts(workers) || 'none'],
+      ['polls parked', polls_parked],
+    ]),
+    ...(shown.length > 0
+      ? ['', `queued by what they require${all > shown.length ? `, ${all} kinds in all` : ''}:`]
+      : []),
+    ...shown.map((one) => `  ${one.queued}  ${one.project}  ${sayNeeds(one.requires)}`),
+    ...view.windows.flatMap((window) => ['', ...describeWindow(window)]),
+  ]
+}
+
+function describeWindow({ window_ms, ended, wait_ms, run_ms }: StatsView['windows'][number]): readonly string[] {
+  return fields([
+    [`last ${formatDuration(window_ms)}`, counts(ended) || 'nothing ended'],
+    ['  wait', saySpread(wait_ms)],
+    ['  run', saySpread(run_ms)],
+  ])
+}
+
+function saySpread(spread: StatsView['windows'][number]['wait_ms']): string | undefined {
+  if (!spread) return undefined
+  const { count, p50, p95, p99 } = spread
+  return `p50 ${formatDuration(p50)}, p95 ${formatDuration(p95)}, p99 ${formatDuration(p99)} (of ${count})`
+}
+
+const counts = (record: Readonly<Record<string, number>>) =>
+  Object.entries(record)
+    .map(([name, count]) => `${count} ${name}`)
+    .join(', ')
+
+const sayNeeds = (needs: Readonly<Record<string, unknown>>) =>
+  Object.keys(needs).length === 0 ? 'nothing' : JSON.stringify(needs)
