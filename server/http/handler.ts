@@ -144,6 +144,13 @@ export const handlers: { readonly [N in RouteName]?: Handler<N> } = {
     jsonReply(200, await explainJob(parts, { scope: reachOf(identity), id: params.id })),
   cancelJob: async ({ core }, { params, identity }) =>
     jsonReply(200, await job.cancelJob(core, { scope: reachOf(identity), id: params.id, by: byOf(identity) })),
+  async cancelJobs({ core }, { body, identity, request }) {
+    const projectId = projectOf(core, identity, request)
+    return jsonReply(
+      200,
+      await job.cancelJobs(core, { projectId, label: job.parseLabel(body.label), by: byOf(identity) }),
+    )
+  },
   adoptAttempt: async ({ core }, { params, body, identity }) =>
     jsonReply(200, await adoptAttempt(core, { scope: reachOf(identity), id: params.id, by: byOf(identity), ...body })),
   readStream: ({ core }, { params, query, identity, request }) =>

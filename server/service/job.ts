@@ -92,6 +92,51 @@ export async function cancelJob(
   return viewJob(core, row)
 }
 
+const LIVE: readonly JobState[] = ['waiting', 'queued', 'claimed', 'running']
+/** Of one write: others go on between two. */
+const CANCELLED_AT_ONCE = 256
+
+/** Cancels every job with this label. Jobs move while it goes through them, so it goes again until there was nothing to do. */
+export async function cancelJobs(core: Core, asked: CancelMany): Promise<{ cancelled: number; asked: number }> {
+  const total = { cancelled: 0, asked: 0 }
+  for (let done = Number.POSITIVE_INFINITY; done > 0; ) {
+    const before = total.cancelled + total.asked
+    for (const state of LIVE) await cancelIn(core, { ...asked, state }, total)
+    done = total.cancelled + total.asked - before
+  }
+  return total
+}
+
+interface CancelMany {
+  readonly projectId: ProjectId
+  readonly label: { readonly key: string; readonly value: string }
+  readonly by: string
+}
+
+async function cancelIn(
+  core: Core,
+  { projectId, label, by, state }: CancelMany & { readonly state: JobState },
+  total: { cancelled: number; asked: number },
+): Promise<void> {
+  for (let before: string | undefined, more = true; more; ) {
+    const changed = await core.store.write(async (tx) => {
+      const filter = { projectId, state, label, limit: CANCELLED_AT_ONCE, ...(before === undefined ? {} : { before }) }
+      const rows = await tx.listJobs(filter)
+      before = rows.at(-1)?.id
+      more = rows.length === CANCELLED_AT_ONCE
+      const counts = { cancelled: 0, asked: 0 }
+      for (const row of rows) {
+        const next = await changeJob({ core, tx }, { row, event: { type: 'cancel', by }, who: { by } })
+        if ('refused' in next) continue
+        counts[next.law.state === 'cancelled' ? 'cancelled' : 'asked']++
+      }
+      return counts
+    })
+    total.cancelled += changed.cancelled
+    total.asked += changed.asked
+  }
+}
+
 /** Ends jobs whose time to live is over, unless somebody has them by now. */
 export function startExpiry(core: Core): void {
   core.expired.listen((ids) => {

@@ -25,7 +25,7 @@ export const pondExamples: Examples = {
   ps: ['pond ps', 'pond ps --all --label nightly=yes --limit 200'],
   show: ['pond show', 'pond show job_01j --json'],
   why: ['pond why', 'pond why job_01j --json'],
-  cancel: ['pond cancel job_01j'],
+  cancel: ['pond cancel job_01j', 'pond cancel --label nightly=yes'],
   adopt: ['pond show job_01j', 'pond adopt job_01j --attempt 2'],
   result: ['pond result job_01j > result.json'],
   'artifacts ls': ['pond artifacts ls job_01j'],

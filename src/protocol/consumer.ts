@@ -121,6 +121,15 @@ export const attemptList = z.object({ items: z.array(attemptView) })
 /** Which of the attempts whose results came late. */
 export const adoptBody = z.strictObject({ attempt: z.int().min(1).max(limit.attemptsMost) })
 
+/** `key=value`. */
+export const cancelBody = z.strictObject({ label: z.string().max(400) })
+export const cancelReply = z.object({
+  /** Jobs that ended at once, because nobody had them. */
+  cancelled: z.int(),
+  /** Jobs whose workers are told. */
+  asked: z.int(),
+})
+
 export const jobQuery = z.strictObject({
   state: z.enum(jobStates).optional(),
   /** `key=value`. */
@@ -288,6 +297,14 @@ export const consumerRoutes = defineRoutes({
     params: job,
     body: empty,
     reply: jobView,
+  },
+  cancelJobs: {
+    method: 'POST',
+    path: '/v1/jobs/cancel',
+    caller: 'submit',
+    says: 'Cancel every job of the project that has this label and has not ended.',
+    body: cancelBody,
+    reply: cancelReply,
   },
   adoptAttempt: {
     method: 'POST',

@@ -136,6 +136,7 @@ export const bodies: Partial<Record<RouteName, readonly object[]>> = {
   reinstateWorker: [{}],
   rotatePondKey: [{}],
   cancelJob: [{}],
+  cancelJobs: [{ label: 'a=b' }],
   adoptAttempt: [{ attempt: 1 }],
   createProject: [{ name: 'p' }],
   createKey: [{ kind: 'project', project: 'p', name: 'n', scopes: ['read'], expires_ms: 1000 }],

@@ -1,12 +1,19 @@
 // pond cancel: asks pond to end a job; it does not wait for the end.
 import type { CallError } from '../../client/contract.ts'
 import type { ConnectionFlags } from '../config.ts'
-import { callFailure, type Failure } from '../failure.ts'
+import { callFailure, type Failure, usageFailure } from '../failure.ts'
 import type { Io } from '../io.ts'
-import { need, resolveJob, withSession } from '../session.ts'
+import { need, resolveJob, type Session, withSession } from '../session.ts'
 
-export function cancel(io: Io, flags: ConnectionFlags & { readonly job?: string }): Promise<number> {
+export interface CancelFlags extends ConnectionFlags {
+  readonly job?: string
+  /** Of all jobs to cancel. */
+  readonly label?: string
+}
+
+export function cancel(io: Io, flags: CancelFlags): Promise<number> {
   return withSession(io, flags, async (session) => {
+    if (flags.label !== undefined) return await cancelAll(session, flags.label, flags.job)
     const id = await resolveJob(session, flags.job)
     const answer = await session.client.call('cancelJob', { params: { id }, body: {} })
     if (!answer.ok && answer.error.code === 'not_possible') throw endedBefore(id, answer.error)
@@ -17,6 +24,14 @@ export function cancel(io: Io, flags: ConnectionFlags & { readonly job?: string 
     )
     return 0
   })
+}
+
+async function cancelAll({ client, out }: Session, label: string, job: string | undefined): Promise<number> {
+  if (job !== undefined)
+    throw usageFailure('a job and a label were both named', 'Type pond cancel JOB, or pond cancel --label KEY=VALUE.')
+  const done = need(`cancel the jobs with ${label}`, await client.call('cancelJobs', { body: { label } }))
+  await out.result(done, () => `${done.cancelled} cancelled, ${done.asked} asked`)
+  return 0
 }
 
 function endedBefore(id: string, error: CallError): Failure {

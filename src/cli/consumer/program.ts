@@ -152,7 +152,11 @@ function addLists(program: Command, act: Act): void {
   show.action((job?: string) => act(async (io) => (await import('./show.ts')).show(io, withJob(show, job))))
   const why = ofJob('why', 'say what a job waits for, worker by worker, or how its end is known')
   why.action((job?: string) => act(async (io) => (await import('./why.ts')).why(io, withJob(why, job))))
-  const cancel = ofJob('cancel', 'end a job')
+  const cancel = ofJob('cancel', 'end a job, or all with a label')
+  flag(cancel, '--label <key=value>', {
+    says: 'every job with this label that has not ended',
+    variable: 'POND_CANCEL_LABEL',
+  })
   cancel.action((job?: string) => act(async (io) => (await import('./cancel.ts')).cancel(io, withJob(cancel, job))))
   const adopt = ofJob('adopt', 'take a result that came after pond had given its attempt up; the end of the job stands')
   flag(adopt, '--attempt <n>', {

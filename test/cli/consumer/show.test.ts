@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import { createFakeIo, pond } from '../../harness/fake-io.ts'
 import { FAKE_TOKEN, FAKE_URL, fakeId } from '../../harness/fake-pond.ts'
-import { errorReply, reply } from '../../harness/http-reply.ts'
+import { errorReply, jsonReply, reply } from '../../harness/http-reply.ts'
 
 const worker = {
   id: fakeId('wrk', 1),
@@ -192,6 +192,15 @@ t.test('input comes from a file or from stdin, as text', async (t) => {
   t.match(io.pond.calls[0]?.body, { input: 'ünï\n' })
   t.equal(await pond(io, 'submit', '--input', file, '--', 'cat'), 2)
   t.match(io.printed().err, /not UTF-8/)
+})
+
+t.test('cancel takes a label instead of a job', async (t) => {
+  const io = createFakeIo()
+  io.pond.intercept = ({ name }) => (name === 'cancelJobs' ? jsonReply({ cancelled: 3, asked: 1 }) : undefined)
+  t.equal(await pond(io, 'cancel', '--label', 'app=x'), 0)
+  t.equal(io.printed().out, '3 cancelled, 1 asked\n')
+  t.match(io.pond.calls.at(-1)?.body, { label: 'app=x' })
+  t.equal(await pond(io, 'cancel', 'job_1', '--label', 'app=x'), 2)
 })
 
 t.test('every flag of a job arrives', async (t) => {

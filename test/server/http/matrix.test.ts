@@ -111,6 +111,7 @@ const table: Readonly<Record<RouteName, Row>> = {
   listAttempts: onJob(200),
   getResult: onJob(200),
   cancelJob: onJob('not_possible', { body: {} }),
+  cancelJobs: badBody('invalid_field'),
   adoptAttempt: onJob('not_possible', { body: { attempt: 1 } }),
   readStream: onJob(200),
   listChunks: onJob(200),

@@ -155,6 +155,15 @@ const table: Readonly<Partial<Record<RouteName, readonly Row[]>>> = {
     { says: 'a running job', asking: ({ intent }) => ({ params: { id: intent.job_id }, body: {} }) },
     { says: 'a queued job', asking: async ({ rig }) => ({ params: { id: (await submit(rig)).id }, body: {} }) },
   ],
+  cancelJobs: [
+    {
+      says: 'of a label',
+      async asking({ rig }) {
+        await submit(rig, { labels: { app: 'x' } })
+        return { body: { label: 'app=x' } }
+      },
+    },
+  ],
   adoptAttempt: [
     {
       says: 'a late result',

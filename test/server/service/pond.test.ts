@@ -73,6 +73,24 @@ t.test('Idempotency-Key: the same body answers the same jobs as they are now, an
   t.equal((await rig.call('listAllJobs')).reply.items.length, 3)
 })
 
+t.test('all jobs with a label are cancelled, whatever they are at, and no others', async (t) => {
+  const rig = await createPondRig(t)
+  const box = await pairMachine(rig)
+  const labels = { app: 'x' }
+  const running = await submit(rig, { labels })
+  await box.start()
+  const other = await submit(rig, { labels: { app: 'y' } })
+  const waiting = await submit(rig, { labels, after: [running.id] })
+  await rig.call('submitJob', { body: { jobs: Array.from({ length: 600 }, () => ({ command: ['true'], labels })) } })
+  const cancel = (label: string) => rig.call('cancelJobs', { body: { label } })
+  t.strictSame((await cancel('app=x')).reply, { cancelled: 601, asked: 1 })
+  t.strictSame((await cancel('app=x')).reply, { cancelled: 0, asked: 0 })
+  t.match(await jobOf(rig, running.id), { state: 'running', cancel_requested_at: Number })
+  t.match(await jobOf(rig, waiting.id), { state: 'cancelled' })
+  t.match(await jobOf(rig, other.id), { state: 'queued' })
+  t.equal((await cancel('app')).code, 'invalid_field')
+})
+
 t.test('lists: newest first, page by page, by label and state, of one project', async (t) => {
   const rig = await createPondRig(t)
   await rig.call('createProject', { body: { name: 'other' } })
