@@ -3,7 +3,7 @@
 // mirrors committed rows; the row decides.
 import type { JobId, ProjectId, WorkerId } from '../../src/protocol/id.ts'
 import { limit } from '../../src/protocol/limit.ts'
-import { isPassedOver, lackOf, type Means, type Needs } from '../../src/state/match.ts'
+import { anything, isPassedOver, lackOf, type Means, type Needs } from '../../src/state/match.ts'
 import { fill, type Held, hold, type Room, setAside, shortOf } from '../../src/state/room.ts'
 import type { JobRow, QueuedRow } from '../store/row.ts'
 
@@ -34,8 +34,6 @@ export const waitingOf = (
 export const waitingAgain = ({ id, projectId, priority, needs, passedOver }: QueuedRow, since: number): Waiting => ({
   ...{ id, projectId, priority, needs, passedOver, since },
 })
-
-const anything: Needs = {}
 
 export const readNeeds = (text: string): Needs => (text === '{}' ? anything : (JSON.parse(text) as Needs))
 

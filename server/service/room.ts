@@ -2,7 +2,7 @@
 import type { ClaimId, WorkerId } from '../../src/protocol/id.ts'
 import type { PollBody } from '../../src/protocol/orch.ts'
 import type { Means } from '../../src/state/match.ts'
-import { roomOf } from '../../src/state/room.ts'
+import { nothing, roomOf } from '../../src/state/room.ts'
 import type { WorkerRow } from '../store/row.ts'
 import type { Core } from './core.ts'
 import type { Taker } from './queue.ts'
@@ -42,13 +42,16 @@ export function takerOf(
   const said = told.body.workers.find((it) => it.worker_id === workerId)
   if (!worker || !said || worker.drain) return undefined
   const coming = live.coming(workerId)
-  const held = [...coming, ...live.lingering(workerId)]
+  const lingering = live.lingering(workerId)
+  const held = [...coming, ...lingering].filter((one) => one !== nothing)
+  let claims = coming.length + lingering.length
   // Claims that the poll could not know of fill its free slots already.
   let freeSlots = said.free.slots - coming.length
   for (const claim of live.ofBinding(worker.bindingId)) {
-    if (claim.workerId !== workerId) continue
-    if (!ended.has(claim.id)) held.push(claim.held)
-    if (!ended.has(claim.id) && !told.have.has(claim.id)) freeSlots--
+    if (claim.workerId !== workerId || ended.has(claim.id)) continue
+    claims++
+    if (claim.held !== nothing) held.push(claim.held)
+    if (!told.have.has(claim.id)) freeSlots--
   }
   if (told.body.refill) {
     for (const [id, filled] of told.filling) {
@@ -57,7 +60,8 @@ export function takerOf(
   }
   const now = clock.now()
   const { law, resources } = worker
-  const room = roomOf({ worker: law, resources, freeSlots, held, most: refusals.room(workerId, now) }, now)
+  const most = refusals.room(workerId, now)
+  const room = roomOf({ worker: law, resources, freeSlots, claims, held, most }, now)
   return room.slots > 0 ? { workerId, means: meansOf(worker), room, now } : undefined
 }
 

@@ -9,7 +9,7 @@ import { canonicalBytes } from '../../src/seal/canonical.ts'
 import { openDsse } from '../../src/seal/dsse.ts'
 import { SealError } from '../../src/seal/refusal.ts'
 import { newJob } from '../../src/state/job.ts'
-import { needsOf } from '../../src/state/match.ts'
+import { anything, needsOf } from '../../src/state/match.ts'
 import { policyOf } from '../../src/state/retry.ts'
 import type { WriteTx } from '../store/contract.ts'
 import type { IdempotencyRow, JobRow } from '../store/row.ts'
@@ -72,7 +72,7 @@ export async function submitJobs(
   if ((await core.blobs.roomBytes()) <= 0) throw new Refusal('disk_full', 'pond has no room for new jobs')
   const prepared = jobs.map((job) => prepare(core, projectId, job))
   checkKinds(core, projectId, prepared)
-  const order = inOrder(jobs.map(wantedBy))
+  const order = jobs.some(({ spec }) => spec.after) ? inOrder(jobs.map(wantedBy)) : [...jobs.keys()]
   const digest = sha256(prepared.map(({ row }) => [row.digest, row.signature?.keyid].join(' ')).join('\n'))
   return await writeClaims(core, async ({ tx }, claim) => {
     const repeated = await findRepeat(tx, submission, digest)
@@ -126,6 +126,11 @@ function checkKinds({ queue }: Core, projectId: ProjectId, prepared: readonly Fr
   }
 }
 
+function textOfNeeds(spec: JobSpec): string {
+  const needs = needsOf(spec)
+  return needs === anything ? '{}' : canonicalBytes(needs).toString()
+}
+
 function prepare(core: Core, projectId: ProjectId, { spec, raw, signed }: SubmittedJob): FreshJob {
   const bytes = signed?.bytes ?? canonicalBytes(raw)
   const now = core.clock.now()
@@ -135,7 +140,7 @@ function prepare(core: Core, projectId: ProjectId, { spec, raw, signed }: Submit
     law: newJob(policyOf(spec), 'queued'),
     version: 1,
     priority: spec.priority ?? defaultPriority,
-    needs: canonicalBytes(needsOf(spec)).toString(),
+    needs: textOfNeeds(spec),
     command: spec.command,
     labels: spec.labels ?? {},
     digest: sha256(bytes),
@@ -210,6 +215,10 @@ async function enter(write: Write, { one, job, batch, by }: Entering): Promise<F
   const { core, tx } = write
   const named = await nameNeeds(write, one.row, job)
   const { projectId } = named
+  if (!job.spec.after) {
+    await insert(core, tx, { row: named, bytes: one.bytes, by })
+    return { ...one, row: named }
+  }
   const { open, broken } = await lookUp(tx, wantedBy(job), { projectId, batch: batch.map(({ row }) => row) })
   const waits = open.size > 0 || broken !== undefined
   const row: JobRow = waits ? { ...named, law: newJob(named.law.policy, 'waiting') } : named

@@ -8,6 +8,9 @@ export interface Needs extends Requires {
   readonly secrets?: true
 }
 
+/** Of most jobs. */
+export const anything: Needs = {}
+
 /** What a worker said of the walls between its jobs. */
 export interface Walls {
   readonly sandbox?: Sandbox | undefined
@@ -132,6 +135,7 @@ export function lack(requirement: string, wants: unknown, has: unknown): Lack {
 
 /** What a job needs, without what is no need. Equal needs are equal as JSON once that is canonical. */
 export function needsOf(spec: JobSpec): Needs {
+  if (spec.requires === undefined && !isConfidential(spec)) return anything
   const { labels, ...rest } = spec.requires ?? {}
   return {
     ...rest,

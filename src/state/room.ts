@@ -11,6 +11,9 @@ export interface Held {
   readonly gpus?: readonly string[]
 }
 
+/** Of most claims: one object for all, so that nothing is made or read for them. */
+export const nothing: Held = {}
+
 export interface Room {
   readonly slots: number
   /** In thousandths: sums of fractions would drift. */
@@ -25,15 +28,17 @@ export interface Candidate {
   /** Slots it says are free now. */
   readonly freeSlots: number
   /** Claims that pond's own ledger still counts for it, lost ones included until the worker says they are gone. */
+  readonly claims: number
+  /** What they hold beside their slots. */
   readonly held: readonly Held[]
   /** The most claims that may be granted now, whatever is free. */
   readonly most: number
 }
 
 /** What may be granted now: the least of what the worker says, what the ledger says and how far it is trusted. */
-export function roomOf({ worker, resources, freeSlots, held, most }: Candidate, now: number): Room {
-  const ledger = resources.slots - held.length
-  const slots = Math.max(0, Math.min(freeSlots, ledger, most, allowance(worker, held.length, now)))
+export function roomOf({ worker, resources, freeSlots, claims, held, most }: Candidate, now: number): Room {
+  const ledger = resources.slots - claims
+  const slots = Math.max(0, Math.min(freeSlots, ledger, most, allowance(worker, claims, now)))
   const whole: Room = {
     slots,
     milliCpus: milli(resources.cpus ?? 0),
@@ -57,6 +62,7 @@ export function shortOf({ cpus, memory_bytes, gpus }: Needs, room: Room): Lack |
 export function hold(needs: Needs, room: Room): Held | undefined {
   if (shortOf(needs, room)) return undefined
   const { cpus, memory_bytes, gpus } = needs
+  if (cpus === undefined && memory_bytes === undefined && gpus === undefined) return nothing
   return {
     ...(cpus === undefined ? {} : { cpus }),
     ...(memory_bytes === undefined ? {} : { memory_bytes }),

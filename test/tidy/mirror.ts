@@ -155,7 +155,7 @@ export const coverTable: readonly CoverRow[] = [
   },
   {
     test: 'test/cli/operator/program.test.ts',
-    covers: ['audit', 'binding', 'enrollment', 'key', 'pairing', 'pond-key', 'project', 'worker'].map(
+    covers: ['audit', 'binding', 'enrollment', 'key', 'pairing', 'pond-key', 'project', 'stats', 'worker'].map(
       (name) => `src/cli/operator/${name}.ts`,
     ),
     why: 'a short verb is one call and one print, so a table of them says more',

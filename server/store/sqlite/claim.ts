@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import type { BindingId, ClaimId, JobId, ProjectId, WorkerId } from '../../../src/protocol/id.ts'
 import type { Cause } from '../../../src/protocol/job.ts'
 import type { LeaseState } from '../../../src/state/lease.ts'
+import { nothing } from '../../../src/state/room.ts'
 import type { AttestationRow, ClaimRow, UsageRow } from '../row.ts'
 import { fromJson, given, toBit, toJson } from './column.ts'
 import type { Connection } from './connection.ts'
@@ -45,6 +46,8 @@ interface RawAttestation {
   readonly body: string
 }
 
+const NOTHING = '{}'
+
 const claimOf = (raw: RawClaim): ClaimRow => ({
   id: raw.id,
   jobId: raw.job_id,
@@ -61,7 +64,7 @@ const claimOf = (raw: RawClaim): ClaimRow => ({
   },
   streamBytes: raw.stream_bytes,
   artifactBytes: raw.artifact_bytes,
-  held: fromJson(raw.held),
+  held: raw.held === NOTHING ? nothing : fromJson(raw.held),
   claimedAt: raw.claimed_at,
   ...given({
     confirmedAt: raw.confirmed_at,
@@ -131,7 +134,7 @@ export const claimWrites = {
        values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
       ...changing(row),
       ...[row.id, row.jobId, row.projectId, row.bindingId, row.workerId, row.epoch, row.attempt, row.claimKey],
-      ...[row.streamBytes, row.artifactBytes, toJson(row.held), row.claimedAt],
+      ...[row.streamBytes, row.artifactBytes, row.held === nothing ? NOTHING : toJson(row.held), row.claimedAt],
     )
   },
   updateClaim(db: Connection, row: ClaimRow) {
