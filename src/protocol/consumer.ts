@@ -300,7 +300,7 @@ export const consumerRoutes = defineRoutes({
   },
   cancelJobs: {
     method: 'POST',
-    path: '/v1/jobs/cancel',
+    path: '/v1/cancellations',
     caller: 'submit',
     says: 'Cancel every job of the project that has this label and has not ended.',
     body: cancelBody,
