@@ -56,7 +56,7 @@ export const handlers: { readonly [N in RouteName]?: Handler<N> } = {
     }))
     const { attestation, refill } = body
     const batch = { words, attestation, refill }
-    const { outcomes, intents } = await hearWords({ core, polls }, bindingOf(identity), batch)
+    const { outcomes, intents } = await hearWords({ core, polls }, bindingOf(identity).bindingId, batch)
     return jsonReply(200, { outcomes, ...(intents.length > 0 && { intents }) })
   },
   async sendWord({ core, polls }, { params, body, identity, request }) {
@@ -64,7 +64,7 @@ export const handlers: { readonly [N in RouteName]?: Handler<N> } = {
     const word = { jobId: params.id, token: claimTokenOf(request), body: said }
     const {
       outcomes: [outcome],
-    } = await hearWords({ core, polls }, bindingOf(identity), { words: [word], attestation })
+    } = await hearWords({ core, polls }, bindingOf(identity).bindingId, { words: [word], attestation })
     if (!outcome) throw new Error('a word has an outcome')
     return wordReply(outcome)
   },
@@ -182,7 +182,9 @@ export const handlers: { readonly [N in RouteName]?: Handler<N> } = {
   whoami: async ({ core }, { identity }) => jsonReply(200, await describeCaller(core, identity)),
 
   createProject: async ({ core }, { body, identity }) =>
-    jsonReply(201, await key.createProject(core, body.name, byOf(identity))),
+    jsonReply(201, await key.createProject(core, body, byOf(identity))),
+  putWeight: async ({ core }, { params, body, identity }) =>
+    jsonReply(200, await key.putWeight(core, { name: params.project, weight: body.weight, by: byOf(identity) })),
   listProjects: async ({ core }) => jsonReply(200, await key.listProjects(core)),
   createKey: async ({ core, access }, { body, identity }) =>
     jsonReply(201, await key.createKey({ core, access }, body, byOf(identity))),
@@ -219,6 +221,8 @@ export const handlers: { readonly [N in RouteName]?: Handler<N> } = {
   rotatePondKey: async ({ core }, { identity }) => jsonReply(200, await rotation.rotatePondKey(core, byOf(identity))),
   listBindings: async ({ core, polls }) => jsonReply(200, await binding.listBindings(core, polls)),
   getBinding: async ({ core, polls }, { params }) => jsonReply(200, await binding.getBinding(core, polls, params.id)),
+  putLadder: async (services, { params, body, identity }) =>
+    jsonReply(200, await binding.putLadder(services, { id: params.id, by: byOf(identity), body })),
   revokeBinding: async (services, { params, identity }) =>
     jsonReply(200, await binding.revokeBinding(services, { id: params.id, by: byOf(identity) })),
   getStats: async (parts) => jsonReply(200, readStats(parts)),

@@ -1,14 +1,15 @@
 // Bindings after pairing: list, show, revoke at once.
-import type { BindingView } from '../../src/protocol/admin.ts'
+import type { BindingView, LadderBody } from '../../src/protocol/admin.ts'
 import { Refusal } from '../../src/protocol/error.ts'
-import type { BindingId } from '../../src/protocol/id.ts'
+import type { BindingId, ProjectId } from '../../src/protocol/id.ts'
 import { PROTOCOL } from '../../src/protocol/version.ts'
 import { stepWorker } from '../../src/state/worker.ts'
-import type { BindingRow } from '../store/row.ts'
+import type { BindingRow, LadderRow } from '../store/row.ts'
 import type { Access } from './access.ts'
 import { recordAudit } from './audit.ts'
 import { saveWorker } from './change.ts'
 import type { Core } from './core.ts'
+import { projectByName } from './key.ts'
 import { applyLeaseIn } from './lease.ts'
 import type { Polls } from './poll.ts'
 import { viewWorker } from './view.ts'
@@ -64,7 +65,54 @@ export async function revokeBinding(
     tx.afterCommit(() => {
       access.setBinding(row, next)
       polls.forget(id)
+      core.ladders.set(next)
+      core.shares.forget(id)
       if (isGone(next)) core.fleet.leave(id)
+    })
+    return next
+  })
+  return viewBinding(core, polls, row)
+}
+
+/** As an operator names the projects; none of them is the binding's own, and a ladder that adds nobody is none. */
+export function readLadder(
+  core: Core,
+  own: ProjectId,
+  { friends, public: isPublic }: LadderBody,
+): LadderRow | undefined {
+  const ids = new Set(friends.map((name) => projectByName(core, name)))
+  ids.delete(own)
+  return ids.size > 0 || isPublic ? { friends: [...ids], public: isPublic } : undefined
+}
+
+export const viewLadder = ({ projects }: Core, { friends, public: isPublic }: LadderRow): LadderBody => ({
+  friends: friends.map((id) => projects.get(id) ?? id),
+  public: isPublic,
+})
+
+/** Holds for what is handed out from now on. A repeat changes nothing. */
+export async function putLadder(
+  { core, access, polls }: BindingParts,
+  asked: { readonly id: BindingId; readonly by: string; readonly body: LadderBody },
+): Promise<BindingView> {
+  const { id, by, body } = asked
+  const row = await core.store.write(async (tx) => {
+    const row = await tx.getBinding(id)
+    if (!row) throw new Refusal('not_found', `there is no binding ${id}`)
+    if (row.state === 'revoked') throw new Refusal('not_possible', `${id} is revoked`, { state: row.state })
+    const ladder = readLadder(core, row.projectId, body)
+    if (JSON.stringify(ladder) === JSON.stringify(row.ladder)) return row
+    const { ladder: _, ...rest } = row
+    const next: BindingRow = ladder ? { ...rest, ladder } : rest
+    await tx.updateBinding(next)
+    const note = ladder
+      ? `friends ${body.friends.join(', ') || 'none'}${body.public ? '; public' : ''}`
+      : 'its own project'
+    await recordAudit(core, tx, { by, action: 'binding.ladder', target: id, note })
+    tx.afterCommit(() => {
+      access.setBinding(row, next)
+      core.ladders.set(next)
+      polls.replace(id)
     })
     return next
   })
@@ -79,6 +127,7 @@ export async function describeBinding(core: Core, polls: Polls, id: BindingId) {
     name: row.name,
     project: core.projects.get(row.projectId) ?? row.projectId,
     protocol: PROTOCOL,
+    ...(row.ladder && { ladder: viewLadder(core, row.ladder) }),
     pond_key: core.keys.publicKey,
     workers: core.fleet.ofBinding(id).map((worker) => {
       const { state, name } = viewWorker(core, polls, worker)
@@ -95,6 +144,7 @@ function viewBinding(core: Core, polls: Polls, row: BindingRow): BindingView {
     state: row.state,
     online: row.state === 'active' && polls.isOnline(row.id),
     ephemeral: row.ephemeral,
+    ladder: row.ladder && viewLadder(core, row.ladder),
     workers: core.fleet.ofBinding(row.id).length,
     claims: core.live.ofBinding(row.id).size,
     created_at: row.createdAt,

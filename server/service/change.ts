@@ -7,7 +7,7 @@ import { stepWorker, type WorkerEvent } from '../../src/state/worker.ts'
 import type { WriteTx } from '../store/contract.ts'
 import type { ClaimRow, JobRow, TransitionRow, WorkerRow } from '../store/row.ts'
 import { type Core, delay } from './core.ts'
-import { waitingOf } from './queue.ts'
+import { waitingOf } from './line.ts'
 
 /** Who caused a change, and what a person would want to know of it. */
 export interface Who {
@@ -141,8 +141,9 @@ function mirrorClaim(core: Core, row: ClaimRow): void {
   }
   const lingers = row.lease.state === 'lost' || row.lease.state === 'returned' || row.lease.state === 'revoked'
   core.live.remove(row.id, lingers)
+  core.shares.settle(live, core.listening.now() - live.grantedAt)
   core.hub.claim.tell(row.id, undefined)
-  core.wake.send(row.projectId)
+  core.ready.send(row.bindingId)
 }
 
 /** Applies one event to a worker; a step that changes nothing writes nothing. */
@@ -158,6 +159,6 @@ export async function saveWorker({ core, tx }: Write, row: WorkerRow): Promise<v
   await tx.updateWorker(row)
   tx.afterCommit(() => {
     core.fleet.set(row)
-    if (row.law.pausedUntil > core.clock.now()) core.pauses.add(row.law.pausedUntil, row.projectId)
+    if (row.law.pausedUntil > core.clock.now()) core.workerPauses.add(row.law.pausedUntil, row.bindingId)
   })
 }

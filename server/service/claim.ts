@@ -38,7 +38,7 @@ export async function writeClaims<T>(core: Core, work: (write: Write, claim: Cla
           const id = await claimOne(write, opening)
           if (id) made.push(id)
           // Its room is for the next one, and no other event would say so.
-          else tx.afterCommit(() => core.wake.send(opening.job.projectId))
+          else tx.afterCommit(() => core.ready.send(opening.worker.bindingId))
         }
         return made
       })
@@ -60,7 +60,7 @@ export async function writeClaims<T>(core: Core, work: (write: Write, claim: Cla
 
 /** The room of what is claimed is counted by its rows, the room of what is not is free again. */
 function release(core: Core, openings: readonly Opening[]): void {
-  for (const { worker, held } of openings) core.live.arrived(worker.id, held)
+  for (const opening of openings) core.live.arrived(opening.worker.id, opening)
 }
 
 /** In this turn of the loop, behind the reply to whoever asked for the write: that one is first in line. */

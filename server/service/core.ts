@@ -3,15 +3,18 @@ import type { BindingId, JobId, ProjectId } from '../../src/protocol/id.ts'
 import { isFinal } from '../../src/protocol/job.ts'
 import type { ReadTx } from '../store/contract.ts'
 import type { ClaimRow } from '../store/row.ts'
+import { BundleSites } from './bundle-site.ts'
 import { DueList } from './due.ts'
 import { Fleet } from './fleet.ts'
 import { Hub } from './hub.ts'
+import { Ladders } from './ladder.ts'
+import { type Waiting, waitingAgain } from './line.ts'
 import { Listening } from './listening.ts'
-
 import { type JobPart, jobPart, LiveClaims } from './live.ts'
 import { createWorld, type Parts, type PondKeys, type World } from './parts.ts'
-import { Queue, type Waiting, waitingAgain } from './queue.ts'
+import { Queue } from './queue.ts'
 import { Refusals } from './refusal.ts'
+import { Shares } from './share.ts'
 import { Stats } from './stats.ts'
 
 export interface Core extends World {
@@ -20,6 +23,9 @@ export interface Core extends World {
   readonly queue: Queue
   readonly live: LiveClaims
   readonly fleet: Fleet
+  readonly ladders: Ladders
+  readonly shares: Shares
+  readonly bundleSites: BundleSites
   readonly refusals: Refusals
   /** Names of projects by id. */
   readonly projects: Map<ProjectId, string>
@@ -30,10 +36,14 @@ export interface Core extends World {
   readonly delayed: Map<JobId, Waiting>
   /** Jobs with a time to live. */
   readonly expiring: DueList<Waiting['id']>
-  /** Projects in which a worker's pause, or its being passed over for a job, is over then, or a claim that failed is tried again. */
+  /** Projects in which a worker is passed over for a job until then, or a claim that failed is tried again. */
   readonly pauses: DueList<ProjectId>
+  /** Bindings with a worker whose own pause is over then. */
+  readonly workerPauses: DueList<BindingId>
   /** Jobs of the project may be claimed now. */
   readonly wake: Signal<ProjectId>
+  /** A binding may have more room than before. */
+  readonly ready: Signal<BindingId>
   /** Facts changed that a binding's next reply tells. */
   readonly tell: Signal<BindingId>
   /** Times to live are over. */
@@ -62,8 +72,12 @@ export class Signal<T> {
 
 export function createCore(parts: Parts): Core {
   const world = createWorld(parts)
-  const queue = new Queue()
+  const live = new LiveClaims()
+  const fleet = new Fleet()
+  const shares = new Shares((id) => live.unitsOf(id, fleet.idsOf(id)))
+  const queue = new Queue({ shares, mayStart: () => Number.POSITIVE_INFINITY })
   const wake = new Signal<ProjectId>()
+  const ready = new Signal<BindingId>()
   const expired = new Signal<readonly Waiting['id'][]>()
   const settle = new Signal<readonly JobId[]>()
   const delayed = new Map<JobId, Waiting>()
@@ -79,8 +93,11 @@ export function createCore(parts: Parts): Core {
   return {
     ...world,
     queue,
-    live: new LiveClaims(),
-    fleet: new Fleet(),
+    live,
+    fleet,
+    ladders: new Ladders(),
+    bundleSites: new BundleSites(),
+    shares,
     refusals: new Refusals(),
     projects: new Map(),
     listening: new Listening(world.clock),
@@ -90,8 +107,12 @@ export function createCore(parts: Parts): Core {
     pauses: new DueList(world.clock, (ids) => {
       for (const projectId of new Set(ids)) wake.send(projectId)
     }),
+    workerPauses: new DueList(world.clock, (ids) => {
+      for (const bindingId of new Set(ids)) ready.send(bindingId)
+    }),
     expiring: new DueList(world.clock, (ids) => expired.send(ids)),
     wake,
+    ready,
     tell: new Signal<BindingId>(),
     expired,
     stats: new Stats(world.clock.now()),
@@ -118,13 +139,19 @@ export async function loadCore(core: Core): Promise<void> {
     awaited: await awaitedFacts(tx),
   }))
   for (const row of workers) core.fleet.set(row)
-  for (const row of bindings) if (row.ephemeral && row.state === 'revoked') core.fleet.leave(row.id)
-  for (const row of projects) core.projects.set(row.id, row.name)
+  for (const row of bindings) {
+    if (row.ephemeral && row.state === 'revoked') core.fleet.leave(row.id)
+    core.ladders.set(row)
+  }
+  for (const row of projects) {
+    core.projects.set(row.id, row.name)
+    core.shares.setWeight(row.id, row.weight)
+  }
   const now = core.clock.now()
   for (const row of queued) {
     if (row.expiresAt !== undefined) core.expiring.add(row.expiresAt, row.id)
     if (row.state === 'waiting') continue
-    const waiting = waitingAgain(row, now)
+    const waiting = waitingAgain(row)
     if (row.notBefore !== undefined && row.notBefore > now) delay(core, row.notBefore, waiting)
     else core.queue.add(waiting)
   }

@@ -85,7 +85,7 @@ async function endDrain(
   const { core, tx } = write
   await saveWorker(write, row)
   await recordAudit(core, tx, { ...who, action: 'worker.resume', target: row.id })
-  tx.afterCommit(() => core.wake.send(row.projectId))
+  tx.afterCommit(() => core.ready.send(row.bindingId))
   return row
 }
 

@@ -1,5 +1,5 @@
 // The workers in memory: few rows that every poll looks at. It mirrors committed rows and is filled from them at the start.
-import type { BindingId, ProjectId, WorkerId } from '../../src/protocol/id.ts'
+import type { BindingId, WorkerId } from '../../src/protocol/id.ts'
 import type { WorkerRow } from '../store/row.ts'
 
 export class Fleet {
@@ -30,12 +30,12 @@ export class Fleet {
     return this.#workers.get(id)
   }
 
-  ofBinding(bindingId: BindingId): readonly WorkerRow[] {
-    return [...(this.#byBinding.get(bindingId) ?? [])].flatMap((id) => this.#workers.get(id) ?? [])
+  idsOf(bindingId: BindingId): readonly WorkerId[] {
+    return [...(this.#byBinding.get(bindingId) ?? [])]
   }
 
-  ofProject(projectId: ProjectId): readonly WorkerRow[] {
-    return this.listed().filter((row) => row.projectId === projectId)
+  ofBinding(bindingId: BindingId): readonly WorkerRow[] {
+    return [...(this.#byBinding.get(bindingId) ?? [])].flatMap((id) => this.#workers.get(id) ?? [])
   }
 
   /** Without those that are gone. */

@@ -3,6 +3,7 @@ import type { KeyBody, KeyCreated, KeyView, ProjectView } from '../../src/protoc
 import { Refusal } from '../../src/protocol/error.ts'
 import type { KeyId, ProjectId } from '../../src/protocol/id.ts'
 import { hashToken, makeToken } from '../../src/seal/token.ts'
+import { defaultWeight } from '../../src/state/share.ts'
 import type { KeyRow, ProjectRow } from '../store/row.ts'
 import type { Access } from './access.ts'
 import { recordAudit } from './audit.ts'
@@ -11,20 +12,49 @@ import type { Core } from './core.ts'
 
 export const DEFAULT_PROJECT = 'default'
 
-export async function createProject(core: Core, name: string, by: string): Promise<ProjectView> {
+export async function createProject(
+  core: Core,
+  { name, weight }: { readonly name: string; readonly weight?: number | undefined },
+  by: string,
+): Promise<ProjectView> {
   const row = await core.store.write(async (tx) => {
     if (await tx.findProject(name)) throw new Refusal('exists', `there is a project ${name} already`, { field: 'name' })
-    return await insertProject({ core, tx }, name, by)
+    return await insertProject({ core, tx }, { name, by, weight })
   })
   return viewProject(row)
 }
 
-async function insertProject({ core, tx }: Write, name: string, by: string): Promise<ProjectRow> {
-  const row: ProjectRow = { id: `prj_${core.newId()}` as ProjectId, name, createdAt: core.clock.now() }
+async function insertProject(
+  { core, tx }: Write,
+  asked: { readonly name: string; readonly by: string; readonly weight?: number | undefined },
+): Promise<ProjectRow> {
+  const { name, by, weight = defaultWeight } = asked
+  const row: ProjectRow = { id: `prj_${core.newId()}` as ProjectId, name, weight, createdAt: core.clock.now() }
   await tx.insertProject(row)
   await recordAudit(core, tx, { by, action: 'project.create', target: row.id, note: name })
-  tx.afterCommit(() => core.projects.set(row.id, row.name))
+  tx.afterCommit(() => {
+    core.projects.set(row.id, row.name)
+    core.shares.setWeight(row.id, row.weight)
+  })
   return row
+}
+
+/** From the next turn on. A repeat changes nothing. */
+export async function putWeight(
+  core: Core,
+  { name, weight, by }: { readonly name: string; readonly weight: number; readonly by: string },
+): Promise<ProjectView> {
+  const row = await core.store.write(async (tx) => {
+    const row = await tx.findProject(name)
+    if (!row) throw new Refusal('not_found', `there is no project ${name}`, { field: 'project' })
+    if (row.weight === weight) return row
+    const next = { ...row, weight }
+    await tx.updateProject(next)
+    await recordAudit(core, tx, { by, action: 'project.weight', target: row.id, note: `${row.weight} to ${weight}` })
+    tx.afterCommit(() => core.shares.setWeight(row.id, weight))
+    return next
+  })
+  return viewProject(row)
 }
 
 export async function listProjects(core: Core): Promise<{ items: ProjectView[] }> {
@@ -32,7 +62,7 @@ export async function listProjects(core: Core): Promise<{ items: ProjectView[] }
 }
 
 function viewProject(row: ProjectRow): ProjectView {
-  return { id: row.id, name: row.name, created_at: row.createdAt }
+  return { id: row.id, name: row.name, weight: row.weight, created_at: row.createdAt }
 }
 
 /** The project that a name stands for. */
@@ -115,7 +145,7 @@ export async function firstStart(keysOf: Keys): Promise<string | undefined> {
   const { core } = keysOf
   const keys = await core.store.read((tx) => tx.listKeys())
   if (![...core.projects.values()].includes(DEFAULT_PROJECT)) {
-    await core.store.write((tx) => insertProject({ core, tx }, DEFAULT_PROJECT, 'pond'))
+    await core.store.write((tx) => insertProject({ core, tx }, { name: DEFAULT_PROJECT, by: 'pond' }))
   }
   if (keys.length > 0) return undefined
   const token = (await core.makeAdminToken?.()) ?? makeToken('admin', core.random)

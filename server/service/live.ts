@@ -1,7 +1,7 @@
 // The live claims in memory: who holds what, and when each was last heard of. It mirrors committed rows and is filled from them at the start.
 import type { BindingId, ClaimId, JobId, ProjectId, WorkerId } from '../../src/protocol/id.ts'
 import type { LeaseState } from '../../src/state/lease.ts'
-import type { Held } from '../../src/state/room.ts'
+import { type Held, unitsOf } from '../../src/state/room.ts'
 import type { ClaimRow, JobRow } from '../store/row.ts'
 
 /** The job's part of an intent. */
@@ -54,7 +54,7 @@ export class LiveClaims {
   /** Claims that ended for pond while their worker may still be busy with them. */
   readonly #lingering = new Map<WorkerId, Map<ClaimId, Lingering>>()
   /** What claims of writes under way hold, by worker: it is filled before they are rows. */
-  readonly #coming = new Map<WorkerId, Held[]>()
+  readonly #coming = new Map<WorkerId, Coming[]>()
 
   get size(): number {
     return this.#claims.size
@@ -144,21 +144,31 @@ export class LiveClaims {
   }
 
   /** Counts one more claim of a write under way; `arrived` takes it off when that write was settled, whatever came of it. */
-  expect(workerId: WorkerId, held: Held): void {
+  expect(workerId: WorkerId, claim: Coming): void {
     const coming = this.#coming.get(workerId)
-    if (coming) coming.push(held)
-    else this.#coming.set(workerId, [held])
+    if (coming) coming.push(claim)
+    else this.#coming.set(workerId, [claim])
   }
 
-  arrived(workerId: WorkerId, held: Held): void {
+  arrived(workerId: WorkerId, { job }: Coming): void {
     const coming = this.#coming.get(workerId) ?? []
-    const at = coming.indexOf(held)
+    const at = coming.findIndex((claim) => claim.job.id === job.id)
     if (at >= 0) coming.splice(at, 1)
     if (coming.length === 0) this.#coming.delete(workerId)
   }
 
-  coming(workerId: WorkerId): readonly Held[] {
-    return this.#coming.get(workerId) ?? []
+  coming(workerId: WorkerId): readonly Coming[] {
+    return this.#coming.get(workerId) ?? nobody
+  }
+
+  /** What each project has of a binding's workers now. */
+  unitsOf(bindingId: BindingId, workers: readonly WorkerId[]): Map<ProjectId, number> {
+    const units = new Map<ProjectId, number>()
+    const count = (projectId: ProjectId, held: Held) =>
+      units.set(projectId, (units.get(projectId) ?? 0) + unitsOf(held))
+    for (const { projectId, held } of this.ofBinding(bindingId)) count(projectId, held)
+    for (const id of workers) for (const { job, held } of this.coming(id)) count(job.projectId, held)
+    return units
   }
 
   /** What claims hold that ended for pond while their worker may still be busy with them. */
@@ -167,9 +177,16 @@ export class LiveClaims {
   }
 }
 
+/** A claim of a write under way. */
+export interface Coming {
+  readonly job: { readonly id: JobId; readonly projectId: ProjectId }
+  readonly held: Held
+}
+
 interface Lingering {
   readonly fate: Fate
   readonly held: Held
 }
 
 const none: ReadonlySet<LiveClaim> = new Set()
+const nobody: readonly Coming[] = []

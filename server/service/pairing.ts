@@ -1,5 +1,5 @@
 // Pairing: codes that an operator prints, and the binding that one of them leaves behind.
-import type { PairingView } from '../../src/protocol/admin.ts'
+import type { LadderBody, PairingView } from '../../src/protocol/admin.ts'
 import { Refusal } from '../../src/protocol/error.ts'
 import type { BindingId, CodeId, KeyId, ProjectId, WorkerId } from '../../src/protocol/id.ts'
 import type { Labels } from '../../src/protocol/job.ts'
@@ -14,6 +14,7 @@ import { newWorker } from '../../src/state/worker.ts'
 import type { BindingRow, BindingToken, CodeRow, WorkerRow } from '../store/row.ts'
 import type { Access } from './access.ts'
 import { recordAudit } from './audit.ts'
+import { readLadder, viewLadder } from './binding.ts'
 import type { Write } from './change.ts'
 import type { Core } from './core.ts'
 import { limitsOf } from './poll.ts'
@@ -30,10 +31,12 @@ export async function createPairingCode(
     readonly expiresMs?: number | undefined
     readonly labels?: Labels | undefined
     readonly ephemeral?: boolean | undefined
+    readonly ladder?: LadderBody | undefined
     readonly fingerprint?: string | undefined
   },
 ): Promise<PairingView & { code: string }> {
   const now = core.clock.now()
+  const ladder = asked.ladder && readLadder(core, asked.projectId, asked.ladder)
   const row: CodeRow = {
     id: `cod_${core.newId()}` as CodeId,
     projectId: asked.projectId,
@@ -41,6 +44,7 @@ export async function createPairingCode(
     triesLeft: limit.pairingTries,
     labels: asked.labels ?? {},
     ephemeral: asked.ephemeral ?? false,
+    ...(ladder ? { ladder } : {}),
     ...(asked.fingerprint === undefined ? {} : { fingerprint: asked.fingerprint }),
     createdAt: now,
     expiresAt: now + (asked.expiresMs ?? limit.pairingCodeMs),
@@ -96,6 +100,7 @@ function viewCode(core: Core, row: CodeRow): PairingView {
     tries_left: row.triesLeft,
     labels: { ...row.labels },
     ephemeral: row.ephemeral,
+    ...(row.ladder ? { ladder: viewLadder(core, row.ladder) } : {}),
     ...(row.fingerprint === undefined ? {} : { fingerprint: row.fingerprint }),
     created_at: row.createdAt,
     expires_at: row.expiresAt,
@@ -202,6 +207,7 @@ async function bind({ core, access, tx }: Pairing, code: CodeRow, body: PairBody
     state: 'active',
     tokens: [row],
     ephemeral: code.ephemeral,
+    ...(code.ladder ? { ladder: code.ladder } : {}),
     createdAt: core.clock.now(),
   }
   const worker: WorkerRow = {
@@ -222,6 +228,7 @@ async function bind({ core, access, tx }: Pairing, code: CodeRow, body: PairBody
   await recordAudit(core, tx, { by: `code:${code.id}`, action: 'binding.create', target: binding.id, note: body.name })
   tx.afterCommit(() => {
     access.setBinding(undefined, binding)
+    core.ladders.set(binding)
     core.fleet.set(worker)
   })
   return reply(core, binding, { workerId: worker.id, token })

@@ -1,32 +1,29 @@
 // Polls: parked until there is something to say, answered from facts, one per binding. What is said is computed anew for each reply, so a lost one loses nothing.
 
 import { Refusal } from '../../src/protocol/error.ts'
-import type { BindingId, ClaimId, ProjectId, WorkerId } from '../../src/protocol/id.ts'
+import type { BindingId, WorkerId } from '../../src/protocol/id.ts'
 import { limit } from '../../src/protocol/limit.ts'
 import type { Directive, Intent, Limits, PollBody, PollReply } from '../../src/protocol/orch.ts'
 import { OLDEST_PROTOCOL, PROTOCOL } from '../../src/protocol/version.ts'
-import { lackOf } from '../../src/state/match.ts'
-import { fill, hold, type Room } from '../../src/state/room.ts'
 import type { WorkerRow } from '../store/row.ts'
 import { isRotationDue } from './access.ts'
 import { recordAudit } from './audit.ts'
-import { type FreshJob, type Opening, writeClaims } from './claim.ts'
 import type { Core } from './core.ts'
 import { directivesFor, keyOf, rotation } from './directive.ts'
 import { hearDrains } from './drain.ts'
-import { intentsFor, keyForWords, retell } from './intent.ts'
+import { intentsFor, retell } from './intent.ts'
 import { recallDead, renewClaims } from './lease.ts'
-import { readNeeds, type Taken, type Taker, waitingOf } from './queue.ts'
-import { meansOf, type Told, takerOf, tell } from './room.ts'
+import { Offers } from './offer.ts'
+import { levelOf, Parking } from './parking.ts'
+import type { Taker } from './queue.ts'
+import { type Told, takerOf, tell } from './room.ts'
 import {
-  type Asked,
   hasHeard,
   hasLeft,
   heardOf,
   hearPoll,
   holdMsOf,
   isOnline,
-  mayGrant,
   noteAnswer,
   type Parked,
   type PollCaller,
@@ -47,21 +44,19 @@ export class Polls {
   /** Tells its receipts from those of a former life. */
   readonly #life: string
   readonly #sessions = new Map<BindingId, Session>()
-  /** Bindings with a parked poll, by project, in the order in which they parked. */
-  readonly #parked = new Map<ProjectId, Set<Session>>()
-  readonly #dirty = new Set<ProjectId>()
-  #claiming = false
+  readonly #parking = new Parking()
+  readonly offers: Offers
 
   constructor(core: Core) {
     this.#core = core
     this.#life = `life_${core.random.bytes(8).toString('base64url')}`
-    core.wake.listen((projectId) => this.#wake(projectId))
+    this.offers = new Offers({ core, parking: this.#parking, sessions: this.#sessions })
     core.tell.listen((bindingId) => this.#settle(bindingId))
   }
 
   /** How many polls are parked now. */
   get size(): number {
-    return [...this.#parked.values()].reduce((sum, set) => sum + set.size, 0)
+    return this.#parking.size
   }
 
   /** When a poll was last completed, as far as its swarm said. */
@@ -80,10 +75,16 @@ export class Polls {
     return session !== undefined && hasLeft(session)
   }
 
-  /** What a worker has free by its latest poll; undefined: nothing. */
-  roomNow({ id: workerId, bindingId }: WorkerRow): Room | undefined {
+  /** A worker with what it has free by its latest poll; undefined: nothing. */
+  takerNow({ id: workerId, bindingId }: WorkerRow): Taker | undefined {
     const latest = this.#sessions.get(bindingId)?.latest
-    return latest && takerOf(this.#core, latest, { workerId, ended: none })?.room
+    return latest && takerOf(this.#core, latest, { workerId, ended: new Set() })
+  }
+
+  /** The ladder of a binding is another now: its parked poll stands in the wrong place, and comes back. */
+  replace(bindingId: BindingId): void {
+    const session = this.#sessions.get(bindingId)
+    if (session) this.#release(session, [], [])
   }
 
   #returnMs(): number {
@@ -207,10 +208,12 @@ export class Polls {
     this.#release(session, [], [])
     session.parked = parked
     session.latest = parked
-    const set = this.#parked.get(caller.projectId) ?? new Set()
-    this.#parked.set(caller.projectId, set.add(session))
+    const ladder = this.#core.ladders.of(caller)
+    const slots = told.body.workers.reduce((sum, { free }) => sum + free.slots, 0)
+    const claims = this.#core.live.ofBinding(caller.bindingId).size
+    this.#parking.add(session, { ladder, level: levelOf(claims, claims + slots) })
     this.#settle(caller.bindingId)
-    if (session.parked === parked && this.#core.queue.size(caller.projectId) > 0) this.#wake(caller.projectId)
+    if (session.parked === parked && this.#core.queue.hasAny(ladder)) this.offers.wake(session)
     return promise
   }
 
@@ -249,7 +252,7 @@ export class Polls {
     delete session.parked
     session.contactAt = this.#core.clock.monotonic()
     noteAnswer(this.#core, session, parked.body.seq)
-    this.#parked.get(parked.caller.projectId)?.delete(session)
+    this.#parking.delete(session)
     parked.answer(this.#reply(parked.body.seq, intents, directives))
   }
 
@@ -264,126 +267,7 @@ export class Polls {
     const receipt = receiptOf(this.#life, seq)
     return { protocol: PROTOCOL, intents: [...intents], directives: [...directives], limits, receipt }
   }
-
-  /** Gathers wakes of one turn, so that many submits lead to one write of claims. */
-  #wake(projectId: ProjectId): void {
-    this.#dirty.add(projectId)
-    if (this.#claiming) return
-    this.#claiming = true
-    void this.#claimAll()
-  }
-
-  async #claimAll(): Promise<void> {
-    // The turn's other commits and polls come in before the first look.
-    await Promise.resolve()
-    while (this.#dirty.size > 0) {
-      const projects = [...this.#dirty]
-      this.#dirty.clear()
-      await Promise.all(projects.map((projectId) => this.#claimFor(projectId)))
-    }
-    this.#claiming = false
-  }
-
-  async #claimFor(projectId: ProjectId): Promise<void> {
-    // A job that runs now would find no room for its output; the next poll looks again.
-    if ((await this.#core.blobs.roomBytes()) <= 0) return
-    if (!this.#hasRoom(projectId)) return
-    try {
-      await writeClaims(this.#core, (_, claim) => claim(this.offer(projectId)))
-    } catch (error) {
-      this.#core.log.warn('claim.failed', { error: String(error) })
-    }
-  }
-
-  /** False when there is nothing to write. */
-  #hasRoom(projectId: ProjectId): boolean {
-    const { fleet, queue } = this.#core
-    if (queue.size(projectId) === 0) return false
-    for (const session of this.#parked.get(projectId) ?? []) {
-      const { parked } = session
-      if (!mayGrant(this.#core, session)) continue
-      const found = parked?.body.workers.some(({ worker_id }) => {
-        const worker = fleet.get(worker_id)
-        if (!worker || !queue.hasSuiting(projectId, meansOf(worker))) return false
-        const taker = takerOf(this.#core, parked, { workerId: worker_id, ended: none })
-        return taker && queue.hasFor(projectId, taker)
-      })
-      if (found) return true
-    }
-    return false
-  }
-
-  /**
-   * Inside a write: what the parked polls of a project have room for, out of the queue. Slots of claims that the write ends are free already; jobs that it
-   * inserts may be handed out at once to whom nobody in the queue stands before them.
-   */
-  offer(projectId: ProjectId, { ended = none, fresh, refill }: Offering = {}): Opening[] {
-    const { queue } = this.#core
-    const line = fresh && [...fresh].sort((one, other) => other.row.priority - one.row.priority)
-    const openings: Opening[] = []
-    const told = refill && this.#sessions.get(refill)
-    const asked = told && mayGrant(this.#core, told) && told.latest
-    if (asked) openings.push(...this.#openings(asked, { ended, line, claimKey: keyForWords(asked.body.session) }))
-    for (const session of this.#parked.get(projectId) ?? []) {
-      if ((line?.length ?? queue.size(projectId)) === 0) break
-      if (session.parked && mayGrant(this.#core, session))
-        openings.push(...this.#openings(session.parked, { ended, line }))
-    }
-    return openings
-  }
-
-  /** Takes jobs for each worker of the poll that has room. */
-  #openings(asked: Asked, { ended, line, claimKey = asked.body.claim_key }: Taking): Opening[] {
-    const { fleet, live, queue } = this.#core
-    const { projectId } = asked.caller
-    return asked.body.workers.flatMap(({ worker_id: workerId }) => {
-      const worker = fleet.get(workerId)
-      if (!worker || (!line && !queue.hasSuiting(projectId, meansOf(worker)))) return []
-      const taker = takerOf(this.#core, asked, { workerId, ended })
-      if (!taker) return []
-      // Whoever stands in the queue for this worker was there before.
-      const isNext = !line || !queue.hasFor(projectId, taker)
-      const spare = { ...taker, room: queue.spare(projectId, taker) }
-      const taken = line ? (isNext ? takeFresh(line, spare) : []) : queue.take(projectId, taker)
-      for (const { held } of taken) live.expect(workerId, held)
-      return taken.map((one) => ({ ...one, worker, claimKey }))
-    })
-  }
 }
-
-/** Out of `line`, those that are for this worker, as far as it has room for them. */
-function takeFresh(line: FreshJob[], taker: Taker): (Taken & { readonly fresh: FreshJob })[] {
-  let { room } = taker
-  const taken = line.flatMap((fresh) => {
-    if (room.slots < 1) return []
-    const needs = readNeeds(fresh.row.needs)
-    const held = lackOf(needs, taker.means) ? undefined : hold(needs, room)
-    if (!held) return []
-    room = fill(room, held)
-    return [{ job: waitingOf(fresh.row), held, fresh }]
-  })
-  for (const { fresh } of taken) line.splice(line.indexOf(fresh), 1)
-  return taken
-}
-
-interface Taking {
-  readonly ended: ReadonlySet<ClaimId>
-  /** Instead of the queue. */
-  readonly line?: FreshJob[] | undefined
-  readonly claimKey?: string
-}
-
-/** What a write under way changes about who waits and who has room. */
-export interface Offering {
-  /** Claims that it ends. */
-  readonly ended?: ReadonlySet<ClaimId>
-  /** Whose slots are filled in the reply to what it writes. */
-  readonly refill?: BindingId | undefined
-  /** Jobs that it inserts; none of the queue are offered then. */
-  readonly fresh?: readonly FreshJob[]
-}
-
-const none: ReadonlySet<ClaimId> = new Set()
 
 export function limitsOf(pollHoldMs: number): Limits {
   return { chunk_bytes: limit.chunkBytes, poll_hold_ms: pollHoldMs, words_per_call: limit.wordsPerCall }

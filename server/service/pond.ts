@@ -56,6 +56,7 @@ export async function startServices(parts: Parts): Promise<Services> {
       core.expiring.close()
       core.settling.close()
       core.pauses.close()
+      core.workerPauses.close()
       polls.close()
     },
   }

@@ -1,70 +1,35 @@
 // The queue in memory: ids of jobs that could be claimed now. Jobs with equal needs are of one requirement class, and each class has a line for each priority
-// of its project, first come first served. So a worker looks at the heads of the classes that suit it and never past what does not, however much waits. It
-// mirrors committed rows; the row decides.
-import type { JobId, ProjectId, WorkerId } from '../../src/protocol/id.ts'
+// of its project. So a worker looks at the heads of the classes that suit it and never past what does not, however much waits. Whose turn it is: the owner's
+// ladder first, then priority, then the project that had least of these machines for its weight, then who came first. It mirrors committed rows; the row decides.
+import type { BindingId, ProjectId, WorkerId } from '../../src/protocol/id.ts'
 import { limit } from '../../src/protocol/limit.ts'
-import { anything, isPassedOver, lackOf, type Means, type Needs } from '../../src/state/match.ts'
+import type { Means, Needs } from '../../src/state/match.ts'
 import { fill, type Held, hold, type Room, setAside, shortOf } from '../../src/state/room.ts'
-import type { JobRow, QueuedRow } from '../store/row.ts'
+import { isShared, type Ladder, rungOf } from './ladder.ts'
+import {
+  behind,
+  eldestFor,
+  firstFor,
+  isFor,
+  type Looker,
+  openClass,
+  type Place,
+  PRIORITIES,
+  type RequirementClass,
+  suits,
+  type Waiting,
+} from './line.ts'
+import type { Shares, Turns } from './share.ts'
 
-const PRIORITIES = 10
 /** Counted one by one, in less than a millisecond. */
 const AHEAD_MOST = 10_000
 
-export interface Waiting {
-  readonly id: JobId
-  readonly projectId: ProjectId
-  readonly priority: number
-  /** Its needs in canonical form: the name of its requirement class. */
-  readonly needs: string
-  readonly passedOver: Readonly<Record<string, number>>
-  /** When it came into the queue, as far as this process knows. */
-  readonly since: number
-}
-
-export const waitingOf = (
-  { id, projectId, priority, needs, law, createdAt }: JobRow,
-  since: number = createdAt,
-): Waiting => ({
-  ...{ id, projectId, priority, needs, since },
-  passedOver: law.passedOver,
-})
-
-/** The same of a row as the start reads it. */
-export const waitingAgain = ({ id, projectId, priority, needs, passedOver }: QueuedRow, since: number): Waiting => ({
-  ...{ id, projectId, priority, needs, passedOver, since },
-})
-
-export const readNeeds = (text: string): Needs => (text === '{}' ? anything : (JSON.parse(text) as Needs))
-
-interface Place {
-  readonly job: Waiting
-  /** Rises along all lines. */
-  readonly number: number
-  /** Since when it was seen to suit a worker that had too little room. */
-  shortSince?: number
-  /** The worker that keeps room for it, and until when. */
-  kept?: { readonly by: WorkerId; readonly until: number }
-}
-
-/** A Map keeps the order of insertion and forgets an id at once, wherever it stands. */
-type Line = Map<JobId, Place>
-
-interface RequirementClass {
-  readonly needs: Needs
-  /** By priority. */
-  readonly lines: readonly Line[]
-  /** Whether it suits a worker; asked for hundreds of classes at each look. */
-  readonly suits: WeakMap<Means, boolean>
-  size: number
-}
-
-/** Who asks, and with how much room. */
-export interface Taker {
-  readonly workerId: WorkerId
+/** Who asks, with how much room, and whose jobs it takes. */
+export interface Taker extends Looker {
+  readonly bindingId: BindingId
+  readonly ladder: Ladder
   readonly means: Means
   readonly room: Room
-  readonly now: number
 }
 
 /** A job, and what it holds of its taker. */
@@ -87,12 +52,37 @@ const KEEP_AFTER_MS = 30_000
 /** Then another worker may try. */
 const KEEP_MOST_MS = 600_000
 
+/** One of so many that are handed out is the one that waits longest, whatever its priority, if that is longer than this: so what is never urgent ends too. */
+const AGED_EVERY = 10
+const AGED_AFTER_MS = 600_000
+
+/** Where a class that suits the taker begins. */
+interface Head {
+  readonly of: RequirementClass
+  readonly projectId: ProjectId
+  /** Of the taker's ladder. */
+  readonly rung: number
+  place: Place
+}
+
+/** What a worker keeps room for. */
+type Kept = Omit<Head, 'rung'>
+
 export class Queue {
+  /** How many more jobs of a project may be handed out now. */
+  readonly mayStart: (projectId: ProjectId) => number
+  readonly #shares: Shares
   readonly #projects = new Map<ProjectId, Map<string, RequirementClass>>()
   readonly #sizes = new Map<ProjectId, number>()
-  /** What a worker keeps room for; one job each. */
-  readonly #kept = new Map<WorkerId, Head>()
+  /** One job each. */
+  readonly #kept = new Map<WorkerId, Kept>()
   #last = 0
+  #sinceAged = 0
+
+  constructor({ shares, mayStart }: { readonly shares: Shares; readonly mayStart: (projectId: ProjectId) => number }) {
+    this.#shares = shares
+    this.mayStart = mayStart
+  }
 
   /** Puts a job at the end of its line; one that stands there already keeps its place. */
   add(job: Waiting): void {
@@ -131,62 +121,56 @@ export class Queue {
     if (of.size === 0) classes?.delete(needs)
   }
 
-  /** Takes what a worker has room for, highest priority first; jobs that it lately declined are left standing. */
-  take(projectId: ProjectId, taker: Taker): Taken[] {
-    const taken: Taken[] = []
-    let { room } = taker
-    const give = ({ of, place }: Head) => {
-      const held = hold(of.needs, room)
-      if (!held) return
-      taken.push({ job: place.job, held, number: place.number })
-      room = fill(room, held)
-      this.remove(place.job)
-    }
-    const kept = this.#keptBy(projectId, taker)
-    if (kept) give(kept)
-    room = this.spare(projectId, { ...taker, room })
-    let heads = this.#heads(projectId, taker)
-    while (room.slots > 0) {
-      heads = heads.filter((head) => {
-        const isShort = shortOf(head.of.needs, room) !== undefined
-        if (isShort && this.#noteShort(head, taker)) room = setAside(room, head.of.needs)
-        return !isShort
-      })
-      const [any] = heads
-      if (!any) break
-      const first = heads.reduce((best, head) => (isBefore(head, best) ? head : best), any)
-      const next = behind(first, taker)
-      give(first)
-      if (next) first.place = next
-      else heads.splice(heads.indexOf(first), 1)
-    }
-    return taken
+  /** Takes what a worker has room for, in the order of turns; jobs that it lately declined are left standing. */
+  take(taker: Taker): Taken[] {
+    return this.#choose(taker, (job) => this.remove(job))
+  }
+
+  /** What it would take now. */
+  peek(taker: Taker): Taken[] {
+    return this.#choose(taker, undefined)
   }
 
   /** Whether there is something that a worker has room for now. */
-  hasFor(projectId: ProjectId, taker: Taker): boolean {
-    const kept = this.#keptBy(projectId, taker)
-    if (kept && !shortOf(kept.of.needs, taker.room)) return true
-    const room = this.spare(projectId, taker)
-    for (const of of this.#classes(projectId)) {
-      const place = suits(of, taker.means) ? firstFor(of.lines, taker) : undefined
-      if (!place) continue
-      if (!shortOf(of.needs, room)) return true
-      this.#noteShort({ of, place }, taker)
+  hasFor(taker: Taker): boolean {
+    const kept = this.#keptBy(taker)
+    if (kept && this.mayStart(kept.projectId) > 0 && !shortOf(kept.of.needs, taker.room)) return true
+    const room = this.spare(taker)
+    for (const projectId of this.#servedBy(taker.ladder)) {
+      if (this.mayStart(projectId) < 1) continue
+      for (const of of this.#classes(projectId)) {
+        const place = suits(of, taker.means) ? firstFor(of.lines, taker) : undefined
+        if (!place) continue
+        if (!shortOf(of.needs, room)) return true
+        this.#noteShort({ of, place, projectId }, taker)
+      }
     }
     return false
   }
 
   /** Whether anything waits that could ever be for such a worker. */
-  hasSuiting(projectId: ProjectId, means: Means): boolean {
-    for (const of of this.#classes(projectId)) if (suits(of, means)) return true
+  hasSuiting(ladder: Ladder, means: Means): boolean {
+    for (const projectId of this.#servedBy(ladder)) {
+      for (const of of this.#classes(projectId)) if (suits(of, means)) return true
+    }
     return false
   }
 
   /** What a worker may give to others than the job for which it keeps room. */
-  spare(projectId: ProjectId, taker: Taker): Room {
-    const kept = this.#keptBy(projectId, taker)
+  spare(taker: Taker): Room {
+    const kept = this.#keptBy(taker)
     return kept ? setAside(taker.room, kept.of.needs) : taker.room
+  }
+
+  /** Whether anything waits of those whose jobs it takes. */
+  hasAny(ladder: Ladder): boolean {
+    for (const projectId of this.#servedBy(ladder)) if (this.size(projectId) > 0) return true
+    return false
+  }
+
+  /** Whether jobs of a project wait that may be handed out. */
+  isOpen(projectId: ProjectId): boolean {
+    return this.size(projectId) > 0 && this.mayStart(projectId) > 0
   }
 
   size(projectId: ProjectId): number {
@@ -227,32 +211,100 @@ export class Queue {
     return { count, isLeast: false }
   }
 
+  /** With `onTake` for good: what is taken leaves the queue, and who finds too little room is remembered. */
+  #choose(taker: Taker, onTake: ((job: Waiting) => void) | undefined): Taken[] {
+    const taken: Taken[] = []
+    let { room } = taker
+    let heads = this.#heads(taker)
+    if (heads.length === 0) return taken
+    const turns = isShared(taker.ladder) ? this.#turns(taker, heads) : undefined
+    const left = new Map<ProjectId, number>()
+    const leftOf = (projectId: ProjectId) => left.get(projectId) ?? this.mayStart(projectId)
+    const give = ({ of, place, projectId }: Kept) => {
+      const held = hold(of.needs, room)
+      if (!held) return
+      taken.push({ job: place.job, held, number: place.number })
+      room = fill(room, held)
+      turns?.give(projectId, held)
+      left.set(projectId, leftOf(projectId) - 1)
+      const next = behind(of, place, taker)
+      onTake?.(place.job)
+      const own = heads.find((one) => one.of === of)
+      if (own?.place !== place) return
+      if (next) own.place = next
+      else heads.splice(heads.indexOf(own), 1)
+    }
+    const kept = this.#keptBy(taker)
+    if (kept && leftOf(kept.projectId) > 0) give(kept)
+    room = this.spare({ ...taker, room })
+    while (room.slots > 0) {
+      heads = heads.filter((head) => {
+        if (leftOf(head.projectId) < 1) return false
+        const isShort = shortOf(head.of.needs, room) !== undefined
+        if (isShort && onTake && this.#noteShort(head, taker)) room = setAside(room, head.of.needs)
+        return !isShort
+      })
+      const head = first(heads, turns)
+      if (!head) break
+      give(onTake ? this.#agedOr(head, heads, taker) : head)
+    }
+    return taken
+  }
+
+  /** Instead of the next one, from time to time, one of the same rung that waits for long. */
+  #agedOr(next: Head, heads: readonly Head[], taker: Taker): Head {
+    this.#sinceAged += 1
+    if (this.#sinceAged < AGED_EVERY) return next
+    let aged = next
+    for (const head of heads) {
+      if (head.rung !== next.rung) continue
+      const place = eldestFor(head.of.lines, taker)
+      if (place && place.job.since < aged.place.job.since) aged = { ...head, place }
+    }
+    this.#sinceAged = 0
+    return taker.now - aged.place.job.since >= AGED_AFTER_MS ? aged : next
+  }
+
+  #turns({ bindingId }: Taker, heads: readonly Head[]): Turns {
+    return this.#shares.look(bindingId, new Set(heads.map(({ projectId }) => projectId)))
+  }
+
   /** Where each class that suits the taker begins. */
-  #heads(projectId: ProjectId, taker: Taker): Head[] {
+  #heads(taker: Taker): Head[] {
     const heads: Head[] = []
-    for (const of of this.#classes(projectId)) {
-      const place = suits(of, taker.means) ? firstFor(of.lines, taker) : undefined
-      if (place) heads.push({ of, place })
+    for (const projectId of this.#servedBy(taker.ladder)) {
+      const rung = rungOf(taker.ladder, projectId) ?? 0
+      for (const of of this.#classes(projectId)) {
+        const place = suits(of, taker.means) ? firstFor(of.lines, taker) : undefined
+        if (place) heads.push({ of, place, projectId, rung })
+      }
     }
     return heads
   }
 
-  #keptBy(projectId: ProjectId, taker: Taker): Head | undefined {
+  /** Those of its projects that may have something. */
+  #servedBy({ own, friends, isPublic }: Ladder): Iterable<ProjectId> {
+    if (isPublic) return this.#projects.keys()
+    return friends.size > 0 ? [own, ...friends] : [own]
+  }
+
+  #keptBy(taker: Taker): Kept | undefined {
     const kept = this.#kept.get(taker.workerId)
-    if (kept?.place.job.projectId !== projectId) return undefined
-    const holds = (kept.place.kept?.until ?? 0) > taker.now && suits(kept.of, taker.means) && isFor(kept.place, taker)
-    if (holds) return kept
+    if (!kept) return undefined
+    const { place, of, projectId } = kept
+    const holds = (place.kept?.until ?? 0) > taker.now && suits(of, taker.means) && isFor(place, taker)
+    if (holds && rungOf(taker.ladder, projectId) !== undefined) return kept
     this.#kept.delete(taker.workerId)
     return undefined
   }
 
   /** True when the worker keeps room for it from now on. */
-  #noteShort({ of, place }: Head, { workerId, now }: Taker): boolean {
+  #noteShort({ of, place, projectId }: Kept, { workerId, now }: Taker): boolean {
     place.shortSince ??= now
     const isLong = now - place.shortSince >= KEEP_AFTER_MS
     if (!isLong || (place.kept?.until ?? 0) > now || this.#kept.has(workerId)) return false
     place.kept = { by: workerId, until: now + KEEP_MOST_MS }
-    this.#kept.set(workerId, { of, place })
+    this.#kept.set(workerId, { of, place, projectId })
     return true
   }
 
@@ -265,8 +317,7 @@ export class Queue {
     this.#projects.set(projectId, classes)
     const known = classes.get(needs)
     if (known) return known
-    const lines = Array.from({ length: PRIORITIES }, () => new Map<JobId, Place>())
-    const made = { needs: readNeeds(needs), lines, suits: new WeakMap<Means, boolean>(), size: 0 }
+    const made = openClass(needs)
     classes.set(needs, made)
     return made
   }
@@ -277,44 +328,21 @@ export class Queue {
   }
 }
 
-function suits({ needs, suits: known }: RequirementClass, means: Means): boolean {
-  const before = known.get(means)
-  if (before !== undefined) return before
-  const does = lackOf(needs, means) === undefined
-  known.set(means, does)
-  return does
+/** Whose turn it is. */
+function first(heads: readonly Head[], turns: Turns | undefined): Head | undefined {
+  const [any] = heads
+  return any && heads.reduce((best, head) => (isBefore(head, best, turns) ? head : best), any)
 }
 
-interface Head {
-  readonly of: RequirementClass
-  place: Place
-}
-
-/** The next of its class that is for the taker. */
-function behind({ of: { lines }, place }: Head, taker: Taker): Place | undefined {
-  for (let { priority } = place.job; priority >= 0; priority--) {
-    for (const one of lines[priority]?.values() ?? []) {
-      if (one.number > place.number || one.job.priority < place.job.priority) {
-        if (isFor(one, taker)) return one
-      }
-    }
+function isBefore(one: Head, other: Head, turns: Turns | undefined): boolean {
+  if (one.rung !== other.rung) return one.rung < other.rung
+  const priority = one.place.job.priority - other.place.job.priority
+  if (priority !== 0) return priority > 0
+  if (turns && one.projectId !== other.projectId) {
+    const standing = turns.standing(one.projectId) - turns.standing(other.projectId)
+    if (standing !== 0) return standing < 0
+    const last = turns.last(one.projectId) - turns.last(other.projectId)
+    if (last !== 0) return last < 0
   }
-  return undefined
-}
-
-/** Without a generator: it is asked for hundreds of classes at each look. */
-function firstFor(lines: readonly Line[], taker: Taker): Place | undefined {
-  for (let priority = PRIORITIES - 1; priority >= 0; priority--) {
-    const line = lines[priority]
-    if (!line || line.size === 0) continue
-    for (const place of line.values()) if (isFor(place, taker)) return place
-  }
-  return undefined
-}
-
-const isFor = ({ job }: Place, { workerId, now }: Taker) => !isPassedOver(job.passedOver, workerId, now)
-
-function isBefore({ place: one }: Head, { place: other }: Head): boolean {
-  if (one.job.priority !== other.job.priority) return one.job.priority > other.job.priority
-  return one.number < other.number
+  return one.place.number < other.place.number
 }

@@ -43,7 +43,8 @@ export function takerOf(
   if (!worker || !said || worker.drain) return undefined
   const coming = live.coming(workerId)
   const lingering = live.lingering(workerId)
-  const held = [...coming, ...lingering].filter((one) => one !== nothing)
+  const held = lingering.filter((one) => one !== nothing)
+  for (const one of coming) if (one.held !== nothing) held.push(one.held)
   let claims = coming.length + lingering.length
   // Claims that the poll could not know of fill its free slots already.
   let freeSlots = said.free.slots - coming.length
@@ -62,7 +63,8 @@ export function takerOf(
   const { law, resources } = worker
   const most = refusals.room(workerId, now)
   const room = roomOf({ worker: law, resources, freeSlots, claims, held, most }, now)
-  return room.slots > 0 ? { workerId, means: meansOf(worker), room, now } : undefined
+  if (room.slots < 1) return undefined
+  return { workerId, bindingId: worker.bindingId, ladder: core.ladders.of(worker), means: meansOf(worker), room, now }
 }
 
 /** A row does not change, so neither does what a match goes by. */

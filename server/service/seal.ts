@@ -90,6 +90,7 @@ export async function redeemBundle(
     if (fresh) await touchBundle(core, tx, fresh)
     await recordAudit(core, tx, auditOf(holding, what))
   })
+  core.bundleSites.fetched(bundle.digest, holding.claim.workerId)
   return { sealed, ...bundle, href: `/orch/bundles/${bundle.digest}` }
 }
 

@@ -93,7 +93,12 @@ export async function submitJobs(
         createdAt: core.clock.now(),
       })
     }
-    await claim(polls.offer(projectId, { fresh: fresh.filter(({ row }) => row.law.state === 'queued') }))
+    await claim(
+      polls.offers.fresh(
+        projectId,
+        fresh.filter(({ row }) => row.law.state === 'queued'),
+      ),
+    )
     return fresh.map(({ row }) => row)
   })
 }

@@ -8,9 +8,10 @@ import { shortOf } from '../../src/state/room.ts'
 import type { ClaimRow, JobRow, TransitionRow, WorkerRow } from '../store/row.ts'
 import type { Core } from './core.ts'
 import { readJob, type Scope } from './job.ts'
+import { workersFor } from './ladder.ts'
 import { leaseMsOf } from './lease.ts'
+import { readNeeds, waitingOf } from './line.ts'
 import type { Polls } from './poll.ts'
-import { readNeeds, waitingOf } from './queue.ts'
 import { meansOf } from './room.ts'
 import { standing } from './view.ts'
 
@@ -92,23 +93,18 @@ async function waitOf(parts: Parts, row: JobRow, since: number): Promise<Waits> 
   const place = core.queue.ahead(waitingOf(row))
   const isFull = (await core.blobs.roomBytes()) <= 0
   // Until its time has come nobody is in its way.
-  const workers = isLater ? [] : core.fleet.ofProject(row.projectId)
-  const isNext = place?.count === 0
+  const workers = isLater ? [] : workersFor(core, row.projectId)
   return {
     since,
     ...(place ? { ahead: place.count, ...(place.isLeast && { ahead_is_least: true }) } : {}),
     ...(isLater && { not_before: notBefore }),
     ...(isFull && { pond_full: true }),
-    workers: groupUp(workers.map((worker) => ({ worker, told: hindranceOf(parts, row, { worker, isNext }) }))),
+    workers: groupUp(workers.map((worker) => ({ worker, told: hindranceOf(parts, row, worker) }))),
   }
 }
 
 /** The first thing that stands between a job and a worker. */
-function hindranceOf(
-  { core, polls }: Parts,
-  row: JobRow,
-  { worker, isNext }: { readonly worker: WorkerRow; readonly isNext: boolean },
-): Told {
+function hindranceOf({ core, polls }: Parts, row: JobRow, worker: WorkerRow): Told {
   const now = core.clock.now()
   const { state, note } = standing(core, polls, worker)
   switch (state) {
@@ -132,10 +128,10 @@ function hindranceOf(
     return { reason: 'probation', until: worker.law.pausedUntil }
   }
   if (core.refusals.room(worker.id, now) === 0) return { reason: 'slowed' }
-  const room = polls.roomNow(worker)
-  const short = room && shortOf(needs, room)
-  if (!room || short) return { reason: 'busy', ...(short ?? { requirement: 'slots', wants: 1, has: 0 }) }
-  return { reason: isNext ? 'next' : 'behind' }
+  const taker = polls.takerNow(worker)
+  const short = taker && shortOf(needs, taker.room)
+  if (!taker || short) return { reason: 'busy', ...(short ?? { requirement: 'slots', wants: 1, has: 0 }) }
+  return { reason: core.queue.peek(taker).some(({ job }) => job.id === row.id) ? 'next' : 'behind' }
 }
 
 const NAMED_MOST = 20

@@ -19,7 +19,6 @@ import { writeClaims } from './claim.ts'
 import type { Core } from './core.ts'
 import { intentsOf } from './intent.ts'
 import type { Polls } from './poll.ts'
-import type { PollCaller } from './session.ts'
 
 /** One word with the job and the token that came with it. */
 export interface Word {
@@ -48,7 +47,7 @@ export interface Heed {
 /** Hears a batch of words of one binding. The slots that they free are filled in the same commit. */
 export async function hearWords(
   { core, polls }: { readonly core: Core; readonly polls: Polls },
-  { bindingId, projectId }: PollCaller,
+  bindingId: BindingId,
   { words, attestation, refill }: Batch,
 ): Promise<Heed> {
   const lacks = await Promise.all(words.map((word) => lacking(core, word)))
@@ -64,7 +63,7 @@ export async function hearWords(
     }
     const ended = call.unproved.size > 0 ? none : endedBy(words, outcomes)
     if (!hasRoom || ended.size === 0) return { outcomes, claimed: [] }
-    return { outcomes, claimed: await claim(polls.offer(projectId, { ended, refill: refill ? bindingId : undefined })) }
+    return { outcomes, claimed: await claim(polls.offers.freed({ bindingId, ended, refill: refill === true })) }
   })
   for (const [index, { body }] of words.entries()) {
     const heard = outcomes[index]?.outcome
@@ -229,9 +228,9 @@ async function tellJob(write: Write, row: JobRow, { claim, step, body }: Heard):
   }
 }
 
-function slowDown(core: Core, { workerId, projectId }: ClaimRow): void {
+function slowDown(core: Core, { workerId, bindingId }: ClaimRow): void {
   const until = core.refusals.refused(workerId, core.clock.now())
-  if (until !== undefined) core.pauses.add(until, projectId)
+  if (until !== undefined) core.workerPauses.add(until, bindingId)
 }
 
 async function finishJob(

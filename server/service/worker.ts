@@ -10,6 +10,7 @@ import { recordAudit } from './audit.ts'
 import { saveWorker, type Write } from './change.ts'
 import type { Core } from './core.ts'
 import type { Scope } from './job.ts'
+import { workersFor } from './ladder.ts'
 import { applyLeaseIn } from './lease.ts'
 import type { Polls } from './poll.ts'
 import { endFormerKeys } from './rotation.ts'
@@ -43,8 +44,7 @@ export class Snapshots {
       throw error
     }
     for (const { worker_id } of body.workers) await loseLate(this.#core, worker_id)
-    const projectId = body.workers[0] && this.#core.fleet.get(body.workers[0].worker_id)?.projectId
-    if (projectId) this.#core.wake.send(projectId)
+    this.#core.ready.send(bindingId)
     return {}
   }
 }
@@ -105,7 +105,7 @@ async function loseLate(core: Core, workerId: WorkerId): Promise<void> {
 }
 
 export function listWorkers(core: Core, polls: Polls, scope: Scope): { items: WorkerView[] } {
-  const rows = scope === 'all' ? core.fleet.listed() : core.fleet.ofProject(scope)
+  const rows = scope === 'all' ? core.fleet.listed() : workersFor(core, scope)
   return { items: rows.map((row) => viewWorker(core, polls, row)) }
 }
 
@@ -123,7 +123,7 @@ interface WorkerParts {
 /** A person looked: it is trusted again, under the keys that were pinned. A repeat changes nothing. */
 export async function reinstateWorker(parts: WorkerParts, judgement: Judgement): Promise<WorkerView> {
   const row = await judgeWorker(parts, judgement, { type: 'reinstate' })
-  parts.core.wake.send(row.projectId)
+  parts.core.ready.send(row.bindingId)
   return viewWorker(parts.core, parts.polls, row)
 }
 

@@ -85,6 +85,7 @@ export interface ReadTx {
 /** Each `insert` of an id that exists is a programmer's error; each `update` replaces the changing columns of the row with that id. */
 export interface WriteTx extends ReadTx {
   insertProject(row: ProjectRow): Promise<void>
+  updateProject(row: ProjectRow): Promise<void>
   insertKey(row: KeyRow): Promise<void>
   updateKey(row: KeyRow): Promise<void>
   insertCode(row: CodeRow): Promise<void>

@@ -13,6 +13,8 @@ import type { Worker } from '../../src/state/worker.ts'
 export interface ProjectRow {
   readonly id: ProjectId
   readonly name: string
+  /** Its part of machines that serve several projects, against the weights of the others. */
+  readonly weight: number
   readonly createdAt: number
 }
 
@@ -30,9 +32,17 @@ export interface KeyRow {
   readonly revokedAt?: number
 }
 
+/** Whose jobs the workers of a binding take behind those of its own project. */
+export interface LadderRow {
+  readonly friends: readonly ProjectId[]
+  /** Everybody's, behind its friends'. */
+  readonly public: boolean
+}
+
 export interface CodeRow {
   readonly id: CodeId
   readonly projectId: ProjectId
+  readonly ladder?: LadderRow
   readonly usesLeft: number
   readonly triesLeft: number
   readonly labels: Labels
@@ -60,7 +70,9 @@ export interface BindingToken {
 
 export interface BindingRow {
   readonly id: BindingId
+  /** Its own, whose jobs come first. */
   readonly projectId: ProjectId
+  readonly ladder?: LadderRow
   readonly codeId: CodeId
   readonly name: string
   readonly bindingKey: string
@@ -303,6 +315,7 @@ export interface QueuedRow {
   readonly priority: number
   readonly needs: string
   readonly passedOver: Readonly<Record<string, number>>
+  readonly createdAt: number
   readonly notBefore?: number
   readonly expiresAt?: number
 }

@@ -14,10 +14,22 @@ export type Scope = (typeof scopes)[number]
 
 const DAY = 24 * 60 * 60 * 1000
 
-export const projectBody = z.strictObject({ name })
-export const projectView = z.object({ id: z.string(), name: z.string(), created_at: z.int() })
+/** Of machines that serve several projects each gets its part by weight, against those that want them too. */
+const weight = z.int().min(1).max(limit.weightMost)
+
+export const projectBody = z.strictObject({ name, weight: weight.optional() })
+export const weightBody = z.strictObject({ weight })
+export const projectView = z.object({ id: z.string(), name: z.string(), weight: z.int(), created_at: z.int() })
 export type ProjectView = z.infer<typeof projectView>
 export const projectList = z.object({ items: z.array(projectView) })
+
+/** Whose jobs a binding takes behind those of its own project: its friends', by name, then everybody's. */
+export const ladderBody = z.strictObject({
+  friends: z.array(name).max(limit.friendsPerBinding),
+  public: z.boolean(),
+})
+export type LadderBody = z.infer<typeof ladderBody>
+const ladderView = z.object({ friends: z.array(z.string()), public: z.boolean() })
 
 export const keyBody = z.strictObject({
   /** `admin` may do everything on this pond; `project` acts for one project. */
@@ -54,6 +66,7 @@ export const pairingBody = z.strictObject({
   expires_ms: z.int().min(1000).max(DAY).optional(),
   labels: workerLabels.optional(),
   ephemeral: z.boolean().optional(),
+  ladder: ladderBody.optional(),
   /** The only worker keys that may pair with it. */
   fingerprint: fingerprintText.optional(),
 })
@@ -65,6 +78,8 @@ export const pairingView = z.object({
   tries_left: z.int(),
   labels: z.record(z.string(), z.string()),
   ephemeral: z.boolean(),
+  /** Of the bindings that it makes. */
+  ladder: ladderView.optional(),
   fingerprint: z.string().optional(),
   created_at: z.int(),
   expires_at: z.int(),
@@ -114,6 +129,8 @@ export const bindingView = z.object({
   online: z.boolean(),
   /** It removes itself; then it is in no list any more. */
   ephemeral: z.boolean().optional(),
+  /** Absent where it serves its own project alone. */
+  ladder: ladderView.optional(),
   workers: z.int(),
   claims: z.int(),
   created_at: z.int(),
@@ -142,6 +159,7 @@ export const auditQuery = z.strictObject({
 
 export const keyParams = { id: keyId }
 export const bindingParams = { id: bindingId }
+export const projectParams = { project: name }
 export const codeParams = { id: codeId }
 export const workerParams = { id: workerId }
 
@@ -161,6 +179,15 @@ export const adminRoutes = defineRoutes({
     caller: 'admin',
     says: 'List projects.',
     reply: projectList,
+  },
+  putWeight: {
+    method: 'PUT',
+    path: '/v1/admin/projects/{project}/weight',
+    caller: 'admin',
+    says: 'Set the part of a project of machines that serve several.',
+    params: projectParams,
+    body: weightBody,
+    reply: projectView,
   },
   createKey: {
     method: 'POST',
@@ -217,6 +244,15 @@ export const adminRoutes = defineRoutes({
     caller: 'admin',
     says: 'Show a binding.',
     params: bindingParams,
+    reply: bindingView,
+  },
+  putLadder: {
+    method: 'PUT',
+    path: '/v1/admin/bindings/{id}/ladder',
+    caller: 'admin',
+    says: "Say whose jobs a binding takes behind those of its own project: its friends', then everybody's.",
+    params: bindingParams,
+    body: ladderBody,
     reply: bindingView,
   },
   revokeBinding: {

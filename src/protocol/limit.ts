@@ -56,6 +56,10 @@ export const limit = {
   labelValueChars: 255,
   nameChars: 63,
   batchJobs: 1000,
+  /** Of a project's part of shared machines; the usual one leaves room on both sides. */
+  weightMost: 10_000,
+  /** Projects that a binding serves by name; beyond, let it serve everybody. */
+  friendsPerBinding: 256,
   /** Kinds of requirements that wait in one project; each look for a job goes through them. */
   requirementClasses: 1000,
   wordsPerCall: 256,

@@ -252,6 +252,8 @@ export const orchWhoami = z.object({
   binding_id: bindingId,
   name: z.string(),
   project: z.string(),
+  /** Whose jobs come behind those of its project; absent where none do. */
+  ladder: z.object({ friends: z.array(z.string()), public: z.boolean() }).optional(),
   protocol: z.int(),
   pond_key: publicKey,
   workers: z.array(z.object({ worker_id: workerId, name: z.string(), state: z.string() })),

@@ -11,6 +11,9 @@ export interface Held {
   readonly gpus?: readonly string[]
 }
 
+/** What it counts for where a pool is shared: its slot, or what it has of cpus or devices where that is more. */
+export const unitsOf = ({ cpus = 1, gpus }: Held) => Math.max(1, cpus, gpus?.length ?? 1)
+
 /** Of most claims: one object for all, so that nothing is made or read for them. */
 export const nothing: Held = {}
 

@@ -71,7 +71,7 @@ export async function jobSweeps(t: Test, store: Store): Promise<void> {
   })
   await store.read(async (tx) => {
     const queued = await tx.listQueued()
-    const base = { passedOver: {}, priority: 5, needs: '{}' } as const
+    const base = { passedOver: {}, priority: 5, needs: '{}', createdAt: sample.at } as const
     t.strictSame(queued, [
       { ...base, state: 'waiting', id: sample.jobIdOf(0), projectId: sample.projectIdOf(1) },
       { ...base, state: 'queued', id: sample.jobIdOf(1), projectId: sample.projectIdOf(2) },
@@ -82,6 +82,7 @@ export async function jobSweeps(t: Test, store: Store): Promise<void> {
         priority: 9,
         needs: '{"os":"linux"}',
         passedOver,
+        createdAt: sample.at,
         notBefore: sample.at,
         expiresAt: sample.at + 1,
       },

@@ -37,6 +37,7 @@ export const at = 1_795_000_000_000
 export const projectRow = (number: number, row: Partial<ProjectRow> = {}): ProjectRow => ({
   id: projectIdOf(number),
   name: `project ${number}`,
+  weight: 100,
   createdAt: at,
   ...row,
 })

@@ -280,13 +280,14 @@ const matches = (filter: JobFilter) => (row: JobRow) =>
   (filter.label === undefined || row.labels[filter.label.key] === filter.label.value) &&
   (filter.before === undefined || row.id < filter.before)
 
-const queuedOf = ({ id, projectId, priority, needs, law, expiresAt }: JobRow): QueuedRow => ({
+const queuedOf = ({ id, projectId, priority, needs, law, createdAt, expiresAt }: JobRow): QueuedRow => ({
   id,
   state: law.state === 'waiting' ? 'waiting' : 'queued',
   projectId,
   priority,
   needs,
   passedOver: law.passedOver,
+  createdAt,
   ...(law.notBefore !== undefined && { notBefore: law.notBefore }),
   ...(expiresAt !== undefined && { expiresAt }),
 })
@@ -296,6 +297,7 @@ const writes: Statements<Omit<WriteTx, keyof ReadTx | 'afterCommit'>, MemoryTran
     assert(!find(on.rows().projects, ({ name }) => name === row.name), 'a project has this name')
     insert(on, 'projects', { key: row.id, row })
   },
+  updateProject: (on, row) => update(on, 'projects', { key: row.id, row }),
   insertKey: (on, row) => insert(on, 'keys', { key: row.id, row }),
   updateKey: (on, row) => update(on, 'keys', { key: row.id, row }),
   insertJob(on, row, spec) {

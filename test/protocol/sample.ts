@@ -139,6 +139,8 @@ export const bodies: Partial<Record<RouteName, readonly object[]>> = {
   cancelJobs: [{ label: 'a=b' }],
   adoptAttempt: [{ attempt: 1 }],
   createProject: [{ name: 'p' }],
+  putWeight: [{ weight: 1 }],
+  putLadder: [{ friends: ['p'], public: true }],
   createKey: [{ kind: 'project', project: 'p', name: 'n', scopes: ['read'], expires_ms: 1000 }],
   createPairingCode: [{ project: 'p', uses: 1, expires_ms: 1000, labels, ephemeral: true }],
 }

@@ -221,7 +221,9 @@ export const coverTable: readonly CoverRow[] = [
   },
   {
     test: 'test/server/service/poll.test.ts',
-    covers: ['directive', 'fleet', 'hub', 'intent', 'live', 'session'].map((name) => `server/service/${name}.ts`),
+    covers: ['directive', 'fleet', 'hub', 'intent', 'live', 'offer', 'session'].map(
+      (name) => `server/service/${name}.ts`,
+    ),
     why: 'they are the memory behind a poll',
   },
   {

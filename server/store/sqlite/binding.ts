@@ -1,7 +1,7 @@
 // Pairing codes and the bindings they leave behind, as rows of SQLite.
 import assert from 'node:assert/strict'
 import type { BindingId, CodeId, ProjectId } from '../../../src/protocol/id.ts'
-import type { BindingRow, BindingToken, CodeRow } from '../row.ts'
+import type { BindingRow, BindingToken, CodeRow, LadderRow } from '../row.ts'
 import { fromJson, given, toBit, toJson } from './column.ts'
 import type { Connection } from './connection.ts'
 
@@ -14,6 +14,7 @@ interface RawCode {
   readonly ephemeral: number
   readonly binding_id: BindingId | null
   readonly fingerprint: string | null
+  readonly ladder: string | null
   readonly created_at: number
   readonly expires_at: number
 }
@@ -27,6 +28,7 @@ interface RawBinding {
   readonly state: BindingRow['state']
   readonly tokens: string
   readonly ephemeral: number
+  readonly ladder: string | null
   readonly created_at: number
   readonly revoked_at: number | null
 }
@@ -38,7 +40,7 @@ const codeOf = (raw: RawCode): CodeRow => ({
   triesLeft: raw.tries_left,
   labels: fromJson(raw.labels),
   ephemeral: raw.ephemeral === 1,
-  ...given({ bindingId: raw.binding_id, fingerprint: raw.fingerprint }),
+  ...given({ bindingId: raw.binding_id, fingerprint: raw.fingerprint, ladder: fromJson<LadderRow>(raw.ladder) }),
   createdAt: raw.created_at,
   expiresAt: raw.expires_at,
 })
@@ -53,14 +55,14 @@ const bindingOf = (raw: RawBinding): BindingRow => ({
   tokens: fromJson<readonly BindingToken[]>(raw.tokens),
   ephemeral: raw.ephemeral === 1,
   createdAt: raw.created_at,
-  ...given({ revokedAt: raw.revoked_at }),
+  ...given({ revokedAt: raw.revoked_at, ladder: fromJson<LadderRow>(raw.ladder) }),
 })
 
 const selectCode = `
-  select id, project_id, uses_left, tries_left, labels, ephemeral, binding_id, fingerprint, created_at, expires_at
+  select id, project_id, uses_left, tries_left, labels, ephemeral, binding_id, fingerprint, ladder, created_at, expires_at
   from codes`
 const selectBinding = `
-  select id, project_id, code_id, name, binding_key, state, tokens, ephemeral, created_at, revoked_at
+  select id, project_id, code_id, name, binding_key, state, tokens, ephemeral, ladder, created_at, revoked_at
   from bindings`
 
 export const bindingReads = {
@@ -94,10 +96,10 @@ export const bindingReads = {
 export const bindingWrites = {
   insertCode(db: Connection, row: CodeRow) {
     db.run(
-      `insert into codes (id, project_id, uses_left, tries_left, labels, ephemeral, binding_id, fingerprint, created_at, expires_at)
-       values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+      `insert into codes (id, project_id, uses_left, tries_left, labels, ephemeral, binding_id, fingerprint, ladder, created_at, expires_at)
+       values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
       ...[row.id, row.projectId, row.usesLeft, row.triesLeft, toJson(row.labels), toBit(row.ephemeral)],
-      ...[row.bindingId, row.fingerprint, row.createdAt, row.expiresAt],
+      ...[row.bindingId, row.fingerprint, toJson(row.ladder), row.createdAt, row.expiresAt],
     )
   },
   updateCode(db: Connection, row: CodeRow) {
@@ -113,16 +115,24 @@ export const bindingWrites = {
   },
   insertBinding(db: Connection, row: BindingRow) {
     db.run(
-      `insert into bindings (id, project_id, code_id, name, binding_key, state, tokens, ephemeral, created_at, revoked_at)
-       values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+      `insert into bindings (id, project_id, code_id, name, binding_key, state, tokens, ephemeral, ladder, created_at, revoked_at)
+       values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
       ...[row.id, row.projectId, row.codeId, row.name, row.bindingKey, row.state, toJson(row.tokens)],
-      ...[toBit(row.ephemeral), row.createdAt, row.revokedAt],
+      ...[toBit(row.ephemeral), toJson(row.ladder), row.createdAt, row.revokedAt],
     )
   },
   updateBinding(db: Connection, row: BindingRow) {
     const changed = db.run(
-      'update bindings set name = ?, binding_key = ?, state = ?, tokens = ?, ephemeral = ?, revoked_at = ? where id = ?',
-      ...[row.name, row.bindingKey, row.state, toJson(row.tokens), toBit(row.ephemeral), row.revokedAt],
+      'update bindings set name = ?, binding_key = ?, state = ?, tokens = ?, ephemeral = ?, ladder = ?, revoked_at = ? where id = ?',
+      ...[
+        row.name,
+        row.bindingKey,
+        row.state,
+        toJson(row.tokens),
+        toBit(row.ephemeral),
+        toJson(row.ladder),
+        row.revokedAt,
+      ],
       row.id,
     )
     assert(changed === 1, `there is no binding ${row.id}`)

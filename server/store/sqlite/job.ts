@@ -65,6 +65,7 @@ interface RawQueued {
   readonly priority: number
   readonly needs: string
   readonly passed_over: string
+  readonly created_at: number
   readonly not_before: number | null
   readonly expires_at: number | null
 }
@@ -127,6 +128,7 @@ const queuedOf = (raw: RawQueued): QueuedRow => ({
   priority: raw.priority,
   needs: raw.needs,
   passedOver: fromJson(raw.passed_over),
+  createdAt: raw.created_at,
   ...given({ notBefore: raw.not_before, expiresAt: raw.expires_at }),
 })
 
@@ -261,7 +263,7 @@ function projectIds(db: Connection): readonly ProjectId[] {
 
 function listState(db: Connection, project: ProjectId, state: JobState): readonly RawQueued[] {
   return db.all<RawQueued>(
-    `select id, state, project_id, priority, needs, passed_over, not_before, expires_at
+    `select id, state, project_id, priority, needs, passed_over, created_at, not_before, expires_at
      from jobs where project_id = ? and state = ? order by id`,
     ...[project, state],
   )

@@ -8,6 +8,7 @@ import type { Connection } from './connection.ts'
 interface RawProject {
   readonly id: ProjectId
   readonly name: string
+  readonly weight: number
   readonly created_at: number
 }
 
@@ -23,7 +24,12 @@ interface RawKey {
   readonly revoked_at: number | null
 }
 
-const projectOf = (raw: RawProject): ProjectRow => ({ id: raw.id, name: raw.name, createdAt: raw.created_at })
+const projectOf = (raw: RawProject): ProjectRow => ({
+  id: raw.id,
+  name: raw.name,
+  weight: raw.weight,
+  createdAt: raw.created_at,
+})
 
 const keyOf = (raw: RawKey): KeyRow => ({
   id: raw.id,
@@ -42,15 +48,15 @@ const selectKey = `
 
 export const projectReads = {
   getProject(db: Connection, id: ProjectId) {
-    const raw = db.get<RawProject>('select id, name, created_at from projects where id = ?', id)
+    const raw = db.get<RawProject>('select id, name, weight, created_at from projects where id = ?', id)
     return raw && projectOf(raw)
   },
   findProject(db: Connection, name: string) {
-    const raw = db.get<RawProject>('select id, name, created_at from projects where name = ?', name)
+    const raw = db.get<RawProject>('select id, name, weight, created_at from projects where name = ?', name)
     return raw && projectOf(raw)
   },
   listProjects(db: Connection) {
-    return db.all<RawProject>('select id, name, created_at from projects order by id').map(projectOf)
+    return db.all<RawProject>('select id, name, weight, created_at from projects order by id').map(projectOf)
   },
   getKey(db: Connection, id: KeyId) {
     const raw = db.get<RawKey>(`${selectKey} where id = ?`, id)
@@ -67,7 +73,14 @@ export const projectReads = {
 
 export const projectWrites = {
   insertProject(db: Connection, row: ProjectRow) {
-    db.run('insert into projects (id, name, created_at) values (?, ?, ?)', row.id, row.name, row.createdAt)
+    db.run(
+      'insert into projects (id, name, weight, created_at) values (?, ?, ?, ?)',
+      ...[row.id, row.name, row.weight, row.createdAt],
+    )
+  },
+  updateProject(db: Connection, row: ProjectRow) {
+    const changed = db.run('update projects set weight = ? where id = ?', row.weight, row.id)
+    assert(changed === 1, `there is no project ${row.id}`)
   },
   insertKey(db: Connection, row: KeyRow) {
     db.run(

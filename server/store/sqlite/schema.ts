@@ -6,7 +6,7 @@ import type { Connection } from './connection.ts'
 
 const first = `
 create table projects (
-  id text primary key, name text not null unique, recipients text not null default '[]', created_at integer not null
+  id text primary key, name text not null unique, weight integer not null, recipients text not null default '[]', created_at integer not null
 ) strict, without rowid;
 
 create table keys (
@@ -16,13 +16,13 @@ create table keys (
 
 create table codes (
   id text primary key, project_id text not null references projects, uses_left integer not null, tries_left integer not null,
-  labels text not null, ephemeral integer not null, binding_id text references bindings, fingerprint text,
+  labels text not null, ephemeral integer not null, binding_id text references bindings, fingerprint text, ladder text,
   created_at integer not null, expires_at integer not null
 ) strict, without rowid;
 
 create table bindings (
   id text primary key, project_id text not null references projects, code_id text not null, name text not null, binding_key text not null,
-  state text not null, tokens text not null, ephemeral integer not null, created_at integer not null, revoked_at integer
+  state text not null, tokens text not null, ephemeral integer not null, ladder text, created_at integer not null, revoked_at integer
 ) strict, without rowid;
 create unique index bindings_by_pairing on bindings (code_id, binding_key);
 

@@ -37,6 +37,7 @@ export function showBinding(io: Io, flags: Named): Promise<number> {
         ['binding', binding.id],
         ['name', binding.name],
         ['project', binding.project],
+        ['then', sayLadder(binding)],
         ['state', stateOf(binding)],
         ['workers', binding.workers],
         ['claims', binding.claims],
@@ -56,6 +57,27 @@ export function revokeBinding(io: Io, flags: Named): Promise<number> {
     await out.result(binding, () => `${binding.id} (${binding.name}) revoked`)
     return 0
   })
+}
+
+export interface ServeFlags extends Named {
+  readonly friend?: readonly string[]
+  readonly public?: boolean
+}
+
+/** What is not named is served no longer. */
+export function serveOthers(io: Io, flags: ServeFlags): Promise<number> {
+  return withSession(io, flags, async ({ client, out }) => {
+    const id = await resolveBinding(client, flags.binding)
+    const body = { friends: [...(flags.friend ?? [])], public: flags.public === true }
+    const binding = need(`say whom ${id} serves`, await client.call('putLadder', { params: { id }, body }))
+    await out.result(binding, () => `${binding.name} serves ${binding.project}, then ${sayLadder(binding) ?? 'nobody'}`)
+    return 0
+  })
+}
+
+function sayLadder({ ladder }: Binding): string | undefined {
+  if (!ladder) return undefined
+  return [...ladder.friends, ...(ladder.public ? ['everybody'] : [])].join(', ')
 }
 
 function stateOf({ state, online, ephemeral }: Binding): string {

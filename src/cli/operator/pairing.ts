@@ -11,16 +11,20 @@ export interface CreatePairingFlags extends ConnectionFlags {
   readonly expires?: number
   readonly label?: Readonly<Record<string, string>>
   readonly ephemeral?: boolean
+  readonly friend?: readonly string[]
+  readonly public?: boolean
   readonly fingerprint?: string
 }
 
 export function createPairing(io: Io, flags: CreatePairingFlags): Promise<number> {
   return withSession(io, flags, async ({ client, out, connection }) => {
+    const isShared = flags.friend !== undefined || flags.public === true
     const body = {
       ...(flags.project === undefined ? {} : { project: flags.project }),
       ...(flags.uses === undefined ? {} : { uses: flags.uses }),
       ...(flags.expires === undefined ? {} : { expires_ms: flags.expires }),
       ...(flags.label === undefined ? {} : { labels: { ...flags.label } }),
+      ...(isShared ? { ladder: { friends: [...(flags.friend ?? [])], public: flags.public === true } } : {}),
       ...(flags.ephemeral ? { ephemeral: true } : {}),
       ...(flags.fingerprint === undefined ? {} : { fingerprint: flags.fingerprint }),
     }

@@ -1,9 +1,12 @@
 // The operator's verbs as a commander tree: words, flags, help. Each verb is loaded when it runs.
 import type { Command } from 'commander'
+import { limit } from '../../protocol/limit.ts'
+import { defaultWeight } from '../../state/share.ts'
 import type { ConnectionFlags } from '../config.ts'
 import { addConnection } from '../consumer/program.ts'
 import { asCount, asDuration, asList, asPairs, flag } from '../flag.ts'
 import type { Act } from '../main.ts'
+import type { ServeFlags as BindingServeFlags } from './binding.ts'
 import type { CreateEnrollmentFlags } from './enrollment.ts'
 import type { CreateKeyFlags } from './key.ts'
 import type { CreatePairingFlags } from './pairing.ts'
@@ -25,9 +28,34 @@ export function addOperatorVerbs(program: Command, act: Act): void {
 
 function addProject(program: Command, act: Act): void {
   const project = program.command('project').description('projects own jobs and keys')
-  const create = addConnection(project.command('create').description('create a project').argument('<name>'))
-  create.action((name: string) =>
-    act(async (io) => (await import('./project.ts')).createProject(io, { ...create.opts<ConnectionFlags>(), name })),
+  const create = project.command('create').description('create a project').argument('<name>')
+  flag(create, '--weight <n>', {
+    says: `its part of machines that serve several projects (${defaultWeight})`,
+    variable: 'POND_PROJECT_WEIGHT',
+    parse: asCount(1, limit.weightMost),
+  })
+  addConnection(create).action((name: string) =>
+    act(async (io) =>
+      (await import('./project.ts')).createProject(io, {
+        ...create.opts<ConnectionFlags & { weight?: number }>(),
+        name,
+      }),
+    ),
+  )
+  const weight = addConnection(
+    project
+      .command('weight')
+      .description('set the part of a project of machines that serve several')
+      .argument('<project>')
+      .argument('<weight>', `usually ${defaultWeight}`, asCount(1, limit.weightMost)),
+  )
+  weight.action((name: string, value: number) =>
+    act(async (io) =>
+      (await import('./project.ts')).weighProject(io, {
+        ...weight.opts<ConnectionFlags>(),
+        ...{ project: name, weight: value },
+      }),
+    ),
   )
   const ls = addConnection(project.command('ls').description('list the projects'))
   ls.action(() => act(async (io) => (await import('./project.ts')).listProjects(io, ls.opts<ConnectionFlags>())))
@@ -85,6 +113,7 @@ function addPairing(program: Command, act: Act): void {
     says: 'of the only worker keys that may use it',
     variable: 'POND_PAIRING_FINGERPRINT',
   })
+  addLadder(create, 'POND_PAIRING')
   addConnection(create).action(() =>
     act(async (io) => (await import('./pairing.ts')).createPairing(io, create.opts<CreatePairingFlags>())),
   )
@@ -106,6 +135,20 @@ function addBinding(program: Command, act: Act): void {
       (await import('./binding.ts')).showBinding(io, { ...show.opts<ConnectionFlags>(), binding: name }),
     ),
   )
+  const serve = binding
+    .command('serve')
+    .description('say whose jobs a machine takes behind those of its own project')
+    .argument('<binding>', 'id or name')
+    .addHelpText(
+      'after',
+      '\nWho is not named is served no longer; without a flag that is everybody but its own project.',
+    )
+  addLadder(serve, 'POND_BINDING')
+  addConnection(serve).action((name: string) =>
+    act(async (io) =>
+      (await import('./binding.ts')).serveOthers(io, { ...serve.opts<BindingServeFlags>(), binding: name }),
+    ),
+  )
   const revoke = addConnection(
     binding
       .command('revoke')
@@ -117,6 +160,19 @@ function addBinding(program: Command, act: Act): void {
       (await import('./binding.ts')).revokeBinding(io, { ...revoke.opts<ConnectionFlags>(), binding: name }),
     ),
   )
+}
+
+/** Whom a machine serves beside its own project. */
+function addLadder(command: Command, variables: string): void {
+  flag(command, '--friend <project>', {
+    says: 'take its jobs when the own project has none to give, repeatable',
+    variable: `${variables}_FRIEND`,
+    parse: asList,
+  })
+  flag(command, '--public', {
+    says: "take everybody's jobs when neither it nor its friends have any",
+    variable: `${variables}_PUBLIC`,
+  })
 }
 
 function addEnrollment(program: Command, act: Act): void {

@@ -114,7 +114,13 @@ async function checkPond(parts: Omit<BoundParts, 'network'>): Promise<readonly C
           says: 'it does not show the key that was pinned at pairing',
           next: 'Ask the operator; pair anew if the key was replaced.',
         }
-    return [key, checkSkew(client.skewMs())]
+    const others = [...(answer.reply.ladder?.friends ?? []), ...(answer.reply.ladder?.public ? ['everybody'] : [])]
+    const serves: Check = {
+      check: 'serves',
+      level: 'ok',
+      says: [`project ${answer.reply.project}`, ...others].join(', then '),
+    }
+    return [key, serves, checkSkew(client.skewMs())]
   } finally {
     await network.close()
   }

@@ -34,7 +34,7 @@ const enrollment = {
   created_at: 0,
   expires_at: Date.UTC(2026, 0, 1, 0, 10),
 }
-const project = { id: fakeId('prj', 1), name: 'web', created_at: 0 }
+const project = { id: fakeId('prj', 1), name: 'web', weight: 100, created_at: 0 }
 const worker = {
   id: fakeId('wrk', 1),
   name: 'lab',
@@ -69,7 +69,42 @@ const rows: readonly Row[] = [
     words: ['project', 'ls'],
     route: 'listProjects',
     reply: { items: [project] },
-    out: /^web\tprj_.*\t1970-01-01T00:00:00Z\n$/,
+    out: /^web\tprj_\S+\t100\t1970-01-01T00:00:00Z\n$/,
+  },
+  {
+    words: ['project', 'create', 'web', '--weight', '7'],
+    route: 'createProject',
+    reply: project,
+    out: `${project.id}\n`,
+    sent: { name: 'web', weight: 7 },
+  },
+  {
+    words: ['project', 'weight', 'web', '100'],
+    route: 'putWeight',
+    reply: project,
+    out: 'web has weight 100\n',
+    sent: { weight: 100 },
+  },
+  {
+    words: ['binding', 'serve', binding.id, '--friend', 'a', '--friend', 'b', '--public'],
+    route: 'putLadder',
+    reply: { ...binding, ladder: { friends: ['a', 'b'], public: true } },
+    out: 'lab serves web, then a, b, everybody\n',
+    sent: { friends: ['a', 'b'], public: true },
+  },
+  {
+    words: ['binding', 'serve', binding.id],
+    route: 'putLadder',
+    reply: binding,
+    out: 'lab serves web, then nobody\n',
+    sent: { friends: [], public: false },
+  },
+  {
+    words: ['pairing', 'create', '--friend', 'a'],
+    route: 'createPairingCode',
+    reply: { ...code, code: 'A.B.C' },
+    out: `swarm pair ${FAKE_URL}#A.B.C\n`,
+    sent: { ladder: { friends: ['a'], public: false } },
   },
   {
     words: [

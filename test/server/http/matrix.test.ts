@@ -75,8 +75,8 @@ const onBundle = (foreign: Outcome, more: (bundle: SealedBundle) => object = () 
 /** A body that no route takes shows that the caller came through, and changes nothing. */
 const badBody = (allowed: ErrorCode): Row => ({ asking: () => ({ body: { nobody: 1 } }), allowed })
 const reserved: Row = { allowed: 'unsupported' }
-const unknown = (prefix: string): Row => ({
-  asking: () => ({ params: { id: `${prefix}_${'0'.repeat(26)}` } }),
+const unknown = (prefix: string, more: object = {}): Row => ({
+  asking: () => ({ params: { id: `${prefix}_${'0'.repeat(26)}` }, ...more }),
   allowed: 'not_found',
 })
 
@@ -152,6 +152,7 @@ const table: Readonly<Record<RouteName, Row>> = {
   getUsage: reserved,
   createProject: badBody('invalid_field'),
   listProjects: { allowed: 200 },
+  putWeight: { asking: () => ({ params: { project: 'nobody' }, body: { weight: 1 } }), allowed: 'not_found' },
   createKey: badBody('unknown_field'),
   listKeys: { allowed: 200 },
   revokeKey: unknown('key'),
@@ -160,6 +161,7 @@ const table: Readonly<Record<RouteName, Row>> = {
   revokePairingCode: unknown('cod'),
   listBindings: { allowed: 200 },
   getBinding: unknown('bnd'),
+  putLadder: unknown('bnd', { body: { friends: [], public: false } }),
   revokeBinding: unknown('bnd'),
   listAllWorkers: { allowed: 200 },
   listAllJobs: { allowed: 200 },

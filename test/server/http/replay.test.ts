@@ -220,6 +220,13 @@ const table: Readonly<Partial<Record<RouteName, readonly Row[]>>> = {
       asking: ({ sealer }) => ({ body: { recipients: [printKey('recipient', sealer.identity.sealing.publicKey)] } }),
     },
   ],
+  putWeight: [{ says: 'another weight', asking: () => ({ params: { project: 'default' }, body: { weight: 7 } }) }],
+  putLadder: [
+    {
+      says: 'for everybody',
+      asking: ({ box }) => ({ params: { id: box.bindingId }, body: { friends: [], public: true } }),
+    },
+  ],
   createProject: [{ says: 'the same name', asking: () => ({ body: { name: 'twice' } }), second: 'exists' }],
   createKey: [{ says: 'a key', asking: () => ({ body: {} }), changes: twoWant('key', ['keys']) }],
   revokeKey: [

@@ -1,11 +1,14 @@
 // Who stands where: first come first served within a priority, and only for workers that have what a job needs, in nobody's way.
 import t, { type Test } from 'tap'
-import { Queue, type Taken, type Taker, type Waiting, waitingOf } from '../../../server/service/queue.ts'
+import { ownLadder } from '../../../server/service/ladder.ts'
+import { type Waiting, waitingOf } from '../../../server/service/line.ts'
+import { Queue, type Taken, type Taker } from '../../../server/service/queue.ts'
+import { Shares } from '../../../server/service/share.ts'
 import type { Sandbox } from '../../../src/protocol/field.ts'
 import type { JobId } from '../../../src/protocol/id.ts'
 import type { Means, Needs } from '../../../src/state/match.ts'
 import type { Room } from '../../../src/state/room.ts'
-import { jobIdOf, jobRow, projectIdOf, workerIdOf } from '../../contract/store-row.ts'
+import { bindingIdOf, jobIdOf, jobRow, projectIdOf, workerIdOf } from '../../contract/store-row.ts'
 import { type Machine, pairMachine, submit } from '../../harness/machine.ts'
 import { createPondRig, type PondRig } from '../../harness/pond.ts'
 
@@ -18,83 +21,87 @@ const room = (slots: number, more: Partial<Room> = {}): Room => ({
   ...more,
 })
 const means: Means = { labels: { zone: 'a' }, resources: { slots: 10, cpus: 4 }, sandbox: 'uid', os: 'linux' }
-const taker: Taker = { workerId: workerIdOf(1), means, room: room(10), now: 0 }
+const taker: Taker = {
+  ...{ workerId: workerIdOf(1), bindingId: bindingIdOf(1), ladder: ownLadder(project) },
+  ...{ means, room: room(10), now: 0 },
+}
+const createQueue = () => new Queue({ shares: new Shares(() => new Map()), mayStart: () => Number.POSITIVE_INFINITY })
 const idsOf = (jobs: readonly Taken[]) => jobs.map(({ job }) => job.id)
 
 t.test('all classes of a priority are one line, in the order in which jobs came', async (t) => {
-  const queue = new Queue()
+  const queue = createQueue()
   for (const number of [1, 2, 3, 4, 5, 6]) queue.add(waiting(number, number % 3 === 0 ? secret : {}))
   queue.add(waiting(7, { priority: 9 }))
   queue.add(waiting(3, secret))
   t.equal(queue.size(project), 7)
-  t.ok(queue.hasFor(project, taker))
-  t.strictSame(idsOf(queue.take(project, { ...taker, room: room(4) })), [7, 1, 2, 3].map(jobIdOf))
-  t.strictSame(idsOf(queue.take(project, taker)), [4, 5, 6].map(jobIdOf))
+  t.ok(queue.hasFor(taker))
+  t.strictSame(idsOf(queue.take({ ...taker, room: room(4) })), [7, 1, 2, 3].map(jobIdOf))
+  t.strictSame(idsOf(queue.take(taker)), [4, 5, 6].map(jobIdOf))
   t.equal(queue.size(project), 0)
-  t.notOk(queue.hasFor(project, taker))
+  t.notOk(queue.hasFor(taker))
 })
 
 t.test('a worker that lacks something sees nothing of what asks for it', async (t) => {
-  const queue = new Queue()
+  const queue = createQueue()
   for (const number of [1, 2, 3]) queue.add(waiting(number, secret))
   const open = { ...taker, means: { ...means, sandbox: 'none' as const } }
-  t.notOk(queue.hasFor(project, open))
-  t.strictSame(queue.take(project, open), [])
+  t.notOk(queue.hasFor(open))
+  t.strictSame(queue.take(open), [])
   queue.add(waiting(4))
   queue.add(waiting(5, needing({ labels: { zone: 'b' } })))
-  t.ok(queue.hasFor(project, open))
-  t.strictSame(idsOf(queue.take(project, open)), [jobIdOf(4)])
+  t.ok(queue.hasFor(open))
+  t.strictSame(idsOf(queue.take(open)), [jobIdOf(4)])
   queue.remove(waiting(2, secret))
   queue.remove(waiting(2, secret))
   t.equal(queue.size(project), 3)
-  t.strictSame(idsOf(queue.take(project, taker)), [1, 3].map(jobIdOf))
+  t.strictSame(idsOf(queue.take(taker)), [1, 3].map(jobIdOf))
 })
 
 t.test('what does not fit now lets what fits go by, and what is taken counts at once', async (t) => {
-  const queue = new Queue()
+  const queue = createQueue()
   queue.add(waiting(1, needing({ cpus: 3 })))
   queue.add(waiting(2, needing({ cpus: 3 })))
   queue.add(waiting(3, needing({ cpus: 1 })))
   queue.add(waiting(4, needing({ cpus: 0.001 })))
   queue.add(waiting(5))
-  const taken = queue.take(project, taker)
+  const taken = queue.take(taker)
   t.strictSame(idsOf(taken), [1, 3, 5].map(jobIdOf))
   t.strictSame(
     taken.map(({ held }) => held),
     [{ cpus: 3 }, { cpus: 1 }, {}],
   )
-  t.notOk(queue.hasFor(project, { ...taker, room: room(9, { milliCpus: 0 }) }))
-  t.strictSame(idsOf(queue.take(project, taker)), [2, 4].map(jobIdOf))
+  t.notOk(queue.hasFor({ ...taker, room: room(9, { milliCpus: 0 }) }))
+  t.strictSame(idsOf(queue.take(taker)), [2, 4].map(jobIdOf))
 })
 
 t.test('a job that others overtook for long gets a worker that keeps what comes free', async (t) => {
-  const queue = new Queue()
+  const queue = createQueue()
   const small = (number: number) => waiting(number, needing({ cpus: 1 }))
   queue.add(waiting(1, needing({ cpus: 4 })))
   for (const number of [2, 3, 4, 5]) queue.add(small(number))
   queue.add(waiting(6))
   const look = (now: number, milliCpus: number, more: Partial<Taker> = {}) =>
-    idsOf(queue.take(project, { ...taker, room: room(2, { milliCpus }), now, ...more }))
+    idsOf(queue.take({ ...taker, room: room(2, { milliCpus }), now, ...more }))
   t.strictSame(look(0, 1000), [2, 6].map(jobIdOf), 'at first it is overtaken')
   t.strictSame(look(29_999, 1000), [jobIdOf(3)])
   t.strictSame(look(30_000, 1000), [], 'then this worker waits for it')
-  t.notOk(queue.hasFor(project, { ...taker, room: room(2, { milliCpus: 3000 }), now: 30_000 }))
+  t.notOk(queue.hasFor({ ...taker, room: room(2, { milliCpus: 3000 }), now: 30_000 }))
   queue.add(waiting(7))
   t.strictSame(look(40_000, 3000), [jobIdOf(7)], 'what needs nothing of that kind goes by')
   t.strictSame(look(40_000, 1000, { workerId: workerIdOf(2) }), [jobIdOf(4)], 'another worker goes on')
-  t.ok(queue.hasFor(project, { ...taker, room: room(2), now: 50_000 }))
+  t.ok(queue.hasFor({ ...taker, room: room(2), now: 50_000 }))
   t.strictSame(look(50_000, 4000), [jobIdOf(1)])
   t.strictSame(look(50_000, 1000), [jobIdOf(5)], 'and nothing is kept any more')
 })
 
 t.test('room is not kept for ever, nor for a job that is gone or for a worker that lost what it had', async (t) => {
-  const queue = new Queue()
+  const queue = createQueue()
   const big = waiting(1, needing({ cpus: 4 }))
   const small = waiting(2, needing({ cpus: 1 }))
   const keeps = (now: number, more: Partial<Taker> = {}) => {
     const one = { ...taker, room: room(2, { milliCpus: 1000 }), now, ...more }
-    queue.take(project, one)
-    return queue.spare(project, one).milliCpus < 1000
+    queue.take(one)
+    return queue.spare(one).milliCpus < 1000
   }
   queue.add(big)
   keeps(0)
@@ -104,28 +111,28 @@ t.test('room is not kept for ever, nor for a job that is gone or for a worker th
   queue.remove(big)
   t.notOk(keeps(700_001))
   queue.add(small)
-  t.strictSame(idsOf(queue.take(project, taker)), [jobIdOf(2)])
+  t.strictSame(idsOf(queue.take(taker)), [jobIdOf(2)])
 })
 
 t.test('what was taken in vain stands where it stood', async (t) => {
-  const queue = new Queue()
+  const queue = createQueue()
   for (const number of [1, 2, 3]) queue.add(waiting(number))
-  const taken = queue.take(project, { ...taker, room: room(2) })
+  const taken = queue.take({ ...taker, room: room(2) })
   queue.add(waiting(4))
   queue.putBack(taken)
   queue.putBack(taken)
   queue.putBack([{ job: waiting(9), held: {} }])
   t.equal(queue.size(project), 4)
-  t.strictSame(idsOf(queue.take(project, taker)), [1, 2, 3, 4].map(jobIdOf))
+  t.strictSame(idsOf(queue.take(taker)), [1, 2, 3, 4].map(jobIdOf))
 })
 
 t.test('thousands of kinds that do not fit cost one pass', async (t) => {
-  const queue = new Queue()
+  const queue = createQueue()
   for (let number = 0; number < 5000; number++) queue.add(waiting(number, needing({ memory_bytes: 2 + number })))
   t.ok(queue.isCrowded(project, '{}'))
   t.notOk(queue.isCrowded(project, '{"memory_bytes":2}'))
   t.strictSame(
-    queue.take(project, {
+    queue.take({
       ...taker,
       means: { ...means, resources: { slots: 1, memory_bytes: 9999 } },
       room: room(9, { memoryBytes: 1 }),
@@ -135,11 +142,11 @@ t.test('thousands of kinds that do not fit cost one pass', async (t) => {
 })
 
 t.test('a job that the worker declined stands, and a priority that is none is a mistake', async (t) => {
-  const queue = new Queue()
+  const queue = createQueue()
   queue.add(waiting(1, { passedOver: { [workerIdOf(1)]: 10 } }))
-  t.strictSame(queue.take(project, taker), [])
-  t.strictSame(queue.take(project, { ...taker, room: room(0), now: 10 }), [])
-  t.strictSame(idsOf(queue.take(project, { ...taker, now: 10 })), [jobIdOf(1)])
+  t.strictSame(queue.take(taker), [])
+  t.strictSame(queue.take({ ...taker, room: room(0), now: 10 }), [])
+  t.strictSame(idsOf(queue.take({ ...taker, now: 10 })), [jobIdOf(1)])
   t.throws(() => queue.add(waiting(1, { priority: 10 })), /priority/)
 })
 
