@@ -1,5 +1,7 @@
 // How a row changes: ask the law, save, append the transition, and bring the mirrors after the commit.
+import { elementOf, type JobId } from '../../src/protocol/id.ts'
 import { isFinal } from '../../src/protocol/job.ts'
+import { type ArrayEvent, stepArray } from '../../src/state/array.ts'
 import { type Job, type JobEvent, type JobRefusal, stepJob } from '../../src/state/job.ts'
 import { isLive, type LeaseStep } from '../../src/state/lease.ts'
 import type { Refused } from '../../src/state/table.ts'
@@ -7,6 +9,7 @@ import { stepWorker, type WorkerEvent } from '../../src/state/worker.ts'
 import type { WriteTx } from '../store/contract.ts'
 import type { ClaimRow, JobRow, TransitionRow, WorkerRow } from '../store/row.ts'
 import { type Core, delay } from './core.ts'
+import { viewTally } from './element.ts'
 import { waitingOf } from './line.ts'
 
 /** Who caused a change, and what a person would want to know of it. */
@@ -23,28 +26,56 @@ export interface Write {
   readonly tx: WriteTx
 }
 
+interface Change {
+  readonly row: JobRow
+  readonly event: JobEvent | ArrayEvent
+  readonly who: Who
+  readonly patch?: Partial<JobRow>
+}
+
+type ChangeRefusal = JobRefusal | 'exhausted' | 'full'
+
+/** An array goes by a law of its own; an event that it does not know is not possible for it. */
+function stepOf({ law }: JobRow, event: Change['event'], now: number) {
+  if (law.array) return stepArray({ ...law, array: law.array }, event as ArrayEvent, now)
+  return stepJob(law, event as JobEvent, now)
+}
+
 /** Applies one event to a job inside a write. The answer is the new row, or why the law refused. */
-export async function changeJob(
-  { core, tx }: Write,
-  change: { readonly row: JobRow; readonly event: JobEvent; readonly who: Who; readonly patch?: Partial<JobRow> },
-): Promise<JobRow | Refused<JobRefusal>> {
+export async function changeJob(write: Write, change: Change): Promise<JobRow | Refused<ChangeRefusal>> {
+  const { core, tx } = write
   const { row, event, who } = change
-  const step = stepJob(row.law, event, core.clock.now())
+  const step = stepOf(row, event, core.clock.now())
   if ('refused' in step) return step
   const next: JobRow = { ...row, ...change.patch, law: step.job, version: row.version + 1 }
   await tx.updateJob(next)
-  const note =
-    who.note ?? (event.type === 'cancel' && step.job.state === row.law.state ? 'cancel requested' : undefined)
-  await tx.insertTransition(
-    transition(next, core.clock.now(), {
-      from: row.law.state,
-      who,
-      ...(step.cause ? { cause: step.cause } : {}),
-      note,
-    }),
-  )
+  // What an array counts is no change of its state.
+  const isCount = event.type === 'draw' || event.type === 'gather'
+  if (!isCount || step.job.state !== row.law.state) {
+    const note =
+      who.note ?? (event.type === 'cancel' && step.job.state === row.law.state ? 'cancel requested' : undefined)
+    await tx.insertTransition(
+      transition(next, core.clock.now(), {
+        from: row.law.state,
+        who,
+        ...(step.cause ? { cause: step.cause } : {}),
+        note,
+      }),
+    )
+  }
   tx.afterCommit(() => mirrorJob(core, row.law, next))
+  if (isFinal(next.law.state) && !isFinal(row.law.state)) await gather(write, next)
   return next
+}
+
+/** An element ended: its array counts it. */
+async function gather(write: Write, { id, law: { state, end } }: JobRow): Promise<void> {
+  const element = elementOf(id)
+  const row = element && (await write.tx.getJob(element.array))
+  if (!row || !end || !isFinal(state)) return
+  const { cause, rc } = end
+  const verdict = { cause, ...(rc === undefined ? {} : { rc }) }
+  await changeJob(write, { row, event: { type: 'gather', state, verdict }, who: { by: 'pond' } })
 }
 
 /** A new row of the transition log. */
@@ -73,6 +104,39 @@ export function transition(
 
 /** Brings queue, timers and listeners in line with a job that was committed; `before` is absent for a new one. */
 export function mirrorJob(core: Core, before: Job | undefined, row: JobRow): void {
+  if (row.law.array) mirrorArray(core, before, row)
+  else mirrorPlace(core, before, row)
+  if (isFinal(row.law.state) && core.awaited.has(row.id)) core.settle.send([row.id])
+  core.hub.changed({
+    jobId: row.id,
+    projectId: row.projectId,
+    version: row.version,
+    state: row.law.state,
+    labels: row.labels,
+    ...(row.law.array ? { array: viewTally(row.law.array) } : {}),
+  })
+}
+
+/** It stands in the queue until its last element was drawn, and with a cancel on record what was drawn is called back. */
+function mirrorArray(core: Core, before: Job | undefined, row: JobRow): void {
+  const { law, expiresAt } = row
+  if (isFinal(law.state)) core.queue.remove(row)
+  else if (law.state !== 'waiting') {
+    core.queue.add(waitingOf(row, before ? core.clock.now() : row.createdAt))
+    if (before?.state !== 'running') core.wake.send(row.projectId)
+  }
+  if (!before && expiresAt !== undefined) core.expiring.add(expiresAt, row.id)
+  if (law.cancel && !before?.cancel && !isFinal(law.state)) core.recall.send(row.id)
+  if (before && law.array?.dropped !== before.array?.dropped) settleUndrawn(core, row.id)
+}
+
+/** Elements that will never be drawn have ended. */
+function settleUndrawn({ awaited, settle }: Core, id: JobId): void {
+  const ids = [...awaited].filter((other) => other.startsWith(`${id}.`))
+  if (ids.length > 0) settle.send(ids)
+}
+
+function mirrorPlace(core: Core, before: Job | undefined, row: JobRow): void {
   if (before?.state === 'queued' && row.law.state !== 'queued') {
     core.queue.remove(row)
     core.delayed.delete(row.id)
@@ -85,19 +149,11 @@ export function mirrorJob(core: Core, before: Job | undefined, row: JobRow): voi
     const ran = startedAt === undefined || law.attempts === 0 ? undefined : Math.max(0, endedAt - startedAt)
     core.stats.ended(core.clock.now(), row.law.state, ran)
   }
-  if (isFinal(row.law.state) && core.awaited.has(row.id)) core.settle.send([row.id])
   const live = row.law.claimId === undefined ? undefined : core.live.ofJob(row.id)
   if (live && row.law.cancel && live.cancelBy === undefined) {
     live.cancelBy = row.law.cancel.by
     core.tell.send(live.bindingId)
   }
-  core.hub.changed({
-    jobId: row.id,
-    projectId: row.projectId,
-    version: row.version,
-    state: row.law.state,
-    labels: row.labels,
-  })
 }
 
 function enqueue(core: Core, before: Job | undefined, row: JobRow): void {

@@ -1,10 +1,11 @@
 // Claiming: jobs for which a parked poll has room become claims, in a write of their own or in the one that made that possible.
 import type { ClaimId } from '../../src/protocol/id.ts'
 import type { ClaimRow, JobRow, WorkerRow } from '../store/row.ts'
+import { drawElement } from './array.ts'
 import { changeJob, type Write } from './change.ts'
+import type { Taken } from './choice.ts'
 import { type Core, delay } from './core.ts'
 import { jobPart } from './live.ts'
-import type { Taken } from './queue.ts'
 
 /** A job that the same write inserts. */
 export interface FreshJob {
@@ -50,7 +51,7 @@ export async function writeClaims<T>(core: Core, work: (write: Write, claim: Cla
     })
   } catch (error) {
     release(core, openings)
-    core.queue.putBack(openings)
+    for (const { job, number } of openings) if (number !== undefined) core.queue.putBack({ job, number })
     // Others may have found neither room nor job meanwhile. A look at once would be one without end while the store fails.
     const again = core.clock.now() + core.settings.sweepMs
     for (const projectId of new Set(openings.map(({ job }) => job.projectId))) core.pauses.add(again, projectId)
@@ -60,7 +61,10 @@ export async function writeClaims<T>(core: Core, work: (write: Write, claim: Cla
 
 /** The room of what is claimed is counted by its rows, the room of what is not is free again. */
 function release(core: Core, openings: readonly Opening[]): void {
-  for (const opening of openings) core.live.arrived(opening.worker.id, opening)
+  for (const opening of openings) {
+    core.live.arrived(opening.worker.id, opening)
+    if (opening.job.array) core.queue.drawn(opening.job.id)
+  }
 }
 
 /** In this turn of the loop, behind the reply to whoever asked for the write: that one is first in line. */
@@ -74,7 +78,7 @@ function tellLater(core: Core, openings: readonly Opening[]): void {
 async function claimOne(write: Write, opening: Opening): Promise<ClaimId | undefined> {
   const { core, tx } = write
   const { job, fresh, worker } = opening
-  const row = fresh?.row ?? (await tx.getJob(job.id))
+  const row = fresh?.row ?? (job.array ? await drawElement(write, job.id) : await tx.getJob(job.id))
   if (!row) return undefined
   const id = `clm_${core.newId()}` as ClaimId
   const who = { by: `worker:${worker.id}`, claimId: id }

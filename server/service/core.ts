@@ -4,7 +4,9 @@ import { isFinal } from '../../src/protocol/job.ts'
 import type { ReadTx } from '../store/contract.ts'
 import type { ClaimRow } from '../store/row.ts'
 import { BundleSites } from './bundle-site.ts'
+import { Choice } from './choice.ts'
 import { DueList } from './due.ts'
+import { findAny } from './element.ts'
 import { Fleet } from './fleet.ts'
 import { Hub } from './hub.ts'
 import { Ladders } from './ladder.ts'
@@ -21,6 +23,7 @@ export interface Core extends World {
   /** Of now: a rotation replaces them. */
   keys: PondKeys
   readonly queue: Queue
+  readonly choice: Choice
   readonly live: LiveClaims
   readonly fleet: Fleet
   readonly ladders: Ladders
@@ -53,6 +56,10 @@ export interface Core extends World {
   readonly awaited: Set<JobId>
   /** Of these, some ended. */
   readonly settle: Signal<readonly JobId[]>
+  /** Arrays whose elements are to be cancelled. */
+  readonly recall: Signal<JobId>
+  /** Those of which that failed, and is tried again then. */
+  readonly recalling: DueList<JobId>
   /** Those that could not be settled, and are tried again then. */
   readonly settling: DueList<JobId>
 }
@@ -75,10 +82,12 @@ export function createCore(parts: Parts): Core {
   const live = new LiveClaims()
   const fleet = new Fleet()
   const shares = new Shares((id) => live.unitsOf(id, fleet.idsOf(id)))
-  const queue = new Queue({ shares, mayStart: () => Number.POSITIVE_INFINITY })
+  const queue = new Queue()
+  const choice = new Choice({ queue, shares, mayStart: () => Number.POSITIVE_INFINITY })
   const wake = new Signal<ProjectId>()
   const ready = new Signal<BindingId>()
   const expired = new Signal<readonly Waiting['id'][]>()
+  const recall = new Signal<JobId>()
   const settle = new Signal<readonly JobId[]>()
   const delayed = new Map<JobId, Waiting>()
   const later = new DueList<Waiting>(world.clock, (due) => {
@@ -93,6 +102,7 @@ export function createCore(parts: Parts): Core {
   return {
     ...world,
     queue,
+    choice,
     live,
     fleet,
     ladders: new Ladders(),
@@ -119,6 +129,10 @@ export function createCore(parts: Parts): Core {
     awaited: new Set(),
     settling: new DueList(world.clock, (ids) => settle.send(ids)),
     settle,
+    recall,
+    recalling: new DueList(world.clock, (ids) => {
+      for (const id of ids) recall.send(id)
+    }),
   }
 }
 
@@ -154,6 +168,7 @@ export async function loadCore(core: Core): Promise<void> {
     const waiting = waitingAgain(row)
     if (row.notBefore !== undefined && row.notBefore > now) delay(core, row.notBefore, waiting)
     else core.queue.add(waiting)
+    if (row.array) core.recall.send(row.id)
   }
   for (const { id } of awaited) core.awaited.add(id)
   for (const { row, cancelBy, part } of claims) {
@@ -168,7 +183,7 @@ export async function loadCore(core: Core): Promise<void> {
 async function awaitedFacts(tx: ReadTx): Promise<readonly { readonly id: JobId; readonly isOver: boolean }[]> {
   const facts: { id: JobId; isOver: boolean }[] = []
   for (const id of await tx.listAwaited()) {
-    const job = await tx.getJob(id)
+    const job = await findAny(tx, id)
     facts.push({ id, isOver: !job || isFinal(job.law.state) })
   }
   return facts

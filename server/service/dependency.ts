@@ -7,6 +7,7 @@ import type { WriteTx } from '../store/contract.ts'
 import type { DependencyRow, JobRow } from '../store/row.ts'
 import { changeJob, type Write } from './change.ts'
 import type { Core } from './core.ts'
+import { findAny } from './element.ts'
 
 type After = NonNullable<JobSpec['after']>[number]
 
@@ -77,7 +78,7 @@ export async function lookUp(
   for (const [at, one] of after.entries()) {
     const place = PLACE.exec(textOf(one))?.[1]
     const id = (place === undefined ? textOf(one) : batch[Number(place)]?.id) as JobId
-    const other = await tx.getJob(id)
+    const other = await findAny(tx, id)
     if (other?.projectId !== projectId) throw unknown(`${field}after.${at}`, `there is no job ${textOf(one)}`)
     const on = onOf(one)
     if (!isFinal(other.law.state)) open.set(id, open.get(id) === 'success' ? 'success' : on)
@@ -116,7 +117,8 @@ async function settle(core: Core, id: JobId): Promise<void> {
 
 async function settleSome(write: Write, id: JobId): Promise<number> {
   const { tx } = write
-  const other = await tx.getJob(id)
+  const other = await findAny(tx, id)
+  if (other && !isFinal(other.law.state)) return 0
   const rows = await tx.listDependents(id, SETTLED_AT_ONCE)
   for (const row of rows) {
     await tx.deleteDependency(row)

@@ -4,6 +4,7 @@ import { isFinal } from '../../src/protocol/job.ts'
 import type { Cancel } from '../../src/system/clock.ts'
 import type { TelemetryRow } from '../store/row.ts'
 import type { Core } from './core.ts'
+import { viewTally } from './element.ts'
 import type { JobNews } from './hub.ts'
 import { readJob, type Scope } from './job.ts'
 
@@ -16,6 +17,8 @@ interface Item {
   readonly text: string
   readonly version?: number
   readonly ended?: boolean
+  /** How far this array is: the next one of the kind says more. */
+  readonly progressOf?: JobId
 }
 
 /** A bounded line of events between those who tell and the one who reads. */
@@ -32,7 +35,10 @@ class Backlog {
   }
 
   push(item: Item): void {
-    if (this.#items.length >= BACKLOG_MOST) this.#closed = true
+    const last = this.#items.at(-1)
+    if (item.progressOf !== undefined && last?.progressOf === item.progressOf)
+      this.#items[this.#items.length - 1] = item
+    else if (this.#items.length >= BACKLOG_MOST) this.#closed = true
     else this.#items.push(item)
     this.#ring()
   }
@@ -71,12 +77,17 @@ export async function* followJob(
     core.hub.telemetry.listen(ask.id, (row) => backlog.push({ text: printTelemetry(row) })),
   ]
   try {
-    await readJob(core, ask.scope, ask.id)
+    const row = await readJob(core, ask.scope, ask.id)
     const past = await core.store.read((tx) => tx.listTransitions(ask.id))
     let printed = ask.lastVersion
     let items: readonly Item[] | undefined = past.map((step) =>
       newsItem({ jobId: ask.id, version: step.version, state: step.to }),
     )
+    const { state, array } = row.law
+    // How far an array is now; how it came there is in no log.
+    if (array && !isFinal(state)) {
+      items = [...items, newsItem({ jobId: ask.id, version: row.version, state, array: viewTally(array) })]
+    }
     let ended = isFinal(past.at(-1)?.to ?? 'queued')
     while (items) {
       for (const { text, version } of items) {
@@ -105,7 +116,7 @@ export async function* followProject(
   const backlog = new Backlog(core, ask.signal)
   const unlisten = core.hub.project.listen(ask.projectId, (news) => {
     if (ask.label && news.labels[ask.label.key] !== ask.label.value) return
-    backlog.push({ text: printNews(news, `${news.jobId}/${news.version}`) })
+    backlog.push({ text: printNews(news, `${news.jobId}/${news.version}`), ...progressOf(news) })
   })
   try {
     yield ': listening\n\n'
@@ -117,12 +128,17 @@ export async function* followProject(
   }
 }
 
-function newsItem(news: Pick<JobNews, 'jobId' | 'version' | 'state'>): Item {
-  return { text: printNews(news, String(news.version)), version: news.version, ended: isFinal(news.state) }
+type Told = Pick<JobNews, 'jobId' | 'version' | 'state' | 'array'>
+
+function newsItem(news: Told): Item {
+  const { version, state } = news
+  return { text: printNews(news, String(version)), version, ended: isFinal(state), ...progressOf(news) }
 }
 
-function printNews(news: Pick<JobNews, 'jobId' | 'version' | 'state'>, id: string): string {
-  const data = JSON.stringify({ job_id: news.jobId, version: news.version, state: news.state })
+const progressOf = ({ jobId, state, array }: Told) => (array && !isFinal(state) ? { progressOf: jobId } : {})
+
+function printNews({ jobId, version, state, array }: Told, id: string): string {
+  const data = JSON.stringify({ job_id: jobId, version, state, ...(array ? { array } : {}) })
   return `id: ${id}\nevent: job\ndata: ${data}\n\n`
 }
 

@@ -1,6 +1,7 @@
 // Who waits for news of a job or a stream, in this process. News is a nudge: whoever is woken reads the facts again.
+
 import type { ClaimId, JobId, ProjectId } from '../../src/protocol/id.ts'
-import type { JobState } from '../../src/protocol/job.ts'
+import type { JobState, TallyView } from '../../src/protocol/job.ts'
 import type { TelemetryRow } from '../store/row.ts'
 
 /** A change of a job that was committed. */
@@ -10,6 +11,8 @@ export interface JobNews {
   readonly version: number
   readonly state: JobState
   readonly labels: Readonly<Record<string, string>>
+  /** How far an array is. */
+  readonly array?: TallyView
 }
 
 type Listener<T> = (news: T) => void

@@ -1,5 +1,5 @@
 // Intents: how a claim is told to its worker, in the reply to a poll or to words, and told again when that reply may be lost.
-import type { BindingId, ClaimId } from '../../src/protocol/id.ts'
+import { type BindingId, type ClaimId, elementOf } from '../../src/protocol/id.ts'
 import type { Intent, PollBody } from '../../src/protocol/orch.ts'
 import { bundleToken, claimToken } from '../../src/seal/token.ts'
 import type { Core } from './core.ts'
@@ -44,6 +44,7 @@ export const wasForWords = ({ claimKey }: LiveClaim, { session }: PollBody) => c
 function intentOf(core: Core, claim: LiveClaim): Intent[] {
   const { keys, settings } = core
   if (!claim.job) return []
+  const element = elementOf(claim.jobId)
   return [
     {
       claim_id: claim.id,
@@ -54,6 +55,7 @@ function intentOf(core: Core, claim: LiveClaim): Intent[] {
       confirm_ms: settings.confirmMs,
       job_id: claim.jobId,
       attempt: claim.attempt,
+      ...(element ? { array_index: element.index } : {}),
       job: claim.job.spec.toString('base64'),
       ...neededBy(core, claim, claim.job),
       ...(claim.held.gpus ? { gpus: [...claim.held.gpus] } : {}),

@@ -8,6 +8,7 @@ import type { ReadTx } from '../store/contract.ts'
 import type { JobRow } from '../store/row.ts'
 import { changeJob } from './change.ts'
 import type { Core } from './core.ts'
+import { findAny } from './element.ts'
 import { viewJob } from './view.ts'
 import { waitFor } from './wait.ts'
 
@@ -15,7 +16,7 @@ import { waitFor } from './wait.ts'
 export type Scope = ProjectId | 'all'
 
 export async function findJob(tx: ReadTx, scope: Scope, id: JobId): Promise<JobRow> {
-  const row = await tx.getJob(id)
+  const row = await findAny(tx, id)
   if (!row || (scope !== 'all' && row.projectId !== scope)) throw new Refusal('not_found', `there is no job ${id}`)
   return row
 }
@@ -50,6 +51,7 @@ export async function listJobs(
   scope: Scope,
   query: {
     readonly state?: JobState | undefined
+    readonly array?: JobId | undefined
     readonly label?: string | undefined
     readonly cursor?: string | undefined
     readonly limit?: number | undefined
@@ -61,6 +63,7 @@ export async function listJobs(
       limit: most,
       ...(scope === 'all' ? {} : { projectId: scope }),
       ...(query.state ? { state: query.state } : {}),
+      ...(query.array === undefined ? {} : { array: query.array }),
       ...(query.label === undefined ? {} : { label: parseLabel(query.label) }),
       ...(query.cursor === undefined ? {} : { before: query.cursor }),
     }),
@@ -84,6 +87,10 @@ export async function cancelJob(
   const row = await core.store.write(async (tx) => {
     const row = await findJob(tx, scope, id)
     if (row.law.state === 'cancelled') return row
+    if (row.version === 0) {
+      const says = 'this element of the array has not begun; cancel the array, or this one once it has'
+      throw new Refusal('not_possible', says, { state: row.law.state })
+    }
     const next = await changeJob({ core, tx }, { row, event: { type: 'cancel', by }, who: { by } })
     if (!('refused' in next)) return next
     if (next.refused === 'unchanged') return row

@@ -1,5 +1,6 @@
 // Lines of jobs that could be claimed now: those of one requirement class, one line for each priority, first come first served.
 import type { JobId, ProjectId, WorkerId } from '../../src/protocol/id.ts'
+import { drawable, type Tally, undrawn } from '../../src/state/array.ts'
 import { anything, isPassedOver, lackOf, type Means, type Needs } from '../../src/state/match.ts'
 import type { JobRow, QueuedRow } from '../store/row.ts'
 
@@ -14,7 +15,23 @@ export interface Waiting {
   readonly passedOver: Readonly<Record<string, number>>
   /** When it came into the queue. */
   readonly since: number
+  /** Of an array: what is taken is one of its elements. */
+  readonly array?: Cursor
 }
+
+/** What of an array is left. */
+export interface Cursor {
+  /** As its row says. */
+  tally: Tally
+  /** Elements that writes under way draw. */
+  inFlight: number
+}
+
+/** How many of its elements may be taken now. */
+export const elementsNow = ({ tally, inFlight }: Cursor) => drawable({ ...tally, next: tally.next + inFlight })
+
+/** How many jobs stand there. */
+export const jobsIn = ({ array }: Waiting) => (array ? undrawn(array.tally) : 1)
 
 export const waitingOf = (
   { id, projectId, priority, needs, law, createdAt }: JobRow,
@@ -22,12 +39,14 @@ export const waitingOf = (
 ): Waiting => ({
   ...{ id, projectId, priority, needs, since },
   passedOver: law.passedOver,
+  ...(law.array ? { array: { tally: law.array, inFlight: 0 } } : {}),
 })
 
 /** The same of a row as the start reads it. */
-export const waitingAgain = ({ id, projectId, priority, needs, passedOver, ...row }: QueuedRow): Waiting => ({
+export const waitingAgain = ({ id, projectId, priority, needs, passedOver, array, ...row }: QueuedRow): Waiting => ({
   ...{ id, projectId, priority, needs, passedOver },
   since: Math.max(row.createdAt, row.notBefore ?? 0),
+  ...(array ? { array: { tally: array, inFlight: 0 } } : {}),
 })
 
 export const readNeeds = (text: string): Needs => (text === '{}' ? anything : (JSON.parse(text) as Needs))
@@ -42,10 +61,79 @@ export interface Place {
   kept?: { readonly by: WorkerId; readonly until: number }
 }
 
-/** A Map keeps the order of insertion and forgets an id at once, wherever it stands. */
-type Line = Map<JobId, Place>
+/** Who looks at a line. */
+export interface Looker {
+  readonly workerId: WorkerId
+  readonly now: number
+}
+
+export const isFor = ({ job }: Place, { workerId, now }: Looker) => !isPassedOver(job.passedOver, workerId, now)
+
+export class Line {
+  /** A Map keeps the order of insertion and forgets an id at once, wherever it stands. */
+  readonly #places = new Map<JobId, Place>()
+  /** Those that stood outside meanwhile, by number; they are few. */
+  readonly #back: Place[] = []
+
+  get size(): number {
+    return this.#places.size + this.#back.length
+  }
+
+  get(id: JobId): Place | undefined {
+    return this.#places.get(id) ?? this.#back.find(({ job }) => job.id === id)
+  }
+
+  /** At the end. */
+  append(place: Place): void {
+    this.#places.set(place.job.id, place)
+  }
+
+  /** Where its number says. */
+  restore(place: Place): void {
+    const at = this.#back.findIndex(({ number }) => number > place.number)
+    if (at < 0) this.#back.push(place)
+    else this.#back.splice(at, 0, place)
+  }
+
+  /** In the place of the one with its id. */
+  replace(place: Place): void {
+    const at = this.#back.findIndex(({ job }) => job.id === place.job.id)
+    if (at < 0) this.#places.set(place.job.id, place)
+    else this.#back[at] = place
+  }
+
+  delete(id: JobId): void {
+    if (this.#places.delete(id)) return
+    const at = this.#back.findIndex(({ job }) => job.id === id)
+    if (at >= 0) this.#back.splice(at, 1)
+  }
+
+  /** The first for whoever looks, behind a number. Without a generator: it is asked for hundreds of classes at each look. */
+  first(looker: Looker, behind = 0): Place | undefined {
+    const fits = (place: Place) => place.number > behind && isFor(place, looker)
+    const back = this.#back.length > 0 ? this.#back.find(fits) : undefined
+    for (const place of this.#places.values()) {
+      if (back && back.number < place.number) return back
+      if (fits(place)) return place
+    }
+    return back
+  }
+
+  /** How many jobs stand before a number, counted up to `most`. */
+  jobsBefore(before: number, most: number): number {
+    let count = 0
+    for (const { job, number } of this.#back) if (number < before) count += jobsIn(job)
+    for (const { job, number } of this.#places.values()) {
+      if (number >= before || count >= most) break
+      count += jobsIn(job)
+    }
+    return count
+  }
+}
 
 export interface RequirementClass {
+  /** Its needs in canonical form. */
+  readonly name: string
   readonly needs: Needs
   /** By priority. */
   readonly lines: readonly Line[]
@@ -55,8 +143,8 @@ export interface RequirementClass {
 }
 
 export function openClass(needs: string): RequirementClass {
-  const lines = Array.from({ length: PRIORITIES }, () => new Map<JobId, Place>())
-  return { needs: readNeeds(needs), lines, suits: new WeakMap<Means, boolean>(), size: 0 }
+  const lines = Array.from({ length: PRIORITIES }, () => new Line())
+  return { name: needs, needs: readNeeds(needs), lines, suits: new WeakMap<Means, boolean>(), size: 0 }
 }
 
 export function suits({ needs, suits: known }: RequirementClass, means: Means): boolean {
@@ -67,45 +155,31 @@ export function suits({ needs, suits: known }: RequirementClass, means: Means): 
   return does
 }
 
-/** Who looks at a line. */
-export interface Looker {
-  readonly workerId: WorkerId
-  readonly now: number
-}
-
-export const isFor = ({ job }: Place, { workerId, now }: Looker) => !isPassedOver(job.passedOver, workerId, now)
-
-/** The first of a class for whoever looks. Without a generator: it is asked for hundreds of classes at each look. */
-export function firstFor(lines: readonly Line[], looker: Looker): Place | undefined {
+/** The first of a class for whoever looks. */
+export function firstFor({ lines }: RequirementClass, looker: Looker): Place | undefined {
   for (let priority = PRIORITIES - 1; priority >= 0; priority--) {
-    const place = headFor(lines[priority], looker)
+    const line = lines[priority]
+    const place = line && line.size > 0 ? line.first(looker) : undefined
     if (place) return place
   }
   return undefined
 }
 
 /** The one of a class that waits longest, whatever its priority. */
-export function eldestFor(lines: readonly Line[], looker: Looker): Place | undefined {
+export function eldestFor({ lines }: RequirementClass, looker: Looker): Place | undefined {
   let eldest: Place | undefined
   for (const line of lines) {
-    const place = headFor(line, looker)
+    const place = line.size > 0 ? line.first(looker) : undefined
     if (place && (!eldest || place.job.since < eldest.job.since)) eldest = place
   }
   return eldest
 }
 
-function headFor(line: Line | undefined, looker: Looker): Place | undefined {
-  if (!line || line.size === 0) return undefined
-  for (const place of line.values()) if (isFor(place, looker)) return place
-  return undefined
-}
-
 /** The next of its class behind a place. */
 export function behind({ lines }: RequirementClass, { number, job }: Place, looker: Looker): Place | undefined {
   for (let { priority } = job; priority >= 0; priority--) {
-    for (const one of lines[priority]?.values() ?? []) {
-      if ((one.number > number || one.job.priority < job.priority) && isFor(one, looker)) return one
-    }
+    const place = lines[priority]?.first(looker, priority === job.priority ? number : 0)
+    if (place) return place
   }
   return undefined
 }

@@ -150,9 +150,10 @@ export class LiveClaims {
     else this.#coming.set(workerId, [claim])
   }
 
-  arrived(workerId: WorkerId, { job }: Coming): void {
+  arrived(workerId: WorkerId, { job, held }: Coming): void {
     const coming = this.#coming.get(workerId) ?? []
-    const at = coming.findIndex((claim) => claim.job.id === job.id)
+    // Several elements of one array may come at a time, each with its own devices.
+    const at = coming.findIndex((claim) => claim.job.id === job.id && claim.held === held)
     if (at >= 0) coming.splice(at, 1)
     if (coming.length === 0) this.#coming.delete(workerId)
   }

@@ -3,12 +3,12 @@
 import type { BindingId, ClaimId, ProjectId } from '../../src/protocol/id.ts'
 import { lackOf } from '../../src/state/match.ts'
 import { fill, hold } from '../../src/state/room.ts'
+import type { Taken, Taker } from './choice.ts'
 import { type FreshJob, type Opening, writeClaims } from './claim.ts'
 import type { Core } from './core.ts'
 import { keyForWords } from './intent.ts'
 import { readNeeds, waitingOf } from './line.ts'
 import type { Parking } from './parking.ts'
-import type { Taken, Taker } from './queue.ts'
 import { meansOf, takerOf } from './room.ts'
 import { type Asked, mayGrant, type Session } from './session.ts'
 
@@ -82,7 +82,7 @@ export class Offers {
     for (const session of sessions) if (session.parked && mayGrant(this.#core, session)) yield session
     for (const projectId of projects) {
       for (const session of this.#parking.of(projectId)) {
-        if (!this.#core.queue.isOpen(projectId)) break
+        if (!this.#core.choice.isOpen(projectId)) break
         if (mayGrant(this.#core, session)) yield session
       }
     }
@@ -90,13 +90,13 @@ export class Offers {
 
   /** False when there is nothing to write. */
   #canGive(woken: Woken): boolean {
-    const { fleet, queue } = this.#core
+    const { choice, fleet } = this.#core
     for (const { parked } of this.#wokenBy(woken)) {
       const found = parked?.body.workers.some(({ worker_id: workerId }) => {
         const worker = fleet.get(workerId)
-        if (!worker || !queue.hasSuiting(this.#core.ladders.of(worker), meansOf(worker))) return false
+        if (!worker || !choice.hasSuiting(this.#core.ladders.of(worker), meansOf(worker))) return false
         const taker = takerOf(this.#core, parked, { workerId, ended: none })
-        return taker && queue.hasFor(taker)
+        return taker && choice.hasFor(taker)
       })
       if (found) return true
     }
@@ -134,15 +134,15 @@ export class Offers {
 
   /** Takes jobs for each worker of the poll that has room. */
   #openings(asked: Asked, { ended = none, line, claimKey = asked.body.claim_key }: Taking): Opening[] {
-    const { fleet, ladders, live, queue } = this.#core
+    const { choice, fleet, ladders, live } = this.#core
     return asked.body.workers.flatMap(({ worker_id: workerId }) => {
       const worker = fleet.get(workerId)
-      if (!worker || (!line && !queue.hasSuiting(ladders.of(worker), meansOf(worker)))) return []
+      if (!worker || (!line && !choice.hasSuiting(ladders.of(worker), meansOf(worker)))) return []
       const taker = takerOf(this.#core, asked, { workerId, ended })
       if (!taker) return []
       // Whoever stands in the queue for this worker was there before.
-      const isNext = !line || !queue.hasFor(taker)
-      const taken = line ? (isNext ? this.#takeFresh(line, taker) : []) : queue.take(taker)
+      const isNext = !line || !choice.hasFor(taker)
+      const taken = line ? (isNext ? this.#takeFresh(line, taker) : []) : choice.take(taker)
       for (const one of taken) live.expect(workerId, one)
       return taken.map((one) => ({ ...one, worker, claimKey }))
     })
@@ -150,9 +150,9 @@ export class Offers {
 
   /** Out of `line`, those that are for this worker, as far as it has room for them. */
   #takeFresh(line: FreshJob[], taker: Taker): (Taken & { readonly fresh: FreshJob })[] {
-    const { queue } = this.#core
-    let room = queue.spare(taker)
-    let left = line[0] ? queue.mayStart(line[0].row.projectId) : 0
+    const { choice } = this.#core
+    let room = choice.spare(taker)
+    let left = line[0] ? choice.mayStart(line[0].row.projectId) : 0
     const taken = line.flatMap((fresh) => {
       if (room.slots < 1 || left < 1) return []
       const needs = readNeeds(fresh.row.needs)

@@ -8,6 +8,7 @@ import { OLDEST_PROTOCOL, PROTOCOL } from '../../src/protocol/version.ts'
 import type { WorkerRow } from '../store/row.ts'
 import { isRotationDue } from './access.ts'
 import { recordAudit } from './audit.ts'
+import type { Taker } from './choice.ts'
 import type { Core } from './core.ts'
 import { directivesFor, keyOf, rotation } from './directive.ts'
 import { hearDrains } from './drain.ts'
@@ -15,7 +16,6 @@ import { intentsFor, retell } from './intent.ts'
 import { recallDead, renewClaims } from './lease.ts'
 import { Offers } from './offer.ts'
 import { levelOf, Parking } from './parking.ts'
-import type { Taker } from './queue.ts'
 import { type Told, takerOf, tell } from './room.ts'
 import {
   hasHeard,
@@ -213,7 +213,7 @@ export class Polls {
     const claims = this.#core.live.ofBinding(caller.bindingId).size
     this.#parking.add(session, { ladder, level: levelOf(claims, claims + slots) })
     this.#settle(caller.bindingId)
-    if (session.parked === parked && this.#core.queue.hasAny(ladder)) this.offers.wake(session)
+    if (session.parked === parked && this.#core.choice.hasAny(ladder)) this.offers.wake(session)
     return promise
   }
 

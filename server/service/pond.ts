@@ -1,5 +1,6 @@
 // All services together, started from the store and closed in order.
 import { Access } from './access.ts'
+import { startArrays } from './array.ts'
 import { Bundles } from './bundle.ts'
 import { type Core, createCore, loadCore } from './core.ts'
 import { startDependencies } from './dependency.ts'
@@ -33,6 +34,7 @@ export async function startServices(parts: Parts): Promise<Services> {
   const bundles = new Bundles(core)
   startExpiry(core)
   startDependencies(core)
+  startArrays(core)
   await loadCore(core)
   await access.load()
   await bundles.load()
@@ -55,6 +57,7 @@ export async function startServices(parts: Parts): Promise<Services> {
       core.later.close()
       core.expiring.close()
       core.settling.close()
+      core.recalling.close()
       core.pauses.close()
       core.workerPauses.close()
       polls.close()

@@ -1,5 +1,5 @@
 // Retention: what ended long ago goes, streams first, so that a crash in between leaves nothing that no row names.
-import type { WorkerId } from '../../src/protocol/id.ts'
+import type { JobId, WorkerId } from '../../src/protocol/id.ts'
 import { limit } from '../../src/protocol/limit.ts'
 import { every } from '../../src/system/clock.ts'
 import type { Bundles } from './bundle.ts'
@@ -45,12 +45,16 @@ function forgetWorker({ live, refusals }: Core, id: WorkerId): void {
 /** Removes a batch of jobs that ended before the retention; answers how many. */
 export async function removeEnded(core: Core): Promise<number> {
   const ids = await core.store.read((tx) => tx.listEnded(core.clock.now() - core.settings.retentionMs, BATCH))
+  // An array goes after its elements, which ended before it.
+  const gone: JobId[] = []
   for (const id of ids) {
+    if ((await core.store.read((tx) => tx.listJobs({ array: id, limit: 1 }))).length > 0) continue
+    gone.push(id)
     const claims = await core.store.read((tx) => tx.listClaims(id))
     for (const claim of claims) await core.blobs.remove(claim.id)
   }
   await core.store.write(async (tx) => {
-    for (const id of ids) await tx.deleteJob(id)
+    for (const id of gone) await tx.deleteJob(id)
   })
-  return ids.length
+  return gone.length
 }

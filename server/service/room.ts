@@ -4,8 +4,8 @@ import type { PollBody } from '../../src/protocol/orch.ts'
 import type { Means } from '../../src/state/match.ts'
 import { nothing, roomOf } from '../../src/state/room.ts'
 import type { WorkerRow } from '../store/row.ts'
+import type { Taker } from './choice.ts'
 import type { Core } from './core.ts'
-import type { Taker } from './queue.ts'
 
 /** A poll, and what pond knew of its claims when it came. */
 export interface Told {

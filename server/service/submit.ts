@@ -2,12 +2,13 @@
 import { createHash } from 'node:crypto'
 import { Refusal } from '../../src/protocol/error.ts'
 import type { JobId, ProjectId } from '../../src/protocol/id.ts'
-import { defaultPriority, type JobSpec, reservedJobFields } from '../../src/protocol/job.ts'
+import { defaultPriority, type JobSpec } from '../../src/protocol/job.ts'
 import { limit } from '../../src/protocol/limit.ts'
 import { type Dsse, payloadType } from '../../src/protocol/sealed.ts'
 import { canonicalBytes } from '../../src/seal/canonical.ts'
 import { openDsse } from '../../src/seal/dsse.ts'
 import { SealError } from '../../src/seal/refusal.ts'
+import { newTally } from '../../src/state/array.ts'
 import { newJob } from '../../src/state/job.ts'
 import { anything, needsOf } from '../../src/state/match.ts'
 import { policyOf } from '../../src/state/retry.ts'
@@ -96,19 +97,15 @@ export async function submitJobs(
     await claim(
       polls.offers.fresh(
         projectId,
-        fresh.filter(({ row }) => row.law.state === 'queued'),
+        fresh.filter(({ row: { law } }) => law.state === 'queued' && !law.array),
       ),
     )
     return fresh.map(({ row }) => row)
   })
 }
 
-/** Fields whose place is kept, sizes above this pond's own limit, and recipients that are none. */
+/** Sizes above this pond's own limit, and recipients that are none. */
 function checkSpec(core: Core, spec: JobSpec, prefix: string): void {
-  const used = reservedJobFields.find((field) => spec[field] !== undefined)
-  if (used) {
-    throw new Refusal('unsupported', `${prefix}${used} is not served by this pond`, { field: `${prefix}${used}` })
-  }
   const { streamBytesMost, artifactBytesMost } = core.settings
   for (const [name, most] of [
     ['stream_bytes', streamBytesMost],
@@ -136,13 +133,18 @@ function textOfNeeds(spec: JobSpec): string {
   return needs === anything ? '{}' : canonicalBytes(needs).toString()
 }
 
+function lawOf(spec: JobSpec): JobRow['law'] {
+  const law = newJob(policyOf(spec), 'queued')
+  return spec.count === undefined ? law : { ...law, array: newTally(spec.count, spec.max_parallel) }
+}
+
 function prepare(core: Core, projectId: ProjectId, { spec, raw, signed }: SubmittedJob): FreshJob {
   const bytes = signed?.bytes ?? canonicalBytes(raw)
   const now = core.clock.now()
   const row: JobRow = {
     id: `job_${core.newId()}` as JobId,
     projectId,
-    law: newJob(policyOf(spec), 'queued'),
+    law: lawOf(spec),
     version: 1,
     priority: spec.priority ?? defaultPriority,
     needs: textOfNeeds(spec),
@@ -226,7 +228,7 @@ async function enter(write: Write, { one, job, batch, by }: Entering): Promise<F
   }
   const { open, broken } = await lookUp(tx, wantedBy(job), { projectId, batch: batch.map(({ row }) => row) })
   const waits = open.size > 0 || broken !== undefined
-  const row: JobRow = waits ? { ...named, law: newJob(named.law.policy, 'waiting') } : named
+  const row: JobRow = waits ? { ...named, law: { ...named.law, state: 'waiting' } } : named
   await insert(core, tx, { row, bytes: one.bytes, by })
   if (broken !== undefined) return { ...one, row: await block(write, row, broken) }
   for (const [otherId, on] of open) await tx.insertDependency({ jobId: row.id, otherId, on })

@@ -1,18 +1,24 @@
 // Rows as consumers see them.
 import type { AttemptView, JobView, WorkerView } from '../../src/protocol/consumer.ts'
+import { elementOf } from '../../src/protocol/id.ts'
 import { fingerprint } from '../../src/seal/fingerprint.ts'
 import type { ClaimRow, JobRow, WorkerDrain, WorkerRow } from '../store/row.ts'
 import type { Core } from './core.ts'
+import { viewTally } from './element.ts'
 import { leaseMsOf } from './lease.ts'
 import type { Polls } from './poll.ts'
 
 export function viewJob(core: Core, row: JobRow): JobView {
   const { law } = row
+  const element = elementOf(row.id)
   return {
     id: row.id,
     project: core.projects.get(row.projectId) ?? row.projectId,
     state: law.state,
     version: row.version,
+    array: law.array && viewTally(law.array),
+    array_id: element?.array,
+    array_index: element?.index,
     digest: row.digest,
     command: [...row.command],
     labels: { ...row.labels },

@@ -3,10 +3,12 @@ import type { JobId } from '../../src/protocol/id.ts'
 import { causeTable, isFinal } from '../../src/protocol/job.ts'
 import { limit } from '../../src/protocol/limit.ts'
 import { type Hindrance, hindranceTable, type WhyView } from '../../src/protocol/why.ts'
+import { drawable, type Tally, underWay, undrawn } from '../../src/state/array.ts'
 import { isPassedOver, lackOf, type Needs } from '../../src/state/match.ts'
 import { shortOf } from '../../src/state/room.ts'
 import type { ClaimRow, JobRow, TransitionRow, WorkerRow } from '../store/row.ts'
 import type { Core } from './core.ts'
+import { viewTally } from './element.ts'
 import { readJob, type Scope } from './job.ts'
 import { workersFor } from './ladder.ts'
 import { leaseMsOf } from './lease.ts'
@@ -41,6 +43,7 @@ export async function explainJob(parts: Parts, asked: { readonly scope: Scope; r
     return { ...about, says, after }
   }
   const since = steps.at(-1)?.at ?? row.createdAt
+  if (law.array && drawable(law.array) < 1) return { ...about, says: sayDrawn(law.array), array: viewTally(law.array) }
   const held = core.live.ofJob(id)
   if (held) {
     const worker = nameOf(core, held.workerId)
@@ -49,7 +52,7 @@ export async function explainJob(parts: Parts, asked: { readonly scope: Scope; r
     return { ...about, says: `${worker.name} has it`, held: { worker, since, silent_ms, lease_ms } }
   }
   const waiting = await waitOf(parts, row, since)
-  return { ...about, says: sayWait(waiting), waiting }
+  return { ...about, says: sayWait(waiting), waiting, ...(law.array && { array: viewTally(law.array) }) }
 }
 
 /** From the step that ended it and the claim that this step is about: what an earlier attempt said is no evidence of the end. */
@@ -69,6 +72,12 @@ async function endOf(core: Core, row: JobRow, steps: readonly TransitionRow[]): 
     max_rss_bytes: claim ? claim.usage?.max_rss_bytes : undefined,
     attested: claim ? claim.attestationId !== undefined : false,
   }
+}
+
+/** Of an array no further element of which may begin now. */
+function sayDrawn(tally: Tally): string {
+  const now = `${underWay(tally)} of its elements are under way`
+  return undrawn(tally) > 0 ? `${now}, and max_parallel is ${tally.maxParallel}` : `all have begun; ${now}`
 }
 
 function afterOf(core: Core, id: JobId): Promise<NonNullable<WhyView['after']>> {
@@ -131,7 +140,7 @@ function hindranceOf({ core, polls }: Parts, row: JobRow, worker: WorkerRow): To
   const taker = polls.takerNow(worker)
   const short = taker && shortOf(needs, taker.room)
   if (!taker || short) return { reason: 'busy', ...(short ?? { requirement: 'slots', wants: 1, has: 0 }) }
-  return { reason: core.queue.peek(taker).some(({ job }) => job.id === row.id) ? 'next' : 'behind' }
+  return { reason: core.choice.peek(taker).some(({ job }) => job.id === row.id) ? 'next' : 'behind' }
 }
 
 const NAMED_MOST = 20

@@ -41,7 +41,7 @@ export interface ReadTx {
   getJob(id: JobId): Promise<JobRow | undefined>
   getSpec(id: JobId): Promise<Buffer | undefined>
   listJobs(filter: JobFilter): Promise<readonly JobRow[]>
-  /** Every job in `queued` or `waiting`, oldest first, for the start. */
+  /** Every job in `queued` or `waiting`, and arrays that run, oldest first, for the start. */
   listQueued(): Promise<readonly QueuedRow[]>
   /** What the job still waits for, by id. */
   listDependencies(jobId: JobId, limit: number): Promise<readonly DependencyRow[]>
@@ -98,6 +98,8 @@ export interface WriteTx extends ReadTx {
   insertWorker(row: WorkerRow): Promise<void>
   updateWorker(row: WorkerRow): Promise<void>
   insertJob(row: JobRow, spec: Uint8Array): Promise<void>
+  /** A job whose exact bytes, labels and names are those of its array. */
+  insertElement(row: JobRow): Promise<void>
   updateJob(row: JobRow): Promise<void>
   insertDependency(row: DependencyRow): Promise<void>
   deleteDependency(row: Pick<DependencyRow, 'jobId' | 'otherId'>): Promise<void>
@@ -118,7 +120,7 @@ export interface WriteTx extends ReadTx {
   insertBundle(row: BundleRow): Promise<void>
   updateBundle(row: BundleRow): Promise<void>
   deleteBundle(id: BundleId): Promise<void>
-  /** The job with its spec, claims, transitions, results and telemetry, and statements that are about no other claim. */
+  /** An array goes after its elements. The job with its spec, claims, transitions, results and telemetry, and statements that are about no other claim. */
   deleteJob(id: JobId): Promise<void>
   /** Runs after this work's commit, in the order of the works; never when the work or the group failed. Memory that mirrors rows changes only here. */
   afterCommit(run: () => void): void

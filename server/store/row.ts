@@ -5,6 +5,7 @@ import type { BindingId, BundleId, ClaimId, CodeId, JobId, KeyId, ProjectId, Wor
 import type { Cause, JobState, Labels } from '../../src/protocol/job.ts'
 import type { Dsse } from '../../src/protocol/sealed.ts'
 import type { ArtifactReport, StreamReport, UsageReport } from '../../src/protocol/word.ts'
+import type { Tally } from '../../src/state/array.ts'
 import type { Job } from '../../src/state/job.ts'
 import type { Lease } from '../../src/state/lease.ts'
 import type { Held } from '../../src/state/room.ts'
@@ -309,7 +310,8 @@ export interface DependencyRow {
 
 /** What the queue in memory keeps of a job. */
 export interface QueuedRow {
-  readonly state: 'queued' | 'waiting'
+  /** Arrays stand in it until their last element was drawn. */
+  readonly state: 'queued' | 'waiting' | 'running'
   readonly id: JobId
   readonly projectId: ProjectId
   readonly priority: number
@@ -318,10 +320,13 @@ export interface QueuedRow {
   readonly createdAt: number
   readonly notBefore?: number
   readonly expiresAt?: number
+  readonly array?: Tally
 }
 
 export interface JobFilter {
   readonly projectId?: ProjectId
+  /** Its elements; in no other list stands an element. */
+  readonly array?: JobId
   readonly state?: JobState
   readonly label?: { readonly key: string; readonly value: string }
   /** Only jobs with a smaller id: the list is newest first. */

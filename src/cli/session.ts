@@ -67,9 +67,14 @@ export async function rememberJob({ connection }: Session, id: string): Promise<
   }
 }
 
-/** A whole id, a unique prefix with or without `job_`, or nothing for the latest job. */
-export async function resolveJob(session: Session, given: string | undefined): Promise<string> {
-  if (given === undefined) return latestJob(session)
+/** A whole id, a unique prefix with or without `job_`, or nothing for the latest job; with `.3` behind it that element of an array. */
+export async function resolveJob(session: Session, given = ''): Promise<string> {
+  const [, job = '', element = ''] = /^(.*?)(\.\d+)?$/.exec(given) ?? []
+  return (await resolveWhole(session, job)) + element
+}
+
+async function resolveWhole(session: Session, given: string): Promise<string> {
+  if (given === '') return latestJob(session)
   if (jobId.safeParse(given).success) return given
   const prefix = given.startsWith('job_') ? given : `job_${given}`
   const found = await findByPrefix(session, prefix)

@@ -3,7 +3,7 @@
 import { z } from 'zod'
 import { digest, gpu, queryInt, sandboxes, streamName, workerClasses } from './field.ts'
 import { jobId } from './id.ts'
-import { causes, jobSpec, jobStates } from './job.ts'
+import { causes, jobSpec, jobStates, tallyView } from './job.ts'
 import { limit } from './limit.ts'
 import { dsse } from './sealed.ts'
 import { defineRoutes, empty } from './shape.ts'
@@ -29,6 +29,11 @@ export const jobView = z.object({
   state: z.enum(jobStates),
   /** Rises with every change; the id of the job's events. */
   version: z.int(),
+  /** Of an array. */
+  array: tallyView.optional(),
+  /** Of an element: its array, and its place there. */
+  array_id: z.string().optional(),
+  array_index: z.int().optional(),
   /** SHA-256 of the job's exact bytes. */
   digest,
   command: z.array(z.string()),
@@ -131,6 +136,8 @@ export const cancelReply = z.object({
 })
 
 export const jobQuery = z.strictObject({
+  /** Instead of jobs, the elements of this array that have begun. */
+  array: jobId.optional(),
   state: z.enum(jobStates).optional(),
   /** `key=value`. */
   label: z.string().max(400).optional(),

@@ -29,6 +29,14 @@ export const bindingId = id<BindingId>('bnd')
 export const workerId = id<WorkerId>('wrk')
 /** An element of an array is `job_….i` wherever a job id stands. */
 export const jobId = id<JobId>('job', '(\\.[0-9]{1,6})?')
+/** The id of an array's element. */
+export const elementId = (array: JobId, index: number) => `${array}.${index}` as JobId
+/** The array and the place of an element, by its id; undefined for a job that is none. */
+export function elementOf(id: JobId): { readonly array: JobId; readonly index: number } | undefined {
+  const at = id.indexOf('.')
+  if (at < 0) return undefined
+  return { array: id.slice(0, at) as JobId, index: Number(id.slice(at + 1)) }
+}
 export const claimId = id<ClaimId>('clm')
 export const codeId = id<CodeId>('cod')
 

@@ -176,8 +176,14 @@ export const jobSpec = z
       .array(z.union([z.string(), z.strictObject({ job: z.string(), on: z.enum(['success', 'end']) })]))
       .max(1000)
       .optional(),
-    count: count(1, 100_000).optional(),
-    max_parallel: count(1, 100_000).optional(),
+    /** So many of it as one array; each sees its place in `POND_ARRAY_INDEX`, from 0. */
+    count: count(1, limit.arrayMost).optional(),
+    /** Of an array, at a time. */
+    max_parallel: count(1, limit.arrayMost).optional(),
+  })
+  .refine((job) => job.max_parallel === undefined || job.count !== undefined, {
+    path: ['max_parallel'],
+    message: 'is for arrays: it needs count',
   })
   .refine((job) => job.on_lost !== 'rerun' || job.idempotent === true, {
     path: ['on_lost'],
@@ -193,7 +199,19 @@ export const jobSpec = z
   })
 export type JobSpec = z.infer<typeof jobSpec>
 
-/** Fields whose place in a job is kept, and that this version refuses with `unsupported`. Removing a row opens the field. */
-export const reservedJobFields = ['count', 'max_parallel'] as const satisfies readonly (keyof JobSpec)[]
-
 export const defaultPriority = 5
+
+/** How far an array is: its elements by what became of them. */
+export const tallyView = z.object({
+  count: z.int(),
+  max_parallel: z.int().optional(),
+  /** Not begun. */
+  queued: z.int(),
+  /** Claimed, running, or waiting for another attempt. */
+  under_way: z.int(),
+  succeeded: z.int(),
+  failed: z.int(),
+  cancelled: z.int(),
+  expired: z.int(),
+})
+export type TallyView = z.infer<typeof tallyView>

@@ -56,6 +56,8 @@ export const limit = {
   labelValueChars: 255,
   nameChars: 63,
   batchJobs: 1000,
+  /** Elements of one array. */
+  arrayMost: 100_000,
   /** Of a project's part of shared machines; the usual one leaves room on both sides. */
   weightMost: 10_000,
   /** Projects that a binding serves by name; beyond, let it serve everybody. */

@@ -1,6 +1,6 @@
 // Why a job waits, and why it ended: facts that pond has, never a guess.
 import { z } from 'zod'
-import { causes, jobStates } from './job.ts'
+import { causes, jobStates, tallyView } from './job.ts'
 
 /** Why a worker does not get a job now; each with what would change it. The first that holds is told, in this order. */
 export const hindranceTable = {
@@ -60,6 +60,8 @@ export const whyView = z.object({
       workers: z.array(hindrance),
     })
     .optional(),
+  /** Of an array: how far it is, and the most of it that may be under way. */
+  array: tallyView.optional(),
   /** Of a job that waits for others: those that have not ended yet, and what each must come to. */
   after: z.array(z.object({ job: z.string(), on: z.enum(['success', 'end']), state: z.enum(jobStates) })).optional(),
   /** Of a job that somebody has. */

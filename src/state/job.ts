@@ -4,6 +4,7 @@
 // does, or either sends it back into the queue for another attempt. A terminal state absorbs whatever comes late: a person may adopt a late result, once, and
 // the end stands all the same.
 import type { Cause, FinalState, JobState } from '../protocol/job.ts'
+import type { Tally } from './array.ts'
 import { type Policy, retryAt } from './retry.ts'
 import { notPossible, type Refused, refused, type Table } from './table.ts'
 
@@ -14,6 +15,8 @@ export interface Job {
   /** Attempts that were confirmed. */
   readonly attempts: number
   readonly policy: Policy
+  /** Of an array, which goes by a law of its own. */
+  readonly array?: Tally
   /** The live claim: there exactly in `claimed` and `running`. */
   readonly claimId?: string
   /** Not to be claimed before this time. */

@@ -1,7 +1,9 @@
 // The part of a store's contract that is about lists: every filter of jobs against the same filter in memory, and the lists of the start and the sweeps.
 import type { Test } from 'tap'
 import type { Store } from '../../server/store/contract.ts'
-import { jobStates } from '../../src/protocol/job.ts'
+import type { JobFilter, JobRow } from '../../server/store/row.ts'
+import { elementId } from '../../src/protocol/id.ts'
+import { type JobState, jobStates } from '../../src/protocol/job.ts'
 import * as sample from './store-row.ts'
 
 export async function jobLists(t: Test, store: Store): Promise<void> {
@@ -154,4 +156,42 @@ export async function goneBindings(t: Test, store: Store): Promise<void> {
       [there],
     )
   })
+}
+
+export async function elements(t: Test, store: Store): Promise<void> {
+  const tally = { count: 30, next: 11, dropped: 0, ended: { succeeded: 0, failed: 0, cancelled: 0, expired: 0 } }
+  const array = sample.jobRow(1, { law: { state: 'running', array: tally }, labels: { app: 'a' } })
+  const id = (index: number) => elementId(array.id, index)
+  const element = (index: number, state: JobState): JobRow => {
+    const row = sample.jobRow(2, { labels: { app: 'a' }, ...sample.inState(state) })
+    return { ...row, id: id(index), digest: array.digest }
+  }
+  await store.write(async (tx) => {
+    await tx.insertProject(sample.projectRow(1))
+    await tx.insertJob(array, sample.specOf(1))
+    await tx.insertElement(element(2, 'running'))
+    await tx.insertElement(element(10, 'queued'))
+  })
+  await store.read(async (tx) => {
+    t.strictSame(await tx.getJob(array.id), array)
+    t.strictSame(await tx.getJob(id(2)), element(2, 'running'))
+    t.strictSame(await tx.getSpec(id(2)), sample.specOf(1), 'its bytes are those of its array')
+    t.equal(await tx.getJob(id(3)), undefined)
+    const ids = async (filter: Omit<JobFilter, 'limit'>) =>
+      (await tx.listJobs({ ...filter, limit: 9 })).map((it) => it.id)
+    t.strictSame(await ids({}), [array.id])
+    t.strictSame(await ids({ state: 'running' }), [array.id])
+    t.strictSame(await ids({ label: { key: 'app', value: 'a' } }), [array.id])
+    t.strictSame(await ids({ array: array.id }), [id(2), id(10)], 'by the text of their ids')
+    t.strictSame(await ids({ array: array.id, before: id(2) }), [id(10)])
+    t.strictSame(await ids({ array: array.id, state: 'running' }), [id(2)])
+    const queued = (await tx.listQueued()).map(({ id, state, array }) => ({ id, state, array }))
+    t.strictSame(queued, [
+      { id: array.id, state: 'running', array: tally },
+      { id: id(10), state: 'queued', array: undefined },
+    ])
+  })
+  await store.write((tx) => tx.deleteJob(id(2)))
+  t.strictSame(await store.read((tx) => tx.listJobs({ array: array.id, limit: 9 })), [element(10, 'queued')])
+  t.strictSame(await store.read((tx) => tx.getJob(array.id)), array)
 }

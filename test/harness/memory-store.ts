@@ -1,4 +1,5 @@
 // A store in memory that outlives the pond that uses it: what was committed is in its rows, and a test sees each commit and can make one fail.
+
 import assert from 'node:assert/strict'
 import { type ReadTx, type Store, type StoreEvents, StoreFailing, type WriteTx } from '../../server/store/contract.ts'
 import { GroupCommit, type Transaction } from '../../server/store/group-commit.ts'
@@ -22,6 +23,7 @@ import type {
   WorkerRow,
 } from '../../server/store/row.ts'
 import { drive, Scope } from '../../server/store/work.ts'
+import { elementOf } from '../../src/protocol/id.ts'
 import { isLive } from '../../src/state/lease.ts'
 import type { Clock } from '../../src/system/clock.ts'
 import { pairedReads, pairedWrites } from './memory-paired.ts'
@@ -235,11 +237,13 @@ const reads: Statements<ReadTx, MemoryRows> = {
   findKey: ({ keys }, tokenHash) => find(keys, (row) => row.tokenHash === tokenHash),
   listKeys: ({ keys }) => sorted(keys),
   getJob: ({ jobs }, id) => jobs.get(id),
-  getSpec: ({ specs }, id) => specs.get(id),
+  getSpec: ({ specs }, id) => specs.get(elementOf(id)?.array ?? id),
   listJobs: ({ jobs }, filter) => where(jobs, matches(filter)).sort(newestFirst).slice(0, filter.limit),
   listQueued: ({ jobs }) =>
     sorted(jobs)
-      .filter(({ law }) => law.state === 'queued' || law.state === 'waiting')
+      .filter(
+        ({ law: { state, array } }) => state === 'queued' || state === 'waiting' || (array && state === 'running'),
+      )
       .map(queuedOf),
   listDependencies: ({ dependencies }, jobId, limit) =>
     where(dependencies, (row) => row.jobId === jobId)
@@ -275,6 +279,7 @@ const reads: Statements<ReadTx, MemoryRows> = {
 }
 
 const matches = (filter: JobFilter) => (row: JobRow) =>
+  elementOf(row.id)?.array === filter.array &&
   (filter.projectId === undefined || row.projectId === filter.projectId) &&
   (filter.state === undefined || row.law.state === filter.state) &&
   (filter.label === undefined || row.labels[filter.label.key] === filter.label.value) &&
@@ -282,12 +287,13 @@ const matches = (filter: JobFilter) => (row: JobRow) =>
 
 const queuedOf = ({ id, projectId, priority, needs, law, createdAt, expiresAt }: JobRow): QueuedRow => ({
   id,
-  state: law.state === 'waiting' ? 'waiting' : 'queued',
+  state: law.state as QueuedRow['state'],
   projectId,
   priority,
   needs,
   passedOver: law.passedOver,
   createdAt,
+  ...(law.array && { array: law.array }),
   ...(law.notBefore !== undefined && { notBefore: law.notBefore }),
   ...(expiresAt !== undefined && { expiresAt }),
 })
@@ -304,6 +310,7 @@ const writes: Statements<Omit<WriteTx, keyof ReadTx | 'afterCommit'>, MemoryTran
     insert(on, 'jobs', { key: row.id, row })
     insert(on, 'specs', { key: row.id, row: Buffer.from(spec) })
   },
+  insertElement: (on, row) => insert(on, 'jobs', { key: row.id, row }),
   insertDependency: (on, row) => insert(on, 'dependencies', { key: `${row.otherId} ${row.jobId}`, row }),
   deleteDependency: (on, { jobId, otherId }) => void on.own('dependencies').delete(`${otherId} ${jobId}`),
   updateJob: (on, row) => update(on, 'jobs', { key: row.id, row }),

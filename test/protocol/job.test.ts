@@ -1,14 +1,6 @@
 // A job at the edges of its limits.
 import t, { type Test } from 'tap'
-import {
-  causes,
-  causeTable,
-  finalStates,
-  isFinal,
-  jobSpec,
-  jobStates,
-  reservedJobFields,
-} from '../../src/protocol/job.ts'
+import { causes, causeTable, finalStates, isFinal, jobSpec, jobStates } from '../../src/protocol/job.ts'
 import { limit } from '../../src/protocol/limit.ts'
 import { fullJob } from './sample.ts'
 
@@ -105,12 +97,12 @@ t.test('running twice needs a word that it does no harm', async (t) => {
   takes(t, { on_lost: 'hold', hold_ms: 1 }, 'a hold with it')
 })
 
-t.test('reserved fields have a place in the schema, and the full job has them all', async (t) => {
+t.test('the full job has every field, and max_parallel is for arrays', async (t) => {
   t.ok(jobSpec.safeParse(fullJob).success)
-  for (const field of reservedJobFields) {
-    t.ok(field in jobSpec.shape, field)
-    t.ok(field in fullJob, `${field} stands in the sample`)
-  }
+  refuses(t, { max_parallel: 2 }, { path: 'max_parallel', says: 'of what is no array' })
+  takes(t, { max_parallel: 2, count: 1 }, 'of an array')
+  refuses(t, { count: 0 }, { path: 'count', says: 'none' })
+  refuses(t, { count: 100_001 }, { path: 'count', says: 'too many' })
   t.strictSame(Object.keys(fullJob).sort(), Object.keys(jobSpec.shape).sort(), 'the sample has every field')
 })
 

@@ -1,6 +1,7 @@
 // Tests mirror sources, and a missing, loose or stale test shows.
 import t from 'tap'
-import { checkMirror, coverTable, testArea, testPathOf } from './mirror.ts'
+import { coverTable } from './cover.ts'
+import { checkMirror, testArea, testPathOf } from './mirror.ts'
 import { describe, listFiles, parseSource, readSources } from './source.ts'
 
 t.test('the tree', async (t) => {

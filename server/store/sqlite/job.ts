@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import type { ClaimId, JobId, ProjectId, WorkerId } from '../../../src/protocol/id.ts'
 import { type Cause, type JobState, jobStates } from '../../../src/protocol/job.ts'
+import type { Tally } from '../../../src/state/array.ts'
 import type { JobFilter, JobRow, QueuedRow, TransitionRow, UsageRow } from '../row.ts'
 import { fromJson, given, toBit, toJson } from './column.ts'
 import type { Connection } from './connection.ts'
@@ -20,6 +21,7 @@ interface RawJob {
   readonly end_rc: number | null
   readonly end_at: number | null
   readonly adopted: string | null
+  readonly tally: string | null
   readonly passed_over: string
   readonly version: number
   readonly priority: number
@@ -68,6 +70,7 @@ interface RawQueued {
   readonly created_at: number
   readonly not_before: number | null
   readonly expires_at: number | null
+  readonly tally: string | null
 }
 
 const lawOf = (raw: RawJob): JobRow['law'] => ({
@@ -80,7 +83,10 @@ const lawOf = (raw: RawJob): JobRow['law'] => ({
   ...(raw.end_at === null || raw.end_cause === null
     ? {}
     : { end: { cause: raw.end_cause, ...given({ rc: raw.end_rc }), at: raw.end_at } }),
-  ...given({ adopted: fromJson<NonNullable<JobRow['law']['adopted']>>(raw.adopted) }),
+  ...given({
+    adopted: fromJson<NonNullable<JobRow['law']['adopted']>>(raw.adopted),
+    array: fromJson<Tally>(raw.tally),
+  }),
   passedOver: fromJson(raw.passed_over),
 })
 
@@ -129,20 +135,24 @@ const queuedOf = (raw: RawQueued): QueuedRow => ({
   needs: raw.needs,
   passedOver: fromJson(raw.passed_over),
   createdAt: raw.created_at,
-  ...given({ notBefore: raw.not_before, expiresAt: raw.expires_at }),
+  ...given({ notBefore: raw.not_before, expiresAt: raw.expires_at, array: fromJson<Tally>(raw.tally) }),
 })
 
 const select = `
   select id, project_id, state, epoch, attempts, claim_id, not_before, cancel_at, cancel_by, end_cause, end_rc, end_at,
-    adopted, passed_over, version, priority, needs, stream_bytes, artifact_bytes, created_at, expires_at, started_at, worker_id, message, usage,
-    result_claim_id, attested, digest, policy, labels, command, credential, bundle, bundle_size, recipients, signer, signature
-  from jobs join job_specs on job_id = id
+    adopted, tally, passed_over, version, priority, needs, stream_bytes, artifact_bytes, created_at, expires_at, started_at, worker_id, message,
+    usage, result_claim_id, attested, digest, policy, labels, command, credential, bundle, bundle_size, recipients, signer, signature
+  from jobs join job_specs on job_id = substr(id, 1, 30)
   where id = ?`
+
+const selectQueued = `
+  select id, state, project_id, priority, needs, passed_over, created_at, not_before, expires_at, tally
+  from jobs`
 
 /** The columns that change, in the order of the statements. */
 const changing = ({ law, ...row }: JobRow) => [
   ...[law.state, law.epoch, law.attempts, law.claimId, law.notBefore, law.cancel?.at, law.cancel?.by],
-  ...[law.end?.cause, law.end?.rc, law.end?.at, toJson(law.adopted), toJson(law.passedOver)],
+  ...[law.end?.cause, law.end?.rc, law.end?.at, toJson(law.adopted), toJson(law.array), toJson(law.passedOver)],
   ...[row.version, row.expiresAt, row.startedAt, row.workerId, row.message, toJson(row.usage), row.resultClaimId],
   toBit(row.attested === true),
 ]
@@ -156,7 +166,7 @@ export const jobReads = {
     return raw && jobOf(raw)
   },
   getSpec(db: Connection, id: JobId) {
-    const raw = db.get<{ spec: Uint8Array }>('select spec from job_specs where job_id = ?', id)
+    const raw = db.get<{ spec: Uint8Array }>('select spec from job_specs where job_id = substr(?, 1, 30)', id)
     return raw && Buffer.from(raw.spec.buffer, raw.spec.byteOffset, raw.spec.byteLength)
   },
   listJobs(db: Connection, filter: JobFilter) {
@@ -167,7 +177,9 @@ export const jobReads = {
     const raws = projectIds(db).flatMap((project) => [
       ...listState(db, project, 'queued'),
       ...listState(db, project, 'waiting'),
+      ...listState(db, project, 'running').filter(({ tally }) => tally !== null),
     ])
+    raws.push(...db.all<RawQueued>(`${selectQueued} where id > '' and length(id) > 30 and state = 'queued'`))
     return raws.sort((one, other) => (one.id < other.id ? -1 : 1)).map(queuedOf)
   },
   listTransitions(db: Connection, jobId: JobId) {
@@ -185,15 +197,18 @@ export const jobReads = {
 }
 
 export const jobWrites = {
-  insertJob(db: Connection, row: JobRow, spec: Uint8Array) {
+  insertElement(db: Connection, row: JobRow) {
     db.run(
-      `insert into jobs (state, epoch, attempts, claim_id, not_before, cancel_at, cancel_by, end_cause, end_rc, end_at, adopted,
+      `insert into jobs (state, epoch, attempts, claim_id, not_before, cancel_at, cancel_by, end_cause, end_rc, end_at, adopted, tally,
          passed_over, version, expires_at, started_at, worker_id, message, usage, result_claim_id, attested, id, project_id, priority, needs,
          stream_bytes, artifact_bytes, created_at)
-       values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+       values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
       ...changing(row),
       ...[row.id, row.projectId, row.priority, row.needs, row.streamBytes, row.artifactBytes, row.createdAt],
     )
+  },
+  insertJob(db: Connection, row: JobRow, spec: Uint8Array) {
+    jobWrites.insertElement(db, row)
     db.run(
       `insert into job_specs (job_id, digest, policy, labels, command, spec, credential, bundle, bundle_size, recipients, signer, signature)
        values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
@@ -214,14 +229,14 @@ export const jobWrites = {
   updateJob(db: Connection, row: JobRow) {
     const changed = db.run(
       `update jobs set state = ?, epoch = ?, attempts = ?, claim_id = ?, not_before = ?, cancel_at = ?, cancel_by = ?,
-         end_cause = ?, end_rc = ?, end_at = ?, adopted = ?, passed_over = ?,
+         end_cause = ?, end_rc = ?, end_at = ?, adopted = ?, tally = ?, passed_over = ?,
          version = ?, expires_at = ?, started_at = ?, worker_id = ?, message = ?, usage = ?, result_claim_id = ?,
          attested = ?
        where id = ?`,
       ...changing(row),
       row.id,
     )
-    assert(changed === 1, `there is no job $row.id`)
+    assert(changed === 1, `there is no job ${row.id}`)
   },
   insertTransition(db: Connection, row: TransitionRow) {
     db.run(
@@ -263,8 +278,7 @@ function projectIds(db: Connection): readonly ProjectId[] {
 
 function listState(db: Connection, project: ProjectId, state: JobState): readonly RawQueued[] {
   return db.all<RawQueued>(
-    `select id, state, project_id, priority, needs, passed_over, created_at, not_before, expires_at
-     from jobs where project_id = ? and state = ? order by id`,
+    `${selectQueued} where project_id = ? and state = ? and length(id) = 30 order by id`,
     ...[project, state],
   )
 }
@@ -275,19 +289,34 @@ function listState(db: Connection, project: ProjectId, state: JobState): readonl
  */
 function newestIds(db: Connection, filter: JobFilter): readonly JobId[] {
   const before = filter.before ?? LAST
-  const { state, label, limit } = filter
+  const { state, label, limit, array } = filter
+  if (array !== undefined) return newestElements(db, array, { before, state, limit })
   const projects = filter.projectId === undefined ? projectIds(db) : [filter.projectId]
   const heads = projects.flatMap((project) => {
     if (label) return listLabelled(db, [project, label.key, label.value, before], { state, limit })
     return (state ? [state] : jobStates).flatMap((one) =>
       db.all<{ id: JobId }>(
-        'select id from jobs where project_id = ? and state = ? and id < ? order by id desc limit ?',
+        'select id from jobs where project_id = ? and state = ? and length(id) = 30 and id < ? order by id desc limit ?',
         ...[project, one, before, limit],
       ),
     )
   })
   const ids = heads.map(({ id }) => id).sort()
   return ids.reverse().slice(0, limit)
+}
+
+/** The ids of an array's elements are one stretch of the table's own tree. */
+function newestElements(
+  db: Connection,
+  array: JobId,
+  { before, state, limit }: { readonly before: string; readonly state: JobState | undefined; readonly limit: number },
+): readonly JobId[] {
+  const last = before < `${array}/` ? before : `${array}/`
+  const raws = db.all<{ id: JobId }>(
+    'select id from jobs where id > ? and id < ? and (? is null or state = ?) order by id desc limit ?',
+    ...[`${array}.`, last, state, state, limit],
+  )
+  return raws.map(({ id }) => id)
 }
 
 function listLabelled(

@@ -1,6 +1,7 @@
 // The flags of a job, for `run` and for `submit`.
 import { type Command, InvalidArgumentError } from 'commander'
 import type { LabelNeed } from '../../protocol/job.ts'
+import { limit } from '../../protocol/limit.ts'
 import { asCount, asDuration, asList, asNumber, asPairs, asSize, flag } from '../flag.ts'
 import type { JobFlags } from './job-spec.ts'
 
@@ -160,6 +161,18 @@ function addOrderFlags(command: Command): void {
     says: 'start when that one ended, however; repeatable',
     variable: jobVariable('afterEnd'),
     parse: asList,
+    group: JOB_GROUP,
+  })
+  flag(command, '--count <n>', {
+    says: 'so many of it as one array; each sees its place in POND_ARRAY_INDEX, from 0',
+    variable: jobVariable('count'),
+    parse: asCount(1, limit.arrayMost),
+    group: JOB_GROUP,
+  })
+  flag(command, '--max-parallel <n>', {
+    says: 'of an array, at most so many at a time',
+    variable: jobVariable('maxParallel'),
+    parse: asCount(1, limit.arrayMost),
     group: JOB_GROUP,
   })
 }

@@ -28,6 +28,9 @@ export interface JobFlags {
   /** Jobs that it waits for. */
   readonly after?: readonly string[]
   readonly afterEnd?: readonly string[]
+  /** An array of so many. */
+  readonly count?: number
+  readonly maxParallel?: number
   /** What its worker must have. */
   readonly require?: NonNullable<Requires['labels']>
   readonly cpus?: number
@@ -78,6 +81,8 @@ export async function buildJob(
     artifacts: flags.artifact && [...flags.artifact],
     requires: requiresOf(flags),
     after: afterOf(flags),
+    count: flags.count,
+    max_parallel: flags.maxParallel,
   }
   return given(job) as JobSpec
 }

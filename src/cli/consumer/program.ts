@@ -132,6 +132,7 @@ function addLists(program: Command, act: Act): void {
   const ps = program.command('ps').description('list the jobs that have not ended')
   flag(ps, '-a, --all', { says: 'also those that ended', variable: 'POND_PS_ALL' })
   flag(ps, '--state <state>', { says: 'only those in this state', variable: 'POND_PS_STATE', choices: states })
+  flag(ps, '--array <job>', { says: 'the elements of this array that have begun', variable: 'POND_PS_ARRAY' })
   flag(ps, '--label <key=value>', { says: 'only those with this label', variable: 'POND_PS_LABEL' })
   flag(ps, '--limit <n>', {
     says: 'at most so many',

@@ -6,23 +6,30 @@ import type { ConnectionFlags } from '../config.ts'
 import { formatAgo, formatDuration } from '../duration.ts'
 import type { Io } from '../io.ts'
 import type { Column } from '../output.ts'
-import { need, type Session, withSession } from '../session.ts'
+import { need, resolveJob, type Session, withSession } from '../session.ts'
 
 export interface PsFlags extends ConnectionFlags {
   readonly all?: boolean
   readonly state?: JobState
   readonly label?: string
+  /** Its elements that have begun. */
+  readonly array?: string
   readonly limit: number
 }
 
 export function ps(io: Io, flags: PsFlags): Promise<number> {
   return withSession(io, flags, async (session) => {
+    const array = flags.array === undefined ? undefined : await resolveJob(session, flags.array)
     const items =
-      flags.all || flags.state ? await fetchJobs(session, flags, flags.state) : await fetchLive(session, flags)
+      flags.all || flags.state || array
+        ? await fetchJobs(session, { ...flags, array }, flags.state)
+        : await fetchLive(session, flags)
     await session.out.list(items, columns(io.clock.now()), 'no jobs; pond ps --all also lists those that ended')
     return 0
   })
 }
+
+type Wanted = Omit<PsFlags, 'array'> & { readonly array?: string | undefined }
 
 /** Pond filters by one state, so the live ones are asked for state by state. */
 async function fetchLive(session: Session, flags: PsFlags): Promise<readonly JobView[]> {
@@ -34,13 +41,13 @@ async function fetchLive(session: Session, flags: PsFlags): Promise<readonly Job
     .slice(0, flags.limit)
 }
 
-async function fetchJobs({ client }: Session, flags: PsFlags, state?: JobState): Promise<readonly JobView[]> {
+async function fetchJobs({ client }: Session, flags: Wanted, state?: JobState): Promise<readonly JobView[]> {
   const items: JobView[] = []
   for (let cursor: string | undefined; items.length < flags.limit; ) {
     const most = Math.min(limit.listMost, flags.limit - items.length)
     const page = need(
       'list the jobs',
-      await client.call('listJobs', { query: { state, label: flags.label, cursor, limit: most } }),
+      await client.call('listJobs', { query: { state, label: flags.label, array: flags.array, cursor, limit: most } }),
     )
     items.push(...page.items)
     if (page.next === null) break

@@ -10,6 +10,7 @@ import { type Opening, openingOf } from '../trust/opening.ts'
 import { openPrivate } from '../trust/private.ts'
 import { showWaiting } from '../waiting.ts'
 import { createOutage, Left, watchJob } from '../watch.ts'
+import { attendArray } from './attend-array.ts'
 import { listenForInterrupt } from './interrupt.ts'
 import type { SubmitFlags } from './job-spec.ts'
 import { submitJob } from './submit.ts'
@@ -53,7 +54,9 @@ async function attend(session: Session, submitted: JobView, quiet: boolean): Pro
   }
   try {
     const wish = { streams: ['stdout', 'stderr'], attempt: 1, from: () => 0 } as const
-    const job = await followJob({ ...parts, watch, sink, note: out.note, opening }, wish)
+    const job = submitted.array
+      ? await attendArray({ clock: io.clock, watch, note: quiet ? async () => {} : out.note })
+      : await followJob({ ...parts, watch, sink, note: out.note, opening }, wish)
     await interrupt.quiet()
     if (out.json) await out.result(job, () => '')
     await explainEnd(session, job, opening)

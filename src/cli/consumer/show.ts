@@ -10,6 +10,7 @@ import { fields } from '../output.ts'
 import { need, resolveJob, withSession } from '../session.ts'
 import { formatSize } from '../size.ts'
 import { endOf } from './adopt.ts'
+import { describeTally } from './attend-array.ts'
 
 type Transition = z.infer<typeof transitionList>['items'][number]
 
@@ -42,6 +43,8 @@ function describeJob(job: JobView): readonly string[] {
     ['job', job.id],
     ['project', job.project],
     ['state', job.state],
+    ['elements', job.array && describeTally(job.array)],
+    ['of', job.array_id],
     ['cause', job.cause],
     ['code', job.rc],
     ['message', job.message],

@@ -41,13 +41,14 @@ export async function rememberSubmitted(
 /** Undefined for a job that was submitted elsewhere. What cannot be read is no reason to believe pond instead. */
 export async function recallSubmitted(home: string, id: string): Promise<JobMemory | undefined> {
   if (!jobId.safeParse(id).success) return undefined
-  const bytes = await systemDisk.read(fileOf(home, id))
+  // An element has the bytes and the readers of its array.
+  const bytes = await systemDisk.read(fileOf(home, id.split('.')[0] ?? id))
   if (!bytes) return undefined
   try {
     return memory.parse(JSON.parse(bytes.toString('utf8')))
   } catch (cause) {
     throw new Failure({
-      what: `could not read ${fileOf(home, id)}`,
+      what: `could not read what is known of ${id} in ${folderIn(home)}`,
       why: 'it is damaged, and what was submitted from here is not known any more',
       next: 'Remove it, to believe pond about this job.',
       cause,

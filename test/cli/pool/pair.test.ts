@@ -134,7 +134,7 @@ t.test('doctor', async (t) => {
   t.equal(await swarm(io, 'doctor'), 0)
   t.match(
     io.printed().out,
-    /home\tok\t.*\npairing\tok\t.*\npond\tok\t.*\nclock\tok\t.*\nswarm\twarn\t.*\nexecutor\t(ok|warn)\t.*\nsandbox\t(ok|warn)\t.*\ndisk\t/,
+    /home\tok\t.*\npairing\tok\t.*\npond\tok\t.*\nserves\tok\tproject default\nclock\tok\t.*\nswarm\twarn\t.*\nexecutor\t(ok|warn)\t.*\nsandbox\t(ok|warn)\t.*\ndisk\t/,
   )
   chmodSync(join(homeOf(io), 'keys.json'), 0o644)
   io.pond.intercept = () => jsonReply({ ...whoami, pond_key: Buffer.alloc(32).toString('base64url') })

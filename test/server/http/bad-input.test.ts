@@ -133,7 +133,7 @@ const rows: readonly Row[] = [
     'unknown_field',
     'labels.__proto__',
   ],
-  ['a reserved field', 'submitJob', job({ count: 2 }), 'unsupported', 'count'],
+  ['a part of no array', 'submitJob', job({ max_parallel: 2 }), 'invalid_field', 'max_parallel'],
   ['rerun, not idempotent', 'submitJob', job({ on_lost: 'rerun' }), 'invalid_field', 'on_lost'],
   [
     'one bad job of a batch',

@@ -20,7 +20,7 @@ function classOf(...jobs: readonly (readonly [priority: number, since: number, p
     const id = jobIdOf(index)
     const passedOver = passed === undefined ? {} : { [looker.workerId]: passed }
     const job = { id, projectId: projectIdOf(1), needs: '{}', priority, since, passedOver }
-    of.lines[priority]?.set(id, { job, number: index })
+    of.lines[priority]?.append({ job, number: index + 1 })
   }
   return of
 }
@@ -29,13 +29,13 @@ const idOf = (place: Place | undefined) => place?.job.id
 
 t.test('the first by priority, the eldest by age, and neither is one that passed the worker over', async (t) => {
   const of = classOf([5, 10], [9, 50, 200], [0, 5], [9, 60], [1, 1, 101], [5, 20])
-  t.equal(idOf(firstFor(of.lines, looker)), jobIdOf(3))
-  t.equal(idOf(eldestFor(of.lines, looker)), jobIdOf(2))
-  t.equal(idOf(eldestFor(of.lines, { ...looker, now: 101 })), jobIdOf(4))
+  t.equal(idOf(firstFor(of, looker)), jobIdOf(3))
+  t.equal(idOf(eldestFor(of, looker)), jobIdOf(2))
+  t.equal(idOf(eldestFor(of, { ...looker, now: 101 })), jobIdOf(4))
   const order: (string | undefined)[] = []
-  for (let place = firstFor(of.lines, looker); place; place = behind(of, place, looker)) order.push(idOf(place))
+  for (let place = firstFor(of, looker); place; place = behind(of, place, looker)) order.push(idOf(place))
   t.strictSame(order, [3, 0, 5, 2].map(jobIdOf))
-  t.equal(eldestFor(classOf().lines, looker), undefined)
+  t.equal(eldestFor(classOf(), looker), undefined)
 })
 
 t.test('after a restart a job waits since it came, or since it could be tried again', async (t) => {

@@ -1,8 +1,9 @@
 // Who stands where: first come first served within a priority, and only for workers that have what a job needs, in nobody's way.
 import t, { type Test } from 'tap'
+import { Choice, type Taken, type Taker } from '../../../server/service/choice.ts'
 import { ownLadder } from '../../../server/service/ladder.ts'
 import { type Waiting, waitingOf } from '../../../server/service/line.ts'
-import { Queue, type Taken, type Taker } from '../../../server/service/queue.ts'
+import { Queue } from '../../../server/service/queue.ts'
 import { Shares } from '../../../server/service/share.ts'
 import type { Sandbox } from '../../../src/protocol/field.ts'
 import type { JobId } from '../../../src/protocol/id.ts'
@@ -25,8 +26,26 @@ const taker: Taker = {
   ...{ workerId: workerIdOf(1), bindingId: bindingIdOf(1), ladder: ownLadder(project) },
   ...{ means, room: room(10), now: 0 },
 }
-const createQueue = () => new Queue({ shares: new Shares(() => new Map()), mayStart: () => Number.POSITIVE_INFINITY })
 const idsOf = (jobs: readonly Taken[]) => jobs.map(({ job }) => job.id)
+
+/** The queue and who chooses from it. */
+function createQueue() {
+  const queue = new Queue()
+  const shares = new Shares(() => new Map())
+  const choice = new Choice({ queue, shares, mayStart: () => Number.POSITIVE_INFINITY })
+  return {
+    add: (job: Waiting) => queue.add(job),
+    remove: (job: Waiting) => queue.remove(job),
+    size: (of: typeof project) => queue.size(of),
+    isCrowded: (of: typeof project, needs: string) => queue.isCrowded(of, needs),
+    putBack(taken: readonly Taken[]) {
+      for (const { job, number } of taken) if (number !== undefined) queue.putBack({ job, number })
+    },
+    take: (one: Taker) => choice.take(one),
+    hasFor: (one: Taker) => choice.hasFor(one),
+    spare: (one: Taker) => choice.spare(one),
+  }
+}
 
 t.test('all classes of a priority are one line, in the order in which jobs came', async (t) => {
   const queue = createQueue()

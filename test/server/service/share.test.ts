@@ -1,8 +1,9 @@
 // Whose turn it is: the owner's ladder, then priority, then fair share, then who came first; and what is never urgent ends too.
 import t from 'tap'
+import { Choice, type Taken, type Taker } from '../../../server/service/choice.ts'
 import { type Ladder, ownLadder } from '../../../server/service/ladder.ts'
 import { type Waiting, waitingOf } from '../../../server/service/line.ts'
-import { Queue, type Taken, type Taker } from '../../../server/service/queue.ts'
+import { Queue } from '../../../server/service/queue.ts'
 import { Shares } from '../../../server/service/share.ts'
 import type { ProjectId } from '../../../src/protocol/id.ts'
 import { nothing } from '../../../src/state/room.ts'
@@ -22,7 +23,8 @@ const waiting = (projectId: ProjectId, more: Partial<Waiting> = {}): Waiting => 
 function createPool(ladder: Ladder, mayStart = (_: ProjectId) => Number.POSITIVE_INFINITY) {
   const units = new Map<ProjectId, number>()
   const shares = new Shares(() => new Map(units))
-  const queue = new Queue({ shares, mayStart })
+  const queue = new Queue()
+  const choice = new Choice({ queue, shares, mayStart })
   const taker = (slots: number, now = 0): Taker => ({
     ...{ workerId: workerIdOf(1), bindingId: bindingIdOf(1), ladder, now },
     means: { labels: {}, resources: { slots: 64 } },
@@ -31,16 +33,17 @@ function createPool(ladder: Ladder, mayStart = (_: ProjectId) => Number.POSITIVE
   const count = (projectId: ProjectId, more: number) => units.set(projectId, (units.get(projectId) ?? 0) + more)
   return {
     queue,
+    choice,
     shares,
     fill(projectId: ProjectId, jobs: number) {
       for (let index = 0; index < jobs; index++) queue.add(waiting(projectId))
     },
     take(slots: number, now?: number): readonly Taken[] {
-      const taken = queue.take(taker(slots, now))
+      const taken = choice.take(taker(slots, now))
       for (const { job } of taken) count(job.projectId, 1)
       return taken
     },
-    peek: (slots: number) => queue.peek(taker(slots)),
+    peek: (slots: number) => choice.peek(taker(slots)),
     end({ job }: Taken, ms: number) {
       count(job.projectId, -1)
       shares.settle({ bindingId: bindingIdOf(1), projectId: job.projectId, held: nothing }, ms)
@@ -131,13 +134,13 @@ t.test('one of ten is the one that waits longest, once that is long', async (t) 
 
 t.test('a project that may start no more leaves its turn to others', async (t) => {
   const left = new Map([[own, 2]])
-  const { fill, take, queue } = createPool(equals, (id) => left.get(id) ?? Number.POSITIVE_INFINITY)
+  const { fill, take, queue, choice } = createPool(equals, (id) => left.get(id) ?? Number.POSITIVE_INFINITY)
   fill(own, 5)
   fill(friend, 5)
   t.strictSame(projectsOf(take(10)).filter((id) => id === own).length, 2)
   left.set(own, 0)
   t.strictSame(take(10), [])
-  t.notOk(queue.isOpen(own))
+  t.notOk(choice.isOpen(own))
   t.equal(queue.size(own), 3)
 })
 
