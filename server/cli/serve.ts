@@ -6,9 +6,12 @@ import { createOutput } from '../../src/cli/output.ts'
 import type { ServeFlags } from '../../src/cli/serve-flag.ts'
 import { limit } from '../../src/protocol/limit.ts'
 import { LockedError, systemDisk } from '../../src/system/disk.ts'
+import type { Log } from '../../src/system/log.ts'
 import { openDiskBlobs } from '../blob/disk.ts'
 import { type DataFolder, dataFolder, isOpenKeyFile, loadAdminToken, loadKeys } from '../data.ts'
 import { type Front, openFront } from '../http/front.ts'
+import { type MetricsFront, openMetrics } from '../http/metrics.ts'
+import type { Metrics } from '../metrics.ts'
 import { createPond, type Pond } from '../pond.ts'
 import { createKeyRotation } from '../pond-key.ts'
 import { openSqliteStore } from '../store/sqlite.ts'
@@ -68,6 +71,7 @@ function explain(error: unknown): string {
 interface Running {
   readonly pond: Pond
   readonly front: Front
+  readonly metricsFront?: MetricsFront | undefined
   close(): Promise<void>
 }
 
@@ -82,25 +86,34 @@ async function start(parts: {
   const keys = await loadKeys(systemDisk, random, data.keyFile).catch((error: unknown) => {
     throw isOpenKeyFile(error) ? keysFailure(error, data) : error
   })
+  const metrics = flags.metricsPort === undefined ? undefined : await loadMetrics()
   const blobs = await openDiskBlobs({ folder: data.blobFolder, reserveBytes: flags.reserve, clock, fatal })
-  const store = openSqliteStore({ file: data.storeFile, events: { fatal }, clock })
+  const store = openSqliteStore({ file: data.storeFile, events: { fatal, ...metrics?.store }, clock })
   const makeAdminToken = () => loadAdminToken(systemDisk, random, data.adminTokenFile)
   const rotateKeys = createKeyRotation(systemDisk, data.keyFile)
   const log = createLog(io)
   const settings = { requireAttestation: flags.allowUnattested !== true, ...patienceOf(flags) }
-  const pond = await createPond({ store, blobs, clock, random, log, keys, makeAdminToken, rotateKeys, settings })
+  const measured = metrics ? { meter: metrics.meter } : {}
+  const world = { store, blobs, clock, random, log, ...measured }
+  const pond = await createPond({ ...world, keys, makeAdminToken, rotateKeys, settings })
+  let metricsFront: MetricsFront | undefined
   const closeParts = async () => {
     pond.close()
+    await metricsFront?.close()
     await store.close().catch(() => {})
     await blobs.close()
   }
-  const front = await listen(pond, flags).catch(async (error) => {
+  const listenAll = async () => {
+    metrics?.watch(pond.services)
+    if (metrics) metricsFront = await listenMetrics(metrics, { flags, log })
+    return await listen(pond, flags)
+  }
+  const front = await listenAll().catch(async (error) => {
     await closeParts()
     throw error
   })
   return {
-    pond,
-    front,
+    ...{ pond, front, metricsFront },
     async close() {
       pond.close()
       await front.close()
@@ -127,12 +140,54 @@ async function listen(pond: Pond, flags: ServeFlags): Promise<Front> {
       corsOrigins: flags.corsOrigin ?? [],
     })
   } catch (cause) {
-    const next = isInUse(cause)
-      ? 'Stop what listens there, or choose another --port; --port 0 takes a free one.'
-      : 'Choose another --host or --port.'
-    const why = isInUse(cause) ? 'another program listens there' : String(cause)
-    throw new Failure({ what: `could not listen on ${host} port ${port}`, why, next, cause })
+    throw cannotListen(cause, { what: `could not listen on ${host} port ${port}`, host: '--host', port: '--port' })
   }
+}
+
+async function listenMetrics(
+  { read }: Metrics,
+  { flags, log }: { readonly flags: ServeFlags; readonly log: Log },
+): Promise<MetricsFront> {
+  const { metricsHost: host, metricsPort: port = 0 } = flags
+  try {
+    return await openMetrics({
+      host,
+      port,
+      read,
+      failed: (error) => log.error('metrics.failed', { error: `${error}` }),
+    })
+  } catch (cause) {
+    const what = `could not serve metrics on ${host} port ${port}`
+    throw cannotListen(cause, { what, host: '--metrics-host', port: '--metrics-port' })
+  }
+}
+
+/** Its package is optional, and costs a start some time. */
+async function loadMetrics(): Promise<Metrics> {
+  try {
+    const { createMetrics } = await import('../metrics.ts')
+    return createMetrics()
+  } catch (cause) {
+    if (!(cause instanceof Error && 'code' in cause && cause.code === 'ERR_MODULE_NOT_FOUND')) throw cause
+    throw new Failure({
+      what: 'this installation cannot serve metrics',
+      why: cause.message.split('\n')[0] ?? '',
+      next: 'Install it with its optional packages, or leave --metrics-port away.',
+      cause,
+    })
+  }
+}
+
+/** `host` and `port` are the flags that choose another place. */
+function cannotListen(
+  cause: unknown,
+  { what, host, port }: { readonly what: string; readonly host: string; readonly port: string },
+): Failure {
+  const next = isInUse(cause)
+    ? `Stop what listens there, or choose another ${port}; ${port} 0 takes a free one.`
+    : `Choose another ${host} or ${port}.`
+  const why = isInUse(cause) ? 'another program listens there' : String(cause)
+  return new Failure({ what, why, next, cause })
 }
 
 function isInUse(error: unknown): boolean {
@@ -145,12 +200,16 @@ async function readTls(cert: string, key: string): Promise<{ cert: string; key: 
 
 /** One line once it listens. The first admin token goes into its file, and onto a terminal only. */
 async function tellStart(
-  { pond, front }: Running,
+  { pond, front, metricsFront }: Running,
   told: { readonly data: DataFolder; readonly io: Io; readonly out: ReturnType<typeof createOutput> },
 ): Promise<void> {
   const { data, io, out } = told
   await systemDisk.replace(data.urlFile, `${front.url}\n`)
-  await out.result({ url: front.url }, () => `pond listens on ${front.url}`)
+  const { url } = front
+  const metricsUrl = metricsFront?.url
+  await out.result({ url, ...(metricsUrl === undefined ? {} : { metrics_url: metricsUrl }) }, () =>
+    metricsUrl === undefined ? `pond listens on ${url}` : `pond listens on ${url}, its metrics are at ${metricsUrl}`,
+  )
   if (pond.adminToken === undefined) return
   await out.note(`the first admin token is in ${data.adminTokenFile}`)
   if (io.stderr.isTty) await out.note(`it is ${pond.adminToken}`)

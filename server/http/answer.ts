@@ -1,6 +1,6 @@
 // One request, one reply: find the route, ask who calls, parse, hand over; every refusal and every fault leaves through the same door.
 import { type ErrorBody, type ErrorCode, errorTable, Refusal } from '../../src/protocol/error.ts'
-import { matchRoute, routes } from '../../src/protocol/route.ts'
+import { matchRoute, type RouteName, routes } from '../../src/protocol/route.ts'
 import type { Route } from '../../src/protocol/shape.ts'
 import { BlobBrokenError, NoRoomError } from '../blob/contract.ts'
 import { authorise } from '../service/access.ts'
@@ -12,16 +12,38 @@ import { parseRequest } from './parse.ts'
 import { sealedHandlers } from './sealed.ts'
 
 /** Answers any request; it never rejects. */
-export async function answer(services: Services, request: PondRequest): Promise<PondReply> {
+export function answer(services: Services, request: PondRequest): Promise<PondReply> {
+  const found = find(request)
+  return services.core.meter ? answerMeasured(services, request, found) : answerFound(services, request, found)
+}
+
+async function answerMeasured(services: Services, request: PondRequest, found: Found): Promise<PondReply> {
+  const { clock, meter } = services.core
+  const from = clock.monotonic()
+  const reply = await answerFound(services, request, found)
+  const name = typeof found === 'object' ? found.name : 'other'
+  meter?.answered(name, reply.status, waits(name, request) ? undefined : clock.monotonic() - from)
+  return reply
+}
+
+type Found = ReturnType<typeof find>
+
+async function answerFound(services: Services, request: PondRequest, found: Found): Promise<PondReply> {
   try {
-    return await route(services, request)
+    return await route(services, request, found)
   } catch (error) {
-    return refuse(services, error)
+    return replyTo(services, error)
   }
 }
 
-async function route(services: Services, request: PondRequest): Promise<PondReply> {
-  const found = find(request)
+/** Such a call takes as long as what it waits for, or as its caller sends: that says nothing of pond. */
+function waits(name: RouteName | 'other', { query, stream }: PondRequest): boolean {
+  return held.has(name) || query.wait_ms !== undefined || query.follow !== undefined || stream !== undefined
+}
+
+const held: ReadonlySet<string> = new Set<RouteName>(['poll', 'followJob', 'followJobs'])
+
+async function route(services: Services, request: PondRequest, found: Found): Promise<PondReply> {
   if (found === undefined) throw new Refusal('not_found', `there is no ${request.path} here`)
   if (found === 'other method') throw new Refusal('method_not_allowed', `${request.path} is not for ${request.method}`)
   const row: Route = routes[found.name]
@@ -57,8 +79,15 @@ function bearer(request: PondRequest): string | undefined {
   return token
 }
 
-/** The one place where errors become replies. Faults are logged with the request id and told to nobody. */
+/** The reply to what never became a call. */
 export function refuse(services: Services, error: unknown): PondReply {
+  const reply = replyTo(services, error)
+  services.core.meter?.answered('other', reply.status, undefined)
+  return reply
+}
+
+/** The one place where errors become replies. Faults are logged with the request id and told to nobody. */
+function replyTo(services: Services, error: unknown): PondReply {
   const { code, message, details } = refusalOf(error)
   const requestId = `req_${services.core.newId()}`
   if (code === 'internal') {

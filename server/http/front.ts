@@ -12,6 +12,7 @@ import type { Route } from '../../src/protocol/shape.ts'
 import { Bodies } from './body.ts'
 import type { Answerer, PondReply } from './message.ts'
 import { Deadlines, piecesOf, UPLOAD_FACTOR } from './upload.ts'
+import { urlOf } from './url.ts'
 
 export interface FrontOptions {
   readonly host: string
@@ -214,11 +215,4 @@ function hangUp(socket: Socket, answer: PondReply): void {
   const headers = { ...answer.headers, connection: 'close', 'content-length': Buffer.byteLength(body) }
   const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`)
   socket.end(`HTTP/1.1 ${answer.status} ${STATUS_CODES[answer.status]}\r\n${lines.join('')}\r\n${body}`)
-}
-
-function urlOf(address: ReturnType<import('node:net').Server['address']>, options: FrontOptions): string {
-  if (address === null || typeof address === 'string') throw new Error('a listening server has a port')
-  const any = options.host === '0.0.0.0' || options.host === '::'
-  const host = any ? '127.0.0.1' : options.host.includes(':') ? `[${options.host}]` : options.host
-  return `${options.tls ? 'https' : 'http'}://${host}:${address.port}`
 }

@@ -3,9 +3,17 @@ import { limit } from '../../src/protocol/limit.ts'
 import type { WriteTx } from '../store/contract.ts'
 import type { AuditRow } from '../store/row.ts'
 import type { Core } from './core.ts'
+import { type Alarm, alarms } from './meter.ts'
 
 export function recordAudit(core: Core, tx: WriteTx, entry: Omit<AuditRow, 'id' | 'at'>): Promise<void> {
+  const { meter } = core
+  const { action } = entry
+  if (meter && isAlarm(action)) tx.afterCommit(() => meter.audited(action))
   return tx.insertAudit({ id: `aud_${core.newId()}`, at: core.clock.now(), ...entry })
+}
+
+function isAlarm(action: string): action is Alarm {
+  return (alarms as readonly string[]).includes(action)
 }
 
 export async function listAudit(

@@ -104,6 +104,10 @@ export function transition(
 
 /** Brings queue, timers and listeners in line with a job that was committed; `before` is absent for a new one. */
 export function mirrorJob(core: Core, before: Job | undefined, row: JobRow): void {
+  const jobs = row.law.array?.count ?? 1
+  if (!before && !elementOf(row.id)) core.meter?.submitted(jobs)
+  if (row.law.state === 'waiting') core.stats.waiting += before ? 0 : jobs
+  else if (before?.state === 'waiting') core.stats.waiting -= jobs
   if (row.law.array) mirrorArray(core, before, row)
   else mirrorPlace(core, before, row)
   if (isFinal(row.law.state) && core.awaited.has(row.id)) core.settle.send([row.id])
@@ -148,6 +152,7 @@ function mirrorPlace(core: Core, before: Job | undefined, row: JobRow): void {
     const endedAt = law.end?.at ?? core.clock.now()
     const ran = startedAt === undefined || law.attempts === 0 ? undefined : Math.max(0, endedAt - startedAt)
     core.stats.ended(core.clock.now(), row.law.state, ran)
+    if (law.end) core.meter?.ended(row.law.state, law.end.cause, ran)
   }
   const live = row.law.claimId === undefined ? undefined : core.live.ofJob(row.id)
   if (live && row.law.cancel && live.cancelBy === undefined) {

@@ -112,7 +112,11 @@ async function claimOne(write: Write, opening: Opening): Promise<ClaimId | undef
   }
   await tx.insertClaim(claim)
   const spec = fresh?.bytes ?? (await tx.getSpec(row.id))
-  tx.afterCommit(() => core.stats.claimed(claim.claimedAt, Math.max(0, claim.claimedAt - job.since)))
+  tx.afterCommit(() => {
+    const waitMs = Math.max(0, claim.claimedAt - job.since)
+    core.stats.claimed(claim.claimedAt, waitMs)
+    core.meter?.claimed(waitMs)
+  })
   tx.afterCommit(() => core.live.add(claim, core.listening.now(), spec && jobPart(row, spec)))
   return id
 }

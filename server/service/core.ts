@@ -164,6 +164,7 @@ export async function loadCore(core: Core): Promise<void> {
   const now = core.clock.now()
   for (const row of queued) {
     if (row.expiresAt !== undefined) core.expiring.add(row.expiresAt, row.id)
+    if (row.state === 'waiting') core.stats.waiting += row.array?.count ?? 1
     if (row.state === 'waiting') continue
     const waiting = waitingAgain(row)
     if (row.notBefore !== undefined && row.notBefore > now) delay(core, row.notBefore, waiting)

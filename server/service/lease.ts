@@ -64,6 +64,7 @@ export async function applyLeaseIn(
   if ('refused' in step) return
   const patch = step.job ? { endedAt: now, ...(step.job === 'lose' ? { cause: lostCause(event) } : {}) } : {}
   await changeClaim(write, row, { step, patch })
+  if (event.type === 'lapse') tx.afterCommit(() => core.meter?.lapsed())
   const job = step.job ? await tx.getJob(row.jobId) : undefined
   if (!job) return
   const who = { by: 'pond', claimId: row.id, ...(note === undefined ? {} : { note }) }
@@ -77,6 +78,7 @@ export async function applyLeaseIn(
     const fate = fateOf({ ...row, lease: step.lease }, lost)
     tx.afterCommit(() => core.live.linger(row, fate))
   } else if (step.job === 'giveBack') {
+    tx.afterCommit(() => core.meter?.returned('unconfirmed'))
     await changeJob(write, { row: job, event: { type: 'giveBack', claimId: row.id }, who })
     const worker = await tx.getWorker(row.workerId)
     if (worker) await changeWorker(write, worker, { type: 'mishap' })

@@ -10,6 +10,7 @@ import type { Log } from '../../src/system/log.ts'
 import { createIdMaker, type Random } from '../../src/system/random.ts'
 import type { Blobs } from '../blob/contract.ts'
 import type { Store } from '../store/contract.ts'
+import type { Meter } from './meter.ts'
 
 /** Pond's own secrets, from its key file. */
 export interface PondKeys {
@@ -78,6 +79,7 @@ export interface Parts {
   /** Asked for the first admin token where there is no key yet. It is stored outside before pond knows it, so that no crash loses it. */
   readonly makeAdminToken?: () => Promise<string>
   readonly settings: Settings
+  readonly meter?: Meter
 }
 
 /** The parts with what every service needs made from them once. */

@@ -35,6 +35,8 @@ class Samples<T> {
 
 export class Stats {
   readonly startedAt: number
+  /** Jobs that wait for others: they stand in no queue, so they are counted as they come and go. */
+  waiting = 0
   readonly #waits = new Samples<number>()
   readonly #runs = new Samples<number>()
   readonly #ends = new Samples<FinalState>()
@@ -63,15 +65,36 @@ export class Stats {
   }
 }
 
-export function readStats({ core, polls }: { readonly core: Core; readonly polls: Polls }): StatsView {
-  const at = core.clock.now()
+interface Parts {
+  readonly core: Core
+  readonly polls: Polls
+}
+
+type Now = Pick<StatsView, 'queued' | 'delayed' | 'waiting' | 'claims' | 'workers' | 'polls_parked'> &
+  Pick<ReturnType<Core['queue']['census']>, 'classes'>
+
+/** What is so now, out of memory alone: it may be asked for every few seconds. */
+export function lookNow({ core, polls }: Parts): Now {
   const { total, classes } = core.queue.census()
-  const largest = classes.sort((one, other) => other.queued - one.queued).slice(0, CLASSES_MOST)
   return {
-    at,
-    since: core.stats.startedAt,
     queued: total,
     delayed: core.delayed.size,
+    waiting: core.stats.waiting,
+    classes,
+    claims: tally([...core.live.all()].map(({ lease }) => lease)),
+    workers: tally(core.fleet.listed().map((worker) => standing(core, polls, worker).state)),
+    polls_parked: polls.size,
+  }
+}
+
+export function readStats(parts: Parts): StatsView {
+  const { core } = parts
+  const at = core.clock.now()
+  const { classes, ...now } = lookNow(parts)
+  const largest = classes.sort((one, other) => other.queued - one.queued).slice(0, CLASSES_MOST)
+  return {
+    ...{ at, since: core.stats.startedAt },
+    ...now,
     classes: largest.map(({ projectId, needs, queued, priorities }) => ({
       project: core.projects.get(projectId) ?? projectId,
       requires: { ...needs },
@@ -79,9 +102,6 @@ export function readStats({ core, polls }: { readonly core: Core; readonly polls
       priorities,
     })),
     classes_in_all: classes.length,
-    claims: tally([...core.live.all()].map(({ lease }) => lease)),
-    workers: tally(core.fleet.listed().map((worker) => standing(core, polls, worker).state)),
-    polls_parked: polls.size,
     windows: WINDOWS_MS.map((windowMs) => core.stats.window(at, windowMs)),
   }
 }

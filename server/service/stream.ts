@@ -166,6 +166,7 @@ export class Streams {
       return step.overflow ? 'cut' : 'whole'
     })
     const committed = chunks.length > 0 ? await this.#store(key, chunks) : end
+    this.#core.meter?.stored(committed - before.committed)
     for (const [index, { answer }] of offers.entries()) answer({ committed, how: ways[index] ?? 'ahead' })
   }
 

@@ -223,6 +223,7 @@ async function tellJob(write: Write, row: JobRow, { claim, step, body }: Heard):
     const event = { type: 'giveBack', claimId: claim.id, ...(willing ? {} : { passOver }) } as const
     // Before the job is there for others again: then it is known what this worker may have.
     if (body.cause === 'refused') tx.afterCommit(() => slowDown(core, claim))
+    tx.afterCommit(() => core.meter?.returned(body.cause ?? 'declined'))
     await changeJob(write, { row, event, who })
     if (body.cause !== 'refused' && body.cause !== 'drained') await judgeWorker(write, claim, 'mishap')
   }

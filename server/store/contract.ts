@@ -151,4 +151,11 @@ export interface Store {
 export interface StoreEvents {
   /** A commit or an fsync failed in a way that must not be tried again: pond must exit non-zero and recover at its next start. */
   readonly fatal: (error: unknown) => void
+  /** So many works are durable, and their commit took so long. Absent, like the next: nobody measures. */
+  readonly committed?: (works: number, tookMs: number) => void
+  /** Works were not stored: a whole group, or the one that found no room. */
+  readonly failed?: (blame: Blame) => void
 }
+
+/** No room; a commit or fsync that must not be tried again; anything else. */
+export type Blame = 'full' | 'fsync' | 'other'

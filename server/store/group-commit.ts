@@ -4,7 +4,7 @@
 // alone if it throws. No outcome is told before the commit, refusals included: a work may have refused because of what a neighbour wrote.
 import assert from 'node:assert/strict'
 import type { Clock } from '../../src/system/clock.ts'
-import { type StoreEvents, StoreFailing, StoreFull } from './contract.ts'
+import { type Blame, type StoreEvents, StoreFailing, StoreFull } from './contract.ts'
 import { nextTurn } from './turn.ts'
 import { drive, type Outcome, Scope } from './work.ts'
 
@@ -21,7 +21,7 @@ export interface Transaction<Tx> {
   stands(): boolean
   tx(scope: Scope): Tx
   /** What an error of the database means for its group. */
-  blame(error: unknown): 'full' | 'fsync' | 'other'
+  blame(error: unknown): Blame
 }
 
 export interface GroupCommitParts<Tx> {
@@ -90,6 +90,7 @@ export class GroupCommit<Tx> {
     // A begin that fails, fails for all of them: each would wait as long for the same lock.
     let begun = batch.length
     let committing = false
+    let tookMs = 0
     try {
       this.#transaction.begin()
       begun = 0
@@ -103,13 +104,25 @@ export class GroupCommit<Tx> {
         if (this.#clock.monotonic() >= until) break
       }
       committing = true
-      this.#transaction.commit()
+      tookMs = this.#commit()
     } catch (error) {
       this.#waiting.unshift(...batch.slice(begun))
       return this.#fail(batch.slice(0, begun), { error, committing })
     }
     this.#waiting.unshift(...batch.slice(begun))
     this.#tell(done)
+    this.#events.committed?.(done.length, tookMs)
+  }
+
+  /** How long it took, where anybody asks. */
+  #commit(): number {
+    if (!this.#events.committed) {
+      this.#transaction.commit()
+      return 0
+    }
+    const from = this.#clock.monotonic()
+    this.#transaction.commit()
+    return this.#clock.monotonic() - from
   }
 
   /** Throws when the transaction is gone. In a `clean` one nothing of a neighbour is there yet, and starting anew is cheaper than a savepoint. */
@@ -120,6 +133,7 @@ export class GroupCommit<Tx> {
     scope.close()
     if (scope.dropped !== undefined) throw scope.dropped
     assert(this.#transaction.stands(), 'the transaction is gone without an error')
+    if (!outcome.ok && outcome.error instanceof StoreFull) this.#events.failed?.('full')
     if (clean) {
       if (!outcome.ok) this.#startAnew()
     } else if (outcome.ok) this.#transaction.keep()
@@ -161,6 +175,7 @@ export class GroupCommit<Tx> {
     const answer =
       blame === 'full' ? noRoom(error) : new StoreFailing('the changes could not be stored', { cause: error })
     for (const entry of group) entry.settle({ ok: false, error: answer })
+    this.#events.failed?.(blame)
     // What the device holds after a failed commit is known only after recovery: the kernel may report a failed fsync once and then never again.
     if (stuck || blame === 'fsync' || (committing && blame !== 'full')) this.#die(error)
   }

@@ -77,7 +77,11 @@ export const pondExamples: Examples = {
   'worker revoke': ['pond worker revoke lab'],
   'pond-key rotate': ['pond pond-key rotate'],
   'audit ls': ['pond audit ls --limit 200'],
-  serve: ['pond serve', 'pond serve --data /srv/pond --host 0.0.0.0 --tls-cert c.pem --tls-key k.pem'],
+  serve: [
+    'pond serve',
+    'pond serve --data /srv/pond --host 0.0.0.0 --tls-cert c.pem --tls-key k.pem',
+    'pond serve --metrics-port 9464',
+  ],
 }
 
 export const swarmExamples: Examples = {

@@ -15,6 +15,7 @@ export interface ServeFlags {
   readonly behindProxy?: string
   readonly corsOrigin?: string[]
   readonly metricsPort?: number
+  readonly metricsHost: string
   /** Bytes. */
   readonly reserve: number
   /** Milliseconds. */
@@ -58,9 +59,14 @@ export function addServe(program: Command, act: Act, serve: Serve | undefined): 
     parse: asList,
   })
   flag(command, '--metrics-port <port>', {
-    says: 'serve /metrics on this port of the loopback',
+    says: 'serve figures for Prometheus at /metrics on a port of their own, 0 for a free one; nobody is asked for a token',
     variable: 'POND_METRICS_PORT',
     parse: asCount(0, 65_535),
+  })
+  flag(command, '--metrics-host <host>', {
+    says: 'address to serve them on',
+    variable: 'POND_METRICS_HOST',
+    initial: '127.0.0.1',
   })
   flag(command, '--reserve <size>', {
     says: 'disk that new jobs and output leave free',

@@ -12,6 +12,8 @@ export const statsView = z.object({
   queued: z.int(),
   /** Jobs that wait for their next attempt. */
   delayed: z.int(),
+  /** Jobs that wait for others to end. */
+  waiting: z.int(),
   /** Jobs with equal requirements, those with most first. */
   classes: z.array(
     z.object({

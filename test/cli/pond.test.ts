@@ -89,6 +89,7 @@ t.test('serve gets its flags and defaults, and comes from outside', async (t) =>
     json: false,
     corsOrigin: ['a', 'b'],
     metricsPort: 0,
+    metricsHost: '127.0.0.1',
     reserve: 256 * 1024 * 1024,
     lease: 90_000,
     pollHold: 50_000,

@@ -163,7 +163,7 @@ export async function elements(t: Test, store: Store): Promise<void> {
   const array = sample.jobRow(1, { law: { state: 'running', array: tally }, labels: { app: 'a' } })
   const id = (index: number) => elementId(array.id, index)
   const element = (index: number, state: JobState): JobRow => {
-    const row = sample.jobRow(2, { labels: { app: 'a' }, ...sample.inState(state) })
+    const row = sample.jobRow(1, { labels: { app: 'a' }, ...sample.inState(state) })
     return { ...row, id: id(index), digest: array.digest }
   }
   await store.write(async (tx) => {

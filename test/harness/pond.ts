@@ -7,6 +7,7 @@ import type { Blobs } from '../../server/blob/contract.ts'
 import { openDiskBlobs } from '../../server/blob/disk.ts'
 import { dataFolder, loadKeys } from '../../server/data.ts'
 import type { PondReply, PondRequest } from '../../server/http/message.ts'
+import type { Metrics } from '../../server/metrics.ts'
 import { createPond, type Pond } from '../../server/pond.ts'
 import { createKeyRotation } from '../../server/pond-key.ts'
 import type { Settings } from '../../server/service/parts.ts'
@@ -84,6 +85,8 @@ export interface PondRigOptions {
   readonly seed?: number
   /** Pond's key file as it stands; without it the first life makes one. */
   readonly keyFile?: string
+  /** Measures all lives. */
+  readonly metrics?: Metrics
 }
 
 /** Closes itself when the test ends. */
@@ -93,20 +96,20 @@ export async function createPondRig(t: Pick<Test, 'teardown'>, options: PondRigO
   const { track, busy } = createTracker()
   const clock = createVirtualClock(undefined, busy)
   const random = createSeededRandom(options.seed ?? 1)
-  const lines: { event: string; fields: LogFields }[] = []
-  const note = (event: string, fields: LogFields = {}) => void lines.push({ event, fields })
+  const { lines, note, log } = createLines()
   const signer = createRequestSigner(clock, () => life.pond.services.core.keys.publicKey)
   const fatal = (error: unknown) => note('store.fatal', { error: String(error) })
 
   const live = async (): Promise<PondLife> => {
     const keys = await loadKeys(systemDisk, random, data.keyFile)
-    const rotateKeys = createKeyRotation(systemDisk, data.keyFile)
-    const store = openSqliteStore({ file: data.storeFile, events: { fatal } })
+    const { metrics, settings = {} } = options
+    const store = openSqliteStore({ file: data.storeFile, events: { fatal, ...metrics?.store } })
     const disk = await openDiskBlobs({ folder: data.blobFolder, reserveBytes: 0, clock, fatal })
     const seen = { store: watchStore(store, track, rig), blobs: watchBlobs(disk, track, rig) }
-    const log = { info: note, warn: note, error: note }
-    const settings = options.settings ? { settings: options.settings } : {}
-    return { ...seen, pond: await createPond({ ...seen, clock, random, log, keys, rotateKeys, ...settings }) }
+    const world = { ...seen, clock, random, log, ...(metrics && { meter: metrics.meter }) }
+    const pond = await createPond({ ...world, keys, rotateKeys: createKeyRotation(systemDisk, data.keyFile), settings })
+    metrics?.watch(pond.services)
+    return { ...seen, pond }
   }
 
   async function end(): Promise<void> {
@@ -156,6 +159,12 @@ export async function createPondRig(t: Pick<Test, 'teardown'>, options: PondRigO
   rig.adminToken = life.pond.adminToken ?? ''
   t.teardown(() => rig.close())
   return rig
+}
+
+function createLines() {
+  const lines: { event: string; fields: LogFields }[] = []
+  const note = (event: string, fields: LogFields = {}) => void lines.push({ event, fields })
+  return { lines, note, log: { info: note, warn: note, error: note } }
 }
 
 async function makeFolder({ keyFile }: PondRigOptions): Promise<string> {

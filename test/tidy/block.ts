@@ -1,5 +1,6 @@
 // Which tables stand in which page, and how each is printed from the code. Add a row here to document one more table.
 import type { Command } from 'commander'
+import { type MetricRow, metricTable } from '../../server/metric.ts'
 import {
   printCauseTable,
   printErrorTable,
@@ -51,6 +52,7 @@ export const staticBlocks: readonly Block[] = [
   { file: frontPage, name: 'lease-diagram', print: () => fence(printDiagram(leaseTable, 'granted')) },
   { file: frontPage, name: 'stream-diagram', print: () => fence(printDiagram(streamTable, 'open')) },
   { file: frontPage, name: 'worker-diagram', print: () => fence(printDiagram(workerTable, 'ready')) },
+  { file: frontPage, name: 'metrics', print: printMetrics },
   { file: frontPage, name: 'dependencies', print: () => printPackages(packageMap, 'Why we carry it') },
   { file: housePage, name: 'imports', print: printFolderMap },
   { file: housePage, name: 'builtins', print: () => printPackages(builtinMap, 'Why only there') },
@@ -62,6 +64,16 @@ export function printPackages(map: Readonly<Record<string, PackageRow>>, why: st
     ['Name', 'Imported in', why],
     Object.entries(map).map(([name, row]) => [code(name), places(row), row.why]),
   )
+}
+
+export function printMetrics(): string {
+  const rows = Object.entries<MetricRow>(metricTable).map(([name, { type, labels, says }]) => [
+    code(name),
+    type,
+    labels.map(code).join(', '),
+    says,
+  ])
+  return printTable(['Name', 'Kind', 'Labels', 'What it says'], rows)
 }
 
 export function printFolderMap(): string {

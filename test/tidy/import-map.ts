@@ -136,6 +136,10 @@ export const packageMap: Readonly<Record<string, PackageRow>> = {
   picocolors: { places: ['src/cli'], why: 'colour, only on a terminal' },
   picomatch: { places: ['src/orchestrator'], why: 'the globs of artifacts, in the dialect that people know' },
   pino: { places: ['src/cli', 'server/cli', 'server/http', 'bin'], why: 'logs as one JSON line each' },
+  'prom-client': {
+    places: ['server/metrics'],
+    why: 'what happens in a pond as figures for Prometheus; loaded only where they are asked for',
+  },
   ulid: { places: ['src/system'], why: 'ids that sort by time' },
   undici: { places: ['src/client'], why: 'the HTTP client; five times faster than the built-in fetch' },
   zod: {

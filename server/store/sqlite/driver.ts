@@ -1,5 +1,6 @@
 // The SQLite package behind the few calls that the store needs, in the shape of node:sqlite, which can replace it.
 import { DatabaseSync } from '@photostructure/sqlite'
+import type { Blame } from '../contract.ts'
 
 export type Value = string | number | null | Uint8Array
 
@@ -26,7 +27,7 @@ const SQLITE_FULL = 13
 const SQLITE_IOERR_FSYNC = 1034
 const SQLITE_IOERR_DIR_FSYNC = 1290
 
-export function blameOf(error: unknown): 'full' | 'fsync' | 'other' {
+export function blameOf(error: unknown): Blame {
   const code = error instanceof Error && 'errcode' in error && typeof error.errcode === 'number' ? error.errcode : 0
   if ((code & 0xff) === SQLITE_FULL) return 'full'
   return code === SQLITE_IOERR_FSYNC || code === SQLITE_IOERR_DIR_FSYNC ? 'fsync' : 'other'

@@ -17,13 +17,14 @@ export function stats(io: Io, flags: ConnectionFlags): Promise<number> {
 const CLASSES_SHOWN = 10
 
 function describe(view: StatsView): readonly string[] {
-  const { at, since, queued, delayed, classes, classes_in_all: all, claims, workers, polls_parked } = view
+  const { at, since, queued, delayed, waiting, classes, classes_in_all: all, claims, workers, polls_parked } = view
   const shown = classes.slice(0, CLASSES_SHOWN)
   return [
     ...fields([
       ['measured for', formatDuration(at - since)],
       ['queued', queued],
       ['delayed', delayed],
+      ['waiting for others', waiting],
       ['claims', counts(claims) || 'none'],
       ['workers', counts(workers) || 'none'],
       ['polls parked', polls_parked],

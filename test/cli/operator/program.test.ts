@@ -182,7 +182,16 @@ const rows: readonly Row[] = [
     words: ['stats'],
     route: 'getStats',
     reply: {
-      ...{ at: 61_000, since: 0, queued: 12, delayed: 1, classes_in_all: 2, claims: { confirmed: 3 }, workers: {} },
+      ...{
+        at: 61_000,
+        since: 0,
+        queued: 12,
+        delayed: 1,
+        waiting: 2,
+        classes_in_all: 2,
+        claims: { confirmed: 3 },
+        workers: {},
+      },
       classes: [{ project: 'web', requires: { os: 'linux' }, queued: 12, priorities: { 5: 12 } }],
       polls_parked: 4,
       windows: [{ window_ms: 60_000, ended: { failed: 2 }, run_ms: { count: 2, p50: 1500, p95: 2000, p99: 2000 } }],

@@ -30,6 +30,27 @@ t.test('what waits, by class and priority, and what runs', async (t) => {
   t.match(await read(), { delayed: 1, queued: 3 })
 })
 
+t.test('who waits for others is counted as they come, go on, end, and after a restart', async (t) => {
+  const rig = await createPondRig(t)
+  const waiting = async () => (await rig.call('getStats', {})).reply.waiting
+  const first = await submit(rig)
+  const [second] = [await submit(rig, { after: [first.id] }), await submit(rig, { after: [first.id] })]
+  t.equal(await waiting(), 2)
+  await rig.call('cancelJob', { params: { id: second.id }, body: {} })
+  t.equal(await waiting(), 1)
+  await rig.restart()
+  t.equal(await waiting(), 1)
+  const box = await pairMachine(rig)
+  await box.say(await box.start(), finalWord)
+  await rig.clock.settle()
+  t.match((await rig.call('getStats', {})).reply, { waiting: 0, queued: 1 })
+  await rig.call('cancelJob', { params: { id: first.id }, body: {} })
+  const failed = await submit(rig)
+  await rig.call('cancelJob', { params: { id: failed.id }, body: {} })
+  await submit(rig, { after: [failed.id] })
+  t.equal(await waiting(), 0, 'what it names had ended otherwise: it ends at once')
+})
+
 t.test('a job that ends without a start has no run, and each end counts once', async (t) => {
   const rig = await createPondRig(t)
   const { id } = await submit(rig)

@@ -63,7 +63,34 @@ function createGroup({ transaction }: Script, monotonic = () => 0) {
   return { fatal, group: new GroupCommit<Tx>({ transaction, clock, events: { fatal: (error) => fatal.push(error) } }) }
 }
 
+/** The same with somebody who measures. Each look at the clock is a millisecond. */
+function createMeasuredGroup({ transaction }: Script) {
+  let [nowMs, told] = [0, [] as string[]]
+  const clock: Clock = { now: () => 0, monotonic: () => nowMs++, after: () => () => {} }
+  const events = {
+    fatal: () => {},
+    committed: (works: number, tookMs: number) => void told.push(`${works} in ${tookMs} ms`),
+    failed: (blame: string) => void told.push(blame),
+  }
+  return { told, group: new GroupCommit<Tx>({ transaction, clock, events }) }
+}
+
 const say = (word: string) => (tx: Tx) => tx.say(word)
+
+t.test('who measures hears of each group once, and of what was not stored', async (t) => {
+  const script = createScript({ dropping: { gone: full } })
+  const { told, group } = createMeasuredGroup(script)
+  const write = (...words: string[]) => Promise.allSettled(words.map((word) => group.write(say(word))))
+  await write('a', 'b', 'c')
+  t.strictSame(told.splice(0), ['3 in 1 ms'])
+  await write('a', 'gone')
+  t.strictSame(told.splice(0), ['full'], 'the transaction is gone: none of the group is stored')
+  await Promise.allSettled([group.write(say('a')), group.write(() => Promise.reject(full))])
+  t.strictSame(told.splice(0), ['full', '2 in 1 ms'], 'one alone found no room')
+  script.failing.commit = notSynced
+  await write('a')
+  t.strictSame(told, ['fsync'])
+})
 
 t.test('works that wait at the same time share a transaction, and the first needs no savepoint', async (t) => {
   const script = createScript()
