@@ -3,6 +3,7 @@ import { Refusal } from '../../src/protocol/error.ts'
 import type { ProjectId } from '../../src/protocol/id.ts'
 import { openApi } from '../../src/protocol/openapi.ts'
 import type { BodyOf, ParamsOf, QueryOf, RouteName } from '../../src/protocol/route.ts'
+import type { StopBody } from '../../src/protocol/stop.ts'
 import { PROTOCOL } from '../../src/protocol/version.ts'
 import type { OutcomeReply } from '../../src/protocol/word.ts'
 import type { Identity } from '../service/access.ts'
@@ -16,6 +17,7 @@ import * as enrollment from '../service/enrollment.ts'
 import { followJob, followProject } from '../service/event.ts'
 import * as job from '../service/job.ts'
 import * as key from '../service/key.ts'
+import * as order from '../service/order.ts'
 import * as pairing from '../service/pairing.ts'
 import type { Services } from '../service/pond.ts'
 
@@ -212,6 +214,26 @@ export const handlers: { readonly [N in RouteName]?: Handler<N> } = {
         ...{ deadlineMs: body.deadline_ms, note: body.note },
       }),
     ),
+  drainBinding: async (services, { params, body, identity }) =>
+    jsonReply(
+      200,
+      await drain.drainBinding(services, {
+        ...{ id: params.id, by: byOf(identity) },
+        ...{ deadlineMs: body.deadline_ms, note: body.note },
+      }),
+    ),
+  cordonWorker: async (services, { params, body, identity }) =>
+    jsonReply(200, await order.cordonWorker(services, params.id, orderOf(identity, body))),
+  uncordonWorker: async (services, { params, identity }) =>
+    jsonReply(200, await order.uncordonWorker(services, params.id, byOf(identity))),
+  cordonBinding: async (services, { params, body, identity }) =>
+    jsonReply(200, await order.cordonBinding(services, params.id, orderOf(identity, body))),
+  uncordonBinding: async (services, { params, identity }) =>
+    jsonReply(200, await order.uncordonBinding(services, params.id, byOf(identity))),
+  pauseProject: async (services, { params, body, identity }) =>
+    jsonReply(200, await order.pauseProject(services, params.name, orderOf(identity, body))),
+  resumeProject: async (services, { params, identity }) =>
+    jsonReply(200, await order.resumeProject(services, params.name, byOf(identity))),
   resumeWorker: async (services, { params, identity }) =>
     jsonReply(200, await drain.resumeWorker(services, { id: params.id, by: byOf(identity) })),
   reinstateWorker: async (services, { params, identity }) =>
@@ -294,6 +316,10 @@ export function byOf(identity: Identity): string {
       return identity satisfies never
   }
 }
+
+const orderOf = (identity: Identity, { for_ms, note }: StopBody): order.Order => ({
+  ...{ by: byOf(identity), forMs: for_ms, note },
+})
 
 /** The jobs that a caller may reach by id. */
 function reachOf(identity: Identity): job.Scope {

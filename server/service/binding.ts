@@ -12,6 +12,7 @@ import type { Core } from './core.ts'
 import { projectByName } from './key.ts'
 import { applyLeaseIn } from './lease.ts'
 import type { Polls } from './poll.ts'
+import { liftStop, viewStopOf } from './stop.ts'
 import { viewWorker } from './view.ts'
 
 export async function listBindings(core: Core, polls: Polls): Promise<{ items: BindingView[] }> {
@@ -53,7 +54,9 @@ export async function revokeBinding(
     if (row.state === 'revoked' || unless()) return row
     const next: BindingRow = { ...row, state: 'revoked', revokedAt: core.clock.now() }
     await tx.updateBinding(next)
+    await liftStop({ core, tx }, id, { by })
     for (const worker of await tx.listWorkers({ bindingId: id })) {
+      await liftStop({ core, tx }, worker.id, { by })
       const law = stepWorker(worker.law, { type: 'revoke' }, core.clock.now())
       if (!('refused' in law)) await saveWorker({ core, tx }, { ...worker, law })
     }
@@ -136,7 +139,8 @@ export async function describeBinding(core: Core, polls: Polls, id: BindingId) {
   }
 }
 
-function viewBinding(core: Core, polls: Polls, row: BindingRow): BindingView {
+export function viewBinding(core: Core, polls: Polls, row: BindingRow): BindingView {
+  const workers = core.fleet.ofBinding(row.id)
   return {
     id: row.id,
     name: row.name,
@@ -145,7 +149,9 @@ function viewBinding(core: Core, polls: Polls, row: BindingRow): BindingView {
     online: row.state === 'active' && polls.isOnline(row.id),
     ephemeral: row.ephemeral,
     ladder: row.ladder && viewLadder(core, row.ladder),
-    workers: core.fleet.ofBinding(row.id).length,
+    workers: workers.length,
+    draining: workers.filter(({ drain }) => drain).length || undefined,
+    cordon: viewStopOf(core, row.id),
     claims: core.live.ofBinding(row.id).size,
     created_at: row.createdAt,
     last_poll_at: polls.lastPollAt(row.id),

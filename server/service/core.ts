@@ -18,6 +18,7 @@ import { Queue } from './queue.ts'
 import { Refusals } from './refusal.ts'
 import { Shares } from './share.ts'
 import { Stats } from './stats.ts'
+import { Stops } from './stop.ts'
 
 export interface Core extends World {
   /** Of now: a rotation replaces them. */
@@ -30,6 +31,8 @@ export interface Core extends World {
   readonly shares: Shares
   readonly bundleSites: BundleSites
   readonly refusals: Refusals
+  /** Cordons and pauses. */
+  readonly stops: Stops
   /** Names of projects by id. */
   readonly projects: Map<ProjectId, string>
   readonly listening: Listening
@@ -83,7 +86,9 @@ export function createCore(parts: Parts): Core {
   const fleet = new Fleet()
   const shares = new Shares((id) => live.unitsOf(id, fleet.idsOf(id)))
   const queue = new Queue()
-  const choice = new Choice({ queue, shares, mayStart: () => Number.POSITIVE_INFINITY })
+  const stops = new Stops(world.clock)
+  const mayStart = (projectId: ProjectId) => (stops.holds(projectId) ? 0 : Number.POSITIVE_INFINITY)
+  const choice = new Choice({ queue, shares, mayStart })
   const wake = new Signal<ProjectId>()
   const ready = new Signal<BindingId>()
   const expired = new Signal<readonly Waiting['id'][]>()
@@ -109,6 +114,7 @@ export function createCore(parts: Parts): Core {
     bundleSites: new BundleSites(),
     shares,
     refusals: new Refusals(),
+    stops,
     projects: new Map(),
     listening: new Listening(world.clock),
     hub: new Hub(),
@@ -144,12 +150,13 @@ export function delay({ later, delayed }: Core, at: number, job: Waiting): void 
 
 /** Fills the mirrors from the store: what is queued waits again, what is live gets a whole new lease, for nobody listened until now. */
 export async function loadCore(core: Core): Promise<void> {
-  const { queued, claims, workers, projects, bindings, awaited } = await core.store.read(async (tx) => ({
+  const { queued, claims, workers, projects, bindings, stops, awaited } = await core.store.read(async (tx) => ({
     queued: await tx.listQueued(),
     claims: await liveFacts(tx),
     workers: await tx.listWorkers({}),
     projects: await tx.listProjects(),
     bindings: await tx.listBindings(),
+    stops: await tx.listStops(),
     awaited: await awaitedFacts(tx),
   }))
   for (const row of workers) core.fleet.set(row)
@@ -161,6 +168,7 @@ export async function loadCore(core: Core): Promise<void> {
     core.projects.set(row.id, row.name)
     core.shares.setWeight(row.id, row.weight)
   }
+  for (const row of stops) core.stops.set(row)
   const now = core.clock.now()
   for (const row of queued) {
     if (row.expiresAt !== undefined) core.expiring.add(row.expiresAt, row.id)

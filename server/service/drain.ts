@@ -3,12 +3,14 @@
 // The order ends with the first poll of the session after the one that heard it and left in order, its last poll saying that it holds nothing and offers
 // nothing; after any other end (a crash, a watchdog, an order that was never heard) the next session is told again. So a manager that restarts what failed
 // does not cancel an order, and whoever starts a swarm again that was done wants it to work.
+import type { BindingView } from '../../src/protocol/admin.ts'
 import type { WorkerView } from '../../src/protocol/consumer.ts'
 import { Refusal } from '../../src/protocol/error.ts'
 import type { BindingId, WorkerId } from '../../src/protocol/id.ts'
 import type { Directive, PollBody } from '../../src/protocol/orch.ts'
 import type { WorkerDrain, WorkerRow } from '../store/row.ts'
 import { recordAudit } from './audit.ts'
+import { viewBinding } from './binding.ts'
 import { saveWorker, type Write } from './change.ts'
 import type { Core } from './core.ts'
 import type { Polls } from './poll.ts'
@@ -19,8 +21,8 @@ interface Parts {
   readonly polls: Polls
 }
 
-interface Order {
-  readonly id: WorkerId
+interface Order<Id = WorkerId> {
+  readonly id: Id
   readonly by: string
   readonly deadlineMs?: number | undefined
   readonly note?: string | undefined
@@ -33,20 +35,56 @@ export async function drainWorker({ core, polls }: Parts, order: Order): Promise
     if (row.law.state === 'revoked') {
       throw new Refusal('not_possible', 'the worker was revoked and gets nothing', { state: row.law.state })
     }
-    const drain = nextDrain(row.drain, order, core.clock.now())
-    if (drain === row.drain) return row
-    const next = { ...row, drain }
-    await saveWorker({ core, tx }, next)
-    const { by, id: target, note } = order
-    await recordAudit(core, tx, { by, action: 'worker.drain', target, ...(note === undefined ? {} : { note }) })
-    tx.afterCommit(() => polls.tellAnew(row.bindingId, { type: 'drain', worker_id: row.id }))
+    const next = await drainIn({ core, tx }, row, order)
+    if (next !== row) tx.afterCommit(() => tellDrain(polls, next))
     return next
   })
   return viewWorker(core, polls, row)
 }
 
+/** Every worker that the binding has now, each as by itself. */
+export async function drainBinding({ core, polls }: Parts, order: Order<BindingId>): Promise<BindingView> {
+  const { id } = order
+  const row = await core.store.write(async (tx) => {
+    const row = await tx.getBinding(id)
+    if (!row) throw new Refusal('not_found', `there is no binding ${id}`)
+    if (row.state === 'revoked') {
+      throw new Refusal('not_possible', 'the binding was revoked and gets nothing', { state: row.state })
+    }
+    const changed: WorkerRow[] = []
+    for (const worker of await tx.listWorkers({ bindingId: id })) {
+      const next = worker.law.state === 'revoked' ? worker : await drainIn({ core, tx }, worker, order)
+      if (next !== worker) changed.push(next)
+    }
+    // Behind all of them, so that one reply tells all.
+    tx.afterCommit(() => {
+      for (const worker of changed) tellDrain(polls, worker)
+    })
+    return row
+  })
+  return viewBinding(core, polls, row)
+}
+
+async function drainIn({ core, tx }: Write, row: WorkerRow, order: Omit<Order, 'id'>): Promise<WorkerRow> {
+  const drain = nextDrain(row.drain, order, core.clock.now())
+  if (drain === row.drain) return row
+  const next = { ...row, drain }
+  await saveWorker({ core, tx }, next)
+  const { by, note } = order
+  await recordAudit(core, tx, { by, action: 'worker.drain', target: row.id, ...(note === undefined ? {} : { note }) })
+  return next
+}
+
+function tellDrain(polls: Polls, { bindingId, id }: WorkerRow): void {
+  polls.tellAnew(bindingId, { type: 'drain', worker_id: id })
+}
+
 /** What changed has to be heard anew. */
-function nextDrain(before: WorkerDrain | undefined, { by, deadlineMs, note }: Order, now: number): WorkerDrain {
+function nextDrain(
+  before: WorkerDrain | undefined,
+  { by, deadlineMs, note }: Omit<Order, 'id'>,
+  now: number,
+): WorkerDrain {
   const deadlineAt = Math.min(
     before?.deadlineAt ?? Number.POSITIVE_INFINITY,
     now + (deadlineMs ?? Number.POSITIVE_INFINITY),

@@ -9,6 +9,7 @@ import type { Access } from './access.ts'
 import { recordAudit } from './audit.ts'
 import type { Write } from './change.ts'
 import type { Core } from './core.ts'
+import { viewStopOf } from './stop.ts'
 
 export const DEFAULT_PROJECT = 'default'
 
@@ -21,7 +22,7 @@ export async function createProject(
     if (await tx.findProject(name)) throw new Refusal('exists', `there is a project ${name} already`, { field: 'name' })
     return await insertProject({ core, tx }, { name, by, weight })
   })
-  return viewProject(row)
+  return viewProject(core, row)
 }
 
 async function insertProject(
@@ -54,15 +55,16 @@ export async function putWeight(
     tx.afterCommit(() => core.shares.setWeight(row.id, weight))
     return next
   })
-  return viewProject(row)
+  return viewProject(core, row)
 }
 
 export async function listProjects(core: Core): Promise<{ items: ProjectView[] }> {
-  return { items: (await core.store.read((tx) => tx.listProjects())).map(viewProject) }
+  const rows = await core.store.read((tx) => tx.listProjects())
+  return { items: rows.map((row) => viewProject(core, row)) }
 }
 
-function viewProject(row: ProjectRow): ProjectView {
-  return { id: row.id, name: row.name, weight: row.weight, created_at: row.createdAt }
+export function viewProject(core: Core, { id, name, weight, createdAt }: ProjectRow): ProjectView {
+  return { id, name, weight, created_at: createdAt, pause: viewStopOf(core, id) }
 }
 
 /** The project that a name stands for. */

@@ -8,6 +8,7 @@ import { startLeaving } from './ephemeral.ts'
 import { startExpiry } from './job.ts'
 import { firstStart } from './key.ts'
 import { startSweep } from './lease.ts'
+import { startStops } from './order.ts'
 import type { Parts } from './parts.ts'
 import { Polls } from './poll.ts'
 import { startRetention } from './retention.ts'
@@ -35,6 +36,7 @@ export async function startServices(parts: Parts): Promise<Services> {
   startExpiry(core)
   startDependencies(core)
   startArrays(core)
+  startStops(core)
   await loadCore(core)
   await access.load()
   await bundles.load()
@@ -60,6 +62,7 @@ export async function startServices(parts: Parts): Promise<Services> {
       core.recalling.close()
       core.pauses.close()
       core.workerPauses.close()
+      core.stops.close()
       polls.close()
     },
   }

@@ -6,6 +6,7 @@ import { nothing, roomOf } from '../../src/state/room.ts'
 import type { WorkerRow } from '../store/row.ts'
 import type { Taker } from './choice.ts'
 import type { Core } from './core.ts'
+import { isCordoned } from './stop.ts'
 
 /** A poll, and what pond knew of its claims when it came. */
 export interface Told {
@@ -40,7 +41,7 @@ export function takerOf(
   const { clock, fleet, live, refusals } = core
   const worker = fleet.get(workerId)
   const said = told.body.workers.find((it) => it.worker_id === workerId)
-  if (!worker || !said || worker.drain) return undefined
+  if (!worker || !said || worker.drain || isCordoned(core, worker)) return undefined
   const coming = live.coming(workerId)
   const lingering = live.lingering(workerId)
   const held = lingering.filter((one) => one !== nothing)

@@ -7,6 +7,7 @@ import type { Core } from './core.ts'
 import { viewTally } from './element.ts'
 import { leaseMsOf } from './lease.ts'
 import type { Polls } from './poll.ts'
+import { cordonOf } from './stop.ts'
 
 export function viewJob(core: Core, row: JobRow): JobView {
   const { law } = row
@@ -86,6 +87,7 @@ export function viewWorker(core: Core, polls: Polls, row: WorkerRow): WorkerView
     ...standing(core, polls, row),
     class: row.report?.class,
     drain: row.drain && viewDrain(row.drain),
+    cordon: cordonOf(core, row),
     sealing_key: row.sealingKey,
     signing_key: row.signingKey,
     fingerprint: fingerprint(row.sealingKey, row.signingKey),
@@ -109,11 +111,13 @@ function viewDrain({ at, by, deadlineAt, note, heardBy }: WorkerDrain): WorkerVi
   return { at, by, deadline_at: deadlineAt, note, heard: heardBy !== undefined }
 }
 
-/** Trust first, then whether it is there, then what it says of itself. */
+/** Trust first, then whether it is there, for nothing else helps before; then what an operator ordered, then what it says of itself. */
 export function standing(core: Core, polls: Polls, { id, bindingId, law, report, drain }: WorkerRow) {
   if (law.state === 'quarantined' || law.state === 'revoked') return { state: law.state }
   if (!polls.isOnline(bindingId)) return { state: isAway(core, polls, { id, bindingId }) ? 'away' : 'offline' }
   if (drain) return { state: 'draining', note: drain.note }
+  const cordon = cordonOf(core, { id, bindingId })
+  if (cordon) return { state: 'cordoned', note: cordon.note }
   if (report?.state === 'paused' || report?.state === 'draining') return { state: report.state, note: report.note }
   return { state: 'online' }
 }

@@ -15,6 +15,7 @@ import { leaseMsOf } from './lease.ts'
 import { readNeeds, waitingOf } from './line.ts'
 import type { Polls } from './poll.ts'
 import { meansOf } from './room.ts'
+import { cordonOf, viewStopOf } from './stop.ts'
 import { standing } from './view.ts'
 
 interface Parts {
@@ -101,13 +102,15 @@ async function waitOf(parts: Parts, row: JobRow, since: number): Promise<Waits> 
   const isLater = notBefore !== undefined && notBefore > core.clock.now()
   const place = core.queue.ahead(waitingOf(row))
   const isFull = (await core.blobs.roomBytes()) <= 0
-  // Until its time has come nobody is in its way.
-  const workers = isLater ? [] : workersFor(core, row.projectId)
+  const paused = viewStopOf(core, row.projectId)
+  // Until its time has come, and while nothing of the project is offered, nobody is in its way.
+  const workers = isLater || paused ? [] : workersFor(core, row.projectId)
   return {
     since,
     ...(place ? { ahead: place.count, ...(place.isLeast && { ahead_is_least: true }) } : {}),
     ...(isLater && { not_before: notBefore }),
     ...(isFull && { pond_full: true }),
+    ...(paused && { paused }),
     workers: groupUp(workers.map((worker) => ({ worker, told: hindranceOf(parts, row, worker) }))),
   }
 }
@@ -123,6 +126,10 @@ function hindranceOf({ core, polls }: Parts, row: JobRow, worker: WorkerRow): To
     case 'offline':
     case 'away':
       return { reason: state }
+    case 'cordoned': {
+      const { of, until } = cordonOf(core, worker) ?? {}
+      return { reason: state, of, until, note }
+    }
     case 'paused':
     case 'draining':
       return { reason: state, ...(note === undefined ? {} : { note }) }
@@ -164,12 +171,18 @@ function groupUp(all: readonly { readonly worker: WorkerRow; readonly told: Told
     .sort((one, other) => other.count - one.count)
 }
 
-function sayWait({ workers, not_before, pond_full }: Waits): string {
+function sayWait({ workers, not_before, pond_full, paused }: Waits): string {
   if (pond_full) return 'pond has no room for output, so it hands nothing out'
+  if (paused) return sayPause(paused)
   if (not_before !== undefined) return 'it was tried and waits for its next attempt'
   const [first, ...others] = workers
   if (!first) return 'the project has no worker: pond pairing create'
   const who = first.count === 1 ? (first.workers[0]?.name ?? 'one worker') : `${first.count} workers`
   const rest = others.reduce((sum, { count }) => sum + count, 0)
   return `${who}: ${first.says}${rest > 0 ? `; ${rest} more for other reasons` : ''}`
+}
+
+function sayPause({ note, until }: NonNullable<Waits['paused']>): string {
+  const end = until === undefined ? '' : ` until ${new Date(until).toISOString()}`
+  return `the project is paused by an operator${end}${note === undefined ? '' : `: ${note}`}`
 }

@@ -14,6 +14,7 @@ import { workersFor } from './ladder.ts'
 import { applyLeaseIn } from './lease.ts'
 import type { Polls } from './poll.ts'
 import { endFormerKeys } from './rotation.ts'
+import { liftStop } from './stop.ts'
 import { viewWorker } from './view.ts'
 
 /** Only the newest snapshot of a session counts; a repeat or a late one changes nothing. */
@@ -151,7 +152,10 @@ function judgeWorker({ core }: WorkerParts, { id, by }: Judgement, event: Verdic
     const next: WorkerRow = event.type === 'reinstate' ? { ...rest, law } : { ...row, law }
     await saveWorker({ core, tx }, next)
     await recordAudit(core, tx, { by, action: `worker.${event.type}`, target: id })
-    if (event.type === 'revoke') await loseClaims({ core, tx }, id, 'its worker was revoked')
+    if (event.type === 'revoke') {
+      await liftStop({ core, tx }, id, { by })
+      await loseClaims({ core, tx }, id, 'its worker was revoked')
+    }
     return next
   })
 }

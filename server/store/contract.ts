@@ -15,6 +15,8 @@ import type {
   KeyRow,
   ProjectRow,
   QueuedRow,
+  StopRow,
+  StopTarget,
   TelemetryRow,
   TransitionRow,
   WorkerRow,
@@ -38,6 +40,9 @@ export interface ReadTx {
   listGone(at: number, limit: number): Promise<readonly BindingId[]>
   getWorker(id: WorkerId): Promise<WorkerRow | undefined>
   listWorkers(of: { readonly bindingId?: BindingId; readonly projectId?: ProjectId }): Promise<readonly WorkerRow[]>
+  getStop(target: StopTarget): Promise<StopRow | undefined>
+  /** Every stop, for the start. */
+  listStops(): Promise<readonly StopRow[]>
   getJob(id: JobId): Promise<JobRow | undefined>
   getSpec(id: JobId): Promise<Buffer | undefined>
   listJobs(filter: JobFilter): Promise<readonly JobRow[]>
@@ -97,6 +102,9 @@ export interface WriteTx extends ReadTx {
   deleteBinding(id: BindingId): Promise<void>
   insertWorker(row: WorkerRow): Promise<void>
   updateWorker(row: WorkerRow): Promise<void>
+  /** Inserts or replaces. */
+  putStop(row: StopRow): Promise<void>
+  deleteStop(target: StopTarget): Promise<void>
   insertJob(row: JobRow, spec: Uint8Array): Promise<void>
   /** A job whose exact bytes, labels and names are those of its array. */
   insertElement(row: JobRow): Promise<void>

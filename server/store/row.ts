@@ -308,6 +308,21 @@ export interface DependencyRow {
   readonly on: 'success' | 'end'
 }
 
+/** Whom or what a stop is about. */
+export type StopTarget = WorkerId | BindingId | ProjectId
+
+/** Nothing new goes to a worker or a binding, or comes out of a project. */
+export interface StopRow {
+  readonly target: StopTarget
+  /** When it was last said. */
+  readonly at: number
+  /** `admin:ID`. */
+  readonly by: string
+  readonly note?: string
+  /** It ends by itself then. */
+  readonly until?: number
+}
+
 /** What the queue in memory keeps of a job. */
 export interface QueuedRow {
   /** Arrays stand in it until their last element was drawn. */

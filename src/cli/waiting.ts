@@ -51,6 +51,8 @@ async function reasonOf(client: Client, job: JobView): Promise<string> {
   const online = items.filter(({ state }) => state === 'online')
   if (items.length === 0) return 'no worker is paired (pond pairing create)'
   if (online.length === 0) return whyNone(items)
+  const paused = await pauseOf(client, job)
+  if (paused !== undefined) return paused
   const returned = await returnedBy(client, job, items)
   if (returned !== undefined) return returned
   const fit = online.filter((worker) => !isSecret(job) || mayKeepSecrets(worker))
@@ -58,6 +60,13 @@ async function reasonOf(client: Client, job: JobView): Promise<string> {
     return 'no worker online keeps jobs apart, so it goes to none (swarm doctor, swarm run --allow-unsandboxed, or --plain without secrets)'
   const free = fit.reduce((sum, { slots, inflight }) => sum + Math.max(0, slots - inflight), 0)
   return free === 0 ? `no free slot on ${fit.length} worker${fit.length === 1 ? '' : 's'}` : ''
+}
+
+/** Workers that are there say nothing of a project of which nothing is handed out. */
+async function pauseOf(client: Client, { id, state }: JobView): Promise<string | undefined> {
+  if (state !== 'queued') return undefined
+  const answer = await client.call('explainJob', { params: { id } })
+  return answer.ok && answer.reply.waiting?.paused ? answer.reply.says : undefined
 }
 
 /** The last that happened is that a worker had it and gave it back, with a reason. */

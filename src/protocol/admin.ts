@@ -8,6 +8,7 @@ import { limit } from './limit.ts'
 import { fingerprintText } from './sealed.ts'
 import { defineRoutes, empty, nothing } from './shape.ts'
 import { statsView } from './stats.ts'
+import { stopView } from './stop.ts'
 
 export const scopes = ['submit', 'read', 'credentials'] as const
 export type Scope = (typeof scopes)[number]
@@ -19,7 +20,14 @@ const weight = z.int().min(1).max(limit.weightMost)
 
 export const projectBody = z.strictObject({ name, weight: weight.optional() })
 export const weightBody = z.strictObject({ weight })
-export const projectView = z.object({ id: z.string(), name: z.string(), weight: z.int(), created_at: z.int() })
+export const projectView = z.object({
+  id: z.string(),
+  name: z.string(),
+  weight: z.int(),
+  created_at: z.int(),
+  /** None of its jobs is handed out. */
+  pause: stopView.optional(),
+})
 export type ProjectView = z.infer<typeof projectView>
 export const projectList = z.object({ items: z.array(projectView) })
 
@@ -132,6 +140,10 @@ export const bindingView = z.object({
   /** Absent where it serves its own project alone. */
   ladder: ladderView.optional(),
   workers: z.int(),
+  /** How many of them have an order to drain. */
+  draining: z.int().optional(),
+  /** None of them gets anything new. */
+  cordon: stopView.optional(),
   claims: z.int(),
   created_at: z.int(),
   last_poll_at: z.int().optional(),

@@ -7,6 +7,7 @@ import { causes, jobSpec, jobStates, tallyView } from './job.ts'
 import { limit } from './limit.ts'
 import { dsse } from './sealed.ts'
 import { defineRoutes, empty } from './shape.ts'
+import { cordonView } from './stop.ts'
 import { whyView } from './why.ts'
 import { streamEnds } from './word.ts'
 
@@ -172,7 +173,7 @@ export const workerView = z.object({
   name: z.string(),
   binding_id: z.string(),
   project: z.string(),
-  /** online, paused, draining, away (silent, and its claims are still waited for), offline, quarantined or revoked. */
+  /** online, paused, cordoned, draining, away (silent, and its claims are still waited for), offline, quarantined or revoked. */
   state: z.string(),
   /** For people: why it takes no jobs. */
   note: z.string().optional(),
@@ -207,6 +208,8 @@ export const workerView = z.object({
       heard: z.boolean(),
     })
     .optional(),
+  /** An operator lets it have nothing new; what it runs goes on. */
+  cordon: cordonView.optional(),
   /** Keys it showed that are not the pinned ones. */
   shown_fingerprint: z.string().optional(),
   /** uid, bubblewrap or none. */

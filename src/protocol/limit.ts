@@ -106,6 +106,8 @@ export const limit = {
   attemptsMost: 100,
   backoffMostMs: 1 * HOUR,
   holdMostMs: 7 * 24 * HOUR,
+  /** The longest expiry of a cordon or a pause; what is to last longer has none and is taken back by hand. */
+  stopMostMs: 30 * 24 * HOUR,
   timeoutMostMs: 30 * 24 * HOUR,
   ttlMostMs: 30 * 24 * HOUR,
 } as const

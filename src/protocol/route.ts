@@ -4,6 +4,7 @@ import { adminRoutes } from './admin.ts'
 import { assetRoutes } from './asset.ts'
 import { consumerRoutes } from './consumer.ts'
 import { orchRoutes } from './orch.ts'
+import { orderRoutes } from './order.ts'
 import { defineRoutes, nothing } from './shape.ts'
 
 const openRoutes = defineRoutes({
@@ -18,7 +19,14 @@ const openRoutes = defineRoutes({
   openapi: { method: 'GET', path: '/openapi.json', caller: 'open', says: 'This table as OpenAPI 3.1.', reply: 'json' },
 })
 
-export const routes = { ...orchRoutes, ...consumerRoutes, ...assetRoutes, ...adminRoutes, ...openRoutes }
+export const routes = {
+  ...orchRoutes,
+  ...consumerRoutes,
+  ...assetRoutes,
+  ...adminRoutes,
+  ...orderRoutes,
+  ...openRoutes,
+}
 
 export type Routes = typeof routes
 export type RouteName = keyof Routes

@@ -1,6 +1,7 @@
 // Why a job waits, and why it ended: facts that pond has, never a guess.
 import { z } from 'zod'
 import { causes, jobStates, tallyView } from './job.ts'
+import { stopView } from './stop.ts'
 
 /** Why a worker does not get a job now; each with what would change it. The first that holds is told, in this order. */
 export const hindranceTable = {
@@ -8,6 +9,10 @@ export const hindranceTable = {
   offline: ['is not heard of', 'start swarm run on it, or look why it cannot reach pond'],
   away: ['is silent and may be asleep', 'wake it'],
   draining: ['is draining', 'start its swarm again when it is done'],
+  cordoned: [
+    'is cordoned',
+    'its cordon ends, or an operator takes it back: pond worker uncordon, or pond binding uncordon',
+  ],
   paused: ['is paused', 'its owner resumes it, or what its rules wait for comes'],
   lacks: ['does not have what the job requires', 'another worker, or a job that requires less'],
   passed_over: ['declined the job a while ago', 'the time for which it is passed over ends'],
@@ -32,6 +37,8 @@ export const hindrance = z.object({
   has: z.unknown().optional(),
   /** It ends by itself then. */
   until: z.int().optional(),
+  /** Whose cordon it is. With `cordoned`. */
+  of: z.enum(['worker', 'binding']).optional(),
   /** What its owner or an operator said. */
   note: z.string().optional(),
   /** The workers of which all this is true; the first of them by name. */
@@ -57,6 +64,8 @@ export const whyView = z.object({
       not_before: z.int().optional(),
       /** Nothing is offered while pond itself has no room for output. */
       pond_full: z.boolean().optional(),
+      /** Nothing of the project is offered. */
+      paused: stopView.optional(),
       workers: z.array(hindrance),
     })
     .optional(),

@@ -195,3 +195,28 @@ export async function elements(t: Test, store: Store): Promise<void> {
   t.strictSame(await store.read((tx) => tx.listJobs({ array: array.id, limit: 9 })), [element(10, 'queued')])
   t.strictSame(await store.read((tx) => tx.getJob(array.id)), array)
 }
+
+export async function stops(t: Test, store: Store): Promise<void> {
+  const by = 'admin:key'
+  const rows = [
+    { target: sample.bindingIdOf(1), at: sample.at, by },
+    { target: sample.projectIdOf(1), at: sample.at, by, note: 'a move' },
+    { target: sample.workerIdOf(1), at: sample.at, by, note: 'a disk', until: sample.at + 1 },
+  ] as const
+  const [binding, project, worker] = rows
+  await store.write(async (tx) => {
+    for (const row of [...rows].reverse()) await tx.putStop(row)
+  })
+  await store.read(async (tx) => {
+    t.strictSame(await tx.listStops(), rows, 'by target')
+    for (const row of rows) t.strictSame(await tx.getStop(row.target), row)
+    t.equal(await tx.getStop(sample.workerIdOf(2)), undefined)
+  })
+  const replaced = { target: worker.target, at: sample.at + 5, by: 'admin:other' }
+  await store.write(async (tx) => {
+    await tx.putStop(replaced)
+    await tx.deleteStop(project.target)
+    await tx.deleteStop(project.target)
+  })
+  t.strictSame(await store.read((tx) => tx.listStops()), [binding, replaced], 'what is absent is taken away')
+}

@@ -3,7 +3,7 @@ import type { Test } from 'tap'
 import type { Store, StoreEvents, WriteTx } from '../../server/store/contract.ts'
 import { leaseStates } from '../../src/state/lease.ts'
 import { storeGroups } from './store-group.ts'
-import { dependencies, elements, goneBindings, jobLists, jobSweeps } from './store-list.ts'
+import { dependencies, elements, goneBindings, jobLists, jobSweeps, stops } from './store-list.ts'
 import { enrollment, pairing, projects } from './store-pool.ts'
 import * as sample from './store-row.ts'
 import { bundles, credentials, namingJobs, unusedBundles } from './store-sealed.ts'
@@ -28,6 +28,7 @@ export function storeSuite(t: Test, open: OpenStore): void {
   t.test('arrays and their elements', (t) => elements(t, fresh(t)))
   t.test('which job waits for which', (t) => dependencies(t, fresh(t)))
   t.test('machines that came for one run go with all that is theirs', (t) => goneBindings(t, fresh(t)))
+  t.test('what is stopped', (t) => stops(t, fresh(t)))
   t.test('claims', (t) => claims(t, fresh(t)))
   t.test('what a job names, and who signed it', (t) => namingJobs(t, fresh(t)))
   t.test('credentials and recipients', (t) => credentials(t, fresh(t)))

@@ -1,4 +1,4 @@
-// The statements of the store in memory about codes, bindings and workers.
+// The statements of the store in memory about codes, bindings, workers and what is stopped.
 import type { ReadTx, WriteTx } from '../../server/store/contract.ts'
 import type { MemoryRows, MemoryTransaction, Statements } from './memory-store.ts'
 import { find, insert, removeWhere, sorted, update, where } from './memory-table.ts'
@@ -12,6 +12,8 @@ type Reads =
   | 'getWorker'
   | 'listWorkers'
   | 'listGone'
+  | 'getStop'
+  | 'listStops'
 
 export const pairedReads: Statements<Pick<ReadTx, Reads>, MemoryRows> = {
   getCode: ({ codes }, id) => codes.get(id),
@@ -29,6 +31,8 @@ export const pairedReads: Statements<Pick<ReadTx, Reads>, MemoryRows> = {
     where(bindings, (row) => row.ephemeral && row.state === 'revoked' && (row.revokedAt ?? at) < at)
       .slice(0, limit)
       .map(({ id }) => id),
+  getStop: ({ stops }, target) => stops.get(target),
+  listStops: ({ stops }) => where(stops, () => true).sort((one, other) => (one.target < other.target ? -1 : 1)),
 }
 
 type Writes =
@@ -40,6 +44,8 @@ type Writes =
   | 'insertWorker'
   | 'updateWorker'
   | 'deleteBinding'
+  | 'putStop'
+  | 'deleteStop'
 
 export const pairedWrites: Statements<Pick<WriteTx, Writes>, MemoryTransaction> = {
   insertCode: (on, row) => insert(on, 'codes', { key: row.id, row }),
@@ -54,4 +60,6 @@ export const pairedWrites: Statements<Pick<WriteTx, Writes>, MemoryTransaction> 
     removeWhere(on, 'workers', (row) => row.bindingId === id)
     on.own('bindings').delete(id)
   },
+  putStop: (on, row) => void on.own('stops').set(row.target, row),
+  deleteStop: (on, target) => void on.own('stops').delete(target),
 }

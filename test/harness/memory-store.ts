@@ -18,6 +18,7 @@ import type {
   KeyRow,
   ProjectRow,
   QueuedRow,
+  StopRow,
   TelemetryRow,
   TransitionRow,
   WorkerRow,
@@ -37,6 +38,7 @@ export interface MemoryRows {
   readonly codes: ReadonlyMap<string, CodeRow>
   readonly bindings: ReadonlyMap<string, BindingRow>
   readonly workers: ReadonlyMap<string, WorkerRow>
+  readonly stops: ReadonlyMap<string, StopRow>
   readonly jobs: ReadonlyMap<string, JobRow>
   readonly specs: ReadonlyMap<string, Buffer>
   readonly dependencies: ReadonlyMap<string, DependencyRow>
@@ -63,6 +65,7 @@ const noRows: MemoryRows = {
   codes: new Map(),
   bindings: new Map(),
   workers: new Map(),
+  stops: new Map(),
   jobs: new Map(),
   specs: new Map(),
   dependencies: new Map(),

@@ -35,6 +35,10 @@ create table workers (
 create index workers_by_binding on workers (binding_id);
 create index workers_by_project on workers (project_id);
 
+create table stops (
+  target text primary key, at integer not null, who text not null, note text, until integer
+) strict, without rowid;
+
 create table jobs (
   id text primary key, project_id text not null references projects, state text not null, epoch integer not null, attempts integer not null,
   claim_id text, not_before integer, cancel_at integer, cancel_by text, end_cause text, end_rc integer, end_at integer,

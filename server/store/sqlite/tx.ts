@@ -10,6 +10,7 @@ import { dependencyReads, dependencyWrites } from './dependency.ts'
 import { jobReads, jobWrites } from './job.ts'
 import { projectReads, projectWrites } from './project.ts'
 import { recordReads, recordWrites } from './record.ts'
+import { stopReads, stopWrites } from './stop.ts'
 import { workerReads, workerWrites } from './worker.ts'
 
 /** The methods of `Tx` as plain functions of a connection. */
@@ -23,6 +24,7 @@ const reads: Statements<ReadTx> = {
   ...projectReads,
   ...bindingReads,
   ...workerReads,
+  ...stopReads,
   ...jobReads,
   ...dependencyReads,
   ...claimReads,
@@ -35,6 +37,7 @@ const writes: Statements<Omit<WriteTx, keyof ReadTx | 'afterCommit'>> = {
   ...projectWrites,
   ...bindingWrites,
   ...workerWrites,
+  ...stopWrites,
   ...jobWrites,
   ...dependencyWrites,
   ...claimWrites,

@@ -3,6 +3,7 @@ import type { WhyView } from '../../protocol/why.ts'
 import type { ConnectionFlags } from '../config.ts'
 import { formatAgo, formatDuration, formatTime } from '../duration.ts'
 import type { Io } from '../io.ts'
+import { describeStop } from '../operator/stop.ts'
 import { fields } from '../output.ts'
 import { need, resolveJob, withSession } from '../session.ts'
 
@@ -33,12 +34,13 @@ function describe({ id, state, says, waiting, after = [], held, ended }: WhyView
 
 type Rows = Parameters<typeof fields>[0]
 
-function describeWaiting({ since, ahead, ahead_is_least, not_before, pond_full }: Waiting, now: number): Rows {
+function describeWaiting({ since, ahead, ahead_is_least, not_before, pond_full, paused }: Waiting, now: number): Rows {
   const place = ahead === undefined ? undefined : `${ahead_is_least ? 'more than ' : ''}${ahead} jobs of the project`
   return [
     ['in the queue', formatAgo(since, now)],
     ['before it', place],
     ['not before', not_before === undefined ? undefined : formatTime(not_before)],
+    ['project', paused && `paused${describeStop(paused)}`],
     ['pond', pond_full ? 'has no room for output' : undefined],
   ]
 }

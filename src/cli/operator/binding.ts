@@ -8,6 +8,7 @@ import { nameFailure } from '../failure.ts'
 import type { Io } from '../io.ts'
 import { fields } from '../output.ts'
 import { need, withSession } from '../session.ts'
+import { describeStop, noteOfStop, type StopFlags, stopBodyOf } from './stop.ts'
 
 type Binding = z.infer<typeof bindingView>
 type Named = ConnectionFlags & { readonly binding: string }
@@ -22,6 +23,7 @@ export function listBindings(io: Io, flags: ConnectionFlags): Promise<number> {
       { title: 'STATE', cell: stateOf },
       { title: 'CLAIMS', cell: ({ claims }: Binding) => `${claims}` },
       { title: 'POLLED', cell: ({ last_poll_at }: Binding) => formatAgo(last_poll_at, io.clock.now()) },
+      { title: 'NOTE', cell: ({ cordon }: Binding) => noteOfStop(cordon) },
     ]
     await out.list(items, columns, 'no bindings; make a code: pond pairing create')
     return 0
@@ -39,6 +41,7 @@ export function showBinding(io: Io, flags: Named): Promise<number> {
         ['project', binding.project],
         ['then', sayLadder(binding)],
         ['state', stateOf(binding)],
+        ['cordon', binding.cordon && `nothing new${describeStop(binding.cordon)}`],
         ['workers', binding.workers],
         ['claims', binding.claims],
         ['created', formatTime(binding.created_at)],
@@ -75,14 +78,55 @@ export function serveOthers(io: Io, flags: ServeFlags): Promise<number> {
   })
 }
 
+export function cordonBinding(io: Io, flags: Named & StopFlags): Promise<number> {
+  return withSession(io, flags, async ({ client, out }) => {
+    const id = await resolveBinding(client, flags.binding)
+    const answer = await client.call('cordonBinding', { params: { id }, body: stopBodyOf(flags) })
+    const binding = need(`cordon ${id}`, answer)
+    const { name, cordon } = binding
+    await out.result(binding, () => `${id} (${name}) gets nothing new${cordon ? describeStop(cordon) : ''}`)
+    return 0
+  })
+}
+
 function sayLadder({ ladder }: Binding): string | undefined {
   if (!ladder) return undefined
   return [...ladder.friends, ...(ladder.public ? ['everybody'] : [])].join(', ')
 }
 
-function stateOf({ state, online, ephemeral }: Binding): string {
+export function uncordonBinding(io: Io, flags: Named): Promise<number> {
+  return withSession(io, flags, async ({ client, out }) => {
+    const id = await resolveBinding(client, flags.binding)
+    const binding = need(`uncordon ${id}`, await client.call('uncordonBinding', { params: { id } }))
+    await out.result(binding, () => `${id} (${binding.name}) may get jobs again`)
+    return 0
+  })
+}
+
+export interface DrainFlags extends Named {
+  readonly deadline?: number
+  readonly note?: string
+}
+
+export function drainBinding(io: Io, flags: DrainFlags): Promise<number> {
+  return withSession(io, flags, async ({ client, out }) => {
+    const id = await resolveBinding(client, flags.binding)
+    const body = {
+      ...(flags.deadline === undefined ? {} : { deadline_ms: flags.deadline }),
+      ...(flags.note === undefined ? {} : { note: flags.note }),
+    }
+    const binding = need(`drain ${id}`, await client.call('drainBinding', { params: { id }, body }))
+    const { name, draining = 0, workers } = binding
+    await out.result(binding, () => `${id} (${name}) drains: ${draining} of ${workers} workers`)
+    return 0
+  })
+}
+
+function stateOf({ state, online, ephemeral, cordon, draining, workers }: Binding): string {
   const there = online ? 'online' : 'offline'
-  return `${state === 'active' ? there : state}${ephemeral ? ', ephemeral' : ''}`
+  const drains = draining === workers ? 'draining' : draining && `${draining} of ${workers} draining`
+  const more = [ephemeral && 'ephemeral', cordon && 'cordoned', drains].filter(Boolean)
+  return [state === 'active' ? there : state, ...more].join(', ')
 }
 
 /** Revoking the wrong machine is worse than typing more, so a name must be the only one of its kind. */

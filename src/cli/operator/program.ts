@@ -4,7 +4,7 @@ import { limit } from '../../protocol/limit.ts'
 import { defaultWeight } from '../../state/share.ts'
 import type { ConnectionFlags } from '../config.ts'
 import { addConnection } from '../consumer/program.ts'
-import { asCount, asDuration, asList, asPairs, flag } from '../flag.ts'
+import { asCount, asDuration, asDurationWithin, asList, asPairs, flag } from '../flag.ts'
 import type { Act } from '../main.ts'
 import type { ServeFlags as BindingServeFlags } from './binding.ts'
 import type { CreateEnrollmentFlags } from './enrollment.ts'
@@ -59,6 +59,18 @@ function addProject(program: Command, act: Act): void {
   )
   const ls = addConnection(project.command('ls').description('list the projects'))
   ls.action(() => act(async (io) => (await import('./project.ts')).listProjects(io, ls.opts<ConnectionFlags>())))
+  const pause = project
+    .command('pause')
+    .description('hand out none of its jobs; they are still taken in')
+    .argument('<name>')
+  addStopFlags(pause, 'POND_PROJECT')
+  addConnection(pause).action((name: string) =>
+    act(async (io) => (await import('./project.ts')).pauseProject(io, { ...pause.opts<ConnectionFlags>(), name })),
+  )
+  const resume = addConnection(project.command('resume').description('hand out its jobs again').argument('<name>'))
+  resume.action((name: string) =>
+    act(async (io) => (await import('./project.ts')).resumeProject(io, { ...resume.opts<ConnectionFlags>(), name })),
+  )
 }
 
 function addKey(program: Command, act: Act): void {
@@ -149,17 +161,38 @@ function addBinding(program: Command, act: Act): void {
       (await import('./binding.ts')).serveOthers(io, { ...serve.opts<BindingServeFlags>(), binding: name }),
     ),
   )
-  const revoke = addConnection(
-    binding
-      .command('revoke')
-      .description('shut a machine out at once; its claims are lost')
-      .argument('<binding>', 'id or name'),
-  )
-  revoke.action((name: string) =>
-    act(async (io) =>
-      (await import('./binding.ts')).revokeBinding(io, { ...revoke.opts<ConnectionFlags>(), binding: name }),
-    ),
-  )
+  const orders = {
+    cordon: { run: 'cordonBinding', says: 'give its workers nothing new; what they run goes on, and they stay' },
+    uncordon: { run: 'uncordonBinding', says: 'take its cordon back' },
+    drain: { run: 'drainBinding', says: 'drain all its workers at once' },
+    revoke: { run: 'revokeBinding', says: 'shut a machine out at once; its claims are lost' },
+  } as const
+  for (const [verb, { run, says }] of Object.entries(orders)) {
+    const command = binding.command(verb).description(says).argument('<binding>', 'id or name')
+    if (verb === 'cordon') addStopFlags(command, 'POND_BINDING')
+    if (verb === 'drain') addDrainFlags(command, 'POND_BINDING')
+    addConnection(command).action((name: string) =>
+      act(async (io) => (await import('./binding.ts'))[run](io, { ...command.opts<ConnectionFlags>(), binding: name })),
+    )
+  }
+}
+
+function addStopFlags(command: Command, variable: string): void {
+  flag(command, '--for <duration>', {
+    says: 'end it by itself after this; without it somebody has to',
+    variable: `${variable}_FOR`,
+    parse: asDurationWithin(1000, limit.stopMostMs),
+  })
+  flag(command, '--note <text>', { says: 'why, for whoever wonders', variable: `${variable}_NOTE` })
+}
+
+function addDrainFlags(command: Command, variable: string): void {
+  flag(command, '--deadline <duration>', {
+    says: 'stop what is not done by then; it may run again elsewhere',
+    variable: `${variable}_DEADLINE`,
+    parse: asDuration,
+  })
+  flag(command, '--note <text>', { says: 'why, for the owner of the machine', variable: `${variable}_NOTE` })
 }
 
 /** Whom a machine serves beside its own project. */
@@ -219,26 +252,24 @@ function addWorker(program: Command, act: Act): void {
     .description('give a worker nothing more; it finishes what it has and leaves')
     .argument('<worker>', 'id or name')
     .addHelpText('after', '\nIt takes jobs again when its swarm heard of this, left, and is started again.')
-  flag(drain, '--deadline <duration>', {
-    says: 'stop what is not done by then; it may run again elsewhere',
-    variable: 'POND_WORKER_DEADLINE',
-    parse: asDuration,
-  })
-  flag(drain, '--note <text>', { says: 'why, for the owner of the machine', variable: 'POND_WORKER_NOTE' })
+  addDrainFlags(drain, 'POND_WORKER')
   addConnection(drain).action((name: string) =>
     act(async (io) =>
       (await import('./worker.ts')).drainWorker(io, { ...drain.opts<ConnectionFlags>(), worker: name }),
     ),
   )
   const verbs = {
+    cordon: { run: 'cordonWorker', says: 'give a worker nothing new; what it runs goes on, and it stays' },
+    uncordon: { run: 'uncordonWorker', says: 'take its cordon back' },
     show: { run: 'showWorker', says: 'show a worker and its keys' },
     resume: { run: 'resumeWorker', says: 'take a drain back' },
     reinstate: { run: 'reinstateWorker', says: 'end the quarantine of a worker; its pinned keys stay' },
     revoke: { run: 'revokeWorker', says: 'shut a worker out at once; its claims are lost' },
   } as const
   for (const [verb, { run, says }] of Object.entries(verbs)) {
-    const command = addConnection(worker.command(verb).description(says).argument('<worker>', 'id or name'))
-    command.action((name: string) =>
+    const command = worker.command(verb).description(says).argument('<worker>', 'id or name')
+    if (verb === 'cordon') addStopFlags(command, 'POND_WORKER')
+    addConnection(command).action((name: string) =>
       act(async (io) => (await import('./worker.ts'))[run](io, { ...command.opts<ConnectionFlags>(), worker: name })),
     )
   }

@@ -3,10 +3,13 @@ import type { ConnectionFlags } from '../config.ts'
 import { formatTime } from '../duration.ts'
 import type { Io } from '../io.ts'
 import { need, withSession } from '../session.ts'
+import { describeStop, noteOfStop, type StopFlags, stopBodyOf } from './stop.ts'
+
+type Named = ConnectionFlags & { readonly name: string }
 
 export function createProject(
   io: Io,
-  { name, weight, ...flags }: ConnectionFlags & { readonly name: string; readonly weight?: number },
+  { name, weight, ...flags }: Named & { readonly weight?: number },
 ): Promise<number> {
   return withSession(io, flags, async ({ client, out }) => {
     const body = { name, ...(weight === undefined ? {} : { weight }) }
@@ -36,8 +39,29 @@ export function listProjects(io: Io, flags: ConnectionFlags): Promise<number> {
       { title: 'ID', cell: (it: (typeof items)[number]) => it.id },
       { title: 'WEIGHT', cell: (it: (typeof items)[number]) => `${it.weight}` },
       { title: 'CREATED', cell: (it: (typeof items)[number]) => formatTime(it.created_at) },
+      { title: 'STATE', cell: (it: (typeof items)[number]) => (it.pause ? 'paused' : 'open') },
+      { title: 'NOTE', cell: (it: (typeof items)[number]) => noteOfStop(it.pause) },
     ]
     await out.list(items, columns, 'no projects')
+    return 0
+  })
+}
+
+export function pauseProject(io: Io, flags: Named & StopFlags): Promise<number> {
+  return withSession(io, flags, async ({ client, out }) => {
+    const { name } = flags
+    const answer = await client.call('pauseProject', { params: { name }, body: stopBodyOf(flags) })
+    const project = need(`pause ${name}`, answer)
+    await out.result(project, () => `${name} hands out no jobs${project.pause ? describeStop(project.pause) : ''}`)
+    return 0
+  })
+}
+
+export function resumeProject(io: Io, flags: Named): Promise<number> {
+  return withSession(io, flags, async ({ client, out }) => {
+    const { name } = flags
+    const project = need(`resume ${name}`, await client.call('resumeProject', { params: { name } }))
+    await out.result(project, () => `${name} hands out jobs again`)
     return 0
   })
 }

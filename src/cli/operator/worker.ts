@@ -9,6 +9,7 @@ import { nameFailure } from '../failure.ts'
 import type { Io } from '../io.ts'
 import { fields, type Output } from '../output.ts'
 import { need, withSession } from '../session.ts'
+import { describeStop, type StopFlags, stopBodyOf } from './stop.ts'
 
 type Named = ConnectionFlags & { readonly worker: string }
 
@@ -36,6 +37,7 @@ export function showWorker(io: Io, flags: Named): Promise<number> {
         ['note', worker.note],
         ['class', worker.class],
         ['drain', describeDrain(worker)],
+        ['cordon', describeCordon(worker)],
         ['fingerprint', worker.fingerprint],
         ['shows', worker.shown_fingerprint],
         ['sealing key', worker.sealing_key],
@@ -91,6 +93,32 @@ export function resumeWorker(io: Io, flags: Named): Promise<number> {
       await out.note('its swarm has heard of the drain and leaves; start it again there: swarm run')
     return 0
   })
+}
+
+export function cordonWorker(io: Io, flags: Named & StopFlags): Promise<number> {
+  return withSession(io, flags, async ({ client, out }) => {
+    const { id } = await resolveWorker(client, flags.worker)
+    const answer = await client.call('cordonWorker', { params: { id }, body: stopBodyOf(flags) })
+    const worker = need(`cordon ${id}`, answer)
+    await out.result(worker, () => `${worker.id} (${worker.name}) ${describeCordon(worker)}`)
+    return 0
+  })
+}
+
+export function uncordonWorker(io: Io, flags: Named): Promise<number> {
+  return withSession(io, flags, async ({ client, out }) => {
+    const { id } = await resolveWorker(client, flags.worker)
+    const worker = need(`uncordon ${id}`, await client.call('uncordonWorker', { params: { id } }))
+    const { cordon, name, binding_id } = worker
+    await out.result(worker, () => `${id} (${name}) ${describeCordon(worker) ?? 'may get jobs again'}`)
+    if (cordon) await out.note(`the cordon of its binding stands: pond binding uncordon ${binding_id}`)
+    return 0
+  })
+}
+
+function describeCordon({ cordon }: WorkerView): string | undefined {
+  if (!cordon) return undefined
+  return `gets nothing new${cordon.of === 'binding' ? ', as all of its binding' : ''}${describeStop(cordon)}`
 }
 
 function describeDrain({ drain }: WorkerView): string | undefined {

@@ -334,6 +334,18 @@ t.test('a job that a worker gave back says what it said, as long as a worker is 
   }
 })
 
+t.test('a job of a project that is paused says so, though workers are there', async (t) => {
+  const says = 'the project is paused by an operator: a move'
+  const waiting = { since: 0, paused: { at: 0, by: 'admin:key_1', note: 'a move' }, workers: [] }
+  const io = createFakeIo()
+  io.pond.answers.listWorkers = { items: [worker] }
+  io.pond.answers.explainJob = { id: 'job_1', state: 'queued', says, waiting }
+  const job = await begin(io, '--plain', '--', 'x')
+  await printedBy(io, 'err', `: ${says}\n`)
+  finish(io, job.id, 0)
+  t.equal(await job.end(), 0)
+})
+
 t.test('a job with secrets that waits for walls says so', async (t) => {
   for (const [more, said] of [
     [{}, 'keeps jobs apart'],

@@ -56,6 +56,12 @@ t.test('of a job that runs, and of one that ended', async (t) => {
   t.match(out, /cancelled by: +key:key_1, 1970/)
 })
 
+t.test('of a job whose project is paused', async (t) => {
+  const paused = { at: 0, by: 'admin:key_1', note: 'a move', until: 4_102_444_800_000 }
+  const { out } = await ask({ state: 'queued', says: 'paused', waiting: { since: 0, paused, workers: [] } })
+  t.match(out, /project: +paused until 2100-01-01T00:00:00Z, by admin:key_1: a move\n/)
+})
+
 t.test('with --json it is what pond said', async (t) => {
   const { out, id } = await ask(waiting, '--json')
   t.strictSame(JSON.parse(out), { id, ...waiting })

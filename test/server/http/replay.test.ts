@@ -1,32 +1,13 @@
 // Every mutating call is sent twice, the same bytes under the same signature: the second changes nothing and gets a sane answer. Generated from the routes.
 import t from 'tap'
-import type { ErrorCode } from '../../../src/protocol/error.ts'
 import { limit } from '../../../src/protocol/limit.ts'
-import type { Intent } from '../../../src/protocol/orch.ts'
 import { type RouteName, routeNames, routes } from '../../../src/protocol/route.ts'
 import type { Route } from '../../../src/protocol/shape.ts'
 import { printKey } from '../../../src/seal/key-text.ts'
-import { aKey, createCode, finalWord, type Machine, pairBody, pairMachine, submit } from '../../harness/machine.ts'
-import { createEnrollment, enrollBody, rotationOf } from '../../harness/newcomer.ts'
-import { type Asking, createPondRig, type PondRig } from '../../harness/pond.ts'
+import { createCode, finalWord, pairBody, pairMachine, submit } from '../../harness/machine.ts'
+import { type Asking, createPondRig } from '../../harness/pond.ts'
 import { createSealer, plainTar, type Sealer } from '../../harness/sealer.ts'
-
-interface World {
-  readonly rig: PondRig
-  readonly box: Machine
-  /** Its job names a credential and a bundle. */
-  readonly intent: Intent
-  readonly sealer: Sealer
-}
-
-interface Row {
-  readonly says: string
-  asking(world: World): Asking | Promise<Asking>
-  /** The second answer, where it is not the first once more. */
-  readonly second?: ErrorCode
-  /** The second call is meant to change something: which tables, and why. */
-  readonly changes?: { readonly tables: readonly string[]; readonly why: string }
-}
+import { operatorReplays, type Row, snapshot, type World } from './replay-row.ts'
 
 const word = ({ box, intent }: World, body: object): Asking => ({
   token: box.token,
@@ -40,11 +21,6 @@ const batch = ({ box, intent }: World, body: object): Asking => ({
   body: {
     words: [{ job_id: intent.job_id, claim_id: intent.claim_id, claim_token: intent.claim_token, ...body }],
   },
-})
-
-const twoWant = (what: string, tables: readonly string[]) => ({
-  tables: [...tables, 'audit'],
-  why: `it has no idempotency key: a second ${what} is a second ${what}, and its secret is shown only once`,
 })
 
 const sealing = ({ box, intent }: World, more: object = {}): Asking => ({
@@ -220,111 +196,12 @@ const table: Readonly<Partial<Record<RouteName, readonly Row[]>>> = {
       asking: ({ sealer }) => ({ body: { recipients: [printKey('recipient', sealer.identity.sealing.publicKey)] } }),
     },
   ],
-  putWeight: [{ says: 'another weight', asking: () => ({ params: { project: 'default' }, body: { weight: 7 } }) }],
-  putLadder: [
-    {
-      says: 'for everybody',
-      asking: ({ box }) => ({ params: { id: box.bindingId }, body: { friends: [], public: true } }),
-    },
-  ],
-  createProject: [{ says: 'the same name', asking: () => ({ body: { name: 'twice' } }), second: 'exists' }],
-  createKey: [{ says: 'a key', asking: () => ({ body: {} }), changes: twoWant('key', ['keys']) }],
-  revokeKey: [
-    {
-      says: 'a key',
-      async asking({ rig }) {
-        return { params: { id: (await rig.call('createKey', { body: {} })).reply.id } }
-      },
-    },
-  ],
-  enroll: [
-    {
-      says: 'the same code and keys',
-      async asking({ rig, box }) {
-        const code = await createEnrollment(rig, box)
-        return { token: box.token, params: { code_id: code.id }, body: enrollBody(code, box, { letter: 'e' }) }
-      },
-    },
-  ],
-  rotate: [
-    { says: 'a new token', asking: ({ box }) => ({ token: box.token, body: {} }) },
-    {
-      says: 'new keys of the worker',
-      asking: ({ box }) => ({ token: box.token, body: { workers: [rotationOf(box, 'z')] } }),
-    },
-  ],
-  createEnrollmentCode: [
-    {
-      says: 'a code',
-      asking: ({ box }) => ({ body: { binding: box.bindingId } }),
-      changes: twoWant('code', ['codes']),
-    },
-  ],
-  revokeEnrollmentCode: [
-    {
-      says: 'a code',
-      asking: async ({ rig, box }) => ({ params: { id: (await createEnrollment(rig, box)).id } }),
-    },
-  ],
-  drainWorker: [
-    {
-      says: 'with a deadline that runs',
-      asking: ({ box }) => ({ params: { id: box.workerId }, body: { deadline_ms: 60_000, note: 'disk' } }),
-    },
-  ],
-  resumeWorker: [
-    {
-      says: 'one that drains',
-      async asking({ rig, box }) {
-        await rig.call('drainWorker', { params: { id: box.workerId }, body: {} })
-        return { params: { id: box.workerId }, body: {} }
-      },
-    },
-  ],
-  reinstateWorker: [
-    {
-      says: 'one in quarantine',
-      async asking({ rig, box }) {
-        await rig.call('sendSnapshot', { token: box.token, body: snapshot(box) })
-        return { params: { id: box.workerId }, body: {} }
-      },
-    },
-  ],
-  revokeWorker: [{ says: 'with a live claim', asking: ({ box }) => ({ params: { id: box.workerId } }) }],
-  rotatePondKey: [
-    {
-      says: 'twice',
-      asking: () => ({ body: {} }),
-      changes: {
-        tables: ['audit'],
-        why: 'a second rotation is a second rotation; each is signed by the keys before it',
-      },
-    },
-  ],
-  createPairingCode: [{ says: 'a code', asking: () => ({ body: {} }), changes: twoWant('code', ['codes']) }],
-  revokePairingCode: [
-    { says: 'a code', asking: async ({ rig }) => ({ params: { id: (await createCode(rig)).parsed.id } }) },
-  ],
-  revokeBinding: [{ says: 'with a live claim', asking: ({ box }) => ({ params: { id: box.bindingId } }) }],
+  ...operatorReplays,
 }
 
 async function piece(sealer: Sealer, length?: number): Promise<Asking> {
   const { digest, size, frames } = await sealer.bundle(Buffer.from('content'))
   return { params: { digest }, query: { offset: '0', size: `${size}` }, body: frames.subarray(0, length) }
-}
-
-function snapshot(box: Machine) {
-  const keys = { sealing_key: aKey('z'), signing_key: aKey('z') }
-  const worker = {
-    worker_id: box.workerId,
-    keys,
-    labels: {},
-    resources: { slots: 3 },
-    inflight: 0,
-    load: 1,
-    version: '1',
-  }
-  return { session: 's-replay', seq: 1, workers: [worker] }
 }
 
 const mutating = routeNames.filter((name) => routes[name].method !== 'GET' && !(routes[name] as Route).reserved)

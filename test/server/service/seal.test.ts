@@ -215,7 +215,7 @@ t.test('signed jobs: exact bytes, strict, once per key', async (t) => {
     [{ ...signed, signatures: [signature, signature] }, 'signed.signatures'],
     [sealer.job({ command: [''] }), 'signed.command.0'],
     [sealer.job({ ...spec, nobody: 1 } as never), 'signed.nobody'],
-    [sealer.job({ ...spec, count: 2 }), 'signed.count'],
+    [sealer.job({ ...spec, max_parallel: 2 }), 'signed.max_parallel'],
   ] as const) {
     const answer = await rig.call('submitJob', { body: { signed: body } })
     t.match(answer, { status: 422, error: { details: { field } } }, field)
