@@ -3,12 +3,13 @@ import { type ErrorBody, type ErrorCode, errorTable, Refusal } from '../../src/p
 import { matchRoute, type RouteName, routes } from '../../src/protocol/route.ts'
 import type { Route } from '../../src/protocol/shape.ts'
 import { BlobBrokenError, NoRoomError } from '../blob/contract.ts'
-import { authorise } from '../service/access.ts'
+import { authorise, type Identity } from '../service/access.ts'
 import type { Services } from '../service/pond.ts'
 import { StoreFailing, StoreFull } from '../store/contract.ts'
-import { handlers } from './handler.ts'
+import { handlers, projectOf } from './handler.ts'
 import { jsonReply, type PondReply, type PondRequest } from './message.ts'
 import { parseRequest } from './parse.ts'
+import { tellRateLimits } from './rate-limit.ts'
 import { sealedHandlers } from './sealed.ts'
 
 /** Answers any request; it never rejects. */
@@ -52,8 +53,22 @@ async function route(services: Services, request: PondRequest, found: Found): Pr
   authorise(row.caller, identity)
   const handler = all[found.name] as AnyHandler | undefined
   if (row.reserved || !handler) throw new Refusal('unsupported', `${request.path} is not served by this pond`)
-  const parsed = parseRequest(found.name, request, found.params)
-  return await handler(services, { ...parsed, identity, request })
+  const reply = async () => {
+    const parsed = parseRequest(found.name, request, found.params)
+    return await handler(services, { ...parsed, identity, request })
+  }
+  return found.name === 'submitJob' ? await answerSubmit(services, { identity, request }, reply) : await reply()
+}
+
+/** Refused or not, it tells how the project's quotas stand. */
+async function answerSubmit(
+  services: Services,
+  { identity, request }: { readonly identity: Identity; readonly request: PondRequest },
+  reply: () => Promise<PondReply>,
+): Promise<PondReply> {
+  const projectId = projectOf(services.core, identity, request)
+  const answer = await reply().catch((error: unknown) => refuse(services, error))
+  return tellRateLimits(services.core, projectId, answer)
 }
 
 const all = { ...handlers, ...sealedHandlers }
@@ -100,8 +115,13 @@ function replyTo(services: Services, error: unknown): PondReply {
   const body: ErrorBody = { error: { code, message, details, help: row.help }, request_id: requestId }
   return jsonReply(row.status, body, {
     'x-request-id': requestId,
-    ...(row.retry === 'later' ? { 'retry-after': '1' } : {}),
+    ...(row.retry === 'later' ? { 'retry-after': retryAfter(details) } : {}),
   })
+}
+
+/** In whole seconds. */
+function retryAfter({ retry_after_ms: ms }: Refusal['details']): string {
+  return `${typeof ms === 'number' ? Math.max(1, Math.ceil(ms / 1000)) : 1}`
 }
 
 function refusalOf(error: unknown): { code: ErrorCode; message: string; details: Refusal['details'] } {

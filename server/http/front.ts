@@ -11,6 +11,7 @@ import { routes } from '../../src/protocol/route.ts'
 import type { Route } from '../../src/protocol/shape.ts'
 import { Bodies } from './body.ts'
 import type { Answerer, PondReply } from './message.ts'
+import { rateLimitHeaders } from './rate-limit.ts'
 import { Deadlines, piecesOf, UPLOAD_FACTOR } from './upload.ts'
 import { urlOf } from './url.ts'
 
@@ -66,7 +67,7 @@ export async function openFront(pond: Answerer, options: FrontOptions): Promise<
   await app.register(helmet, { crossOriginResourcePolicy: false, contentSecurityPolicy: NO_PAGE })
   if (options.corsOrigins?.length) {
     const ours = ['Pond-Attempt', 'Pond-Committed', 'Pond-Next-Offset', 'Pond-End']
-    const exposedHeaders = ['Location', 'X-Request-Id', 'Retry-After', ...ours]
+    const exposedHeaders = ['Location', 'X-Request-Id', 'Retry-After', ...rateLimitHeaders, ...ours]
     await app.register(cors, {
       origin: [...options.corsOrigins],
       methods: ['GET', 'POST', 'PUT', 'DELETE'],

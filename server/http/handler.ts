@@ -25,6 +25,7 @@ import * as rotation from '../service/rotation.ts'
 import { readStats } from '../service/stats.ts'
 import { openSignedJob, type Submission, submitJobs } from '../service/submit.ts'
 import { hearTelemetry } from '../service/telemetry.ts'
+import { readUsage } from '../service/usage.ts'
 import { viewAttempt, viewJob } from '../service/view.ts'
 import { explainJob } from '../service/why.ts'
 import { hearWords } from '../service/word.ts'
@@ -32,6 +33,9 @@ import * as worker from '../service/worker.ts'
 import { bytesReply, eventsReply, jsonReply, type PondReply, type PondRequest } from './message.ts'
 import { parseJob } from './parse.ts'
 import { listChunks, readStream } from './stream.ts'
+
+/** Of a call that does not say how many days it wants. */
+const USAGE_DAYS = 7
 
 export interface Asked<N extends RouteName> {
   readonly params: ParamsOf<N>
@@ -181,6 +185,11 @@ export const handlers: { readonly [N in RouteName]?: Handler<N> } = {
   },
   listWorkers: async ({ core, polls }, { identity, request }) =>
     jsonReply(200, worker.listWorkers(core, polls, scopeOf(core, identity, request))),
+  async getUsage({ core }, { query, identity, request }) {
+    const { project, days = USAGE_DAYS } = query
+    const named = project === undefined ? request : { headers: { 'pond-project': project } }
+    return jsonReply(200, await readUsage(core, projectOf(core, identity, named), days))
+  },
   whoami: async ({ core }, { identity }) => jsonReply(200, await describeCaller(core, identity)),
 
   createProject: async ({ core }, { body, identity }) =>
@@ -188,6 +197,8 @@ export const handlers: { readonly [N in RouteName]?: Handler<N> } = {
   putWeight: async ({ core }, { params, body, identity }) =>
     jsonReply(200, await key.putWeight(core, { name: params.project, weight: body.weight, by: byOf(identity) })),
   listProjects: async ({ core }) => jsonReply(200, await key.listProjects(core)),
+  setQuota: async ({ core }, { params, body, identity }) =>
+    jsonReply(200, await key.setQuota(core, { project: params.project, quota: body, by: byOf(identity) })),
   createKey: async ({ core, access }, { body, identity }) =>
     jsonReply(201, await key.createKey({ core, access }, body, byOf(identity))),
   listKeys: async ({ core }) => jsonReply(200, await key.listKeys(core)),
@@ -327,7 +338,11 @@ function reachOf(identity: Identity): job.Scope {
 }
 
 /** The project that a call without an id is about: the key's own, or the one an admin names in Pond-Project. */
-export function projectOf(core: Services['core'], identity: Identity, request: PondRequest): ProjectId {
+export function projectOf(
+  core: Services['core'],
+  identity: Identity,
+  request: Pick<PondRequest, 'headers'>,
+): ProjectId {
   const named = request.headers['pond-project']
   if (identity.kind !== 'key') return key.projectByName(core, named ?? key.DEFAULT_PROJECT)
   if (named !== undefined && core.projects.get(identity.projectId) !== named) {

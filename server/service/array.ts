@@ -17,6 +17,8 @@ export async function drawElement(write: Write, id: JobId): Promise<JobRow | und
   if ('refused' in drawn) return undefined
   const row = elementRow(array, index)
   await tx.insertElement(row)
+  // From here on it waits by itself, until its claim.
+  tx.afterCommit(() => core.quotas.add(row.projectId, 1))
   await tx.insertTransition(transition(row, core.clock.now(), { who: { by: 'pond', note: `drawn of ${id}` } }))
   return row
 }

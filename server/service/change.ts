@@ -11,6 +11,7 @@ import type { ClaimRow, JobRow, TransitionRow, WorkerRow } from '../store/row.ts
 import { type Core, delay } from './core.ts'
 import { viewTally } from './element.ts'
 import { waitingOf } from './line.ts'
+import { countUse, isNarrow, waitingIn } from './quota.ts'
 
 /** Who caused a change, and what a person would want to know of it. */
 export interface Who {
@@ -105,6 +106,7 @@ export function transition(
 /** Brings queue, timers and listeners in line with a job that was committed; `before` is absent for a new one. */
 export function mirrorJob(core: Core, before: Job | undefined, row: JobRow): void {
   const jobs = row.law.array?.count ?? 1
+  core.quotas.add(row.projectId, waitingIn(row.law) - (before ? waitingIn(before) : 0))
   if (!before && !elementOf(row.id)) core.meter?.submitted(jobs)
   if (row.law.state === 'waiting') core.stats.waiting += before ? 0 : jobs
   else if (before?.state === 'waiting') core.stats.waiting -= jobs
@@ -186,7 +188,10 @@ export async function changeClaim(
 ): Promise<ClaimRow> {
   const next: ClaimRow = { ...row, ...change.patch, lease: change.step.lease }
   await tx.updateClaim(next)
-  tx.afterCommit(() => mirrorClaim(core, next))
+  tx.afterCommit(() => {
+    if (next.lease.finalDigest !== undefined && row.lease.finalDigest === undefined) countUse(core, next)
+    mirrorClaim(core, next)
+  })
   return next
 }
 
@@ -205,6 +210,7 @@ function mirrorClaim(core: Core, row: ClaimRow): void {
   core.shares.settle(live, core.listening.now() - live.grantedAt)
   core.hub.claim.tell(row.id, undefined)
   core.ready.send(row.bindingId)
+  if (isNarrow(core, row.projectId)) core.wake.send(row.projectId)
 }
 
 /** Applies one event to a worker; a step that changes nothing writes nothing. */

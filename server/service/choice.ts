@@ -1,6 +1,6 @@
 // Who gets what: a worker with room chooses among the heads of the lines that suit it. Whose turn it is: its owner's ladder first, then priority, then the
 // project that had least of these machines for its weight, then who came first. One that waits for long gets a turn all the same.
-import type { BindingId, ProjectId, WorkerId } from '../../src/protocol/id.ts'
+import type { BindingId, ClaimId, ProjectId, WorkerId } from '../../src/protocol/id.ts'
 import type { Means } from '../../src/state/match.ts'
 import { fill, type Held, hold, type Room, setAside, shortOf } from '../../src/state/room.ts'
 import { isShared, type Ladder, rungOf } from './ladder.ts'
@@ -25,6 +25,8 @@ export interface Taker extends Looker {
   readonly ladder: Ladder
   readonly means: Means
   readonly room: Room
+  /** Claims that end in the write under way. */
+  readonly ended: ReadonlySet<ClaimId>
 }
 
 /** A job, and what it holds of its taker. Of an array it is one element, which gets its index when it is drawn. */
@@ -59,8 +61,8 @@ type Kept = Omit<Head, 'rung'>
 interface ChoiceParts {
   readonly queue: Queue
   readonly shares: Shares
-  /** How many more jobs of a project may be handed out now. */
-  readonly mayStart: (projectId: ProjectId) => number
+  /** How many more jobs of a project may be handed out now. `ended`: claims that end in the write under way. */
+  readonly mayStart: (projectId: ProjectId, ended: ReadonlySet<ClaimId>) => number
 }
 
 export class Choice {
@@ -90,10 +92,10 @@ export class Choice {
   /** Whether there is something that a worker has room for now. */
   hasFor(taker: Taker): boolean {
     const kept = this.#keptBy(taker)
-    if (kept && this.mayStart(kept.projectId) > 0 && !shortOf(kept.of.needs, taker.room)) return true
+    if (kept && this.mayStart(kept.projectId, taker.ended) > 0 && !shortOf(kept.of.needs, taker.room)) return true
     const room = this.spare(taker)
     for (const projectId of this.#servedBy(taker.ladder)) {
-      if (this.mayStart(projectId) < 1) continue
+      if (this.mayStart(projectId, taker.ended) < 1) continue
       for (const of of this.#queue.classesOf(projectId)) {
         const place = suits(of, taker.means) ? firstFor(of, taker) : undefined
         if (!place) continue
@@ -126,7 +128,7 @@ export class Choice {
 
   /** Whether jobs of a project wait that may be handed out. */
   isOpen(projectId: ProjectId): boolean {
-    return this.#queue.size(projectId) > 0 && this.mayStart(projectId) > 0
+    return this.#queue.size(projectId) > 0 && this.mayStart(projectId, none) > 0
   }
 
   /** With `onTake` for good: what is taken leaves the queue, and who finds too little room is remembered. */
@@ -137,7 +139,7 @@ export class Choice {
     if (heads.length === 0) return taken
     const turns = isShared(taker.ladder) ? this.#turns(taker, heads) : undefined
     const left = new Map<ProjectId, number>()
-    const leftOf = (projectId: ProjectId) => left.get(projectId) ?? this.mayStart(projectId)
+    const leftOf = (projectId: ProjectId) => left.get(projectId) ?? this.mayStart(projectId, taker.ended)
     const give = ({ of, place, projectId }: Kept) => {
       const held = hold(of.needs, room)
       if (!held) return
@@ -249,3 +251,5 @@ function isBefore(one: Head, other: Head, turns: Turns | undefined): boolean {
   }
   return one.place.number < other.place.number
 }
+
+const none: ReadonlySet<ClaimId> = new Set()

@@ -1,8 +1,10 @@
 // The memory that all services share: mirrors of committed rows, and the two nudges between them.
 import type { BindingId, JobId, ProjectId } from '../../src/protocol/id.ts'
 import { isFinal } from '../../src/protocol/job.ts'
+import { undrawn } from '../../src/state/array.ts'
+import { dayOf, hasBudget } from '../../src/state/quota.ts'
 import type { ReadTx } from '../store/contract.ts'
-import type { ClaimRow } from '../store/row.ts'
+import type { ClaimRow, ProjectRow, UseRow } from '../store/row.ts'
 import { BundleSites } from './bundle-site.ts'
 import { Choice } from './choice.ts'
 import { DueList } from './due.ts'
@@ -15,6 +17,7 @@ import { Listening } from './listening.ts'
 import { type JobPart, jobPart, LiveClaims } from './live.ts'
 import { createWorld, type Parts, type PondKeys, type World } from './parts.ts'
 import { Queue } from './queue.ts'
+import { Quotas, roomToRun, setUse } from './quota.ts'
 import { Refusals } from './refusal.ts'
 import { Shares } from './share.ts'
 import { Stats } from './stats.ts'
@@ -35,6 +38,9 @@ export interface Core extends World {
   readonly stops: Stops
   /** Names of projects by id. */
   readonly projects: Map<ProjectId, string>
+  /** What operators set about them. */
+  readonly projectRows: Map<ProjectId, ProjectRow>
+  readonly quotas: Quotas
   readonly listening: Listening
   readonly hub: Hub
   /** Queued jobs whose time has not come; of each the latest counts. */
@@ -87,8 +93,10 @@ export function createCore(parts: Parts): Core {
   const shares = new Shares((id) => live.unitsOf(id, fleet.idsOf(id)))
   const queue = new Queue()
   const stops = new Stops(world.clock)
-  const mayStart = (projectId: ProjectId) => (stops.holds(projectId) ? 0 : Number.POSITIVE_INFINITY)
-  const choice = new Choice({ queue, shares, mayStart })
+  const choice = new Choice({
+    ...{ queue, shares },
+    mayStart: (projectId, ended) => (stops.holds(projectId) ? 0 : roomToRun(core, projectId, ended)),
+  })
   const wake = new Signal<ProjectId>()
   const ready = new Signal<BindingId>()
   const expired = new Signal<readonly Waiting['id'][]>()
@@ -104,7 +112,7 @@ export function createCore(parts: Parts): Core {
     }
     for (const projectId of new Set(jobs.map((job) => job.projectId))) wake.send(projectId)
   })
-  return {
+  const core: Core = {
     ...world,
     queue,
     choice,
@@ -116,6 +124,8 @@ export function createCore(parts: Parts): Core {
     refusals: new Refusals(),
     stops,
     projects: new Map(),
+    projectRows: new Map(),
+    quotas: new Quotas(),
     listening: new Listening(world.clock),
     hub: new Hub(),
     later,
@@ -140,6 +150,14 @@ export function createCore(parts: Parts): Core {
       for (const id of ids) recall.send(id)
     }),
   }
+  return core
+}
+
+/** Brings the mirrors in line with a project that was committed. */
+export function mirrorProject({ projects, projectRows, shares }: Core, row: ProjectRow): void {
+  projects.set(row.id, row.name)
+  projectRows.set(row.id, row)
+  shares.setWeight(row.id, row.weight)
 }
 
 /** It stands in no line until then. */
@@ -150,7 +168,7 @@ export function delay({ later, delayed }: Core, at: number, job: Waiting): void 
 
 /** Fills the mirrors from the store: what is queued waits again, what is live gets a whole new lease, for nobody listened until now. */
 export async function loadCore(core: Core): Promise<void> {
-  const { queued, claims, workers, projects, bindings, stops, awaited } = await core.store.read(async (tx) => ({
+  const { queued, claims, workers, projects, bindings, stops, awaited, uses } = await core.store.read(async (tx) => ({
     queued: await tx.listQueued(),
     claims: await liveFacts(tx),
     workers: await tx.listWorkers({}),
@@ -158,20 +176,20 @@ export async function loadCore(core: Core): Promise<void> {
     bindings: await tx.listBindings(),
     stops: await tx.listStops(),
     awaited: await awaitedFacts(tx),
+    uses: await useFacts(tx, core.clock.now()),
   }))
   for (const row of workers) core.fleet.set(row)
   for (const row of bindings) {
     if (row.ephemeral && row.state === 'revoked') core.fleet.leave(row.id)
     core.ladders.set(row)
   }
-  for (const row of projects) {
-    core.projects.set(row.id, row.name)
-    core.shares.setWeight(row.id, row.weight)
-  }
+  for (const row of projects) mirrorProject(core, row)
   for (const row of stops) core.stops.set(row)
+  for (const [id, use] of uses) setUse(core, id, use)
   const now = core.clock.now()
   for (const row of queued) {
     if (row.expiresAt !== undefined) core.expiring.add(row.expiresAt, row.id)
+    core.quotas.add(row.projectId, row.array ? undrawn(row.array) : 1)
     if (row.state === 'waiting') core.stats.waiting += row.array?.count ?? 1
     if (row.state === 'waiting') continue
     const waiting = waitingAgain(row)
@@ -186,6 +204,15 @@ export async function loadCore(core: Core): Promise<void> {
     if (live && cancelBy !== undefined) live.cancelBy = cancelBy
   }
   core.settle.send(awaited.filter(({ isOver }) => isOver).map(({ id }) => id))
+}
+
+/** What the projects with a budget used today. */
+async function useFacts(tx: ReadTx, now: number): Promise<readonly (readonly [ProjectId, UseRow])[]> {
+  const facts: (readonly [ProjectId, UseRow])[] = []
+  for (const { id, quota } of await tx.listProjects()) {
+    if (quota && hasBudget(quota)) facts.push([id, await tx.sumUse(id, dayOf(now))])
+  }
+  return facts
 }
 
 /** An end that pond died over is settled now. */

@@ -2,13 +2,16 @@
 import type { KeyBody, KeyCreated, KeyView, ProjectView } from '../../src/protocol/admin.ts'
 import { Refusal } from '../../src/protocol/error.ts'
 import type { KeyId, ProjectId } from '../../src/protocol/id.ts'
+import type { Quota } from '../../src/protocol/quota.ts'
 import { hashToken, makeToken } from '../../src/seal/token.ts'
+import { dayOf, hasBudget } from '../../src/state/quota.ts'
 import { defaultWeight } from '../../src/state/share.ts'
 import type { KeyRow, ProjectRow } from '../store/row.ts'
 import type { Access } from './access.ts'
 import { recordAudit } from './audit.ts'
 import type { Write } from './change.ts'
-import type { Core } from './core.ts'
+import { type Core, mirrorProject } from './core.ts'
+import { setUse } from './quota.ts'
 import { viewStopOf } from './stop.ts'
 
 export const DEFAULT_PROJECT = 'default'
@@ -33,10 +36,7 @@ async function insertProject(
   const row: ProjectRow = { id: `prj_${core.newId()}` as ProjectId, name, weight, createdAt: core.clock.now() }
   await tx.insertProject(row)
   await recordAudit(core, tx, { by, action: 'project.create', target: row.id, note: name })
-  tx.afterCommit(() => {
-    core.projects.set(row.id, row.name)
-    core.shares.setWeight(row.id, row.weight)
-  })
+  tx.afterCommit(() => mirrorProject(core, row))
   return row
 }
 
@@ -52,7 +52,7 @@ export async function putWeight(
     const next = { ...row, weight }
     await tx.updateProject(next)
     await recordAudit(core, tx, { by, action: 'project.weight', target: row.id, note: `${row.weight} to ${weight}` })
-    tx.afterCommit(() => core.shares.setWeight(row.id, weight))
+    tx.afterCommit(() => mirrorProject(core, next))
     return next
   })
   return viewProject(core, row)
@@ -63,8 +63,34 @@ export async function listProjects(core: Core): Promise<{ items: ProjectView[] }
   return { items: rows.map((row) => viewProject(core, row)) }
 }
 
-export function viewProject(core: Core, { id, name, weight, createdAt }: ProjectRow): ProjectView {
-  return { id, name, weight, created_at: createdAt, pause: viewStopOf(core, id) }
+export function viewProject(core: Core, { id, name, weight, quota, createdAt }: ProjectRow): ProjectView {
+  return { id, name, weight, quota: quota && { ...quota }, created_at: createdAt, pause: viewStopOf(core, id) }
+}
+
+/** The whole of it is replaced. A repeat changes nothing. */
+export async function setQuota(
+  core: Core,
+  { project, quota, by }: { readonly project: string; readonly quota: Quota; readonly by: string },
+): Promise<ProjectView> {
+  const text = JSON.stringify(quota)
+  const row = await core.store.write(async (tx) => {
+    const row = (await tx.getProject(project as ProjectId)) ?? (await tx.findProject(project))
+    if (!row) throw new Refusal('not_found', `there is no project ${project}`, { field: 'project' })
+    if (JSON.stringify(row.quota ?? {}) === text) return row
+    const { quota: _before, ...rest } = row
+    const next: ProjectRow = text === '{}' ? rest : { ...rest, quota }
+    await tx.updateProject(next)
+    await recordAudit(core, tx, { by, action: 'project.quota', target: row.id, note: text })
+    // Works before this one in the same commit are in these rows, and those behind it count themselves.
+    const use = hasBudget(quota) ? await tx.sumUse(row.id, dayOf(core.clock.now())) : undefined
+    tx.afterCommit(() => {
+      mirrorProject(core, next)
+      if (use) setUse(core, row.id, use)
+      core.wake.send(row.id)
+    })
+    return next
+  })
+  return viewProject(core, row)
 }
 
 /** The project that a name stands for. */

@@ -55,6 +55,8 @@ export class LiveClaims {
   readonly #lingering = new Map<WorkerId, Map<ClaimId, Lingering>>()
   /** What claims of writes under way hold, by worker: it is filled before they are rows. */
   readonly #coming = new Map<WorkerId, Coming[]>()
+  /** Live claims and those of writes under way. */
+  readonly #inProject = new Map<ProjectId, number>()
 
   get size(): number {
     return this.#claims.size
@@ -80,6 +82,7 @@ export class LiveClaims {
       ...(job ? { job } : {}),
     }
     this.#claims.set(claim.id, claim)
+    this.#count(claim.projectId, 1)
     this.#byJob.set(claim.jobId, claim)
     const mates = this.#byBinding.get(claim.bindingId)
     if (mates) mates.add(claim)
@@ -107,6 +110,7 @@ export class LiveClaims {
     const claim = this.#claims.get(id)
     if (!claim) return
     this.#claims.delete(id)
+    this.#count(claim.projectId, -1)
     if (this.#byJob.get(claim.jobId) === claim) this.#byJob.delete(claim.jobId)
     const mates = this.#byBinding.get(claim.bindingId)
     mates?.delete(claim)
@@ -145,12 +149,14 @@ export class LiveClaims {
 
   /** Counts one more claim of a write under way; `arrived` takes it off when that write was settled, whatever came of it. */
   expect(workerId: WorkerId, claim: Coming): void {
+    this.#count(claim.job.projectId, 1)
     const coming = this.#coming.get(workerId)
     if (coming) coming.push(claim)
     else this.#coming.set(workerId, [claim])
   }
 
   arrived(workerId: WorkerId, { job, held }: Coming): void {
+    this.#count(job.projectId, -1)
     const coming = this.#coming.get(workerId) ?? []
     // Several elements of one array may come at a time, each with its own devices.
     const at = coming.findIndex((claim) => claim.job.id === job.id && claim.held === held)
@@ -170,6 +176,15 @@ export class LiveClaims {
     for (const { projectId, held } of this.ofBinding(bindingId)) count(projectId, held)
     for (const id of workers) for (const { job, held } of this.coming(id)) count(job.projectId, held)
     return units
+  }
+
+  /** Live claims of a project, those of writes under way among them: never fewer than there are. */
+  inProject(projectId: ProjectId): number {
+    return this.#inProject.get(projectId) ?? 0
+  }
+
+  #count(projectId: ProjectId, more: 1 | -1): void {
+    this.#inProject.set(projectId, this.inProject(projectId) + more)
   }
 
   /** What claims hold that ended for pond while their worker may still be busy with them. */

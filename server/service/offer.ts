@@ -152,7 +152,7 @@ export class Offers {
   #takeFresh(line: FreshJob[], taker: Taker): (Taken & { readonly fresh: FreshJob })[] {
     const { choice } = this.#core
     let room = choice.spare(taker)
-    let left = line[0] ? choice.mayStart(line[0].row.projectId) : 0
+    let left = line[0] ? choice.mayStart(line[0].row.projectId, taker.ended) : 0
     const taken = line.flatMap((fresh) => {
       if (room.slots < 1 || left < 1) return []
       const needs = readNeeds(fresh.row.needs)

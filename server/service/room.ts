@@ -65,7 +65,15 @@ export function takerOf(
   const most = refusals.room(workerId, now)
   const room = roomOf({ worker: law, resources, freeSlots, claims, held, most }, now)
   if (room.slots < 1) return undefined
-  return { workerId, bindingId: worker.bindingId, ladder: core.ladders.of(worker), means: meansOf(worker), room, now }
+  return {
+    workerId,
+    bindingId: worker.bindingId,
+    ladder: core.ladders.of(worker),
+    means: meansOf(worker),
+    room,
+    ended,
+    now,
+  }
 }
 
 /** A row does not change, so neither does what a match goes by. */

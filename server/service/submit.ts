@@ -16,10 +16,11 @@ import type { WriteTx } from '../store/contract.ts'
 import type { IdempotencyRow, JobRow } from '../store/row.ts'
 import { touchBundle } from './bundle.ts'
 import { mirrorJob, transition, type Write } from './change.ts'
-import { type FreshJob, writeClaims } from './claim.ts'
+import { type Claim, type FreshJob, writeClaims } from './claim.ts'
 import type { Core } from './core.ts'
 import { block, inOrder, lookUp, type Wanted } from './dependency.ts'
 import type { Polls } from './poll.ts'
+import { Charge, priorityMostOf, waitingIn } from './quota.ts'
 import { readRecipients } from './recipient.ts'
 
 export interface Submission {
@@ -72,12 +73,16 @@ export async function submitJobs(
   for (const { spec, field } of jobs) checkSpec(core, spec, field)
   if ((await core.blobs.roomBytes()) <= 0) throw new Refusal('disk_full', 'pond has no room for new jobs')
   const prepared = jobs.map((job) => prepare(core, projectId, job))
-  checkKinds(core, projectId, prepared)
+  const waiting = prepared.reduce((sum, { row }) => sum + waitingIn(row.law), 0)
+  const charge = new Charge(core, projectId, { jobs: waiting, submits: jobs.length })
   const order = jobs.some(({ spec }) => spec.after) ? inOrder(jobs.map(wantedBy)) : [...jobs.keys()]
   const digest = sha256(prepared.map(({ row }) => [row.digest, row.signature?.keyid].join(' ')).join('\n'))
-  return await writeClaims(core, async ({ tx }, claim) => {
+  const store = async ({ tx }: Write, claim: Claim) => {
     const repeated = await findRepeat(tx, submission, digest)
     if (repeated) return repeated
+    checkKinds(core, projectId, prepared)
+    checkPriorities(core, submission)
+    charge.take()
     const fresh = [...prepared]
     for (const index of order) {
       const one = fresh[index]
@@ -94,14 +99,14 @@ export async function submitJobs(
         createdAt: core.clock.now(),
       })
     }
-    await claim(
-      polls.offers.fresh(
-        projectId,
-        fresh.filter(({ row: { law } }) => law.state === 'queued' && !law.array),
-      ),
-    )
+    const open = fresh.filter(({ row: { law } }) => law.state === 'queued' && !law.array)
+    const claimed = await claim(polls.offers.fresh(projectId, open))
+    charge.claimed(claimed.length)
+    tx.afterCommit(() => charge.settle())
     return fresh.map(({ row }) => row)
-  })
+  }
+  // Inside too, or its neighbours in the commit would be refused for what is not stored.
+  return await charge.cover(() => writeClaims(core, (write, claim) => charge.cover(() => store(write, claim))))
 }
 
 /** Sizes above this pond's own limit, and recipients that are none. */
@@ -128,6 +133,16 @@ function checkKinds({ queue }: Core, projectId: ProjectId, prepared: readonly Fr
   }
 }
 
+function checkPriorities(core: Core, { projectId, jobs }: Submission): void {
+  const most = priorityMostOf(core, projectId)
+  if (most === undefined) return
+  for (const { spec, field: prefix } of jobs) {
+    if ((spec.priority ?? 0) <= most) continue
+    const field = `${prefix}priority`
+    throw new Refusal('invalid_field', `${field} must not be above ${most} in this project`, { field, most })
+  }
+}
+
 function textOfNeeds(spec: JobSpec): string {
   const needs = needsOf(spec)
   return needs === anything ? '{}' : canonicalBytes(needs).toString()
@@ -146,7 +161,7 @@ function prepare(core: Core, projectId: ProjectId, { spec, raw, signed }: Submit
     projectId,
     law: lawOf(spec),
     version: 1,
-    priority: spec.priority ?? defaultPriority,
+    priority: spec.priority ?? Math.min(defaultPriority, priorityMostOf(core, projectId) ?? defaultPriority),
     needs: textOfNeeds(spec),
     command: spec.command,
     labels: spec.labels ?? {},

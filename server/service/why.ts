@@ -2,6 +2,7 @@
 import type { JobId } from '../../src/protocol/id.ts'
 import { causeTable, isFinal } from '../../src/protocol/job.ts'
 import { limit } from '../../src/protocol/limit.ts'
+import { quotaTable } from '../../src/protocol/quota.ts'
 import { type Hindrance, hindranceTable, type WhyView } from '../../src/protocol/why.ts'
 import { drawable, type Tally, underWay, undrawn } from '../../src/state/array.ts'
 import { isPassedOver, lackOf, type Needs } from '../../src/state/match.ts'
@@ -14,6 +15,7 @@ import { workersFor } from './ladder.ts'
 import { leaseMsOf } from './lease.ts'
 import { readNeeds, waitingOf } from './line.ts'
 import type { Polls } from './poll.ts'
+import { heldBack } from './quota.ts'
 import { meansOf } from './room.ts'
 import { cordonOf, viewStopOf } from './stop.ts'
 import { standing } from './view.ts'
@@ -103,6 +105,7 @@ async function waitOf(parts: Parts, row: JobRow, since: number): Promise<Waits> 
   const place = core.queue.ahead(waitingOf(row))
   const isFull = (await core.blobs.roomBytes()) <= 0
   const paused = viewStopOf(core, row.projectId)
+  const quota = heldBack(core, row.projectId)
   // Until its time has come, and while nothing of the project is offered, nobody is in its way.
   const workers = isLater || paused ? [] : workersFor(core, row.projectId)
   return {
@@ -111,12 +114,22 @@ async function waitOf(parts: Parts, row: JobRow, since: number): Promise<Waits> 
     ...(isLater && { not_before: notBefore }),
     ...(isFull && { pond_full: true }),
     ...(paused && { paused }),
-    workers: groupUp(workers.map((worker) => ({ worker, told: hindranceOf(parts, row, worker) }))),
+    ...(quota && { quota: { ...quota, ...sayQuota(quota) } }),
+    workers: groupUp(workers.map((worker) => ({ worker, told: hindranceOf(parts, row, { worker, quota }) }))),
   }
 }
 
+function sayQuota({ name, most, used }: NonNullable<ReturnType<typeof heldBack>>) {
+  const { says, change } = quotaTable[name]
+  return { says: `the project ${says}: ${used} of ${most}`, change: `${change}, or an operator allows more` }
+}
+
 /** The first thing that stands between a job and a worker. */
-function hindranceOf({ core, polls }: Parts, row: JobRow, worker: WorkerRow): Told {
+function hindranceOf(
+  { core, polls }: Parts,
+  row: JobRow,
+  { worker, quota }: { readonly worker: WorkerRow; readonly quota: ReturnType<typeof heldBack> },
+): Told {
   const now = core.clock.now()
   const { state, note } = standing(core, polls, worker)
   switch (state) {
@@ -147,6 +160,7 @@ function hindranceOf({ core, polls }: Parts, row: JobRow, worker: WorkerRow): To
   const taker = polls.takerNow(worker)
   const short = taker && shortOf(needs, taker.room)
   if (!taker || short) return { reason: 'busy', ...(short ?? { requirement: 'slots', wants: 1, has: 0 }) }
+  if (quota) return { reason: 'quota' }
   return { reason: core.choice.peek(taker).some(({ job }) => job.id === row.id) ? 'next' : 'behind' }
 }
 
@@ -171,10 +185,11 @@ function groupUp(all: readonly { readonly worker: WorkerRow; readonly told: Told
     .sort((one, other) => other.count - one.count)
 }
 
-function sayWait({ workers, not_before, pond_full, paused }: Waits): string {
+function sayWait({ workers, not_before, pond_full, paused, quota }: Waits): string {
   if (pond_full) return 'pond has no room for output, so it hands nothing out'
   if (paused) return sayPause(paused)
   if (not_before !== undefined) return 'it was tried and waits for its next attempt'
+  if (quota) return quota.says
   const [first, ...others] = workers
   if (!first) return 'the project has no worker: pond pairing create'
   const who = first.count === 1 ? (first.workers[0]?.name ?? 'one worker') : `${first.count} workers`

@@ -9,6 +9,7 @@ import type {
   CodeRow,
   CredentialRow,
   DependencyRow,
+  EndedRow,
   IdempotencyRow,
   JobFilter,
   JobRow,
@@ -19,6 +20,7 @@ import type {
   StopTarget,
   TelemetryRow,
   TransitionRow,
+  UseRow,
   WorkerRow,
 } from './row.ts'
 
@@ -70,6 +72,10 @@ export interface ReadTx {
   listAudit(limit: number, before?: string): Promise<readonly AuditRow[]>
   /** Ids of jobs that ended before `at`, oldest first. */
   listEnded(at: number, limit: number): Promise<readonly JobId[]>
+  /** Jobs of a project that ended at `since` or later, latest first, behind `before`. */
+  listEnds(of: EndFilter): Promise<readonly EndedRow[]>
+  /** The sum over attempts of a project whose final words came at `since` or later: of jobs that ended since then, and of those that have not ended. */
+  sumUse(projectId: ProjectId, since: number): Promise<UseRow>
   getCredential(projectId: ProjectId, name: string): Promise<CredentialRow | undefined>
   /** JSON text of what was handed in. */
   getCustody(projectId: ProjectId, name: string): Promise<string | undefined>
@@ -85,6 +91,13 @@ export interface ReadTx {
   listNameless(): Promise<readonly BundleRow[]>
   /** Bundles with a digest, last used before `at`, that no unfinished job of their project names, longest unused first. */
   listUnused(at: number, limit: number): Promise<readonly BundleRow[]>
+}
+
+export interface EndFilter {
+  readonly projectId: ProjectId
+  readonly since: number
+  readonly before?: Pick<EndedRow, 'at' | 'id'>
+  readonly limit: number
 }
 
 /** Each `insert` of an id that exists is a programmer's error; each `update` replaces the changing columns of the row with that id. */

@@ -2,7 +2,8 @@
 import type { Scope } from '../../src/protocol/admin.ts'
 import type { Resources, Sandbox, WorkerClass } from '../../src/protocol/field.ts'
 import type { BindingId, BundleId, ClaimId, CodeId, JobId, KeyId, ProjectId, WorkerId } from '../../src/protocol/id.ts'
-import type { Cause, JobState, Labels } from '../../src/protocol/job.ts'
+import type { Cause, FinalState, JobState, Labels } from '../../src/protocol/job.ts'
+import type { Quota } from '../../src/protocol/quota.ts'
 import type { Dsse } from '../../src/protocol/sealed.ts'
 import type { ArtifactReport, StreamReport, UsageReport } from '../../src/protocol/word.ts'
 import type { Tally } from '../../src/state/array.ts'
@@ -16,7 +17,24 @@ export interface ProjectRow {
   readonly name: string
   /** Its part of machines that serve several projects, against the weights of the others. */
   readonly weight: number
+  /** Absent: nothing is limited. */
+  readonly quota?: Quota
   readonly createdAt: number
+}
+
+/** What attempts used. */
+export interface UseRow {
+  readonly cpuMs: number
+  /** Of their streams and artifacts. */
+  readonly outputBytes: number
+}
+
+/** A job that ended, with what all its attempts used. */
+export interface EndedRow extends UseRow {
+  readonly id: JobId
+  readonly state: FinalState
+  readonly at: number
+  readonly runMs: number
 }
 
 export interface KeyRow {

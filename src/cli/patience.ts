@@ -5,10 +5,18 @@ import { formatDuration } from './duration.ts'
 import type { Io } from './io.ts'
 import { createOutage, type Outage } from './watch.ts'
 
+/** While pond is away. */
+export const PATIENCE_MS = 10_000
+
 export interface Patience {
   /** Ends every try. */
   readonly signal: AbortSignal
   readonly outage: Outage
+}
+
+export interface Patient extends Patience {
+  /** Begins anew after so long: pond answered, and named a time. */
+  readonly extend: (byMs: number) => void
 }
 
 /** One try; with somebody's patience as many as that allows. */
@@ -24,12 +32,18 @@ export function ask<N extends RouteName>(
 export async function withPatience<T>(
   { io, note }: { readonly io: Pick<Io, 'clock'>; readonly note: (text: string) => Promise<void> },
   ms: number,
-  work: (patience: Patience) => Promise<T>,
+  work: (patience: Patient) => Promise<T>,
 ): Promise<T> {
   const over = new AbortController()
-  const cancel = io.clock.after(ms, () => over.abort(new Error(`no answer within ${formatDuration(ms)}`)))
+  const arm = (afterMs: number) =>
+    io.clock.after(afterMs, () => over.abort(new Error(`no answer within ${formatDuration(ms)}`)))
+  let cancel = arm(ms)
+  const extend = (byMs: number) => {
+    cancel()
+    cancel = arm(byMs + ms)
+  }
   try {
-    return await work({ signal: over.signal, outage: createOutage(note) })
+    return await work({ signal: over.signal, outage: createOutage(note), extend })
   } finally {
     cancel()
   }

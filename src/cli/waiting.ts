@@ -51,10 +51,10 @@ async function reasonOf(client: Client, job: JobView): Promise<string> {
   const online = items.filter(({ state }) => state === 'online')
   if (items.length === 0) return 'no worker is paired (pond pairing create)'
   if (online.length === 0) return whyNone(items)
-  const paused = await pauseOf(client, job)
-  if (paused !== undefined) return paused
   const returned = await returnedBy(client, job, items)
   if (returned !== undefined) return returned
+  const held = await heldBack(client, job)
+  if (held !== undefined) return held
   const fit = online.filter((worker) => !isSecret(job) || mayKeepSecrets(worker))
   if (fit.length === 0)
     return 'no worker online keeps jobs apart, so it goes to none (swarm doctor, swarm run --allow-unsandboxed, or --plain without secrets)'
@@ -62,11 +62,12 @@ async function reasonOf(client: Client, job: JobView): Promise<string> {
   return free === 0 ? `no free slot on ${fit.length} worker${fit.length === 1 ? '' : 's'}` : ''
 }
 
-/** Workers that are there say nothing of a project of which nothing is handed out. */
-async function pauseOf(client: Client, { id, state }: JobView): Promise<string | undefined> {
+/** Workers that are there say nothing of a project of which nothing is handed out now. */
+async function heldBack(client: Client, { id, state }: JobView): Promise<string | undefined> {
   if (state !== 'queued') return undefined
   const answer = await client.call('explainJob', { params: { id } })
-  return answer.ok && answer.reply.waiting?.paused ? answer.reply.says : undefined
+  const waiting = answer.ok ? answer.reply.waiting : undefined
+  return answer.ok && waiting?.paused ? answer.reply.says : waiting?.quota?.says
 }
 
 /** The last that happened is that a worker had it and gave it back, with a reason. */

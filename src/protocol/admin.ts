@@ -5,6 +5,7 @@ import { jobPage, jobQuery, workerList, workerView } from './consumer.ts'
 import { name, queryInt, workerLabels } from './field.ts'
 import { bindingId, codeId, keyId, workerId } from './id.ts'
 import { limit } from './limit.ts'
+import { quota } from './quota.ts'
 import { fingerprintText } from './sealed.ts'
 import { defineRoutes, empty, nothing } from './shape.ts'
 import { statsView } from './stats.ts'
@@ -27,6 +28,8 @@ export const projectView = z.object({
   created_at: z.int(),
   /** None of its jobs is handed out. */
   pause: stopView.optional(),
+  /** What is absent is not limited. */
+  quota: z.object(quota.shape).optional(),
 })
 export type ProjectView = z.infer<typeof projectView>
 export const projectList = z.object({ items: z.array(projectView) })
@@ -169,9 +172,10 @@ export const auditQuery = z.strictObject({
   limit: queryInt(1, limit.listMost).optional(),
 })
 
+/** Its name or its id. */
+export const projectParams = { project: name }
 export const keyParams = { id: keyId }
 export const bindingParams = { id: bindingId }
-export const projectParams = { project: name }
 export const codeParams = { id: codeId }
 export const workerParams = { id: workerId }
 
@@ -199,6 +203,15 @@ export const adminRoutes = defineRoutes({
     says: 'Set the part of a project of machines that serve several.',
     params: projectParams,
     body: weightBody,
+    reply: projectView,
+  },
+  setQuota: {
+    method: 'PUT',
+    path: '/v1/admin/projects/{project}/quota',
+    caller: 'admin',
+    says: 'Set what a project may use, by its name or id; what is left out is not limited.',
+    params: projectParams,
+    body: quota,
     reply: projectView,
   },
   createKey: {

@@ -5,6 +5,7 @@ import { digest, gpu, queryInt, sandboxes, streamName, workerClasses } from './f
 import { jobId } from './id.ts'
 import { causes, jobSpec, jobStates, tallyView } from './job.ts'
 import { limit } from './limit.ts'
+import { projectUsage, usageQuery } from './quota.ts'
 import { dsse } from './sealed.ts'
 import { defineRoutes, empty } from './shape.ts'
 import { cordonView } from './stop.ts'
@@ -385,8 +386,8 @@ export const consumerRoutes = defineRoutes({
     method: 'GET',
     path: '/v1/usage',
     caller: 'read',
-    says: 'What the project used.',
-    reply: 'json',
-    reserved: true,
+    says: 'What the project used, day by day, and how its quotas stand.',
+    query: usageQuery,
+    reply: projectUsage,
   },
 })

@@ -47,6 +47,11 @@ export const errorTable = {
   idempotency_mismatch: row(422, 'never', 'This Idempotency-Key stands for another body; use a new key.'),
   not_final: row(425, 'later', 'The job has not ended; wait with GET /v1/jobs/{id}?wait_ms=.'),
   upgrade_required: row(426, 'never', 'Bring the older side up to date; details.protocol names what is spoken here.'),
+  quota_exceeded: row(
+    429,
+    'later',
+    'Wait as long as Retry-After says; details.quota names what the project used up, pond usage shows all of it.',
+  ),
   too_many_requests: row(429, 'later', 'Wait as long as Retry-After says.'),
   internal: row(500, 'later', 'A fault in pond; its log has the request id.'),
   store_failing: row(503, 'later', 'The database did not take the write; nothing of it was done.'),

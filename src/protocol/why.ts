@@ -1,6 +1,7 @@
 // Why a job waits, and why it ended: facts that pond has, never a guess.
 import { z } from 'zod'
 import { causes, jobStates, tallyView } from './job.ts'
+import { standingView } from './quota.ts'
 import { stopView } from './stop.ts'
 
 /** Why a worker does not get a job now; each with what would change it. The first that holds is told, in this order. */
@@ -19,6 +20,10 @@ export const hindranceTable = {
   probation: ['had mishaps in a row and gets one job at a time', 'its pause ends, or what it runs goes well'],
   slowed: ['refused many jobs in a row and is asked about one a second', 'its owner welcomes such jobs'],
   busy: ['has no room for it', 'a job there ends'],
+  quota: [
+    'has room, and the project is at its quota',
+    'a job of the project ends, its day ends, or an operator allows more',
+  ],
   behind: ['has room, and other jobs come first', 'the jobs before it are taken'],
   next: ['has room and gets it at its next poll', 'nothing is needed'],
 } as const satisfies Record<string, readonly [says: string, change: string]>
@@ -66,6 +71,8 @@ export const whyView = z.object({
       pond_full: z.boolean().optional(),
       /** Nothing of the project is offered. */
       paused: stopView.optional(),
+      /** Nothing of the project is handed out while it is at this quota. */
+      quota: standingView.extend({ says: z.string(), change: z.string() }).optional(),
       workers: z.array(hindrance),
     })
     .optional(),

@@ -7,6 +7,7 @@ import { dependencies, elements, goneBindings, jobLists, jobSweeps, stops } from
 import { enrollment, pairing, projects } from './store-pool.ts'
 import * as sample from './store-row.ts'
 import { bundles, credentials, namingJobs, unusedBundles } from './store-sealed.ts'
+import { endedJobs, projectQuota, usedSince } from './store-use.ts'
 
 /** Opens an empty store; `events` are the suite's. */
 export type OpenStore = (t: Test, events: StoreEvents) => Store
@@ -26,6 +27,9 @@ export function storeSuite(t: Test, open: OpenStore): void {
   t.test('jobs are listed newest first', (t) => jobLists(t, fresh(t)))
   t.test('jobs are listed for the start and for the sweep', (t) => jobSweeps(t, fresh(t)))
   t.test('arrays and their elements', (t) => elements(t, fresh(t)))
+  t.test('what a project may use', (t) => projectQuota(t, fresh(t)))
+  t.test('jobs that ended, with what their attempts used', (t) => endedJobs(t, fresh(t)))
+  t.test('what attempts used since a time', (t) => usedSince(t, fresh(t)))
   t.test('which job waits for which', (t) => dependencies(t, fresh(t)))
   t.test('machines that came for one run go with all that is theirs', (t) => goneBindings(t, fresh(t)))
   t.test('what is stopped', (t) => stops(t, fresh(t)))

@@ -30,6 +30,7 @@ import type { Clock } from '../../src/system/clock.ts'
 import { pairedReads, pairedWrites } from './memory-paired.ts'
 import { sealedReads, sealedWrites } from './memory-sealed.ts'
 import { byId, find, insert, newestFirst, removeWhere, sorted, update, where } from './memory-table.ts'
+import { useReads } from './memory-use.ts'
 
 /** Tables by name, rows by key. A commit replaces the maps that it changed, so a reader keeps the moment at which it began. */
 export interface MemoryRows {
@@ -277,6 +278,7 @@ const reads: Statements<ReadTx, MemoryRows> = {
       .sort((one, other) => (one.law.end?.at ?? 0) - (other.law.end?.at ?? 0) || byId(one, other))
       .slice(0, limit)
       .map(({ id }) => id),
+  ...useReads,
   ...pairedReads,
   ...sealedReads,
 }

@@ -55,10 +55,6 @@ t.test('a limit is told in its largest whole unit; a count has none', async (t) 
   }
 })
 
-t.test('a reserved route says so', async (t) => {
-  t.match(printRouteTable(), /`GET \/v1\/usage` .* \*Reserved: answers `unsupported`\.\*/)
-})
-
 /** Schemas that the examples of the page must pass, strictly also for replies. */
 const schemas: Readonly<Record<string, z.ZodType>> = {
   pairBody: orch.pairBody,

@@ -145,6 +145,12 @@ export const bodies: Partial<Record<RouteName, readonly object[]>> = {
   createProject: [{ name: 'p' }],
   putWeight: [{ weight: 1 }],
   putLadder: [{ friends: ['p'], public: true }],
+  setQuota: [
+    {
+      ...{ queued: 1, running: 1, submits_per_minute: 1, cpu_seconds_per_day: 1, output_bytes_per_day: 1 },
+      priority_most: 0,
+    },
+  ],
   createKey: [{ kind: 'project', project: 'p', name: 'n', scopes: ['read'], expires_ms: 1000 }],
   createPairingCode: [{ project: 'p', uses: 1, expires_ms: 1000, labels, ephemeral: true }],
 }
@@ -163,4 +169,5 @@ export const queries: Partial<Record<RouteName, object>> = {
   followJobs: { label: 'a=b' },
   listAllJobs: { state: 'queued' },
   listAudit: { cursor: 'c', limit: '1' },
+  getUsage: { days: '31', project: 'p' },
 }

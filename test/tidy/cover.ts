@@ -6,7 +6,7 @@ export interface CoverRow {
 }
 
 const SQLITE =
-  'binding bundle claim column connection credential dependency driver job project record schema stop tx worker'.split(
+  'binding bundle claim column connection credential dependency driver job project record schema stop tx use worker'.split(
     ' ',
   )
 
@@ -114,7 +114,7 @@ export const coverTable: readonly CoverRow[] = [
   },
   {
     test: 'test/cli/consumer/recipient.test.ts',
-    covers: ['src/cli/trust/recipient.ts', 'src/cli/patience.ts'],
+    covers: ['src/cli/trust/recipient.ts'],
     why: 'the pinned list shows in the recipients of the next job',
   },
   {

@@ -178,8 +178,11 @@ export const jobReads = {
       ...listState(db, project, 'queued'),
       ...listState(db, project, 'waiting'),
       ...listState(db, project, 'running').filter(({ tally }) => tally !== null),
+      ...db.all<RawQueued>(
+        `${selectQueued} where project_id = ? and length(id) > 30 and end_at is null and state = 'queued'`,
+        project,
+      ),
     ])
-    raws.push(...db.all<RawQueued>(`${selectQueued} where id > '' and length(id) > 30 and state = 'queued'`))
     return raws.sort((one, other) => (one.id < other.id ? -1 : 1)).map(queuedOf)
   },
   listTransitions(db: Connection, jobId: JobId) {
@@ -190,9 +193,16 @@ export const jobReads = {
     )
     return raws.map(transitionOf)
   },
+  /** The oldest of each project, merged. */
   listEnded(db: Connection, at: number, limit: number) {
-    const raws = db.all<{ id: JobId }>('select id from jobs where end_at < ? order by end_at, id limit ?', at, limit)
-    return raws.map(({ id }) => id)
+    const raws = projectIds(db).flatMap((project) =>
+      db.all<{ id: JobId; end_at: number }>(
+        'select id, end_at from jobs where project_id = ? and end_at < ? order by end_at, id limit ?',
+        ...[project, at, limit],
+      ),
+    )
+    raws.sort((one, other) => one.end_at - other.end_at || (one.id < other.id ? -1 : 1))
+    return raws.slice(0, limit).map(({ id }) => id)
   },
 }
 

@@ -9,6 +9,7 @@ interface RawProject {
   readonly id: ProjectId
   readonly name: string
   readonly weight: number
+  readonly quota: string | null
   readonly created_at: number
 }
 
@@ -28,8 +29,11 @@ const projectOf = (raw: RawProject): ProjectRow => ({
   id: raw.id,
   name: raw.name,
   weight: raw.weight,
+  ...given({ quota: fromJson<NonNullable<ProjectRow['quota']>>(raw.quota) }),
   createdAt: raw.created_at,
 })
+
+const selectProject = 'select id, name, weight, quota, created_at from projects'
 
 const keyOf = (raw: RawKey): KeyRow => ({
   id: raw.id,
@@ -48,15 +52,15 @@ const selectKey = `
 
 export const projectReads = {
   getProject(db: Connection, id: ProjectId) {
-    const raw = db.get<RawProject>('select id, name, weight, created_at from projects where id = ?', id)
+    const raw = db.get<RawProject>(`${selectProject} where id = ?`, id)
     return raw && projectOf(raw)
   },
   findProject(db: Connection, name: string) {
-    const raw = db.get<RawProject>('select id, name, weight, created_at from projects where name = ?', name)
+    const raw = db.get<RawProject>(`${selectProject} where name = ?`, name)
     return raw && projectOf(raw)
   },
   listProjects(db: Connection) {
-    return db.all<RawProject>('select id, name, weight, created_at from projects order by id').map(projectOf)
+    return db.all<RawProject>(`${selectProject} order by id`).map(projectOf)
   },
   getKey(db: Connection, id: KeyId) {
     const raw = db.get<RawKey>(`${selectKey} where id = ?`, id)
@@ -74,12 +78,15 @@ export const projectReads = {
 export const projectWrites = {
   insertProject(db: Connection, row: ProjectRow) {
     db.run(
-      'insert into projects (id, name, weight, created_at) values (?, ?, ?, ?)',
-      ...[row.id, row.name, row.weight, row.createdAt],
+      'insert into projects (id, name, weight, quota, created_at) values (?, ?, ?, ?, ?)',
+      ...[row.id, row.name, row.weight, toJson(row.quota), row.createdAt],
     )
   },
   updateProject(db: Connection, row: ProjectRow) {
-    const changed = db.run('update projects set weight = ? where id = ?', row.weight, row.id)
+    const changed = db.run(
+      'update projects set weight = ?, quota = ? where id = ?',
+      ...[row.weight, toJson(row.quota), row.id],
+    )
     assert(changed === 1, `there is no project ${row.id}`)
   },
   insertKey(db: Connection, row: KeyRow) {

@@ -6,7 +6,8 @@ import type { Connection } from './connection.ts'
 
 const first = `
 create table projects (
-  id text primary key, name text not null unique, weight integer not null, recipients text not null default '[]', created_at integer not null
+  id text primary key, name text not null unique, weight integer not null, quota text, recipients text not null default '[]',
+  created_at integer not null
 ) strict, without rowid;
 
 create table keys (
@@ -48,8 +49,9 @@ create table jobs (
 ) strict, without rowid;
 -- Elements of arrays, whose ids are longer than the 30 characters of a job's, stand in no list but that of their array.
 create index jobs_by_state on jobs (project_id, state, id) where length(id) = 30;
-create index elements_queued on jobs (id) where length(id) > 30 and state = 'queued';
-create index jobs_by_end on jobs (end_at, id) where end_at is not null;
+create index elements_open on jobs (project_id, id) where length(id) > 30 and end_at is null;
+create index jobs_by_end on jobs (project_id, end_at, id) where end_at is not null;
+create index jobs_again on jobs (project_id, id) where state = 'queued' and attempts > 0;
 
 create table job_specs (
   job_id text primary key references jobs on delete cascade, digest text not null, policy text not null, labels text not null,

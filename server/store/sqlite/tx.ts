@@ -11,6 +11,7 @@ import { jobReads, jobWrites } from './job.ts'
 import { projectReads, projectWrites } from './project.ts'
 import { recordReads, recordWrites } from './record.ts'
 import { stopReads, stopWrites } from './stop.ts'
+import { useReads } from './use.ts'
 import { workerReads, workerWrites } from './worker.ts'
 
 /** The methods of `Tx` as plain functions of a connection. */
@@ -31,6 +32,7 @@ const reads: Statements<ReadTx> = {
   ...credentialReads,
   ...bundleReads,
   ...recordReads,
+  ...useReads,
 }
 
 const writes: Statements<Omit<WriteTx, keyof ReadTx | 'afterCommit'>> = {

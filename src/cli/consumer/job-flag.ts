@@ -6,7 +6,6 @@ import { asCount, asDuration, asList, asNumber, asPairs, asSize, flag } from '..
 import type { JobFlags } from './job-spec.ts'
 
 /** Long enough for a pond that restarts, short enough to notice a wrong URL. */
-const PATIENCE_MS = 10_000
 
 const JOB_GROUP = 'The job:'
 
@@ -86,11 +85,9 @@ function addSubmitFlags(command: Command): void {
     variable: jobVariable('idempotencyKey'),
   })
   flag(command, '--patience <duration>', {
-    says: 'how long to try to submit',
+    says: 'how long to try to submit (10s while pond is away; a full quota is waited for)',
     variable: jobVariable('patience'),
     parse: asDuration,
-    initial: PATIENCE_MS,
-    initialSays: '10s',
   })
 }
 

@@ -49,8 +49,10 @@ export interface JobFlags {
 export interface SubmitFlags extends ConnectionFlags, JobFlags {
   readonly command: readonly string[]
   readonly idempotencyKey?: string
-  /** How long to try to reach pond, in milliseconds. */
-  readonly patience: number
+  /** How long to try to submit, in milliseconds. Without it a full quota is waited for without end. */
+  readonly patience?: number
+  /** No line about waiting. */
+  readonly quiet?: boolean
 }
 
 export async function buildJob(

@@ -10,10 +10,13 @@ import type { SubmitFlags } from './job-spec.ts'
 import type { LogsFlags } from './logs.ts'
 import type { PsFlags } from './ps.ts'
 import type { RunFlags } from './run.ts'
+import type { UsageFlags } from './usage.ts'
 import type { VerifyFlags } from './verify.ts'
 
 const LIST_DEFAULT = 50
 const LIST_MOST = 100_000
+/** As the protocol has it; written out like the states. */
+const USAGE_DAYS_MOST = 31
 /** Written out, because the schemas they come from take longer to load than the help to print. */
 const states: readonly JobState[] = [
   'waiting',
@@ -224,6 +227,13 @@ function withJob(command: Command, job: string | undefined): ConnectionFlags & {
 function addIdentity(program: Command, act: Act): void {
   const workers = addConnection(program.command('workers').description('list the workers that serve the project'))
   workers.action(() => act(async (io) => (await import('./workers.ts')).workers(io, workers.opts<ConnectionFlags>())))
+  const usage = program.command('usage').description('what the project used, day by day, and how its quotas stand')
+  flag(usage, '--days <n>', {
+    says: 'today and the days before it (7)',
+    variable: 'POND_USAGE_DAYS',
+    parse: asCount(1, USAGE_DAYS_MOST),
+  })
+  addConnection(usage).action(() => act(async (io) => (await import('./usage.ts')).usage(io, usage.opts<UsageFlags>())))
   const whoami = addConnection(
     program.command('whoami').description('tell which pond and token are used, and what the token may do'),
   )

@@ -17,8 +17,6 @@ import { submitJob } from './submit.ts'
 
 export interface RunFlags extends SubmitFlags {
   readonly detach?: boolean
-  /** No line about waiting. */
-  readonly quiet?: boolean
 }
 
 export function run(io: Io, flags: RunFlags): Promise<number> {

@@ -1,15 +1,17 @@
 // pond submit: hands a job in and prints its id. Retries under one Idempotency-Key, so that a lost reply submits nothing twice.
 import { createHash } from 'node:crypto'
 import { stat } from 'node:fs/promises'
+import type { CallError } from '../../client/contract.ts'
 import type { JobView } from '../../protocol/consumer.ts'
 import type { JobSpec } from '../../protocol/job.ts'
 import { payloadType } from '../../protocol/sealed.ts'
 import { canonicalBytes } from '../../seal/canonical.ts'
 import { signDsse } from '../../seal/dsse.ts'
 import { sendBundle } from '../bundle/send.ts'
+import { formatDuration } from '../duration.ts'
 import { callFailure, Failure, usageFailure } from '../failure.ts'
 import type { Io } from '../io.ts'
-import { type Patience, withPatience } from '../patience.ts'
+import { PATIENCE_MS, type Patient, withPatience } from '../patience.ts'
 import { rememberJob, type Session, withSession } from '../session.ts'
 import { chooseTarget } from '../trust/custody.ts'
 import { rememberSubmitted } from '../trust/job-memory.ts'
@@ -31,8 +33,7 @@ export async function submitJob(session: Session, flags: SubmitFlags): Promise<J
   if (flags.sealTo && flags.bundle === undefined) {
     throw usageFailure('--seal-to says to whom --bundle is sealed, and there is none')
   }
-  const patiently = <T>(work: (patience: Patience) => Promise<T>) =>
-    withPatience({ io, note: out.note }, flags.patience, work)
+  const patiently: Patiently = (work) => withPatience({ io, note: out.note }, flags.patience ?? PATIENCE_MS, work)
   const recipients = flags.plain
     ? undefined
     : await patiently((patience) => chooseRecipients(session, { recipients: flags.recipient ?? [], patience }))
@@ -43,7 +44,7 @@ export async function submitJob(session: Session, flags: SubmitFlags): Promise<J
   return await patiently((patience) => hand(session, job, { flags, patience }))
 }
 
-type Patiently = <T>(work: (patience: Patience) => Promise<T>) => Promise<T>
+type Patiently = <T>(work: (patience: Patient) => Promise<T>) => Promise<T>
 
 /** A folder is sent; the digest of a bundle that pond has already is taken as it is. */
 async function provideBundle(
@@ -63,7 +64,7 @@ async function provideBundle(
 async function hand(
   session: Session,
   job: JobSpec,
-  { flags, patience }: { readonly flags: SubmitFlags; readonly patience: Patience },
+  { flags, patience }: { readonly flags: SubmitFlags; readonly patience: Patient },
 ): Promise<JobView> {
   const { io, client } = session
   const signer = await chooseSigner(session, { sign: flags.sign, job, patience })
@@ -71,12 +72,29 @@ async function hand(
   const body = signer ? { signed: signDsse(payloadType.job, bytes, signer) } : job
   const idempotencyKey = flags.idempotencyKey ?? `run-${io.random.bytes(16).toString('hex')}`
   const call = { body, idempotencyKey, signal: patience.signal }
-  const answer = await client.persist('submitJob', call, patience.outage.failed)
+  const answer = await client.persist('submitJob', call, createQuotaWait(session, flags, patience))
   if (!answer.ok) throw callFailure('submit the job', answer.error)
   if ('items' in answer.reply) throw new Error('pond answered one job with a batch')
   await rememberJob(session, answer.reply.id)
   await keep(session, answer.reply, { bytes, recipients: job.recipients ?? [] })
   return answer.reply
+}
+
+/** A full quota is no outage: it is waited for, unless somebody said for how long, and told once for each quota. */
+function createQuotaWait(
+  { out }: Session,
+  { patience: given, quiet }: SubmitFlags,
+  { extend, outage }: Patient,
+): (error: CallError, waitMs: number) => void {
+  let told: unknown
+  return (error, waitMs) => {
+    if (error.code !== 'quota_exceeded') return outage.failed(error)
+    if (given === undefined) extend(waitMs)
+    const { quota } = error.details
+    if (quiet || told === quota) return
+    told = quota
+    void out.note(`${error.message}; waiting to submit, the next try is in ${formatDuration(waitMs)}`)
+  }
 }
 
 /** What was really sent is remembered here, so that pond need not be believed about it later. */

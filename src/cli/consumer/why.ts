@@ -34,7 +34,8 @@ function describe({ id, state, says, waiting, after = [], held, ended }: WhyView
 
 type Rows = Parameters<typeof fields>[0]
 
-function describeWaiting({ since, ahead, ahead_is_least, not_before, pond_full, paused }: Waiting, now: number): Rows {
+function describeWaiting(waiting: Waiting, now: number): Rows {
+  const { since, ahead, ahead_is_least, not_before, pond_full, paused, quota } = waiting
   const place = ahead === undefined ? undefined : `${ahead_is_least ? 'more than ' : ''}${ahead} jobs of the project`
   return [
     ['in the queue', formatAgo(since, now)],
@@ -42,6 +43,9 @@ function describeWaiting({ since, ahead, ahead_is_least, not_before, pond_full, 
     ['not before', not_before === undefined ? undefined : formatTime(not_before)],
     ['project', paused && `paused${describeStop(paused)}`],
     ['pond', pond_full ? 'has no room for output' : undefined],
+    ['quota', quota && `${quota.name}, ${quota.used} of ${quota.most}`],
+    ['until', quota?.until === undefined ? undefined : sayUntil(quota.until, now)],
+    ['changes when', quota?.change],
   ]
 }
 
@@ -76,12 +80,11 @@ function describeWorkers(one: Waiting['workers'][number], now: number): readonly
     ['  why', says],
     [`  ${requirement}`, requirement && `wanted ${text(wants)}, there ${has === undefined ? 'none' : text(has)}`],
     ['  said', note],
-    [
-      '  until',
-      until === undefined ? undefined : `${formatTime(until)}, in ${formatDuration(Math.max(0, until - now))}`,
-    ],
+    ['  until', until === undefined ? undefined : sayUntil(until, now)],
     ['  changes when', change],
   ])
 }
+
+const sayUntil = (until: number, now: number) => `${formatTime(until)}, in ${formatDuration(Math.max(0, until - now))}`
 
 const text = (value: unknown) => (typeof value === 'string' ? value : JSON.stringify(value))

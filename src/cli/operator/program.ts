@@ -4,12 +4,13 @@ import { limit } from '../../protocol/limit.ts'
 import { defaultWeight } from '../../state/share.ts'
 import type { ConnectionFlags } from '../config.ts'
 import { addConnection } from '../consumer/program.ts'
-import { asCount, asDuration, asDurationWithin, asList, asPairs, flag } from '../flag.ts'
+import { asCount, asDuration, asDurationWithin, asList, asPairs, asSize, flag } from '../flag.ts'
 import type { Act } from '../main.ts'
 import type { ServeFlags as BindingServeFlags } from './binding.ts'
 import type { CreateEnrollmentFlags } from './enrollment.ts'
 import type { CreateKeyFlags } from './key.ts'
 import type { CreatePairingFlags } from './pairing.ts'
+import type { QuotaFlags } from './quota.ts'
 
 const AUDIT_DEFAULT = 50
 
@@ -70,6 +71,40 @@ function addProject(program: Command, act: Act): void {
   const resume = addConnection(project.command('resume').description('hand out its jobs again').argument('<name>'))
   resume.action((name: string) =>
     act(async (io) => (await import('./project.ts')).resumeProject(io, { ...resume.opts<ConnectionFlags>(), name })),
+  )
+  addQuota(project, act)
+}
+
+function addQuota(project: Command, act: Act): void {
+  const quota = project
+    .command('quota')
+    .description('limit what a project may use, and show what stands')
+    .argument('<project>', 'id or name')
+    .addHelpText('after', '\nWhat is not named stays as it is. A day is a day of UTC.')
+  const counts = [
+    ['--queued <n>', 'jobs that wait', 1],
+    ['--running <n>', 'jobs that run at once', 1],
+    ['--submits-per-minute <n>', 'jobs submitted a minute; so many may come together', 1],
+    ['--cpu-seconds-per-day <n>', 'CPU time of the attempts that end in a day', 1],
+    ['--priority-most <n>', 'the highest priority that its jobs may ask for', 0],
+  ] as const
+  for (const [flags, says, least] of counts) {
+    const variable = `POND_QUOTA_${flags.slice(2, flags.indexOf(' ')).toUpperCase().replaceAll('-', '_')}`
+    flag(quota, flags, { says, variable, parse: asCount(least, least === 0 ? 9 : undefined) })
+  }
+  flag(quota, '--output-per-day <size>', {
+    says: 'streams and artifacts of the attempts that end in a day',
+    variable: 'POND_QUOTA_OUTPUT_PER_DAY',
+    parse: asSize,
+  })
+  flag(quota, '--none <name>', {
+    says: 'take this limit away, repeatable: queued, running, submits-per-minute, …',
+    variable: 'POND_QUOTA_NONE',
+    parse: asList,
+  })
+  flag(quota, '--clear', { says: 'take all limits away', variable: 'POND_QUOTA_CLEAR' })
+  addConnection(quota).action((name: string) =>
+    act(async (io) => (await import('./quota.ts')).quota(io, { ...quota.opts<Omit<QuotaFlags, 'name'>>(), name })),
   )
 }
 

@@ -43,6 +43,22 @@ t.test('of a job that waits: its place, and for each kind of worker what stands 
   t.match(out, /said: +on battery\n +until: +2100-01-01/)
 })
 
+t.test('of a job whose project is at a quota: which, how far, until when', async (t) => {
+  const quota = {
+    name: 'cpu_seconds_per_day',
+    most: 10,
+    used: 12,
+    until: 4_102_444_800_000,
+    says: 'x',
+    change: 'the day ends',
+  }
+  const { out } = await ask({ state: 'queued', says: 'it used its day', waiting: { since: 0, quota, workers: [] } })
+  t.match(
+    out,
+    /quota: +cpu_seconds_per_day, 12 of 10\nuntil: +2100-01-01T00:00:00Z, in .*\nchanges when: +the day ends\n/,
+  )
+})
+
 t.test('of a job that runs, and of one that ended', async (t) => {
   const held = { worker: lab, since: 0, silent_ms: 2000, lease_ms: 90_000 }
   t.match((await ask({ state: 'running', says: 'lab has it', held })).out, /last heard: +2 s ago; after 1 min 30 s/)

@@ -74,7 +74,6 @@ const onBundle = (foreign: Outcome, more: (bundle: SealedBundle) => object = () 
 })
 /** A body that no route takes shows that the caller came through, and changes nothing. */
 const badBody = (allowed: ErrorCode): Row => ({ asking: () => ({ body: { nobody: 1 } }), allowed })
-const reserved: Row = { allowed: 'unsupported' }
 const unknown = (prefix: string, more: object = {}): Row => ({
   asking: () => ({ params: { id: `${prefix}_${'0'.repeat(26)}` }, ...more }),
   allowed: 'not_found',
@@ -156,7 +155,8 @@ const table: Readonly<Record<RouteName, Row>> = {
   reinstateWorker: unknown('wrk'),
   revokeWorker: unknown('wrk'),
   rotatePondKey: badBody('unknown_field'),
-  getUsage: reserved,
+  getUsage: { allowed: 200 },
+  setQuota: { asking: () => ({ params: { project: 'unseen' }, body: {} }), allowed: 'not_found' },
   createProject: badBody('invalid_field'),
   listProjects: { allowed: 200 },
   putWeight: { asking: () => ({ params: { project: 'nobody' }, body: { weight: 1 } }), allowed: 'not_found' },

@@ -51,6 +51,9 @@ export const operatorReplays = {
       asking: ({ box }) => ({ params: { id: box.bindingId }, body: { friends: [], public: true } }),
     },
   ],
+  setQuota: [
+    { says: 'the same quota', asking: () => ({ params: { project: 'default' }, body: { queued: 5, running: 2 } }) },
+  ],
   createProject: [{ says: 'the same name', asking: () => ({ body: { name: 'twice' } }), second: 'exists' }],
   createKey: [{ says: 'a key', asking: () => ({ body: {} }), changes: twoWant('key', ['keys']) }],
   revokeKey: [

@@ -24,7 +24,7 @@ const room = (slots: number, more: Partial<Room> = {}): Room => ({
 const means: Means = { labels: { zone: 'a' }, resources: { slots: 10, cpus: 4 }, sandbox: 'uid', os: 'linux' }
 const taker: Taker = {
   ...{ workerId: workerIdOf(1), bindingId: bindingIdOf(1), ladder: ownLadder(project) },
-  ...{ means, room: room(10), now: 0 },
+  ...{ means, room: room(10), ended: new Set(), now: 0 },
 }
 const idsOf = (jobs: readonly Taken[]) => jobs.map(({ job }) => job.id)
 

@@ -27,6 +27,7 @@ function createPool(ladder: Ladder, mayStart = (_: ProjectId) => Number.POSITIVE
   const choice = new Choice({ queue, shares, mayStart })
   const taker = (slots: number, now = 0): Taker => ({
     ...{ workerId: workerIdOf(1), bindingId: bindingIdOf(1), ladder, now },
+    ended: new Set(),
     means: { labels: {}, resources: { slots: 64 } },
     room: { slots, milliCpus: 0, memoryBytes: 0, gpus: [] },
   })
