@@ -91,6 +91,7 @@ function noopExecutor(): Executor {
     name: 'noop',
     rung: 'process-group',
     sandbox: 'none',
+    folder: '/',
     gpus: [],
     start: async ({ claimId, jobId, attempt }) => ({
       trace: { claimId, jobId, attempt, pid: 0, startTime: '', cgroups: [] },

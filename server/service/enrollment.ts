@@ -2,7 +2,6 @@
 import type { EnrollmentBody, EnrollmentView } from '../../src/protocol/admin.ts'
 import { Refusal } from '../../src/protocol/error.ts'
 import type { BindingId, CodeId, WorkerId } from '../../src/protocol/id.ts'
-import type { Labels } from '../../src/protocol/job.ts'
 import { limit } from '../../src/protocol/limit.ts'
 import type { EnrollBody, EnrollReply } from '../../src/protocol/orch.ts'
 import { enrolledMac, enrollmentMac, enrollmentSecret } from '../../src/seal/enrollment.ts'
@@ -14,7 +13,8 @@ import type { CodeRow, WorkerRow } from '../store/row.ts'
 import { recordAudit } from './audit.ts'
 import type { Write } from './change.ts'
 import type { Core } from './core.ts'
-import { burn, codeBurned, codeExpired, endCode, isUsable, strangerTo } from './pairing.ts'
+import { labelsFor } from './label.ts'
+import { allowing, burn, codeBurned, codeExpired, endCode, isUsable, strangerTo } from './pairing.ts'
 
 /** A code of enrollment always names its binding. */
 type EnrollmentCode = CodeRow & { readonly bindingId: BindingId }
@@ -39,6 +39,7 @@ export async function createEnrollmentCode(
       usesLeft: 1,
       triesLeft: limit.pairingTries,
       labels: body.labels ?? {},
+      ...allowing(body),
       ephemeral: false,
       ...(body.fingerprint === undefined ? {} : { fingerprint: body.fingerprint }),
       createdAt: now,
@@ -77,6 +78,7 @@ function viewCode(row: EnrollmentCode): EnrollmentView {
     binding_id: row.bindingId,
     tries_left: row.triesLeft,
     labels: { ...row.labels },
+    allowed_labels: { ...row.allowedLabels },
     ...(row.fingerprint === undefined ? {} : { fingerprint: row.fingerprint }),
     created_at: row.createdAt,
     expires_at: row.expiresAt,
@@ -96,11 +98,15 @@ interface Asked {
 export async function enroll(core: Core, asked: Asked): Promise<EnrollReply> {
   const outcome = await core.store.write((tx) => enrollIn({ core, tx }, asked))
   if (outcome instanceof Refusal) throw outcome
-  const said = { worker_id: outcome, pond_key: core.keys.publicKey }
-  return { ...said, mac: enrolledMac(enrollmentSecret(core.keys.tokenKey, asked.codeId), asked.codeId, said) }
+  const said = { worker_id: outcome.id, pond_key: core.keys.publicKey }
+  return {
+    ...said,
+    labels: { ...outcome.labels },
+    mac: enrolledMac(enrollmentSecret(core.keys.tokenKey, asked.codeId), asked.codeId, said),
+  }
 }
 
-async function enrollIn(write: Write, { bindingId, codeId, body }: Asked): Promise<WorkerId | Refusal> {
+async function enrollIn(write: Write, { bindingId, codeId, body }: Asked): Promise<WorkerRow | Refusal> {
   const { core, tx } = write
   const code = await tx.getCode(codeId)
   if (!isEnrollment(code) || code.bindingId !== bindingId || code.expiresAt <= core.clock.now()) return codeExpired()
@@ -115,12 +121,12 @@ async function enrollIn(write: Write, { bindingId, codeId, body }: Asked): Promi
   if (stranger) return await burn(write, code, { action: 'enrollment.wrong_keys', stranger })
   const mates = await tx.listWorkers({ bindingId })
   const known = mates.find((row) => row.codeId === codeId)
-  if (known) return isSame(known, body) ? known.id : codeUsed()
+  if (known) return isSame(known, body) ? known : codeUsed()
   if (code.usesLeft <= 0) return codeUsed()
   if (mates.length >= limit.workersPerBinding) {
     return new Refusal('not_possible', 'the binding has no room for another worker', { most: limit.workersPerBinding })
   }
-  const labels = narrow(code.labels, body.worker.labels)
+  const labels = labelsFor(code, body.worker)
   if (labels instanceof Refusal) return labels
   return await takeIn(write, code, { body, labels })
 }
@@ -132,24 +138,11 @@ function isSame(known: WorkerRow, { worker }: EnrollBody): boolean {
   return pinned && known.law.state !== 'revoked'
 }
 
-/**
- * A worker's labels come from its code, for they say which jobs come to it: it may name fewer of them, never another one or another value. One that names
- * none has them all.
- */
-function narrow(given: Labels, named: Labels): Labels | Refusal {
-  for (const [key, value] of Object.entries(named)) {
-    if (Object.hasOwn(given, key) && given[key] === value) continue
-    const field = `worker.labels.${key}`
-    return new Refusal('invalid_field', `${field}: the code does not give ${key}=${value}`, { field })
-  }
-  return Object.keys(named).length > 0 ? named : given
-}
-
 async function takeIn(
   { core, tx }: Write,
   code: EnrollmentCode,
-  { body, labels }: { readonly body: EnrollBody; readonly labels: Labels },
-): Promise<WorkerId> {
+  { body, labels }: { readonly body: EnrollBody; readonly labels: Pick<WorkerRow, 'labels' | 'ownLabels'> },
+): Promise<WorkerRow> {
   const { sealing_key, signing_key, resources } = body.worker
   const worker: WorkerRow = {
     id: `wrk_${core.newId()}` as WorkerId,
@@ -159,7 +152,7 @@ async function takeIn(
     sealingKey: sealing_key,
     signingKey: signing_key,
     codeId: code.id,
-    labels,
+    ...labels,
     resources,
     law: newWorker,
     createdAt: core.clock.now(),
@@ -169,5 +162,5 @@ async function takeIn(
   const note = `${body.name}, keys ${fingerprint(sealing_key, signing_key)}`
   await recordAudit(core, tx, { by: `code:${code.id}`, action: 'worker.enroll', target: worker.id, note })
   tx.afterCommit(() => core.fleet.set(worker))
-  return worker.id
+  return worker
 }

@@ -2,7 +2,7 @@
 import type { LadderBody, PairingView } from '../../src/protocol/admin.ts'
 import { Refusal } from '../../src/protocol/error.ts'
 import type { BindingId, CodeId, KeyId, ProjectId, WorkerId } from '../../src/protocol/id.ts'
-import type { Labels } from '../../src/protocol/job.ts'
+import type { AllowedLabels, Labels } from '../../src/protocol/job.ts'
 import { limit } from '../../src/protocol/limit.ts'
 import type { PairBody, PairReply } from '../../src/protocol/orch.ts'
 import { OLDEST_PROTOCOL, PROTOCOL } from '../../src/protocol/version.ts'
@@ -17,6 +17,7 @@ import { recordAudit } from './audit.ts'
 import { readLadder, viewLadder } from './binding.ts'
 import type { Write } from './change.ts'
 import type { Core } from './core.ts'
+import { labelsFor } from './label.ts'
 import { limitsOf } from './poll.ts'
 
 /** Replies to the same pairing that were lost each left a token; more than this many are not kept. */
@@ -30,6 +31,7 @@ export async function createPairingCode(
     readonly uses?: number | undefined
     readonly expiresMs?: number | undefined
     readonly labels?: Labels | undefined
+    readonly allowed_labels?: AllowedLabels | undefined
     readonly ephemeral?: boolean | undefined
     readonly ladder?: LadderBody | undefined
     readonly fingerprint?: string | undefined
@@ -43,6 +45,7 @@ export async function createPairingCode(
     usesLeft: asked.uses ?? 1,
     triesLeft: limit.pairingTries,
     labels: asked.labels ?? {},
+    ...allowing(asked),
     ephemeral: asked.ephemeral ?? false,
     ...(ladder ? { ladder } : {}),
     ...(asked.fingerprint === undefined ? {} : { fingerprint: asked.fingerprint }),
@@ -59,6 +62,22 @@ export async function createPairingCode(
     pondKeyHash: hashPondKey(core.keys.publicKey),
   })
   return { ...viewCode(core, row), code }
+}
+
+/** What is given is not chosen. */
+export function allowing({
+  labels = {},
+  allowed_labels: allowedLabels,
+}: {
+  readonly labels?: Labels | undefined
+  readonly allowed_labels?: AllowedLabels | undefined
+}): Pick<CodeRow, 'allowedLabels'> {
+  const both = Object.keys(allowedLabels ?? {}).find((key) => Object.hasOwn(labels, key))
+  if (both !== undefined) {
+    const field = `allowed_labels.${both}`
+    throw new Refusal('invalid_field', `${field}: the code gives this label, so nobody chooses it`, { field })
+  }
+  return allowedLabels && Object.keys(allowedLabels).length > 0 ? { allowedLabels } : {}
 }
 
 export async function listPairingCodes(core: Core): Promise<{ items: PairingView[] }> {
@@ -99,6 +118,7 @@ function viewCode(core: Core, row: CodeRow): PairingView {
     uses_left: row.usesLeft,
     tries_left: row.triesLeft,
     labels: { ...row.labels },
+    allowed_labels: { ...row.allowedLabels },
     ephemeral: row.ephemeral,
     ...(row.ladder ? { ladder: viewLadder(core, row.ladder) } : {}),
     ...(row.fingerprint === undefined ? {} : { fingerprint: row.fingerprint }),
@@ -148,7 +168,8 @@ async function pairIn(pairing: Pairing, body: PairBody): Promise<PairReply | Ref
   const known = await tx.findBinding(code.id, body.binding_key)
   if (known?.state === 'active' && !known.tokens.some(({ used }) => used)) return await again(pairing, known)
   if (known || code.usesLeft <= 0) return new Refusal('code_used', 'the code was used by another machine')
-  return await bind(pairing, code, body)
+  const labels = labelsFor(code, body.worker)
+  return labels instanceof Refusal ? labels : await bind(pairing, code, { body, labels })
 }
 
 export const codeExpired = () => new Refusal('code_expired', 'the code has expired, or never was')
@@ -187,7 +208,7 @@ async function again({ core, access, tx }: Pairing, binding: BindingRow): Promis
   tx.afterCommit(() => access.setBinding(binding, next))
   const [worker] = await tx.listWorkers({ bindingId: binding.id })
   if (!worker) throw new Error(`binding ${binding.id} has no worker`)
-  return reply(core, binding, { workerId: worker.id, token })
+  return reply(core, binding, { worker, token })
 }
 
 function freshToken(core: Core, bindingKey: string): { readonly token: string; readonly row: BindingToken } {
@@ -196,7 +217,11 @@ function freshToken(core: Core, bindingKey: string): { readonly token: string; r
   return { token, row: { hash: hashToken(token), expiresAt, bindingKey, pondKey: core.keys.publicKey, used: false } }
 }
 
-async function bind({ core, access, tx }: Pairing, code: CodeRow, body: PairBody): Promise<PairReply> {
+async function bind(
+  { core, access, tx }: Pairing,
+  code: CodeRow,
+  { body, labels }: { readonly body: PairBody; readonly labels: Pick<WorkerRow, 'labels' | 'ownLabels'> },
+): Promise<PairReply> {
   const { token, row } = freshToken(core, body.binding_key)
   const binding: BindingRow = {
     id: `bnd_${core.newId()}` as BindingId,
@@ -217,7 +242,7 @@ async function bind({ core, access, tx }: Pairing, code: CodeRow, body: PairBody
     name: body.name,
     sealingKey: body.worker.sealing_key,
     signingKey: body.worker.signing_key,
-    labels: { ...body.worker.labels, ...code.labels },
+    ...labels,
     resources: body.worker.resources,
     law: newWorker,
     createdAt: core.clock.now(),
@@ -231,23 +256,24 @@ async function bind({ core, access, tx }: Pairing, code: CodeRow, body: PairBody
     core.ladders.set(binding)
     core.fleet.set(worker)
   })
-  return reply(core, binding, { workerId: worker.id, token })
+  return reply(core, binding, { worker, token })
 }
 
 function reply(
   core: Core,
   binding: BindingRow,
-  made: { readonly workerId: WorkerId; readonly token: string },
+  made: { readonly worker: WorkerRow; readonly token: string },
 ): PairReply {
   return {
     binding_id: binding.id,
-    worker_id: made.workerId,
+    worker_id: made.worker.id,
     token: made.token,
     token_expires_at: core.clock.now() + core.settings.tokenLifeMs,
     protocol: PROTOCOL,
     pond_key: core.keys.publicKey,
     project: core.projects.get(binding.projectId) ?? binding.projectId,
     ...(binding.ephemeral && { ephemeral: true }),
+    labels: { ...made.worker.labels },
     limits: limitsOf(core.settings.pollHoldMs),
   }
 }

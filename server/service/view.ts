@@ -5,6 +5,7 @@ import { fingerprint } from '../../src/seal/fingerprint.ts'
 import type { ClaimRow, JobRow, WorkerDrain, WorkerRow } from '../store/row.ts'
 import type { Core } from './core.ts'
 import { viewTally } from './element.ts'
+import { grantedOf } from './label.ts'
 import { leaseMsOf } from './lease.ts'
 import type { Polls } from './poll.ts'
 import { cordonOf } from './stop.ts'
@@ -93,6 +94,7 @@ export function viewWorker(core: Core, polls: Polls, row: WorkerRow): WorkerView
     fingerprint: fingerprint(row.sealingKey, row.signingKey),
     rotations: row.formerKeys?.map(({ rotation }) => rotation).reverse(),
     labels: { ...row.labels },
+    granted_labels: grantedOf(row),
     ...{ ...row.resources, gpus: row.resources.gpus && [...row.resources.gpus] },
     inflight: [...core.live.ofBinding(row.bindingId)].filter((claim) => claim.workerId === row.id).length,
     load: row.report?.load,

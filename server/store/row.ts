@@ -2,7 +2,7 @@
 import type { Scope } from '../../src/protocol/admin.ts'
 import type { Resources, Sandbox, WorkerClass } from '../../src/protocol/field.ts'
 import type { BindingId, BundleId, ClaimId, CodeId, JobId, KeyId, ProjectId, WorkerId } from '../../src/protocol/id.ts'
-import type { Cause, FinalState, JobState, Labels } from '../../src/protocol/job.ts'
+import type { AllowedLabels, Cause, FinalState, JobState, Labels } from '../../src/protocol/job.ts'
 import type { Quota } from '../../src/protocol/quota.ts'
 import type { Dsse } from '../../src/protocol/sealed.ts'
 import type { ArtifactReport, StreamReport, UsageReport } from '../../src/protocol/word.ts'
@@ -65,6 +65,8 @@ export interface CodeRow {
   readonly usesLeft: number
   readonly triesLeft: number
   readonly labels: Labels
+  /** What those who come with it may choose for themselves. */
+  readonly allowedLabels?: AllowedLabels
   readonly ephemeral: boolean
   /** The binding that a further worker joins with it; absent for a pairing code. */
   readonly bindingId?: BindingId
@@ -152,6 +154,8 @@ export interface WorkerRow extends WorkerKeys {
   /** The code that a further worker enrolled with. */
   readonly codeId?: CodeId
   readonly labels: Labels
+  /** Keys of those that it chose for itself, as its code allowed; the others its code gave. */
+  readonly ownLabels?: readonly string[]
   readonly resources: Resources
   readonly law: Worker
   /** Pinned before the keys of now, newest first; what was signed with them for claims of that time holds. */

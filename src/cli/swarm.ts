@@ -49,11 +49,7 @@ function addPair(program: Command, act: Act): void {
     .argument('<code>', 'URL#CODE as pond printed it, or CODE with --pond, or - to read it')
   flag(command, '--pond <url>', { says: 'which pond, when the code does not say it', variable: 'SWARM_POND' })
   flag(command, '--name <name>', { says: 'what to call this machine (its host name)', variable: 'SWARM_NAME' })
-  flag(command, '--label <key=value>', {
-    says: 'a label of this machine, repeatable',
-    variable: 'SWARM_LABEL',
-    parse: asPairs,
-  })
+  addLabels(command)
   flag(command, '--slots <n>', {
     says: 'jobs at a time (cores)',
     variable: 'SWARM_SLOTS',
@@ -70,6 +66,19 @@ function addPair(program: Command, act: Act): void {
   )
 }
 
+function addLabels(command: Command): void {
+  flag(command, '--label <key=value>', {
+    says: 'a label that the code lets it choose, repeatable',
+    variable: 'SWARM_LABEL',
+    parse: asPairs,
+  })
+  flag(command, '--without-label <key>', {
+    says: 'be without a label that the code gives, repeatable',
+    variable: 'SWARM_WITHOUT_LABEL',
+    parse: asList,
+  })
+}
+
 function addRun(program: Command, act: Act): void {
   const command = program
     .command('run')
@@ -82,6 +91,11 @@ function addRun(program: Command, act: Act): void {
   })
   flag(command, '--cpus <n>', { says: 'cores for its jobs (all)', variable: 'SWARM_CPUS', parse: asNumber })
   flag(command, '--memory <size>', { says: 'memory for its jobs (all)', variable: 'SWARM_MEMORY', parse: asSize })
+  flag(command, '--disk <size>', {
+    says: 'disk for the folders of its jobs (what is free at the start, but for 1 GiB or min_free_disk_bytes)',
+    variable: 'SWARM_DISK',
+    parse: asSize,
+  })
   flag(command, '--gpu <uuid>', {
     says: 'a GPU for its jobs, or none; repeatable (all)',
     variable: 'SWARM_GPU',
@@ -192,7 +206,7 @@ function addWorker(program: Command, act: Act): void {
     .description('add one by a code of the operator; takes effect when swarm runs again')
     .argument('<code>', 'as pond printed it, or - to read it')
   flag(add, '--name <name>', { says: 'what to call it', variable: 'SWARM_NAME' })
-  flag(add, '--label <key=value>', { says: 'a label, repeatable', variable: 'SWARM_LABEL', parse: asPairs })
+  addLabels(add)
   flag(add, '--slots <n>', { says: 'jobs at a time (1)', variable: 'SWARM_SLOTS', parse: asCount(1, SLOTS_MOST) })
   addBinding(add).action((code: string) =>
     act(async (io) =>

@@ -1,6 +1,5 @@
 // What a job sees inside bubblewrap: the system read-only, no home but its own, no process but its own. Only arguments; nothing is started here.
 import { existsSync, realpathSync } from 'node:fs'
-import type { Sandbox } from '../protocol/field.ts'
 import type { Box } from './box.ts'
 
 export interface Bubblewrap {
@@ -10,9 +9,6 @@ export interface Bubblewrap {
   /** Folders of which a job sees nothing. */
   readonly hidden: readonly string[]
 }
-
-/** Whether a job can be kept from the network. */
-export const canCutNetwork = (sandbox: Sandbox): boolean => sandbox === 'bubblewrap'
 
 /**
  * Best first. A job that can make no user namespace of its own meets less of the kernel; bubblewrap sees to that since 0.8.

@@ -93,6 +93,8 @@ export class SetupError extends Error {
 export interface Executor {
   readonly name: string
   readonly rung: TreeRung
+  /** Below it jobs have their folders. */
+  readonly folder: string
   /** Devices that it can give to jobs. */
   readonly gpus: readonly Gpu[]
   readonly sandbox: Sandbox

@@ -1,12 +1,11 @@
 // The plain executor: a plan becomes a process in its own group, in the sandbox that this machine has, reachable as a whole by the kill
 // ladder. With the sandbox `none` it can read what swarm's user can read, and one that means to can leave its cgroup.
-import type { Sandbox } from '../protocol/field.ts'
+import { networks, type Sandbox } from '../protocol/field.ts'
 import type { Clock } from '../system/clock.ts'
 import type { Log } from '../system/log.ts'
 import type { LauncherProcess } from './berth.ts'
 import { openBerths } from './berth-pool.ts'
 import { type Box, Boxes, boxesInside, handOver, sweepBoxes } from './box.ts'
-import { canCutNetwork } from './bubblewrap.ts'
 import { CGROUP_ROOT, type Cgroup, type Naming, namingOf, removeAll } from './cgroup.ts'
 import { type Execution, type Executor, type Exit, type Plan, SetupError, type Trace, type Watch } from './contract.ts'
 import { type Device, filesFor, findDevices, variablesOf } from './gpu.ts'
@@ -107,6 +106,7 @@ export async function createProcessExecutor(parts: ProcessExecutorParts): Promis
     // Whoever ends bubblewrap ends all that it holds.
     rung: jail.kind === 'bubblewrap' && hierarchies.length === 0 ? 'pid-namespace' : rung,
     sandbox: jail.kind,
+    folder: boxRoot,
     gpus: devices.map(({ kind: _kind, node: _node, ...gpu }) => gpu),
     ...(jail.kind === 'none' ? { whyUnsandboxed: jail.why } : {}),
     start: (plan, watch) => start(house, plan, watch),
@@ -176,7 +176,7 @@ function spawnLauncher(execa: Execa, { file, args, env }: Argv): LauncherProcess
 async function start(house: House, plan: Plan, watch: Watch): Promise<Execution> {
   const { path = DEFAULT_PATH, lang = DEFAULT_LANG } = house.parts
   const { jobId, attempt, network = 'host' } = plan
-  if (network === 'none' && !canCutNetwork(house.jail.kind))
+  if (!networks[house.jail.kind].includes(network))
     throw new SetupError('this machine cannot keep a job from the network')
   const box = house.boxes.take()
   try {

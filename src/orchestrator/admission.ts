@@ -1,12 +1,11 @@
 // Whether this swarm can run what an intent asks for. What it does not fully understand it declines: half a job is worse than none.
 import { createHash } from 'node:crypto'
-import { canCutNetwork } from '../executor/bubblewrap.ts'
 import { describeFault, judge } from '../protocol/fault.ts'
 import type { Gpu, Sandbox } from '../protocol/field.ts'
 import { type JobSpec, jobSpec } from '../protocol/job.ts'
 import type { Intent } from '../protocol/orch.ts'
 import { parseKey } from '../seal/key-text.ts'
-import { isConfidential, mayKeepSecrets } from '../state/match.ts'
+import { lackOfWalls, needsOf } from '../state/match.ts'
 import type { Gate } from './gate.ts'
 
 /** A job that this swarm understands. */
@@ -40,7 +39,7 @@ export interface Walls {
   readonly sandbox: Sandbox
   /** The owner takes confidential jobs without a sandbox. */
   readonly allowUnsandboxed: boolean
-  readonly gate: Pick<Gate, 'unwelcome'>
+  readonly gate: Pick<Gate, 'unwelcome' | 'spareDisk'>
   /** Devices that this swarm can give to a job. */
   readonly gpus: readonly Gpu[]
 }
@@ -56,6 +55,8 @@ export function admit(intent: Intent, walls: Walls): Admission {
   if (unwalled !== undefined) return refuse(unwalled)
   const missing = problemWithGpus(job, intent, walls)
   if (missing !== undefined) return refuse(missing)
+  const full = problemWithDisk(job, walls)
+  if (full !== undefined) return refuse(full, 'drained')
   const unwelcome = walls.gate.unwelcome(job.command)
   if (unwelcome !== undefined) return refuse(unwelcome, 'refused')
   return {
@@ -66,22 +67,16 @@ export function admit(intent: Intent, walls: Walls): Admission {
   }
 }
 
-/** In words that name the field; what is not known here may ask for more than there is. */
+/** In words that name the field; what is not known here may ask for more than there is. Pond knows the rest before it gives a job, unless it is older. */
 function problemWithSandbox(job: JobSpec, { sandbox, allowUnsandboxed }: Walls): string | undefined {
-  const has = `the sandbox of this swarm is ${sandbox}`
-  for (const [key, value] of Object.entries(job.sandbox ?? {})) {
-    if (key === 'backend') {
-      if (value !== sandbox || sandbox === 'none') return `sandbox.backend cannot be ${JSON.stringify(value)}: ${has}`
-    } else if (key !== 'network') return `this swarm does not serve the field sandbox.${key}`
-    else if (value !== 'host' && !(value === 'none' && canCutNetwork(sandbox)))
-      return `sandbox.network cannot be ${JSON.stringify(value)}: ${has}`
-  }
-  const required = job.requires?.sandbox
-  if (required !== undefined && (required !== sandbox || sandbox === 'none'))
-    return `requires.sandbox cannot be ${JSON.stringify(required)}: ${has}`
-  if (isConfidential(job) && !mayKeepSecrets({ sandbox, allow_unsandboxed: allowUnsandboxed }))
+  const unknown = Object.keys(job.sandbox ?? {}).find((key) => key !== 'backend' && key !== 'network')
+  if (unknown !== undefined) return `this swarm does not serve the field sandbox.${unknown}`
+  const lack = lackOfWalls(needsOf(job), { sandbox, allow_unsandboxed: allowUnsandboxed })
+  if (!lack) return undefined
+  if (lack.requirement === 'secrets')
     return 'this swarm keeps nothing from its jobs, and its owner does not take confidential ones'
-  return undefined
+  const field = lack.requirement === 'sandbox' ? 'requires.sandbox' : lack.requirement
+  return `${field} cannot be ${JSON.stringify(lack.wants)}: the sandbox of this swarm is ${sandbox}`
 }
 
 /** A device may have gone since pond was told of it. */
@@ -90,6 +85,12 @@ function problemWithGpus(job: JobSpec, { gpus: given = [] }: Intent, { gpus }: W
   if (new Set(given).size !== wanted) return `requires.gpus asks for ${wanted}, and pond gave it ${given.length}`
   const absent = given.find((uuid) => gpus.every((gpu) => gpu.uuid !== uuid))
   return absent === undefined ? undefined : `there is no GPU ${absent} here`
+}
+
+/** Others may have filled it since pond was told. */
+function problemWithDisk({ requires: { disk_bytes: wanted } = {} }: JobSpec, { gate }: Walls): string | undefined {
+  if (wanted === undefined || wanted <= (gate.spareDisk() ?? 0)) return undefined
+  return `less than the ${wanted} bytes of requires.disk_bytes are free here`
 }
 
 function read(bytes: Buffer): JobSpec | string {

@@ -95,6 +95,10 @@ class ClaimAttempt implements Attempt {
     }
   }
 
+  get diskBytes(): number {
+    return this.#admitted?.job.requires?.disk_bytes ?? 0
+  }
+
   have(): Have {
     const state = this.#state
     const claim_id = this.claimId
@@ -116,6 +120,8 @@ class ClaimAttempt implements Attempt {
     this.#state = { at: 'ended', startedAt: ending?.started_at }
     freeSlot()
     this.#released = this.#release()
+    // With the last word pond may give its part of the disk to another.
+    if (this.diskBytes > 0) await this.#released
     const said = ending && (await this.#privacy?.ending(ending))
     const end = ending && !this.#dropped ? await this.#conclude(said ?? ending) : 'refused'
     if (!this.#abandoned || this.#dropped) await this.#forget()

@@ -25,6 +25,8 @@ export interface Have {
 export interface HeldClaim {
   readonly claimId: ClaimId
   readonly jobId: JobId
+  /** Of the disk, promised to its job as long as it is held. */
+  readonly diskBytes?: number
   have(): Have
   /** SIGTERM now, SIGKILL after the grace; the first cause stands. */
   stop(cause: StopCause): void
@@ -55,7 +57,7 @@ export interface ClaimParts {
   /** How often this machine woke: what pond said before counts no more. */
   readonly wakes: () => number
   /** Which commands the owner wants, and who looks whether there is room. */
-  readonly gate: Pick<Gate, 'unwelcome' | 'look'>
+  readonly gate: Pick<Gate, 'unwelcome' | 'spareDisk' | 'look'>
   /** Holds one folder a claim. */
   readonly jobsPath: string
 }

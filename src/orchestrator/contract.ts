@@ -20,6 +20,8 @@ export interface Host {
   readonly arch: string
   /** What of the machine is for jobs. */
   readonly resources: Pick<Resources, 'cpus' | 'memory_bytes'>
+  /** The most of the disk that is for the folders of jobs; absent: what is free. */
+  readonly diskBytes?: number
   /** Uuids of the devices that are for jobs; absent: all. */
   readonly gpus?: readonly string[]
   /** Of this program. */

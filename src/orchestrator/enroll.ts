@@ -15,6 +15,7 @@ export interface EnrollRequest {
   readonly code: string
   readonly name: string
   readonly labels: Labels
+  readonly withoutLabels?: readonly string[]
   readonly resources: Resources
 }
 
@@ -34,16 +35,18 @@ export async function enroll(parts: EnrollParts, request: EnrollRequest): Promis
   const keys = await keysFor(parts, code.id)
   const before = boundTo(live.now(), keys)
   if (before) return before
-  const { name, labels, resources } = request
+  const { name, labels, withoutLabels, resources } = request
   const pinned = { sealing_key: keys.sealing.publicKey, signing_key: keys.signing.publicKey }
-  const body = { name, worker: { ...pinned, labels, resources } }
+  const without = withoutLabels && { without_labels: [...withoutLabels] }
+  const body = { name, worker: { ...pinned, labels, ...without, resources } }
   const { pondKeyHash } = code
   const mac = enrollmentMac(code.secret, { pondKeyHash, bindingId: binding_id, codeId: code.id, said: body })
   const answer = await client.call('enroll', { params: { code_id: code.id }, body: { ...body, mac } })
   if (!answer.ok) throw new PairError(answer.error.message, answer.error)
   if (!isEnrolled(code, answer.reply))
     throw new PairError('whoever answered does not know the secret of the code, or is another pond; nothing was kept')
-  const worker = { worker_id: answer.reply.worker_id, name, labels, resources, keys: pinned }
+  const { worker_id, labels: settled = labels } = answer.reply
+  const worker = { worker_id, name, labels: settled, resources, keys: pinned }
   const binding = live.now()
   await live.keep({ binding: { ...binding, workers: [...binding.workers, worker] } })
   return worker

@@ -4,7 +4,16 @@ import { limit } from '../protocol/limit.ts'
 import { type Cancel, every } from '../system/clock.ts'
 import type { MachineFacts } from '../system/machine.ts'
 import type { SwarmParts } from './contract.ts'
-import { judgeRules, machineRules, type RuleFacts, type Rules, type Verdict, whyClosed, whyUnwelcome } from './rule.ts'
+import {
+  judgeRules,
+  keptBytes,
+  machineRules,
+  type RuleFacts,
+  type Rules,
+  type Verdict,
+  whyClosed,
+  whyUnwelcome,
+} from './rule.ts'
 import { openRuleFile, type RuleFile, RulesError, withPaused } from './rule-file.ts'
 
 export interface Gate {
@@ -14,6 +23,8 @@ export interface Gate {
   closed(): string | undefined
   /** Why the owner does not want this command. */
   unwelcome(command: readonly string[]): string | undefined
+  /** Bytes free where jobs have their folders, without what is kept; undefined where that cannot be asked. */
+  spareDisk(): number | undefined
   /** Looks at rules and machine now. Never rejects. */
   look(): Promise<void>
   /** Takes effect at once and is kept for the next run. Rejects when it could not be kept. */
@@ -21,7 +32,7 @@ export interface Gate {
   close(): void
 }
 
-type Around = Pick<SwarmParts, 'clock' | 'log' | 'disk' | 'home' | 'host' | 'binding'>
+type Around = Pick<SwarmParts, 'clock' | 'log' | 'disk' | 'executor' | 'home' | 'host' | 'binding'>
 
 interface GateParts {
   /** The disk is full: gives back what no job uses. */
@@ -43,6 +54,8 @@ class OwnersGate implements Gate {
   readonly #file: RuleFile
   #rules: Rules = {}
   #facts: RuleFacts
+  /** Where jobs have their folders, which may be another disk than that of swarm's own. */
+  #boxBytes: number | undefined
   #closed: string | undefined
   /** What is wrong with the file, as it was last logged. */
   #problem: string | undefined
@@ -75,6 +88,11 @@ class OwnersGate implements Gate {
 
   unwelcome(command: readonly string[]): string | undefined {
     return whyUnwelcome(this.#rules, command)
+  }
+
+  spareDisk(): number | undefined {
+    const spare = this.#boxBytes === undefined ? undefined : Math.max(0, this.#boxBytes - keptBytes(this.#rules))
+    return spare === undefined ? undefined : Math.min(spare, Number.MAX_SAFE_INTEGER)
   }
 
   look(): Promise<void> {
@@ -117,13 +135,15 @@ class OwnersGate implements Gate {
   }
 
   async #lookAround(): Promise<RuleFacts> {
-    const { disk, home, host, binding } = this.#parts
+    const { disk, executor, home, host, binding } = this.#parts
     const { machine } = host
     const asksMachine = machineRules.some((rule) => this.#rules[rule] !== undefined)
-    const [told, freeDiskBytes] = await Promise.all([
+    const [told, freeDiskBytes, boxBytes] = await Promise.all([
       asksMachine && machine ? machine.facts().catch((): MachineFacts => ({})) : {},
       disk.freeBytes(home.path).catch(() => undefined),
+      disk.freeBytes(executor.folder).catch(() => undefined),
     ])
+    this.#boxBytes = boxBytes
     return { ...told, freeDiskBytes, project: binding.now().project }
   }
 

@@ -58,6 +58,13 @@ export class Holding {
     return [...this.#orphans]
   }
 
+  /** What all that run were promised of the disk. */
+  diskBytes(): number {
+    let bytes = 0
+    for (const { diskBytes = 0 } of this.#claims.values()) bytes += diskBytes
+    return bytes
+  }
+
   countOf(worker: WorkerId): number {
     return this.#of(worker).length
   }

@@ -17,7 +17,10 @@ export interface PairRequest {
   /** As printed, without the URL: `<26 characters>.<secret>.<hash of pond's key>`. */
   readonly code: string
   readonly name: string
+  /** What this machine says of itself, as the code allows. */
   readonly labels: Labels
+  /** Given by the code, and left out. */
+  readonly withoutLabels?: readonly string[]
   readonly resources: Resources
   /** Kept for every run; pond hears of it from those. */
   readonly class?: WorkerClass
@@ -88,6 +91,7 @@ function unsigned(code: CodeId, request: PairRequest, keys: KeySet): Omit<PairBo
       sealing_key: keys.workers[0].sealing.publicKey,
       signing_key: keys.workers[0].signing.publicKey,
       labels: request.labels,
+      ...(request.withoutLabels && { without_labels: [...request.withoutLabels] }),
       resources: request.resources,
     },
   }
@@ -108,6 +112,6 @@ function toBinding(request: PairRequest, keys: KeySet, reply: PairReply): Bindin
     ...(kind && { class: kind }),
     binding_key: keys.binding.publicKey,
     ...(reply.ephemeral && { ephemeral: true }),
-    workers: [{ worker_id: reply.worker_id, name, labels, resources, keys: pinned }],
+    workers: [{ worker_id: reply.worker_id, name, labels: reply.labels ?? labels, resources, keys: pinned }],
   }
 }

@@ -42,6 +42,12 @@ export const machineRules = ['mains_only', 'idle_minutes', 'max_load', 'min_free
 /** With less room on the disk a job could not even say that it is full. Holds without a rule. */
 export const ROOM_BYTES_LEAST = 4 * 1024 * 1024
 
+/** What of the disk no job is promised: output waits there while pond is away, with bundles and the journal. */
+export const OWN_BYTES = 1024 ** 3
+
+/** What of the disk is not for the folders of jobs. */
+export const keptBytes = ({ min_free_disk_bytes: owned = 0 }: Rules): number => Math.max(owned, OWN_BYTES)
+
 export interface RuleFacts extends MachineFacts {
   /** Where swarm has its folder; undefined where it cannot be read. */
   readonly freeDiskBytes: number | undefined

@@ -19,7 +19,7 @@ export interface SlotGroups {
   drain(worker: WorkerId, deadlineMs?: number): boolean
   isDraining(worker: WorkerId): boolean
   snapshot(most: SnapshotFacts): SnapshotBody['workers']
-  status(mostFree: number): SwarmStatus['workers']
+  status(mostFree: number, diskBytes?: number): SwarmStatus['workers']
   close(): void
 }
 
@@ -27,6 +27,8 @@ type Facts = Omit<SnapshotBody['workers'][number], 'worker_id' | 'keys' | 'label
 export interface SnapshotFacts extends Facts {
   /** Claims by worker. */
   readonly inflight: (worker: WorkerId) => number
+  /** The disk is the machine's, and so its first worker's; absent where pond does not know the word. */
+  readonly diskBytes?: number | undefined
 }
 
 export interface SlotGroupsParts {
@@ -50,6 +52,16 @@ export function resourcesOf(parts: Pick<SwarmParts, 'executor' | 'host' | 'optio
   } = parts
   const offered = gpus.filter(({ uuid }) => host.gpus?.includes(uuid) ?? true)
   return { slots, ...host.resources, ...(offered.length > 0 && { gpus: offered }) }
+}
+
+/** What it is, whatever it does. */
+export function natureOf({ executor, host, options }: Pick<SwarmParts, 'executor' | 'host' | 'options'>) {
+  return {
+    ...{ version: host.version, os: host.os, arch: host.arch },
+    executor: `${executor.name} ${executor.rung}`,
+    sandbox: executor.sandbox,
+    allow_unsandboxed: options.allowUnsandboxed ?? false,
+  }
 }
 
 interface Group {
@@ -100,17 +112,19 @@ export function createSlotGroups({ binding, first, moved, clock, stop }: SlotGro
       return groups.every(({ draining }) => draining)
     },
     isDraining: (worker) => find(worker)?.draining === true,
-    snapshot: ({ inflight, ...facts }) =>
-      both().map(([{ worker_id, keys, labels }, { resources, draining }]) => ({
+    snapshot: ({ inflight, diskBytes, ...facts }) =>
+      both().map(([{ worker_id, keys, labels }, { resources, draining }], index) => ({
         ...facts,
-        ...{ worker_id, keys, labels, resources, inflight: inflight(worker_id) },
+        ...{ worker_id, keys, labels, inflight: inflight(worker_id) },
+        resources: withDisk(resources, index === 0 ? diskBytes : undefined),
         ...(draining && { state: 'draining' as const }),
       })),
-    status(mostFree) {
+    status(mostFree, diskBytes) {
       const left = new Map(free(mostFree).map(({ worker_id, free }) => [worker_id, free.slots]))
-      return both().map(([{ worker_id, name, keys }, { resources, draining }]) => ({
+      return both().map(([{ worker_id, name, keys }, { resources, draining }], index) => ({
         ...{ worker_id, name, fingerprint: fingerprint(keys.sealing_key, keys.signing_key), slots: resources.slots },
         free: left.get(worker_id) ?? 0,
+        resources: withDisk(resources, index === 0 ? diskBytes : undefined),
         state: draining ? ('draining' as const) : ('ready' as const),
       }))
     },
@@ -119,6 +133,9 @@ export function createSlotGroups({ binding, first, moved, clock, stop }: SlotGro
     },
   }
 }
+
+const withDisk = (resources: Resources, disk_bytes: number | undefined): Resources =>
+  disk_bytes === undefined ? resources : { ...resources, disk_bytes }
 
 /** The run goes on after its slot is free. */
 function runIn<T>(queue: PQueue, run: (freeSlot: () => void) => Promise<T>): Promise<T> {

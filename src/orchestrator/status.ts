@@ -1,5 +1,5 @@
 // What a swarm tells of itself, on its socket and to `swarm status`.
-import type { WorkerClass } from '../protocol/field.ts'
+import type { Resources, WorkerClass } from '../protocol/field.ts'
 
 export type SwarmState = 'starting' | 'ready' | 'paused' | 'draining' | 'ended'
 
@@ -17,6 +17,8 @@ export interface SwarmStatus {
   /** Of its keys, as pond shows it. */
   readonly fingerprint: string
   readonly version: string
+  readonly os: string
+  readonly arch: string
   readonly executor: string
   readonly rung: string
   readonly sandbox: string
@@ -30,6 +32,8 @@ export interface SwarmStatus {
     readonly fingerprint: string
     readonly slots: number
     readonly free: number
+    /** What is for its jobs in all. */
+    readonly resources: Resources
     readonly state: 'ready' | 'draining'
   }[]
   readonly healthy: boolean

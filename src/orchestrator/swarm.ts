@@ -11,6 +11,7 @@ import { findWorker } from './binding.ts'
 import type { ClaimParts, HeldClaim } from './claim.ts'
 import type { RunEnd, Swarm, SwarmParts } from './contract.ts'
 import { createDialect } from './dialect.ts'
+import { createDiskOffer, type DiskOffer } from './disk-offer.ts'
 import { createDrain, type Drain } from './drain.ts'
 import { createFreed, type Freed } from './freed.ts'
 import { createGate, type Gate } from './gate.ts'
@@ -24,7 +25,7 @@ import { createPoll, type Poll, type PollFacts } from './poll.ts'
 import { createRecovered, type Recovered, sweep } from './recover.ts'
 import { createRenewal, type Renewal } from './renewal.ts'
 import type { Rotated } from './rotation.ts'
-import { createSlotGroups, resourcesOf, type SlotGroups } from './slot-group.ts'
+import { createSlotGroups, natureOf, resourcesOf, type SlotGroups } from './slot-group.ts'
 import { createSnapshot, type Snapshot } from './snapshot.ts'
 import { attestWords } from './statement.ts'
 import type { SwarmState, SwarmStatus } from './status.ts'
@@ -63,6 +64,7 @@ class OneSwarm implements Swarm {
   readonly #freed: Freed
   readonly #gate: Gate
   readonly #drain: Drain
+  readonly #diskOffer: DiskOffer
   readonly #poll: Poll
   readonly #snapshot: Snapshot
   readonly #renewal: Renewal
@@ -73,7 +75,7 @@ class OneSwarm implements Swarm {
   #giveUp: () => void = () => {}
   #kill = false
   #claimParts: ClaimParts | undefined
-  #spoke = false
+  #spoken = 0
   #state: 'starting' | 'ready' | 'ended' = 'starting'
 
   constructor(parts: SwarmParts, wake: Wake) {
@@ -87,17 +89,17 @@ class OneSwarm implements Swarm {
       this.#giveUp = () => resolve(undefined)
     })
     const changed = () => this.#changed()
-    const freed = createFreed({ clock, tell: changed })
-    this.#freed = freed
-    const moved = () => (this.#mayRefill() ? freed.slot() : changed())
+    this.#freed = createFreed({ clock, tell: changed })
+    const moved = () => (this.#mayRefill() ? this.#freed.slot() : changed())
     this.#holding = new Holding(() => live.now().workers[0].worker_id)
     const stop = (worker: WorkerId) => this.#holding.stop('drained', worker)
     this.#groups = createSlotGroups({ binding: live.now, first: resourcesOf(parts), moved, clock, stop })
     this.#drain = createDrain({ clock, log, options, changed, stopAll: () => this.#holding.stop('drained') })
-    const { alone } = live
-    this.#snapshot = createSnapshot({ client, clock, log, session: this.#session, look: () => this.#look(), alone })
+    const look = () => this.#look()
+    this.#snapshot = createSnapshot({ client, clock, log, session: this.#session, look, alone: live.alone })
     this.#supplier = createSupplier(this.#parts)
     this.#gate = createGate(parts, { shrink: () => this.#supplier.shrink(), changed })
+    this.#diskOffer = createDiskOffer({ most: parts.host.diskBytes, gate: this.#gate, holding: this.#holding })
     this.#poll = createPoll({
       client,
       clock,
@@ -231,8 +233,9 @@ class OneSwarm implements Swarm {
 
   #take(reply: PollReply): void {
     // What is said only in newer steps waits until pond has told its own.
-    if (!this.#spoke && this.#dialect.speaks(3)) this.#snapshot.changed()
-    this.#spoke = this.#dialect.speaks(3)
+    const spoken = [3, 4].filter((step) => this.#dialect.speaks(step)).length
+    if (spoken > this.#spoken) this.#snapshot.changed()
+    this.#spoken = spoken
     this.#over.forget({ poll: this.#poll.oldestSeq(), words: this.#claimParts?.words.oldestCall() ?? 1 })
     this.#acceptAll(reply.intents)
     for (const directive of reply.directives) this.#obey(directive)
@@ -297,18 +300,13 @@ class OneSwarm implements Swarm {
   }
 
   async #look(): Promise<SnapshotBody['workers']> {
-    const { executor, host } = this.#parts
     const state = this.#stateNow()
     return this.#groups.snapshot({
+      ...natureOf(this.#parts),
       inflight: (worker) => this.#holding.countOf(worker),
-      load: Math.max(0, host.load()),
-      version: host.version,
-      os: host.os,
-      arch: host.arch,
-      executor: `${executor.name} ${executor.rung}`,
-      sandbox: executor.sandbox,
-      allow_unsandboxed: this.#parts.options.allowUnsandboxed ?? false,
+      load: Math.max(0, this.#parts.host.load()),
       state: state === 'paused' || state === 'draining' ? state : 'ready',
+      diskBytes: this.#dialect.speaks(4) ? this.#diskOffer() : undefined,
       ...(this.#dialect.speaks(3) && this.#standing()),
     })
   }
@@ -369,18 +367,17 @@ class OneSwarm implements Swarm {
   }
 
   status(): SwarmStatus {
-    const { client, executor, host } = this.#parts
+    const { client, executor } = this.#parts
     const { pond, project, name, binding_id, workers: bound } = this.#parts.binding.now()
     const { ok: healthy, turning: _, ...health } = this.health()
-    const workers = this.#groups.status(this.#mostFree())
+    const workers = this.#groups.status(this.#mostFree(), this.#diskOffer())
     const sum = (of: 'slots' | 'free') => workers.reduce((all, worker) => all + worker[of], 0)
     return {
       ...{ state: this.#stateNow(), ...this.#standing() },
       ...{ pond, project, name, binding_id, worker_id: bound[0].worker_id },
       fingerprint: workers[0]?.fingerprint ?? '',
-      version: host.version,
-      ...{ executor: executor.name, rung: executor.rung, sandbox: executor.sandbox },
-      allow_unsandboxed: this.#parts.options.allowUnsandboxed ?? false,
+      ...natureOf(this.#parts),
+      ...{ executor: executor.name, rung: executor.rung },
       slots: sum('slots'),
       free: sum('free'),
       workers,

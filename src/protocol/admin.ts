@@ -4,6 +4,7 @@ import { z } from 'zod'
 import { jobPage, jobQuery, workerList, workerView } from './consumer.ts'
 import { name, queryInt, workerLabels } from './field.ts'
 import { bindingId, codeId, keyId, workerId } from './id.ts'
+import { allowedLabels } from './job.ts'
 import { limit } from './limit.ts'
 import { quota } from './quota.ts'
 import { fingerprintText } from './sealed.ts'
@@ -75,7 +76,10 @@ export const pairingBody = z.strictObject({
   project: name.optional(),
   uses: z.int().min(1).max(1000).optional(),
   expires_ms: z.int().min(1000).max(DAY).optional(),
+  /** Of each worker that comes with it, with these values and no others. */
   labels: workerLabels.optional(),
+  /** What such a worker may choose for itself. */
+  allowed_labels: allowedLabels.optional(),
   ephemeral: z.boolean().optional(),
   ladder: ladderBody.optional(),
   /** The only worker keys that may pair with it. */
@@ -88,6 +92,7 @@ export const pairingView = z.object({
   uses_left: z.int(),
   tries_left: z.int(),
   labels: z.record(z.string(), z.string()),
+  allowed_labels: allowedLabels.optional(),
   ephemeral: z.boolean(),
   /** Of the bindings that it makes. */
   ladder: ladderView.optional(),
@@ -103,7 +108,10 @@ export const pairingCreated = pairingView.extend({ code: z.string() })
 export const enrollmentBody = z.strictObject({
   binding: bindingId,
   expires_ms: z.int().min(1000).max(DAY).optional(),
+  /** Of each worker that comes with it, with these values and no others. */
   labels: workerLabels.optional(),
+  /** What such a worker may choose for itself. */
+  allowed_labels: allowedLabels.optional(),
   /** The only keys that may enroll with it. */
   fingerprint: fingerprintText.optional(),
 })
@@ -113,6 +121,7 @@ export const enrollmentView = z.object({
   binding_id: z.string(),
   tries_left: z.int(),
   labels: z.record(z.string(), z.string()),
+  allowed_labels: allowedLabels.optional(),
   fingerprint: z.string().optional(),
   created_at: z.int(),
   expires_at: z.int(),

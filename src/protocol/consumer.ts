@@ -187,10 +187,13 @@ export const workerView = z.object({
   /** What made these keys of older ones, oldest first, each signed by the key that it replaced; not all, where there were many. */
   rotations: z.array(dsse).optional(),
   labels: z.record(z.string(), z.string()),
+  /** Keys of the labels that an operator gave it; the others are its own word. An older pond does not tell. */
+  granted_labels: z.array(z.string()).optional(),
   slots: z.int(),
   /** What it has in all, beside its slots. */
   cpus: z.number().optional(),
   memory_bytes: z.int().optional(),
+  disk_bytes: z.int().optional(),
   gpus: z.array(gpu).optional(),
   inflight: z.int(),
   load: z.number().optional(),

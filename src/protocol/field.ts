@@ -1,6 +1,6 @@
 // Small schemas that several pages of the wire share: numbers in a query, keys, names, resources.
 import { z } from 'zod'
-import { labels } from './job.ts'
+import { labelKey, labels } from './job.ts'
 import { limit } from './limit.ts'
 
 /** A whole number written in a query. */
@@ -62,6 +62,8 @@ export const resources = z.strictObject({
   slots: z.int().min(1).max(limit.slotsPerWorker),
   cpus: z.number().min(0).optional(),
   memory_bytes: bytesCount.optional(),
+  /** Free for the folders of its jobs, with what those may still fill that hold some of it. Step 4. */
+  disk_bytes: bytesCount.optional(),
   gpus: z
     .array(gpu)
     .max(64)
@@ -77,8 +79,18 @@ export type Resources = z.infer<typeof resources>
 export const sandboxes = ['uid', 'bubblewrap', 'none'] as const
 export type Sandbox = (typeof sandboxes)[number]
 
+/** What a job can have as `sandbox.network`, by what keeps jobs apart: `host`, and where it can be cut off too, `none`. */
+export const networks: Readonly<Record<Sandbox, readonly string[]>> = {
+  uid: ['host'],
+  bubblewrap: ['host', 'none'],
+  none: ['host'],
+}
+
 /** `server`: silent for long, it is gone. `laptop`: it may only be asleep. */
 export const workerClasses = ['server', 'laptop'] as const
 export type WorkerClass = (typeof workerClasses)[number]
 
 export const workerLabels = labels
+
+/** Keys of labels that a worker's code gives, and that it is to be without. Step 4. */
+export const withoutLabels = z.array(labelKey).max(limit.labels)

@@ -90,6 +90,12 @@ const labelNeed = z.union([
 ])
 export type LabelNeed = z.infer<typeof labelNeed>
 
+/** What a machine may choose for itself: by key what its value must be, `*` for any key that is not named. */
+export const allowedLabels = z
+  .record(z.union([labelKey, z.literal('*')]), labelNeed)
+  .refine((record) => Object.keys(record).length <= limit.labels, `must not have more than ${limit.labels} entries`)
+export type AllowedLabels = Readonly<Record<string, LabelNeed>>
+
 /** What a job asks of its worker: one that lacks any of it never gets the job. */
 const requires = z.strictObject({
   labels: z
@@ -99,6 +105,8 @@ const requires = z.strictObject({
   /** Of its own while it runs, to the thousandth. */
   cpus: z.number().min(0.001).max(4096).optional(),
   memory_bytes: count(1, Number.MAX_SAFE_INTEGER).optional(),
+  /** Room for its folder while it runs. */
+  disk_bytes: count(1, Number.MAX_SAFE_INTEGER).optional(),
   gpus: z
     .strictObject({
       count: count(1, 64),

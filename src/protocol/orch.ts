@@ -10,6 +10,7 @@ import {
   resources,
   sandboxes,
   wallMs,
+  withoutLabels,
   workerClasses,
   workerLabels,
 } from './field.ts'
@@ -37,7 +38,9 @@ export const pairBody = z.strictObject({
   worker: z.strictObject({
     sealing_key: publicKey,
     signing_key: publicKey,
+    /** What it says of itself beside what its code gives; the code has to allow it. */
     labels: workerLabels,
+    without_labels: withoutLabels.optional(),
     resources,
   }),
   /** HMAC-SHA-256 in hex, under the code's secret, over the RFC 8785 form of this body without `mac`. */
@@ -56,6 +59,8 @@ export const pairReply = z.object({
   project: z.string(),
   /** The binding ends with the run of swarm that ends in order, or when pond has not heard of it for long. */
   ephemeral: z.boolean().optional(),
+  /** Of the worker, those of its code with its own; an older pond does not tell. */
+  labels: z.record(z.string(), z.string()).optional(),
   limits,
 })
 export type PairReply = z.infer<typeof pairReply>
@@ -209,7 +214,10 @@ export const fetchBundleQuery = z.strictObject({
 /** Said by a further worker of a binding. Its MAC covers pond's and the binding's id too, so it is worth nothing elsewhere. */
 export const enrollBody = z.strictObject({
   name,
-  worker: z.strictObject({ sealing_key: publicKey, signing_key: publicKey, labels: workerLabels, resources }),
+  worker: z.strictObject({
+    ...{ sealing_key: publicKey, signing_key: publicKey },
+    ...{ labels: workerLabels, without_labels: withoutLabels.optional(), resources },
+  }),
   /** HMAC-SHA-256 in hex, under the code's secret. */
   mac: digest,
 })
@@ -217,6 +225,8 @@ export type EnrollBody = z.infer<typeof enrollBody>
 export const enrollReply = z.object({
   worker_id: workerId,
   pond_key: publicKey,
+  /** As in the reply to pairing: for people, the MAC is not over them. */
+  labels: z.record(z.string(), z.string()).optional(),
   /** Pond's own HMAC over worker id and pond key: whoever stands between cannot say them. */
   mac: digest,
 })

@@ -1,12 +1,17 @@
 // Which worker may get which job: what the job needs against what the worker is. What is free of it at the moment is room.ts. Pure.
-import type { Gpu, Resources, Sandbox } from '../protocol/field.ts'
+import { type Gpu, networks, type Resources, type Sandbox } from '../protocol/field.ts'
 import type { JobSpec, LabelNeed, Labels, Requires } from '../protocol/job.ts'
 
 /** Jobs with equal needs are of one requirement class. */
 export interface Needs extends Requires {
   /** It brings a secret, or its output is one. */
   readonly secrets?: true
+  /** Of the job's own field `sandbox`: what a worker would decline for what it is. A network of `host` is no need: all have it. */
+  readonly 'sandbox.backend'?: SandboxValue
+  readonly 'sandbox.network'?: SandboxValue
 }
+
+type SandboxValue = NonNullable<JobSpec['sandbox']>[string]
 
 /** Of most jobs. */
 export const anything: Needs = {}
@@ -55,13 +60,25 @@ export function lackOf(needs: Needs, means: Means): Lack | undefined {
   return lackOfKind(needs, means) ?? lackOfLabel(needs.labels, means.labels) ?? lackOfSize(needs, means.resources)
 }
 
-function lackOfKind({ secrets, os, arch, sandbox }: Needs, means: Means): Lack | undefined {
+function lackOfKind(needs: Needs, means: Means): Lack | undefined {
+  const { os, arch } = needs
   if (os !== undefined && os !== means.os) return lack('os', os, means.os)
   if (arch !== undefined && arch !== means.arch) return lack('arch', arch, means.arch)
-  // A job that asks for no walls asks for nothing that could be kept.
-  const wanted = sandbox === 'none' || sandbox !== means.sandbox
-  if (sandbox !== undefined && wanted) return lack('sandbox', sandbox, means.sandbox)
-  if (secrets && !mayKeepSecrets(means)) return lack('secrets', 'a sandbox', means.sandbox ?? 'none')
+  return lackOfWalls(needs, means)
+}
+
+/** What of the walls that a job needs is not there. Pond asks before it gives a job, and the worker before it takes one. */
+export function lackOfWalls(needs: Needs, walls: Walls): Lack | undefined {
+  for (const name of ['sandbox', 'sandbox.backend'] as const) {
+    const wanted = needs[name]
+    // A job that asks for no walls asks for nothing that could be kept.
+    const isKept = wanted === undefined || (wanted !== 'none' && wanted === walls.sandbox)
+    if (!isKept) return lack(name, wanted, walls.sandbox)
+  }
+  const network = needs['sandbox.network']
+  const can = networks[walls.sandbox ?? 'none']
+  if (network !== undefined && !can.some((one) => one === network)) return lack('sandbox.network', network, can)
+  if (needs.secrets && !mayKeepSecrets(walls)) return lack('secrets', 'a sandbox', walls.sandbox ?? 'none')
   return undefined
 }
 
@@ -73,7 +90,8 @@ function lackOfLabel(needs: Needs['labels'], labels: Labels): Lack | undefined {
   return undefined
 }
 
-function suits(need: LabelNeed, has: string): boolean {
+/** Whether a label's value is what was asked for. */
+export function suits(need: LabelNeed, has: string): boolean {
   if (typeof need === 'string') return has === need
   switch (need.op) {
     case 'eq':
@@ -94,10 +112,13 @@ function suits(need: LabelNeed, has: string): boolean {
 /** NaN, which no comparison lets pass, for what is no plain decimal number. */
 const numberOf = (text: string) => (/^-?\d+(\.\d+)?$/.test(text) ? Number(text) : Number.NaN)
 
-function lackOfSize({ cpus, memory_bytes, gpus }: Needs, resources: Resources): Lack | undefined {
+function lackOfSize(needs: Needs, resources: Resources): Lack | undefined {
+  const { cpus, gpus } = needs
   if (cpus !== undefined && !(cpus <= (resources.cpus ?? 0))) return lack('cpus', cpus, resources.cpus)
-  const { memory_bytes: memory } = resources
-  if (memory_bytes !== undefined && memory_bytes > (memory ?? 0)) return lack('memory_bytes', memory_bytes, memory)
+  for (const name of ['memory_bytes', 'disk_bytes'] as const) {
+    const bytes = needs[name]
+    if (bytes !== undefined && bytes > (resources[name] ?? 0)) return lack(name, bytes, resources[name])
+  }
   return gpus && lackOfGpus(gpus, resources.gpus ?? [])
 }
 
@@ -135,11 +156,14 @@ export function lack(requirement: string, wants: unknown, has: unknown): Lack {
 
 /** What a job needs, without what is no need. Equal needs are equal as JSON once that is canonical. */
 export function needsOf(spec: JobSpec): Needs {
-  if (spec.requires === undefined && !isConfidential(spec)) return anything
+  if (spec.requires === undefined && spec.sandbox === undefined && !isConfidential(spec)) return anything
   const { labels, ...rest } = spec.requires ?? {}
+  const { backend, network } = spec.sandbox ?? {}
   return {
     ...rest,
     ...(labels && Object.keys(labels).length > 0 ? { labels: plain(labels) } : {}),
+    ...(backend === undefined ? {} : { 'sandbox.backend': backend }),
+    ...(network === undefined || network === 'host' ? {} : { 'sandbox.network': network }),
     ...(isConfidential(spec) ? { secrets: true as const } : {}),
   }
 }

@@ -7,6 +7,7 @@ import { allowance, type Worker } from './worker.ts'
 export interface Held {
   readonly cpus?: number
   readonly memory_bytes?: number
+  readonly disk_bytes?: number
   /** Their uuids. */
   readonly gpus?: readonly string[]
 }
@@ -22,6 +23,7 @@ export interface Room {
   /** In thousandths: sums of fractions would drift. */
   readonly milliCpus: number
   readonly memoryBytes: number
+  readonly diskBytes: number
   readonly gpus: readonly Gpu[]
 }
 
@@ -46,17 +48,21 @@ export function roomOf({ worker, resources, freeSlots, claims, held, most }: Can
     slots,
     milliCpus: milli(resources.cpus ?? 0),
     memoryBytes: resources.memory_bytes ?? 0,
+    diskBytes: resources.disk_bytes ?? 0,
     gpus: resources.gpus ?? [],
   }
   return held.reduce(without, whole)
 }
 
 /** What of the room is too little for a job, now. */
-export function shortOf({ cpus, memory_bytes, gpus }: Needs, room: Room): Lack | undefined {
+export function shortOf({ cpus, memory_bytes, disk_bytes, gpus }: Needs, room: Room): Lack | undefined {
   if (room.slots < 1) return lack('slots', 1, 0)
   if (cpus !== undefined && milli(cpus) > room.milliCpus) return lack('cpus', cpus, Math.max(0, room.milliCpus) / 1000)
   if (memory_bytes !== undefined && memory_bytes > room.memoryBytes) {
     return lack('memory_bytes', memory_bytes, Math.max(0, room.memoryBytes))
+  }
+  if (disk_bytes !== undefined && disk_bytes > room.diskBytes) {
+    return lack('disk_bytes', disk_bytes, Math.max(0, room.diskBytes))
   }
   return gpus && lackOfGpus(gpus, room.gpus)
 }
@@ -64,11 +70,12 @@ export function shortOf({ cpus, memory_bytes, gpus }: Needs, room: Room): Lack |
 /** What of the room a job would hold; undefined where it does not fit now. */
 export function hold(needs: Needs, room: Room): Held | undefined {
   if (shortOf(needs, room)) return undefined
-  const { cpus, memory_bytes, gpus } = needs
-  if (cpus === undefined && memory_bytes === undefined && gpus === undefined) return nothing
+  const { cpus, memory_bytes, disk_bytes, gpus } = needs
+  if (isNothing(needs)) return nothing
   return {
     ...(cpus === undefined ? {} : { cpus }),
     ...(memory_bytes === undefined ? {} : { memory_bytes }),
+    ...(disk_bytes === undefined ? {} : { disk_bytes }),
     ...(gpus ? { gpus: chooseGpus(gpus, room.gpus) } : {}),
   }
 }
@@ -79,25 +86,31 @@ export function fill(room: Room, held: Held): Room {
 }
 
 /** What is left for others while a job waits for its part. */
-export function setAside(room: Room, { cpus = 0, memory_bytes = 0, gpus }: Needs): Room {
+export function setAside(room: Room, { cpus = 0, memory_bytes = 0, disk_bytes = 0, gpus }: Needs): Room {
   const kept = gpus ? chooseGpus(gpus, room.gpus) : []
   return {
     slots: Math.max(0, room.slots - 1),
     milliCpus: room.milliCpus - milli(cpus),
     memoryBytes: room.memoryBytes - memory_bytes,
+    diskBytes: room.diskBytes - disk_bytes,
     gpus: room.gpus.filter(({ uuid }) => !kept.includes(uuid)),
   }
 }
 
-function without(room: Room, { cpus, memory_bytes, gpus }: Held): Room {
-  if (cpus === undefined && memory_bytes === undefined && gpus === undefined) return room
+function without(room: Room, held: Held): Room {
+  if (isNothing(held)) return room
+  const { cpus, memory_bytes, disk_bytes, gpus } = held
   return {
     slots: room.slots,
     milliCpus: room.milliCpus - milli(cpus ?? 0),
     memoryBytes: room.memoryBytes - (memory_bytes ?? 0),
+    diskBytes: room.diskBytes - (disk_bytes ?? 0),
     gpus: gpus ? room.gpus.filter(({ uuid }) => !gpus.includes(uuid)) : room.gpus,
   }
 }
+
+const isNothing = ({ cpus, memory_bytes, disk_bytes, gpus }: Pick<Needs, keyof Held> | Held) =>
+  cpus === undefined && memory_bytes === undefined && disk_bytes === undefined && gpus === undefined
 
 /** The smallest that will do: the larger ones are for whoever needs them. */
 function chooseGpus(need: GpuNeed, free: readonly Gpu[]): readonly string[] {

@@ -28,6 +28,8 @@ export interface FakeExecutor extends Executor {
   gate: () => Promise<void> | undefined
   /** Runs when a process starts. */
   onStart: (process: FakeProcess) => void
+  /** Awaited before the folders of a process are gone. */
+  onRelease: () => Promise<void>
   /** Processes that each `sweep` finds. */
   left: number
 }
@@ -43,6 +45,7 @@ export function createFakeExecutor(): FakeExecutor {
     name: 'fake',
     rung: 'proc-scan',
     sandbox: 'none',
+    folder: '/boxes',
     gpus: [],
     processes,
     swept,
@@ -51,6 +54,7 @@ export function createFakeExecutor(): FakeExecutor {
     left: 0,
     gate: () => undefined,
     onStart() {},
+    async onRelease() {},
     onTerminate: (process) => process.exit({ cause: 'signal', rc: 143, signal: 'SIGTERM' }),
     async start(plan: Plan, watch: Watch) {
       await executor.gate()
@@ -90,7 +94,7 @@ export function createFakeExecutor(): FakeExecutor {
           signals.push('KILL')
           process.exit({ cause: 'signal', rc: 137, signal: 'SIGKILL' })
         },
-        async release() {},
+        release: () => executor.onRelease(),
       }
     },
     async sweep(traces) {

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto'
 import type { PairingBody } from '../../src/protocol/admin.ts'
 import type { Resources, WorkerClass } from '../../src/protocol/field.ts'
 import type { BindingId, ClaimId, WorkerId } from '../../src/protocol/id.ts'
-import type { JobSpec } from '../../src/protocol/job.ts'
+import type { JobSpec, Labels } from '../../src/protocol/job.ts'
 
 import type { Intent, PairBody, PollBody, SnapshotBody } from '../../src/protocol/orch.ts'
 import type { Dsse } from '../../src/protocol/sealed.ts'
@@ -72,6 +72,9 @@ export interface PairSaying {
   /** Beside its slots. */
   readonly has?: Omit<Resources, 'slots'>
   readonly name?: string
+  /** What it says of its own labels. */
+  readonly labels?: Labels
+  readonly without?: readonly string[]
   readonly ephemeral?: boolean
   readonly class?: WorkerClass
   /** It tells no snapshot. */
@@ -82,7 +85,7 @@ export interface PairSaying {
 
 /** What a machine with these keys says to pair. */
 export function pairBody(code: NonNullable<ReturnType<typeof parsePairingCode>>, said: PairSaying = {}): PairBody {
-  const { letter = 'k', slots = 4, has, name = 'box', sealingKey = aKey(letter) } = said
+  const { letter = 'k', slots = 4, has, name = 'box', labels = {}, without, sealingKey = aKey(letter) } = said
   const body = {
     code: code.id,
     name,
@@ -90,7 +93,7 @@ export function pairBody(code: NonNullable<ReturnType<typeof parsePairingCode>>,
     binding_key: bindingPair(letter).publicKey,
     worker: {
       ...{ sealing_key: sealingKey, signing_key: workerSigner(letter).publicKey },
-      ...{ labels: {}, resources: { slots, ...has } },
+      ...{ labels, ...(without && { without_labels: [...without] }), resources: { slots, ...has } },
     },
   }
   return { ...body, mac: pairingMac(code.secret, body) }

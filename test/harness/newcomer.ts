@@ -31,10 +31,18 @@ export const workerKeys = (letter: string) => ({
 export function enrollBody(
   code: PairingCode,
   { bindingId }: Pick<Machine, 'bindingId'>,
-  said: { readonly letter?: string; readonly name?: string; readonly labels?: Labels } = {},
+  said: {
+    readonly letter?: string
+    readonly name?: string
+    readonly labels?: Labels
+    readonly without?: string[]
+  } = {},
 ): EnrollBody {
-  const { letter = 'e', name = 'second', labels = {} } = said
-  const body = { name, worker: { ...workerKeys(letter), labels, resources: { slots: 2 } } }
+  const { letter = 'e', name = 'second', labels = {}, without } = said
+  const body = {
+    name,
+    worker: { ...workerKeys(letter), labels, ...(without && { without_labels: without }), resources: { slots: 2 } },
+  }
   const about = { pondKeyHash: code.pondKeyHash, bindingId, codeId: code.id, said: body }
   return { ...body, mac: enrollmentMac(code.secret, about) }
 }

@@ -121,7 +121,8 @@ export function createMachine(parts: MachineParts): Machine {
   return {
     runs,
     executor: (alive) => ({
-      ...{ name: fake.name, rung: fake.rung, sandbox: fake.sandbox, gpus: fake.gpus, close: fake.close },
+      ...{ name: fake.name, rung: fake.rung, sandbox: fake.sandbox, gpus: fake.gpus },
+      ...{ folder: fake.folder, close: fake.close },
       start: (plan, watch) => start(plan, watch, alive),
       async sweep(traces) {
         const claims = new Set<string>(traces.map((trace) => trace.claimId))

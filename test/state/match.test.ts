@@ -20,6 +20,7 @@ const means: Means = {
     slots: 2,
     cpus: 4,
     memory_bytes: 1000,
+    disk_bytes: 5000,
     gpus: [
       { uuid: 'GPU-a', model: 'NVIDIA A100', vram_bytes: 80 },
       { uuid: 'GPU-b', model: 'NVIDIA T4', vram_bytes: 16 },
@@ -39,9 +40,10 @@ t.test('what a worker has is enough', async (t) => {
     { labels: { zone: 'a' } },
     { labels: { zone: { op: 'in', value: ['b', 'a'] }, tier: { op: 'gte', value: 7.5 }, name: { op: 'exists' } } },
     { labels: { tier: { op: 'lte', value: 8 }, zone: { op: 'eq', value: 'a' } } },
-    { cpus: 4, memory_bytes: 1000 },
+    { cpus: 4, memory_bytes: 1000, disk_bytes: 5000 },
     { gpus: { count: 3 } },
     { gpus: { count: 1, model: 'a100', min_vram_bytes: 80 } },
+    { sandbox: 'uid', 'sandbox.backend': 'uid', 'sandbox.network': 'host' },
   ] satisfies Needs[]) {
     t.equal(lackOf(needs, means), undefined, JSON.stringify(needs))
   }
@@ -60,6 +62,9 @@ t.test('the first that it lacks is told, with what is wanted and what is there',
     ],
     [{ sandbox: 'bubblewrap' }, { requirement: 'sandbox', wants: 'bubblewrap', has: 'uid' }],
     [{ sandbox: 'none' }, { requirement: 'sandbox', wants: 'none', has: 'uid' }],
+    [{ 'sandbox.backend': 'bubblewrap' }, { requirement: 'sandbox.backend', wants: 'bubblewrap', has: 'uid' }],
+    [{ 'sandbox.backend': true }, { requirement: 'sandbox.backend', wants: true, has: 'uid' }],
+    [{ 'sandbox.network': 'none' }, { requirement: 'sandbox.network', wants: 'none', has: ['host'] }],
     [
       { labels: { zone: 'b' }, cpus: 99 },
       { requirement: 'labels.zone', wants: 'b', has: 'a' },
@@ -76,6 +81,7 @@ t.test('the first that it lacks is told, with what is wanted and what is there',
     ],
     [{ cpus: 4.5 }, { requirement: 'cpus', wants: 4.5, has: 4 }],
     [{ memory_bytes: 1001 }, { requirement: 'memory_bytes', wants: 1001, has: 1000 }],
+    [{ disk_bytes: 5001 }, { requirement: 'disk_bytes', wants: 5001, has: 5000 }],
     [{ gpus: { count: 4 } }, { requirement: 'gpus.count', wants: 4, has: 3 }],
     [
       { gpus: { count: 1, model: 'H100' } },
@@ -91,7 +97,11 @@ t.test('the first that it lacks is told, with what is wanted and what is there',
   t.strictSame(lackOf({ os: 'linux' }, bare), { requirement: 'os', wants: 'linux' })
   t.strictSame(lackOf({ cpus: 0.001 }, bare), { requirement: 'cpus', wants: 0.001 })
   t.strictSame(lackOf({ memory_bytes: 1 }, bare), { requirement: 'memory_bytes', wants: 1 })
+  t.strictSame(lackOf({ disk_bytes: 1 }, bare), { requirement: 'disk_bytes', wants: 1 })
   t.strictSame(lackOf({ gpus: { count: 1 } }, bare), { requirement: 'gpus.count', wants: 1, has: 0 })
+  t.strictSame(lackOf({ 'sandbox.backend': 'none' }, bare), { requirement: 'sandbox.backend', wants: 'none' })
+  t.strictSame(lackOf({ 'sandbox.network': 'none' }, bare)?.has, ['host'])
+  t.equal(lackOf({ 'sandbox.network': 'none' }, { ...bare, sandbox: 'bubblewrap' }), undefined)
   t.strictSame(lackOf({ secrets: true }, bare), { requirement: 'secrets', wants: 'a sandbox', has: 'none' })
 })
 
@@ -100,6 +110,15 @@ t.test('needs that mean the same are the same text', async (t) => {
   t.strictSame(needs({}), {})
   t.strictSame(needs({ requires: {} }), {})
   t.strictSame(needs({ requires: { labels: {} }, bundle: 'b' }), { secrets: true })
+  t.strictSame(
+    needs({ sandbox: { network: 'host', seccomp: 'strict' } }),
+    {},
+    'what all have, and what no report tells of',
+  )
+  t.strictSame(needs({ sandbox: { network: 'none', backend: 'uid' } }), {
+    'sandbox.backend': 'uid',
+    'sandbox.network': 'none',
+  })
   const spelled = needs({ requires: { labels: { zone: { op: 'eq', value: 'a' } }, cpus: 1 } })
   t.strictSame(spelled, { cpus: 1, labels: { zone: 'a' } })
 })

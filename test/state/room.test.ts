@@ -30,17 +30,19 @@ const gpus = [
   { uuid: 'GPU-c', model: 'NVIDIA T4', vram_bytes: 15 },
   { uuid: 'GPU-d' },
 ]
-const machine = { slots: 8, cpus: 4, memory_bytes: 1000, gpus }
+const machine = { slots: 8, cpus: 4, memory_bytes: 1000, disk_bytes: 3000, gpus }
 const whole = roomOf({ ...candidate, resources: machine }, now)
 
 t.test('a job holds what it asks for, and nothing that it does not', async (t) => {
   t.strictSame(hold({}, whole), {})
   t.strictSame(hold({ os: 'linux', cpus: 0.5, memory_bytes: 7 }, whole), { cpus: 0.5, memory_bytes: 7 })
   t.equal(hold({ cpus: 4.001 }, whole), undefined)
+  t.strictSame(hold({ disk_bytes: 3000 }, whole), { disk_bytes: 3000 })
   t.equal(hold({ memory_bytes: 1001 }, whole), undefined)
+  t.equal(hold({ disk_bytes: 3001 }, whole), undefined)
   t.equal(hold({}, { ...whole, slots: 0 }), undefined)
-  const rest = fill(whole, { cpus: 3.9, memory_bytes: 400, gpus: ['GPU-a'] })
-  t.strictSame(rest, { slots: 7, milliCpus: 100, memoryBytes: 600, gpus: gpus.slice(1) })
+  const rest = fill(whole, { cpus: 3.9, memory_bytes: 400, disk_bytes: 1, gpus: ['GPU-a'] })
+  t.strictSame(rest, { slots: 7, milliCpus: 100, memoryBytes: 600, diskBytes: 2999, gpus: gpus.slice(1) })
   t.strictSame(hold({ cpus: 0.1 }, rest), { cpus: 0.1 })
 })
 
@@ -60,6 +62,7 @@ t.test('nothing is ever given twice, in whatever order jobs come and go', async 
     {
       cpus: fc.integer({ min: 1, max: 4000 }).map((milli) => milli / 1000),
       memory_bytes: fc.integer({ min: 1, max: 1000 }),
+      disk_bytes: fc.integer({ min: 1, max: 3000 }),
       gpus: fc.record({ count: fc.integer({ min: 1, max: 3 }) }),
     },
     { requiredKeys: [] },
@@ -78,6 +81,7 @@ t.test('nothing is ever given twice, in whatever order jobs come and go', async 
         assert.ok(held.length <= 8)
         assert.ok(sum(held, ({ cpus = 0 }) => Math.round(cpus * 1000)) <= 4000)
         assert.ok(sum(held, ({ memory_bytes = 0 }) => memory_bytes) <= 1000)
+        assert.ok(sum(held, ({ disk_bytes = 0 }) => disk_bytes) <= 3000)
         const devices = held.flatMap((one) => one.gpus ?? [])
         assert.equal(new Set(devices).size, devices.length)
         if (state !== 'ready') assert.ok(held.length <= 1)

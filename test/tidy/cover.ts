@@ -34,7 +34,7 @@ export const coverTable: readonly CoverRow[] = [
   },
   {
     test: 'test/orchestrator/attempt.test.ts',
-    covers: ['admission', 'ending', 'last-word'].map((name) => `src/orchestrator/${name}.ts`),
+    covers: ['ending', 'last-word'].map((name) => `src/orchestrator/${name}.ts`),
     why: 'they are stages of one claim, and only a whole claim shows that they fit',
   },
   {
@@ -136,9 +136,9 @@ export const coverTable: readonly CoverRow[] = [
   },
   {
     test: 'test/cli/operator/program.test.ts',
-    covers: ['audit', 'binding', 'enrollment', 'key', 'pairing', 'pond-key', 'project', 'stats', 'stop', 'worker'].map(
-      (name) => `src/cli/operator/${name}.ts`,
-    ),
+    covers: 'audit binding enrollment key label label-flag pairing pond-key project stats worker'
+      .split(' ')
+      .map((name) => `src/cli/operator/${name}.ts`),
     why: 'a short verb is one call and one print, so a table of them says more',
   },
   {

@@ -53,6 +53,12 @@ async function tellPairing(rig: PondRig): Promise<Machine> {
   await pairing(body)
   await pairing(body)
   await pairing(pairBody(parsed, { letter: 'r' }))
+  const labelled = await createCode(rig, 'default', {
+    labels: { zone: 'eu', room: '7' },
+    allowed_labels: { rack: { op: 'exists' } },
+  })
+  await pairing(pairBody(labelled.parsed, { letter: 's', labels: { secure: 'yes' } }))
+  await pairing(pairBody(labelled.parsed, { letter: 's', labels: { rack: '1' }, without: ['room'] }))
   return await pairMachine(rig)
 }
 
@@ -81,7 +87,15 @@ function snapshotOf(
   const told: SnapshotBody['workers'][number] = {
     worker_id: workerId,
     keys: { sealing_key: aKey('k'), signing_key: workerSigner('k').publicKey },
-    ...{ labels: {}, resources: { slots: 4 }, inflight: 0, load: 0.25, version: '0.1.0', os: 'linux', arch: 'x64' },
+    ...{
+      labels: {},
+      resources: { slots: 4, disk_bytes: 2 ** 30 },
+      inflight: 0,
+      load: 0.25,
+      version: '0.1.0',
+      os: 'linux',
+      arch: 'x64',
+    },
     ...{ executor: 'process cgroup-v2', sandbox: 'uid', allow_unsandboxed: false, class: 'laptop', state },
     note: 'it is night',
   }

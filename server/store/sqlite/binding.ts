@@ -1,6 +1,8 @@
 // Pairing codes and the bindings they leave behind, as rows of SQLite.
+
 import assert from 'node:assert/strict'
 import type { BindingId, CodeId, ProjectId } from '../../../src/protocol/id.ts'
+import type { AllowedLabels } from '../../../src/protocol/job.ts'
 import type { BindingRow, BindingToken, CodeRow, LadderRow } from '../row.ts'
 import { fromJson, given, toBit, toJson } from './column.ts'
 import type { Connection } from './connection.ts'
@@ -11,6 +13,7 @@ interface RawCode {
   readonly uses_left: number
   readonly tries_left: number
   readonly labels: string
+  readonly allowed_labels: string | null
   readonly ephemeral: number
   readonly binding_id: BindingId | null
   readonly fingerprint: string | null
@@ -40,7 +43,10 @@ const codeOf = (raw: RawCode): CodeRow => ({
   triesLeft: raw.tries_left,
   labels: fromJson(raw.labels),
   ephemeral: raw.ephemeral === 1,
-  ...given({ bindingId: raw.binding_id, fingerprint: raw.fingerprint, ladder: fromJson<LadderRow>(raw.ladder) }),
+  ...given({
+    allowedLabels: fromJson<AllowedLabels>(raw.allowed_labels),
+    ...{ bindingId: raw.binding_id, fingerprint: raw.fingerprint, ladder: fromJson<LadderRow>(raw.ladder) },
+  }),
   createdAt: raw.created_at,
   expiresAt: raw.expires_at,
 })
@@ -59,7 +65,8 @@ const bindingOf = (raw: RawBinding): BindingRow => ({
 })
 
 const selectCode = `
-  select id, project_id, uses_left, tries_left, labels, ephemeral, binding_id, fingerprint, ladder, created_at, expires_at
+  select id, project_id, uses_left, tries_left, labels, allowed_labels, ephemeral, binding_id, fingerprint, ladder, created_at,
+    expires_at
   from codes`
 const selectBinding = `
   select id, project_id, code_id, name, binding_key, state, tokens, ephemeral, ladder, created_at, revoked_at
@@ -96,10 +103,11 @@ export const bindingReads = {
 export const bindingWrites = {
   insertCode(db: Connection, row: CodeRow) {
     db.run(
-      `insert into codes (id, project_id, uses_left, tries_left, labels, ephemeral, binding_id, fingerprint, ladder, created_at, expires_at)
-       values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-      ...[row.id, row.projectId, row.usesLeft, row.triesLeft, toJson(row.labels), toBit(row.ephemeral)],
-      ...[row.bindingId, row.fingerprint, toJson(row.ladder), row.createdAt, row.expiresAt],
+      `insert into codes (id, project_id, uses_left, tries_left, labels, allowed_labels, ephemeral, binding_id, fingerprint, ladder,
+         created_at, expires_at)
+       values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+      ...[row.id, row.projectId, row.usesLeft, row.triesLeft, toJson(row.labels), toJson(row.allowedLabels)],
+      ...[toBit(row.ephemeral), row.bindingId, row.fingerprint, toJson(row.ladder), row.createdAt, row.expiresAt],
     )
   },
   updateCode(db: Connection, row: CodeRow) {

@@ -17,7 +17,7 @@ create table keys (
 
 create table codes (
   id text primary key, project_id text not null references projects, uses_left integer not null, tries_left integer not null,
-  labels text not null, ephemeral integer not null, binding_id text references bindings, fingerprint text, ladder text,
+  labels text not null, allowed_labels text, ephemeral integer not null, binding_id text references bindings, fingerprint text, ladder text,
   created_at integer not null, expires_at integer not null
 ) strict, without rowid;
 
@@ -29,7 +29,7 @@ create unique index bindings_by_pairing on bindings (code_id, binding_key);
 
 create table workers (
   id text primary key, binding_id text not null references bindings, project_id text not null references projects, name text not null,
-  sealing_key text not null, signing_key text not null, labels text not null, resources text not null,
+  sealing_key text not null, signing_key text not null, labels text not null, own_labels text, resources text not null,
   state text not null, mishaps integer not null, paused_until integer not null, report text, code_id text, former_keys text,
   shown_keys text, drain text, created_at integer not null
 ) strict, without rowid;

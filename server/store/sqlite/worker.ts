@@ -14,6 +14,7 @@ interface RawWorker {
   readonly sealing_key: string
   readonly signing_key: string
   readonly labels: string
+  readonly own_labels: string | null
   readonly resources: string
   readonly state: WorkerState
   readonly mishaps: number
@@ -37,6 +38,7 @@ const workerOf = (raw: RawWorker): WorkerRow => ({
   resources: fromJson(raw.resources),
   law: { state: raw.state, mishaps: raw.mishaps, pausedUntil: raw.paused_until },
   ...given({
+    ownLabels: fromJson<readonly string[]>(raw.own_labels),
     codeId: raw.code_id,
     report: fromJson<WorkerReport>(raw.report),
     formerKeys: fromJson<NonNullable<WorkerRow['formerKeys']>>(raw.former_keys),
@@ -47,7 +49,7 @@ const workerOf = (raw: RawWorker): WorkerRow => ({
 })
 
 const select = `
-  select id, binding_id, project_id, name, sealing_key, signing_key, labels, resources,
+  select id, binding_id, project_id, name, sealing_key, signing_key, labels, own_labels, resources,
     state, mishaps, paused_until, report, code_id, former_keys, shown_keys, drain, created_at
   from workers`
 
@@ -79,10 +81,10 @@ export const workerWrites = {
   insertWorker(db: Connection, row: WorkerRow) {
     db.run(
       `insert into workers (name, sealing_key, signing_key, labels, resources, state, mishaps, paused_until, report,
-         former_keys, shown_keys, drain, id, binding_id, project_id, code_id, created_at)
-       values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+         former_keys, shown_keys, drain, id, binding_id, project_id, code_id, own_labels, created_at)
+       values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
       ...changing(row),
-      ...[row.id, row.bindingId, row.projectId, row.codeId, row.createdAt],
+      ...[row.id, row.bindingId, row.projectId, row.codeId, toJson(row.ownLabels), row.createdAt],
     )
   },
   updateWorker(db: Connection, row: WorkerRow) {

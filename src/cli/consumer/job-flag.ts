@@ -195,6 +195,12 @@ function addNeedFlags(command: Command): void {
     parse: asSize,
     group,
   })
+  flag(command, '--disk <size>', {
+    says: 'so much disk of its own, for its folder',
+    variable: jobVariable('disk'),
+    parse: asSize,
+    group,
+  })
   flag(command, '--gpus <n>', {
     says: 'so many GPUs of its own, which are all that it sees',
     variable: jobVariable('gpus'),
@@ -213,7 +219,7 @@ function addNeedFlags(command: Command): void {
 }
 
 /** Repeatable; a variable holds one label per line. */
-function asNeeds(text: string, before: unknown): Readonly<Record<string, LabelNeed>> {
+export function asNeeds(text: string, before: unknown): Readonly<Record<string, LabelNeed>> {
   const needs = text.split('\n').map((line) => {
     const [, name, op, value = ''] = /^([^<>=]+)(>=|<=|=)?(.*)$/.exec(line) ?? []
     if (name === undefined) throw new InvalidArgumentError('It must look like NAME, NAME=VALUE, NAME>=1 or NAME<=1.')

@@ -35,6 +35,7 @@ export interface JobFlags {
   readonly require?: NonNullable<Requires['labels']>
   readonly cpus?: number
   readonly memory?: number
+  readonly disk?: number
   readonly gpus?: number
   readonly gpuModel?: string
   readonly gpuMemory?: number
@@ -95,11 +96,11 @@ function afterOf({ after = [], afterEnd = [] }: JobFlags) {
 }
 
 /** A model or a size of memory alone means one GPU of that kind. */
-function requiresOf({ require: labels, cpus, memory, gpus, gpuModel, gpuMemory, os, arch }: JobFlags) {
+function requiresOf({ require: labels, cpus, memory, disk, gpus, gpuModel, gpuMemory, os, arch }: JobFlags) {
   const kind = given({ model: gpuModel, min_vram_bytes: gpuMemory })
   const wanted = gpus ?? (Object.keys(kind).length > 0 ? 1 : undefined)
   const devices = wanted === undefined ? undefined : { count: wanted, ...kind }
-  const all = given({ labels, cpus, memory_bytes: memory, gpus: devices, os, arch })
+  const all = given({ labels, cpus, memory_bytes: memory, disk_bytes: disk, gpus: devices, os, arch })
   return Object.keys(all).length > 0 ? (all as Requires) : undefined
 }
 

@@ -1,15 +1,15 @@
 // pond enrollment: the codes that let one more worker join a binding. What is printed is the very line to type there.
 import type { BindingId } from '../../protocol/id.ts'
 import type { ConnectionFlags } from '../config.ts'
-import { pairs } from '../consumer/show.ts'
 import { formatDuration } from '../duration.ts'
 import type { Io } from '../io.ts'
 import { need, withSession } from '../session.ts'
 import { resolveBinding } from './binding.ts'
+import { describeLabels, labelsOf } from './label.ts'
+import type { LabelFlags } from './label-flag.ts'
 
-export interface CreateEnrollmentFlags extends ConnectionFlags {
+export interface CreateEnrollmentFlags extends ConnectionFlags, LabelFlags {
   readonly expires?: number
-  readonly label?: Readonly<Record<string, string>>
   readonly fingerprint?: string
 }
 
@@ -18,7 +18,7 @@ export function createEnrollment(io: Io, flags: CreateEnrollmentFlags & { readon
     const body = {
       binding: (await resolveBinding(client, flags.binding)) as BindingId,
       ...(flags.expires === undefined ? {} : { expires_ms: flags.expires }),
-      ...(flags.label === undefined ? {} : { labels: { ...flags.label } }),
+      ...labelsOf(flags),
       ...(flags.fingerprint === undefined ? {} : { fingerprint: flags.fingerprint }),
     }
     const made = need('create the enrollment code', await client.call('createEnrollmentCode', { body }))
@@ -37,7 +37,7 @@ export function listEnrollments(io: Io, flags: ConnectionFlags): Promise<number>
       { title: 'BINDING', cell: ({ binding_id }: Item) => binding_id },
       { title: 'TRIES', cell: ({ tries_left }: Item) => `${tries_left}` },
       { title: 'ENDS IN', cell: ({ expires_at }: Item) => formatDuration(expires_at - io.clock.now()) },
-      { title: 'LABELS', cell: ({ labels }: Item) => pairs(labels) },
+      { title: 'LABELS', cell: (item: Item) => describeLabels(item) },
     ]
     await out.list(items, columns, 'no enrollment codes that can still be used')
     return 0

@@ -1,15 +1,15 @@
 // pond pairing: the codes that let a machine pair. What is printed is the very line to type there.
 import { isLoopback } from '../../client/base-url.ts'
 import type { ConnectionFlags } from '../config.ts'
-import { pairs } from '../consumer/show.ts'
 import { formatDuration } from '../duration.ts'
 import type { Io } from '../io.ts'
 import { need, withSession } from '../session.ts'
+import { describeLabels, labelsOf } from './label.ts'
+import type { LabelFlags } from './label-flag.ts'
 
-export interface CreatePairingFlags extends ConnectionFlags {
+export interface CreatePairingFlags extends ConnectionFlags, LabelFlags {
   readonly uses?: number
   readonly expires?: number
-  readonly label?: Readonly<Record<string, string>>
   readonly ephemeral?: boolean
   readonly friend?: readonly string[]
   readonly public?: boolean
@@ -23,7 +23,7 @@ export function createPairing(io: Io, flags: CreatePairingFlags): Promise<number
       ...(flags.project === undefined ? {} : { project: flags.project }),
       ...(flags.uses === undefined ? {} : { uses: flags.uses }),
       ...(flags.expires === undefined ? {} : { expires_ms: flags.expires }),
-      ...(flags.label === undefined ? {} : { labels: { ...flags.label } }),
+      ...labelsOf(flags),
       ...(isShared ? { ladder: { friends: [...(flags.friend ?? [])], public: flags.public === true } } : {}),
       ...(flags.ephemeral ? { ephemeral: true } : {}),
       ...(flags.fingerprint === undefined ? {} : { fingerprint: flags.fingerprint }),
@@ -49,7 +49,7 @@ export function listPairings(io: Io, flags: ConnectionFlags): Promise<number> {
       { title: 'USES', cell: ({ uses_left }: Item) => `${uses_left}` },
       { title: 'TRIES', cell: ({ tries_left }: Item) => `${tries_left}` },
       { title: 'ENDS IN', cell: ({ expires_at }: Item) => formatDuration(expires_at - io.clock.now()) },
-      { title: 'LABELS', cell: ({ labels }: Item) => pairs(labels) },
+      { title: 'LABELS', cell: (item: Item) => describeLabels(item) },
     ]
     await out.list(items, columns, 'no pairing codes that can still be used')
     return 0

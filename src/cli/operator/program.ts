@@ -4,11 +4,12 @@ import { limit } from '../../protocol/limit.ts'
 import { defaultWeight } from '../../state/share.ts'
 import type { ConnectionFlags } from '../config.ts'
 import { addConnection } from '../consumer/program.ts'
-import { asCount, asDuration, asDurationWithin, asList, asPairs, asSize, flag } from '../flag.ts'
+import { asCount, asDuration, asDurationWithin, asList, asSize, flag } from '../flag.ts'
 import type { Act } from '../main.ts'
 import type { ServeFlags as BindingServeFlags } from './binding.ts'
 import type { CreateEnrollmentFlags } from './enrollment.ts'
 import type { CreateKeyFlags } from './key.ts'
+import { addLabelFlags } from './label-flag.ts'
 import type { CreatePairingFlags } from './pairing.ts'
 import type { QuotaFlags } from './quota.ts'
 
@@ -147,11 +148,7 @@ function addPairing(program: Command, act: Act): void {
     variable: 'POND_PAIRING_EXPIRES',
     parse: asDuration,
   })
-  flag(create, '--label <key=value>', {
-    says: 'a label for the workers, repeatable',
-    variable: 'POND_PAIRING_LABEL',
-    parse: asPairs,
-  })
+  addLabelFlags(create, { whose: 'the workers', prefix: 'POND_PAIRING' })
   flag(create, '--ephemeral', {
     says: 'forget the machine when its swarm ends, or is gone for minutes (the last of a pond: for a day)',
     variable: 'POND_PAIRING_EPHEMERAL',
@@ -254,11 +251,7 @@ function addEnrollment(program: Command, act: Act): void {
     variable: 'POND_ENROLLMENT_EXPIRES',
     parse: asDuration,
   })
-  flag(create, '--label <key=value>', {
-    says: 'a label for the worker, repeatable',
-    variable: 'POND_ENROLLMENT_LABEL',
-    parse: asPairs,
-  })
+  addLabelFlags(create, { whose: 'the worker', prefix: 'POND_ENROLLMENT' })
   flag(create, '--fingerprint <fingerprint>', {
     says: 'of the only worker keys that may use it',
     variable: 'POND_ENROLLMENT_FINGERPRINT',

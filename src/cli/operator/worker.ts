@@ -8,6 +8,7 @@ import { formatAgo, formatTime } from '../duration.ts'
 import { nameFailure } from '../failure.ts'
 import type { Io } from '../io.ts'
 import { fields, type Output } from '../output.ts'
+import { describeResources } from '../resource.ts'
 import { need, withSession } from '../session.ts'
 import { describeStop, type StopFlags, stopBodyOf } from './stop.ts'
 
@@ -43,7 +44,7 @@ export function showWorker(io: Io, flags: Named): Promise<number> {
         ['sealing key', worker.sealing_key],
         ['signing key', worker.signing_key],
         ['slots', `${worker.inflight}/${worker.slots}`],
-        ['labels', pairs(worker.labels)],
+        ...describeMeans(worker),
         ['version', worker.version],
         ['polled', formatAgo(worker.last_poll_at, io.clock.now())],
       ]),
@@ -119,6 +120,20 @@ export function uncordonWorker(io: Io, flags: Named): Promise<number> {
 function describeCordon({ cordon }: WorkerView): string | undefined {
   if (!cordon) return undefined
   return `gets nothing new${cordon.of === 'binding' ? ', as all of its binding' : ''}${describeStop(cordon)}`
+}
+
+/** What a match goes by. Of its labels first those that an operator gave it. */
+function describeMeans(worker: WorkerView): readonly (readonly [string, string | undefined])[] {
+  const { labels, granted_labels: granted = [], os, arch, sandbox, allow_unsandboxed } = worker
+  const of = (isGranted: boolean) =>
+    pairs(Object.fromEntries(Object.entries(labels).filter(([key]) => granted.includes(key) === isGranted)))
+  return [
+    ['labels', of(true) || undefined],
+    ['own labels', of(false) || undefined],
+    ['for jobs', describeResources(worker)],
+    ['machine', os === undefined ? undefined : `${os} ${arch ?? ''}`.trim()],
+    ['sandbox', allow_unsandboxed ? `${sandbox ?? 'none'}, confidential jobs in any case` : sandbox],
+  ]
 }
 
 function describeDrain({ drain }: WorkerView): string | undefined {

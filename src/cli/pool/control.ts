@@ -7,6 +7,7 @@ import { formatAgo, formatDuration } from '../duration.ts'
 import { Failure } from '../failure.ts'
 import type { Io } from '../io.ts'
 import { createOutput, fields } from '../output.ts'
+import { describeResources } from '../resource.ts'
 
 export interface PoolFlags {
   readonly home?: string
@@ -108,6 +109,7 @@ function describe(status: SwarmStatus, now: number): readonly string[] {
       ['executor', `${status.executor}, kills whole trees by ${status.rung}`],
       ['sandbox', status.allow_unsandboxed ? `${status.sandbox}, confidential jobs in any case` : status.sandbox],
       ['slots', `${status.slots - status.free} of ${status.slots} in use`],
+      ['for jobs', status.workers[0] && describeResources(status.workers[0].resources)],
       ['polled', status.missed_holds > 0 ? `${poll}, ${status.missed_holds} without a reply since` : poll],
       ['hold', formatDuration(status.hold_ms)],
       ['clock', `pond is ${formatDuration(Math.abs(status.skew_ms))} ${status.skew_ms < 0 ? 'behind' : 'ahead'}`],

@@ -1,5 +1,6 @@
 // swarm doctor: looks at everything a swarm needs, one line each, with what to do next where something is wrong.
 import { stat } from 'node:fs/promises'
+import { availableParallelism, totalmem } from 'node:os'
 import { join } from 'node:path'
 import { SKEW_WARN_MS } from '../../client/client.ts'
 import { ProxySettingError, proxyFor } from '../../client/proxy.ts'
@@ -7,6 +8,8 @@ import type { Executor } from '../../executor/contract.ts'
 import { createProcessExecutor } from '../../executor/process.ts'
 import type { Binding, Home } from '../../orchestrator/home.ts'
 import { type LiveBinding, openLiveBinding } from '../../orchestrator/live-binding.ts'
+import { keptBytes } from '../../orchestrator/rule.ts'
+import { openRuleFile } from '../../orchestrator/rule-file.ts'
 import { limit } from '../../protocol/limit.ts'
 import { systemDisk } from '../../system/disk.ts'
 import { silentLog } from '../../system/log.ts'
@@ -15,6 +18,7 @@ import { formatDuration } from '../duration.ts'
 import { exitCode } from '../exit-code.ts'
 import type { Io } from '../io.ts'
 import { createOutput } from '../output.ts'
+import { describeResources } from '../resource.ts'
 import { formatSize } from '../size.ts'
 import { askSwarm } from './control.ts'
 import { type BindingFlags, type BoundParts, connectBound, executorParts, openPoolHome } from './home.ts'
@@ -153,14 +157,30 @@ async function checkRunning(io: Io, home: Home): Promise<Check> {
   }
 }
 
-async function checkExecutor(io: Io, { boxes }: DoctorFlags, { path }: Home): Promise<readonly Check[]> {
+async function checkExecutor(io: Io, { boxes }: DoctorFlags, home: Home): Promise<readonly Check[]> {
   try {
-    const parts = executorParts(io, { home: path, boxes })
+    const parts = executorParts(io, { home: home.path, boxes })
     const executor = await createProcessExecutor({ ...parts, log: silentLog })
+    const offer = await checkOffer(io, home, executor)
     await executor.close()
-    return [checkRung(executor), await checkSandbox(executor, userHome(io.env))]
+    return [checkRung(executor), await checkSandbox(executor, userHome(io.env)), offer]
   } catch (error) {
     return [{ check: 'executor', level: 'fail', says: error instanceof Error ? error.message : String(error) }]
+  }
+}
+
+/** What a swarm without flags offers to jobs. */
+async function checkOffer(io: Io, home: Home, { folder, gpus }: Executor): Promise<Check> {
+  const rules = await openRuleFile({ disk: systemDisk, clock: io.clock }, home.rulesPath)
+    .read()
+    .catch(() => ({}))
+  const free = await systemDisk.freeBytes(folder)
+  const disk_bytes = Math.max(0, free - keptBytes(rules))
+  const machine = { cpus: availableParallelism(), memory_bytes: totalmem(), disk_bytes, gpus: [...gpus] }
+  return {
+    check: 'for jobs',
+    level: 'ok',
+    says: `${describeResources(machine)}, all that is there; less by flags of swarm run`,
   }
 }
 

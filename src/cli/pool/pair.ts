@@ -1,12 +1,14 @@
 // swarm pair: makes this machine a worker of a pond, by the line that pond's operator got.
 import { availableParallelism, hostname, totalmem, userInfo } from 'node:os'
 import { createClient } from '../../client/client.ts'
+import type { BoundWorker } from '../../orchestrator/home.ts'
 import { systemKeyPair } from '../../orchestrator/key.ts'
 import { pair as makeBinding, PairError } from '../../orchestrator/pair.ts'
 import type { WorkerClass } from '../../protocol/field.ts'
 import type { SignCall } from '../../seal/request-signature.ts'
 import { silentLog } from '../../system/log.ts'
 import { checkUrl } from '../config.ts'
+import { pairs } from '../consumer/show.ts'
 import { callFailure, Failure, usageFailure } from '../failure.ts'
 import type { Io } from '../io.ts'
 import { createOutput } from '../output.ts'
@@ -19,6 +21,7 @@ export interface PairFlags extends BindingFlags {
   readonly pond?: string
   readonly name?: string
   readonly label?: Readonly<Record<string, string>>
+  readonly withoutLabel?: readonly string[]
   readonly slots?: number
   readonly class?: WorkerClass
   readonly yes?: boolean
@@ -52,6 +55,7 @@ export async function pair(io: Io, flags: PairFlags): Promise<number> {
         code,
         name: flags.name ?? nameOf(hostname()),
         labels: { ...flags.label },
+        ...(flags.withoutLabel && { withoutLabels: flags.withoutLabel }),
         ...(flags.class && { class: flags.class }),
         resources: {
           slots: flags.slots ?? availableParallelism(),
@@ -65,6 +69,7 @@ export async function pair(io: Io, flags: PairFlags): Promise<number> {
     await out.result({ ...shown, fingerprint: print }, () => [
       `paired with ${binding.pond} as ${binding.name} (project ${binding.project}, ${binding.binding_id})`,
       `fingerprint ${print}, the same as pond workers shows`,
+      ...describeLabels(binding.workers[0]),
     ])
     if (!out.json && io.stdout.isTty) await out.note('take jobs with: swarm run')
     return 0
@@ -110,6 +115,11 @@ function nameOf(host: string): string {
     .replace(/^[^A-Za-z0-9]+/, '')
     .slice(0, 63)
   return name.replace(/[^A-Za-z0-9]+$/, '') || 'worker'
+}
+
+/** A worker without any is told nothing of them. */
+export function describeLabels({ labels }: Pick<BoundWorker, 'labels'>): readonly string[] {
+  return Object.keys(labels).length > 0 ? [`labels ${pairs(labels)}`] : []
 }
 
 export function toPairFailure(what: string, error: unknown): unknown {

@@ -29,6 +29,7 @@ export interface RunFlags extends BindingFlags {
   /** Of the machine, for its jobs. */
   readonly cpus?: number
   readonly memory?: number
+  readonly disk?: number
   readonly gpu?: readonly string[]
   readonly class?: WorkerClass
   readonly once?: boolean
@@ -120,10 +121,11 @@ async function assemble({ io, flags, home, binding, client, log, renew }: Assemb
   })
 }
 
-const hostFacts = ({ cpus, memory, gpu }: RunFlags) => ({
+const hostFacts = ({ cpus, memory, disk, gpu }: RunFlags) => ({
   os: process.platform,
   arch: process.arch,
   resources: { cpus: cpus ?? availableParallelism(), memory_bytes: memory ?? totalmem() },
+  ...(disk !== undefined && { diskBytes: disk }),
   ...(gpu && { gpus: gpu }),
   load: () => loadavg()[0] ?? 0,
 })

@@ -6,13 +6,14 @@ import type { Io } from '../io.ts'
 import { createOutput } from '../output.ts'
 import { type BindingFlags, connectBound, lockHome, needBinding, needLive, openPoolHome } from './home.ts'
 import { fingerprintOf } from './key.ts'
-import { toPairFailure } from './pair.ts'
+import { describeLabels, toPairFailure } from './pair.ts'
 
 export interface WorkerAddFlags extends BindingFlags {
   /** `CODE`, `URL#CODE`, or `-`. */
   readonly code: string
   readonly name?: string
   readonly label?: Readonly<Record<string, string>>
+  readonly withoutLabel?: readonly string[]
   readonly slots?: number
 }
 
@@ -35,6 +36,7 @@ export async function addWorker(io: Io, flags: WorkerAddFlags): Promise<number> 
         code: text.slice(text.lastIndexOf('#') + 1),
         name: flags.name ?? `${name.slice(0, 58)}-${workers.length + 1}`,
         labels: { ...flags.label },
+        ...(flags.withoutLabel && { withoutLabels: flags.withoutLabel }),
         resources: { slots: flags.slots ?? 1 },
       },
     )
@@ -42,6 +44,7 @@ export async function addWorker(io: Io, flags: WorkerAddFlags): Promise<number> 
     await out.result({ ...worker, fingerprint: print }, () => [
       `${worker.name} is a worker of ${pond} (${worker.worker_id})`,
       `fingerprint ${print}, the same as pond workers shows`,
+      ...describeLabels(worker),
     ])
     return 0
   } catch (error) {

@@ -22,8 +22,8 @@ t.test('what its worker must have', async (t) => {
   t.strictSame(await asked(...labels), {
     labels: { ssd: { op: 'exists' }, zone: 'a=b', tier: { op: 'gte', value: 2.5 }, age: { op: 'lte', value: -1 } },
   })
-  t.strictSame(await asked('--cpus', '0.5', '--memory', '2G', '--os', 'linux', '--arch', 'arm64'), {
-    ...{ cpus: 0.5, memory_bytes: 2 * 1024 ** 3, os: 'linux', arch: 'arm64' },
+  t.strictSame(await asked('--cpus', '0.5', '--memory', '2G', '--disk', '3G', '--os', 'linux', '--arch', 'arm64'), {
+    ...{ cpus: 0.5, memory_bytes: 2 * 1024 ** 3, disk_bytes: 3 * 1024 ** 3, os: 'linux', arch: 'arm64' },
   })
   t.strictSame(await asked('--gpu-model', 'A100', '--gpu-memory', '40G'), {
     gpus: { count: 1, model: 'A100', min_vram_bytes: 40 * 1024 ** 3 },

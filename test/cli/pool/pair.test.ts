@@ -55,7 +55,22 @@ const homeOf = (io: FakeIo) => io.env.SWARM_HOME ?? ''
 
 t.test('pair keeps a binding in private files and prints no secret', async (t) => {
   const io = machine()
-  t.equal(await swarm(io, 'pair', `${FAKE_URL}#${codeOf()}`, '--label', 'room=7', '--slots', '3', '--name', 'lab'), 0)
+  t.equal(
+    await swarm(
+      io,
+      'pair',
+      `${FAKE_URL}#${codeOf()}`,
+      '--label',
+      'room=7',
+      '--without-label',
+      'zone',
+      '--slots',
+      '3',
+      '--name',
+      'lab',
+    ),
+    0,
+  )
   t.match(io.printed().out, /paired with http:\/\/pond.localhost:7460 as lab \(project default, bnd_/)
   t.match(io.printed().out, /fingerprint \S{4}-/)
   t.notMatch(io.printed().out, 'pond_bind_')
@@ -64,7 +79,9 @@ t.test('pair keeps a binding in private files and prints no secret', async (t) =
     token: 'pond_bind_secret',
   })
   for (const file of ['binding.json', 'keys.json']) t.equal(statSync(join(homeOf(io), file)).mode & 0o777, 0o600)
-  t.match(io.pond.calls[0]?.body, { name: 'lab', worker: { labels: { room: '7' }, resources: { slots: 3 } } })
+  const said = { labels: { room: '7' }, without_labels: ['zone'], resources: { slots: 3 } }
+  t.match(io.pond.calls[0]?.body, { name: 'lab', worker: said })
+  t.match(io.printed().out, /labels room=7/)
   t.equal(await swarm(io, 'pair', `${FAKE_URL}#${codeOf()}`), 1, 'a home has one binding')
 })
 
@@ -134,7 +151,7 @@ t.test('doctor', async (t) => {
   t.equal(await swarm(io, 'doctor'), 0)
   t.match(
     io.printed().out,
-    /home\tok\t.*\npairing\tok\t.*\npond\tok\t.*\nserves\tok\tproject default\nclock\tok\t.*\nswarm\twarn\t.*\nexecutor\t(ok|warn)\t.*\nsandbox\t(ok|warn)\t.*\ndisk\t/,
+    /home\tok\t.*\npairing\tok\t.*\npond\tok\t.*\nserves\tok\tproject default\nclock\tok\t.*\nswarm\twarn\t.*\nexecutor\t(ok|warn)\t.*\nsandbox\t(ok|warn)\t.*\nfor jobs\tok\t\d+ cores, .* of memory, .* of disk.*\ndisk\t/,
   )
   chmodSync(join(homeOf(io), 'keys.json'), 0o644)
   io.pond.intercept = () => jsonReply({ ...whoami, pond_key: Buffer.alloc(32).toString('base64url') })
@@ -272,7 +289,7 @@ const status: SwarmStatus = {
   binding_id: BINDING,
   worker_id: 'wrk_1',
   fingerprint: 'aaaa-bbbb',
-  version: '1',
+  ...{ version: '1', os: 'linux', arch: 'x64' },
   executor: 'process',
   rung: 'cgroup-v2',
   sandbox: 'uid',

@@ -18,7 +18,7 @@ const waiting = (number: number, more: Partial<Waiting> = {}): Waiting => ({ ...
 const needing = (needs: Needs) => ({ needs: JSON.stringify(needs) })
 const secret = needing({ secrets: true })
 const room = (slots: number, more: Partial<Room> = {}): Room => ({
-  ...{ slots, milliCpus: 4000, memoryBytes: 2 ** 30, gpus: [] },
+  ...{ slots, milliCpus: 4000, memoryBytes: 2 ** 30, diskBytes: 2 ** 30, gpus: [] },
   ...more,
 })
 const means: Means = { labels: { zone: 'a' }, resources: { slots: 10, cpus: 4 }, sandbox: 'uid', os: 'linux' }

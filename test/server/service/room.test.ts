@@ -192,7 +192,12 @@ t.test('no words bring a job to a binding that has not polled, or not allowed it
   t.strictSame(replies.flat(), [])
 })
 
-const has = { cpus: 2, memory_bytes: 100, gpus: [{ uuid: 'GPU-a' }, { uuid: 'GPU-b', vram_bytes: 80 }] }
+const has = {
+  cpus: 2,
+  memory_bytes: 100,
+  disk_bytes: 1000,
+  gpus: [{ uuid: 'GPU-a' }, { uuid: 'GPU-b', vram_bytes: 80 }],
+}
 const gpu = { requires: { gpus: { count: 1 } } }
 
 t.test('a job gets devices of its own, and who finds none free waits, in nobody’s way', async (t) => {
@@ -229,6 +234,39 @@ t.test(
     t.strictSame(await again([]), [lost.job_id])
   },
 )
+
+t.test('disk is leased with the claim, and what is offered less than is held gives nothing', async (t) => {
+  const rig = await createPondRig(t)
+  const box = await pairMachine(rig, { slots: 9, has })
+  const jobs = []
+  for (const disk_bytes of [600, 600, 400]) jobs.push(await submit(rig, { requires: { disk_bytes } }))
+  const [large, small, ...none] = await box.take(9)
+  if (!large || !small) throw new Error('two fit')
+  t.strictSame([large.job_id, small.job_id, none], [jobs[0]?.id, jobs[2]?.id, []])
+  for (const intent of [large, small]) await box.say(intent, { state: 'running' })
+  const { sealing_key, signing_key, labels } = box.paired.worker
+  const worker = {
+    worker_id: box.workerId,
+    keys: { sealing_key, signing_key },
+    labels,
+    inflight: 2,
+    load: 0,
+    version: '1',
+  }
+  const tell = (seq: number, disk_bytes: number) => {
+    const body = { session: 'session-1', seq, workers: [{ ...worker, resources: { slots: 9, disk_bytes } }] }
+    return rig.call('sendSnapshot', { token: box.token, body })
+  }
+  await tell(1, 700)
+  await box.say(small, finalWord)
+  t.strictSame(await box.take(9), [], 'others took some, and 600 are held')
+  await box.say(large, finalWord)
+  t.match(await box.take(9), [{ job_id: jobs[1]?.id }])
+  await tell(2, 599)
+  const { id } = await submit(rig, { requires: { disk_bytes: 600 } })
+  const { waiting } = (await rig.call('explainJob', { params: { id } })).reply
+  t.match(waiting?.workers, [{ reason: 'lacks', requirement: 'disk_bytes', wants: 600, has: 599 }])
+})
 
 t.test('polls and submits at once never give more than there is', async (t) => {
   const rig = await createPondRig(t)

@@ -29,7 +29,7 @@ function createPool(ladder: Ladder, mayStart = (_: ProjectId) => Number.POSITIVE
     ...{ workerId: workerIdOf(1), bindingId: bindingIdOf(1), ladder, now },
     ended: new Set(),
     means: { labels: {}, resources: { slots: 64 } },
-    room: { slots, milliCpus: 0, memoryBytes: 0, gpus: [] },
+    room: { slots, milliCpus: 0, memoryBytes: 0, diskBytes: 0, gpus: [] },
   })
   const count = (projectId: ProjectId, more: number) => units.set(projectId, (units.get(projectId) ?? 0) + more)
   return {

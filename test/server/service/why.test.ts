@@ -50,6 +50,23 @@ t.test('what a worker lacks, with both values; equals are told once', async (t) 
   })
 })
 
+t.test('walls that a worker does not have keep a job from it, and are told', async (t) => {
+  const { rig, box } = await withBox(t)
+  const walled = await submit(rig, { sandbox: { backend: 'bubblewrap' } })
+  const offline = await submit(rig, { sandbox: { network: 'none' } })
+  const plain = await submit(rig, { sandbox: { backend: 'uid', network: 'host' } })
+  t.strictSame(
+    (await box.take(4)).map(({ job_id }) => job_id),
+    [plain.id],
+  )
+  void hold(rig, box, 3)
+  await rig.clock.settle()
+  t.match(await reasonOf(rig, walled.id), {
+    ...{ reason: 'lacks', requirement: 'sandbox.backend', wants: 'bubblewrap', has: 'uid' },
+  })
+  t.match(await reasonOf(rig, offline.id), { requirement: 'sandbox.network', wants: 'none', has: ['host'] })
+})
+
 t.test('what a worker has too little of now, and who comes first', async (t) => {
   const { rig, box } = await withBox(t, { slots: 4, has: { cpus: 2 } })
   await submit(rig, { requires: { cpus: 1.5 } })
