@@ -1,14 +1,16 @@
 // One claim's life in this swarm, from intent to last word.
 import { join } from 'node:path'
-import type { Execution, Plan } from '../executor/contract.ts'
+import type { Execution } from '../executor/contract.ts'
 import type { ClaimId, JobId } from '../protocol/id.ts'
 import type { JobSpec } from '../protocol/job.ts'
 import { limit } from '../protocol/limit.ts'
 import type { Intent } from '../protocol/orch.ts'
 import type { ArtifactReport, BatchWord } from '../protocol/word.ts'
+import { nothing } from '../state/room.ts'
 import type { Cancel } from '../system/clock.ts'
 import { isNoRoom } from '../system/disk.ts'
 import { type Admitted, admit, refuse, type Unwilling } from './admission.ts'
+import { heldBy, type TakeRoom } from './allotment.ts'
 import { collectArtifacts } from './artifact.ts'
 import type { ClaimParts, Have, HeldClaim, StopCause } from './claim.ts'
 import { endOf, endWithout, NO_CODE } from './ending.ts'
@@ -16,6 +18,7 @@ import { equip } from './equip.ts'
 import type { ClaimFacts, Ending } from './journal-entry.ts'
 import { type LastWordEnd, sayLastWord } from './last-word.ts'
 import { createOutput, type Output } from './output.ts'
+import { planOf } from './plan.ts'
 import type { Privacy } from './privacy.ts'
 import type { Supply } from './supply.ts'
 import { createTelemetry, type Telemetry } from './telemetry.ts'
@@ -39,7 +42,7 @@ type State =
 
 export interface Attempt extends HeldClaim {
   /** Resolves when nothing is owed any more, or swarm ends. `freeSlot` is called as soon as nothing of it runs. */
-  run(freeSlot: () => void): Promise<LastWordEnd>
+  readonly run: (freeSlot: () => void, takeRoom?: TakeRoom) => Promise<LastWordEnd>
 }
 
 /** `refusal`: why it is declined unseen. */
@@ -64,6 +67,7 @@ class ClaimAttempt implements Attempt {
   #stopped: StopCause | undefined
   /** Between which sleeps pond was last asked whether the claim still holds. */
   #askedIn = 0
+  #giveBack = () => {}
   #killed = false
   #dropped = false
   #abandoned = false
@@ -114,10 +118,11 @@ class ClaimAttempt implements Attempt {
     }
   }
 
-  async run(freeSlot: () => void): Promise<LastWordEnd> {
-    const ending = await this.#live()
+  readonly run = async (freeSlot: () => void, takeRoom?: TakeRoom): Promise<LastWordEnd> => {
+    const ending = await this.#live(takeRoom)
     this.#cancelConfirm?.()
     this.#state = { at: 'ended', startedAt: ending?.started_at }
+    this.#giveBack()
     freeSlot()
     this.#released = this.#release()
     // With the last word pond may give its part of the disk to another.
@@ -129,13 +134,18 @@ class ClaimAttempt implements Attempt {
   }
 
   /** What to say at the end; `undefined` when there is nothing more to say. */
-  async #live(): Promise<Ending | undefined> {
+  async #live(takeRoom?: TakeRoom): Promise<Ending | undefined> {
     const { clock, executor, journal } = this.#parts
     const admission =
       this.#refusal ?? admit(this.#intent, { ...this.#parts, sandbox: executor.sandbox, gpus: executor.gpus })
     if (!admission.ok) return this.#decline(admission)
     this.#admitted = admission
     const { job } = admission
+    const held = heldBy(job, this.#intent)
+    if (held !== nothing && takeRoom) {
+      this.#giveBack = await takeRoom(held, this.#unwanted.signal)
+      if (this.#dropped || this.#abandoned) return undefined
+    }
     const careful = job.idempotent !== true
     // Together, because each takes a trip: to the disk, and to pond.
     const recorded = journal.write({ step: 'claim', ...this.#claim }, careful)
@@ -213,10 +223,18 @@ class ClaimAttempt implements Attempt {
     if (this.#stopped) return { cause: this.#stopped, ended_at: clock.now() }
     let execution: Execution
     try {
-      execution = await executor.start(this.#plan(job), {
-        output: (channel, bytes) => this.#write(channel, bytes),
-        event: (value) => this.#event(value),
-      })
+      execution = await executor.start(
+        planOf({
+          intent: this.#intent,
+          job,
+          supply: this.#supply,
+          confirm: () => this.#confirmAwake(job.idempotent !== true),
+        }),
+        {
+          output: (channel, bytes) => this.#write(channel, bytes),
+          event: (value) => this.#event(value),
+        },
+      )
     } catch (error) {
       if (this.#dropped || this.#abandoned) return undefined
       return endWithout(error, { stopped: this.#stopped, ended_at: clock.now(), claimId: this.claimId, log })
@@ -265,24 +283,6 @@ class ClaimAttempt implements Attempt {
       // What a job left behind never masks how it ended.
       this.#parts.log.error('artifacts_failed', { claim_id: this.claimId, error: String(error) })
       return globs.slice(0, limit.artifactsPerJob).map((path) => ({ path, problem: 'unreadable' }))
-    }
-  }
-
-  #plan(job: JobSpec): Plan {
-    const { attempt, array_index, gpus } = this.#intent
-    return {
-      claimId: this.claimId,
-      jobId: this.jobId,
-      attempt,
-      ...(array_index !== undefined && { arrayIndex: array_index }),
-      command: job.command,
-      env: { ...this.#supply?.env, ...job.env },
-      ...(this.#supply && { files: this.#supply.files }),
-      ...(this.#supply?.prepare && { prepare: this.#supply.prepare }),
-      confirm: () => this.#confirmAwake(job.idempotent !== true),
-      ...(gpus && { gpus }),
-      ...(job.input !== undefined && { input: Buffer.from(job.input) }),
-      ...(job.sandbox?.network === 'none' && { network: 'none' }),
     }
   }
 

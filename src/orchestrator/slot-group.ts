@@ -5,6 +5,7 @@ import type { WorkerId } from '../protocol/id.ts'
 import type { PollBody, SnapshotBody } from '../protocol/orch.ts'
 import { fingerprint } from '../seal/fingerprint.ts'
 import type { Clock } from '../system/clock.ts'
+import { createAllotment, type TakeRoom } from './allotment.ts'
 import type { Binding, BoundWorker } from './binding.ts'
 import type { SwarmParts } from './contract.ts'
 import { createDeadline, type Deadline } from './deadline.ts'
@@ -13,8 +14,8 @@ import type { SwarmStatus } from './status.ts'
 export interface SlotGroups {
   /** What each worker has free, at most so many slots in all. */
   free(most: number): PollBody['workers']
-  /** Runs it in a slot of this worker; the slot is free once `freeSlot` was called. False: there is no such worker. */
-  add<T>(worker: WorkerId, run: (freeSlot: () => void) => Promise<T>): Promise<T> | undefined
+  /** Runs it in a slot of this worker; the slot is free once `freeSlot` was called. Undefined: there is no such worker. */
+  add<T>(worker: WorkerId, run: (freeSlot: () => void, takeRoom: TakeRoom) => Promise<T>): Promise<T> | undefined
   /** This worker takes no more jobs, and after the deadline what it still runs is stopped. True: no other takes any either. */
   drain(worker: WorkerId, deadlineMs?: number): boolean
   isDraining(worker: WorkerId): boolean
@@ -68,6 +69,8 @@ interface Group {
   readonly id: WorkerId
   readonly resources: Resources
   readonly queue: PQueue
+  /** Of what it has beside its slots. */
+  readonly takeRoom: TakeRoom
   readonly deadline: Deadline
   draining: boolean
 }
@@ -77,7 +80,8 @@ export function createSlotGroups({ binding, first, moved, clock, stop }: SlotGro
     const resources = index === 0 ? first : enrolled
     const queue = new PQueue({ concurrency: resources.slots })
     queue.on('next', moved)
-    return { id, resources, queue, deadline: createDeadline(clock, () => stop(id)), draining: false }
+    const takeRoom = createAllotment(resources)
+    return { id, resources, queue, takeRoom, deadline: createDeadline(clock, () => stop(id)), draining: false }
   })
   const find = (id: WorkerId) => groups.find((group) => group.id === id)
   const freeOf = ({ resources, queue, draining }: Group) =>
@@ -103,7 +107,7 @@ export function createSlotGroups({ binding, first, moved, clock, stop }: SlotGro
     free,
     add(worker, run) {
       const group = find(worker)
-      return group && runIn(group.queue, run)
+      return group && runIn(group.queue, (freeSlot) => run(freeSlot, group.takeRoom))
     },
     drain(worker, deadlineMs = Number.POSITIVE_INFINITY) {
       const group = find(worker)

@@ -249,7 +249,7 @@ class OneSwarm implements Swarm {
     if (!this.#claimParts || this.#holding.get(intent.claim_id) || this.#over.has(intent.claim_id)) return
     const { worker_id } = intent
     const attempt = createAttempt(this.#claimParts, intent, this.#refusal(worker_id))
-    const add = (id: WorkerId) => this.#groups.add(id, (freeSlot) => attempt.run(freeSlot))
+    const add = (id: WorkerId) => this.#groups.add(id, attempt.run)
     const run = add(worker_id) ?? attempt.run(() => {})
     this.#hold(attempt, run, worker_id)
     this.#noticed()

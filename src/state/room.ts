@@ -44,14 +44,13 @@ export interface Candidate {
 export function roomOf({ worker, resources, freeSlots, claims, held, most }: Candidate, now: number): Room {
   const ledger = resources.slots - claims
   const slots = Math.max(0, Math.min(freeSlots, ledger, most, allowance(worker, claims, now)))
-  const whole: Room = {
-    slots,
-    milliCpus: milli(resources.cpus ?? 0),
-    memoryBytes: resources.memory_bytes ?? 0,
-    diskBytes: resources.disk_bytes ?? 0,
-    gpus: resources.gpus ?? [],
-  }
-  return held.reduce(without, whole)
+  const whole = wholeOf(resources, slots)
+  return held.length === 0 ? whole : without(whole, held)
+}
+
+/** All that a machine has, with so many slots. */
+export function wholeOf({ cpus = 0, memory_bytes = 0, disk_bytes = 0, gpus = [] }: Resources, slots: number): Room {
+  return { slots, milliCpus: milli(cpus), memoryBytes: memory_bytes, diskBytes: disk_bytes, gpus }
 }
 
 /** What of the room is too little for a job, now. */
@@ -80,9 +79,15 @@ export function hold(needs: Needs, room: Room): Held | undefined {
   }
 }
 
+/** Whether there is room for what a job holds, its slot and its disk aside: of a disk only its file system knows what is free. */
+export function fits({ cpus = 0, memory_bytes = 0, gpus = [] }: Held, room: Room): boolean {
+  const free = gpus.every((wanted) => room.gpus.some(({ uuid }) => uuid === wanted))
+  return free && milli(cpus) <= room.milliCpus && memory_bytes <= room.memoryBytes
+}
+
 /** The room once a claim was granted that holds this. */
 export function fill(room: Room, held: Held): Room {
-  return { ...without(room, held), slots: room.slots - 1 }
+  return { ...less(room, held), slots: room.slots - 1 }
 }
 
 /** What is left for others while a job waits for its part. */
@@ -97,7 +102,7 @@ export function setAside(room: Room, { cpus = 0, memory_bytes = 0, disk_bytes = 
   }
 }
 
-function without(room: Room, held: Held): Room {
+function less(room: Room, held: Held): Room {
   if (isNothing(held)) return room
   const { cpus, memory_bytes, disk_bytes, gpus } = held
   return {
@@ -111,6 +116,20 @@ function without(room: Room, held: Held): Room {
 
 const isNothing = ({ cpus, memory_bytes, disk_bytes, gpus }: Pick<Needs, keyof Held> | Held) =>
   cpus === undefined && memory_bytes === undefined && disk_bytes === undefined && gpus === undefined
+
+/** What all of these leave, their slots aside. In one pass: it is asked for many claims at each look for a job. */
+export function without(room: Room, held: readonly Held[]): Room {
+  let { milliCpus, memoryBytes, diskBytes } = room
+  const taken = new Set<string>()
+  for (const { cpus = 0, memory_bytes = 0, disk_bytes = 0, gpus = [] } of held) {
+    milliCpus -= milli(cpus)
+    memoryBytes -= memory_bytes
+    diskBytes -= disk_bytes
+    for (const uuid of gpus) taken.add(uuid)
+  }
+  const gpus = taken.size > 0 ? room.gpus.filter(({ uuid }) => !taken.has(uuid)) : room.gpus
+  return { slots: room.slots, milliCpus, memoryBytes, diskBytes, gpus }
+}
 
 /** The smallest that will do: the larger ones are for whoever needs them. */
 function chooseGpus(need: GpuNeed, free: readonly Gpu[]): readonly string[] {

@@ -116,9 +116,13 @@ class DeviceError extends Error {
 /** One process's way to the database; another may be opened when it is gone. */
 export function openMemoryStore(
   database: MemoryDatabase,
-  { clock, events }: { readonly clock: Clock; readonly events: StoreEvents },
+  {
+    clock,
+    events,
+    transaction = new MemoryTransaction(database),
+  }: { readonly clock: Clock; readonly events: StoreEvents; readonly transaction?: MemoryTransaction },
 ): Store {
-  const group = new GroupCommit<WriteTx>({ transaction: new MemoryTransaction(database), clock, events })
+  const group = new GroupCommit<WriteTx>({ transaction, clock, events })
   const reads = new Set<Promise<unknown>>()
   let closed = false
   return {

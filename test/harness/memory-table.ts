@@ -10,8 +10,10 @@ export const newestFirst = (one: { readonly id: string }, other: { readonly id: 
 export const sorted = <Row extends { readonly id: string }>(table: ReadonlyMap<string, Row>) =>
   [...table.values()].sort(byId)
 
-export const find = <Row>(table: ReadonlyMap<string, Row>, wanted: (row: Row) => boolean) =>
-  [...table.values()].find(wanted)
+export function find<Row>(table: ReadonlyMap<string, Row>, wanted: (row: Row) => boolean): Row | undefined {
+  for (const row of table.values()) if (wanted(row)) return row
+  return undefined
+}
 
 export const where = <Row>(table: ReadonlyMap<string, Row>, wanted: (row: Row) => boolean) =>
   [...table.values()].filter(wanted)

@@ -1,6 +1,6 @@
 // HTTP without sockets: a Network whose every request goes straight to a pond, and whose line a test can cut.
 import type { PondReply, PondRequest } from '../../server/http/message.ts'
-import type { Clock } from '../../src/system/clock.ts'
+import { type Clock, sleep } from '../../src/system/clock.ts'
 import type { HttpReply, HttpRequest, Network } from '../../src/system/network.ts'
 
 /** `unsent`: pond never hears of it. `unanswered`: pond does it, and the reply is lost. `cut`: the reply breaks off in its body. */
@@ -12,13 +12,15 @@ export interface Line {
   fault: (request: HttpRequest) => LineFault
   /** Sees each reply that arrives. */
   watch: (reply: { readonly status: number }) => void
+  /** How long a reply is on its way, in milliseconds. */
+  late: (reply: PondReply) => number
 }
 
 export const LINE_URL = 'http://pond.localhost:7460'
 
 /** `answer` is looked up at each request, so that a pond that was restarted is found behind the same URL. */
 export function createLine(clock: Clock, answer: (request: PondRequest) => Promise<PondReply>): Line {
-  const line: Line = { network: send, fault: () => undefined, watch() {} }
+  const line: Line = { network: send, fault: () => undefined, watch() {}, late: () => 0 }
 
   async function send(request: HttpRequest): Promise<HttpReply> {
     const fault = line.fault(request)
@@ -37,6 +39,8 @@ export function createLine(clock: Clock, answer: (request: PondRequest) => Promi
     try {
       const reply = await Promise.race([asked, given.over])
       if (fault === 'unanswered') throw new Error('the reply was lost')
+      const lateMs = line.late(reply)
+      if (lateMs > 0) await Promise.race([sleep(clock, lateMs), given.over])
       line.watch(reply)
       const headers = { ...reply.headers, date: new Date(clock.now()).toUTCString() }
       return { status: reply.status, headers, body: carry(reply.body, fault === 'cut', given) }

@@ -46,6 +46,31 @@ t.test('the main job: submitted, run, its output and its end come back', async (
   t.match(await attempts(rig, id), [{ streams: [{ name: 'stdout', bytes: 10, produced: 10, end: 'complete' }] }])
 })
 
+t.test('a claim that came too late never runs beside the one that has its room', async (t) => {
+  const rig = await createPondRig(t)
+  const pool = await startPool(rig)
+  await rig.clock.advance(60_000)
+  let late = 0
+  // Longer on its way than a claim may stay unconfirmed.
+  pool.line.late = ({ body }) => (String(body).includes('"claim_token"') && late++ < 1 ? 20_000 : 0)
+  const { id } = await submit(rig, { idempotent: true, requires: { cpus: 3 } })
+  await rig.clock.advance(17_000)
+  t.equal(pool.executor.processes.length, 0, 'pond has taken it back')
+  // In one turn, so that one more poll tells that its slots are free.
+  await Promise.all([pool.swarm.pause(), pool.swarm.resume()])
+  let most = 0
+  pool.executor.onStart = () => {
+    most = Math.max(most, pool.executor.processes.filter(({ ended }) => !ended).length)
+  }
+  await rig.clock.advance(2000)
+  t.equal(most, 1, 'and gives it anew, with the same room')
+  await rig.clock.advance(10_000)
+  t.equal(most, 1, 'two jobs of 3 cores never run on a machine of 4')
+  firstProcess(pool).exit()
+  t.match(await ended(rig, id), { state: 'succeeded', attempts: 1 })
+  t.equal(pool.executor.processes.length, 1)
+})
+
 t.test('a claim whose reply died is not lost and not made twice', async (t) => {
   const rig = await createPondRig(t)
   const pool = await startPool(rig)

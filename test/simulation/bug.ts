@@ -1,5 +1,16 @@
 // Deliberate bugs, each planted between a part and its world: the proof that the checker sees. None of them is in the product.
+import { undemanding } from './gear.ts'
 import type { InvariantId } from './invariant.ts'
+import {
+  anyEnd,
+  boastfulSwarm,
+  emptyMachines,
+  firstDevices,
+  lostDependents,
+  silentSwarm,
+  undemandingStore,
+  weightlessClaims,
+} from './placement-bug.ts'
 import {
   blindOptimist,
   causelessEnds,
@@ -31,6 +42,7 @@ export interface Bug {
 const busy: Partial<Weather> = {
   ...clearSky,
   ...sound,
+  ...undemanding,
   ...{ calm: false, swarms: 2, slots: 4, jobs: 40, stormMs: 60_000, awayMs: 1000, diskFault: 0 },
   ...{
     partitions: 0,
@@ -50,6 +62,10 @@ const busy: Partial<Weather> = {
   },
   settings: { leaseMs: 20_000, pollHoldMs: 10_000, pollHoldBusyMs: 5000 },
 }
+/** Shorter than most jobs. */
+const shortLeases = { leaseMs: 5000, pollHoldMs: 4000, pollHoldBusyMs: 2000 }
+/** Jobs require much, and some wait for others. */
+const picky = { ...busy, needs: 0.9, after: 0.3, slots: 8, jobs: 60, stormMs: 20_000 }
 const crashingPond = { ...busy, pondCrashes: 10 }
 const crashingSwarms = { ...busy, swarmCrashes: 40 }
 /** Machines die and stay away for longer than a lease. */
@@ -93,4 +109,20 @@ export const bugs: Readonly<Record<string, Bug>> = {
   },
   'a swarm that does not sweep': { breaks: 'I12', storm: crashingSwarms, plant: lazySweep },
   'a job started twice under one claim': { breaks: 'I12', storm: busy, plant: doubleStart },
+  'a store that loses what a claim holds': { breaks: 'I13', storm: picky, plant: weightlessClaims },
+  'a pond that gives out the same devices again': {
+    breaks: 'I13',
+    storm: picky,
+    plant: firstDevices,
+  },
+  'a swarm that does not tell what it runs': {
+    breaks: 'I13',
+    storm: { ...picky, stormMs: 60_000, settings: shortLeases },
+    plant: silentSwarm,
+  },
+  'a swarm that tells of twice its machine': { breaks: 'I13', storm: picky, plant: boastfulSwarm },
+  'a store that loses what a job requires': { breaks: 'I14', storm: picky, plant: undemandingStore },
+  'a store that takes any end for a success': { breaks: 'I15', storm: picky, plant: anyEnd },
+  'a store that does not find who waits': { breaks: 'I15', storm: picky, plant: lostDependents },
+  'a store that loses what a machine has': { breaks: 'I16', storm: { ...picky, jobs: 8 }, plant: emptyMachines },
 }

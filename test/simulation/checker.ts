@@ -4,6 +4,7 @@ import type { ClaimRow, JobRow } from '../../server/store/row.ts'
 import { causes, type JobSpec } from '../../src/protocol/job.ts'
 import type { BatchWord, OutcomeReply } from '../../src/protocol/word.ts'
 import type { MemoryRows } from '../harness/memory-store.ts'
+import { isReleased } from './after-rule.ts'
 import type { Law } from './invariant.ts'
 import type { WholeReply, Wiretap } from './network.ts'
 import type { Place } from './place.ts'
@@ -32,7 +33,7 @@ export interface Checker {
   readonly runs: readonly Run[]
 }
 
-const live = new Set(['granted', 'confirmed', 'held'])
+export const liveStates: ReadonlySet<string> = new Set(['granted', 'confirmed', 'held'])
 const final = new Set(['succeeded', 'failed', 'cancelled', 'expired'])
 
 export function createChecker(place: Place, wire: WireWatch, rows: () => MemoryRows): Checker {
@@ -83,7 +84,7 @@ function checkJob(place: Place, { old, job, rows }: JobStep): void {
   const wrong = (rule: Law, more: object = {}) =>
     place.violate(rule, { job: id, from: old?.law.state, to: law.state, ...more })
   place.history.note('job', { id, state: law.state, epoch: law.epoch, attempts: law.attempts, cause: law.end?.cause })
-  const claims = [...rows.claims.values()].filter((claim) => claim.jobId === id && live.has(claim.lease.state))
+  const claims = [...rows.claims.values()].filter((claim) => claim.jobId === id && liveStates.has(claim.lease.state))
   if (claims.length > 1) wrong('one_live_claim', { claims: claims.length })
   if ((claims[0]?.id ?? undefined) !== law.claimId) wrong('the_claim_of_a_job_is_live', { claim: law.claimId })
   if ((law.claimId !== undefined) !== (law.state === 'claimed' || law.state === 'running')) wrong('claim_fits_state')
@@ -107,7 +108,7 @@ function checkJob(place: Place, { old, job, rows }: JobStep): void {
 function checkClaim(place: Place, old: ClaimRow | undefined, claim: ClaimRow): void {
   if (!old || old === claim) return
   const wrong = (rule: Law) => place.violate(rule, { claim: claim.id, from: old.lease.state, to: claim.lease.state })
-  if (!live.has(old.lease.state) && claim.lease.state !== old.lease.state) wrong('a_dead_claim_stays_dead')
+  if (!liveStates.has(old.lease.state) && claim.lease.state !== old.lease.state) wrong('a_dead_claim_stays_dead')
   if (old.lease.state === 'ended' && JSON.stringify(old) !== JSON.stringify(claim)) wrong('a_final_word_stands')
   if (old.confirmedAt !== undefined && claim.confirmedAt !== old.confirmedAt) wrong('a_confirmation_stands')
 }
@@ -153,6 +154,7 @@ function checkStart(place: Place, run: Run, { rows, runs }: Before): void {
   }
   if (runs.some((other) => other.plan.claimId === claimId)) wrong('a_claim_starts_once')
   if (claim.attempt !== attempt) wrong('the_attempt_is_told', { is: claim.attempt })
+  if (!isReleased(rows, spec)) wrong('not_before_what_it_waits_for', { after: spec.after })
   if (spec.idempotent === true) return
   if (claim.confirmedAt === undefined) wrong('not_before_pond_accepted')
   for (const other of runs.filter((it) => it.plan.jobId === jobId)) {

@@ -5,6 +5,7 @@ import type { JobView } from '../../src/protocol/consumer.ts'
 import { isFinal, type JobSpec, type JobState } from '../../src/protocol/job.ts'
 import { sleep } from '../../src/system/clock.ts'
 import { createSeededRandom } from '../harness/seeded-random.ts'
+import { drawWish, type Gear } from './gear.ts'
 import { makeJob } from './job-maker.ts'
 import type { SimulatedNetwork } from './network.ts'
 import type { Place } from './place.ts'
@@ -13,6 +14,8 @@ import type { Place } from './place.ts'
 export interface Order {
   readonly name: string
   readonly spec: JobSpec
+  /** What it waits for; each stands before it. */
+  readonly after: readonly { readonly other: Order; readonly on: 'success' | 'end' }[]
   id?: string
   /** The last view. */
   view?: JobView
@@ -34,10 +37,12 @@ interface ConsumerParts {
   readonly name: string
   /** Digests of what its jobs may name. */
   readonly bundles: readonly string[]
+  /** What all machines have, those that come later too. */
+  readonly gears: readonly Gear[]
 }
 
-export function createConsumer({ place, network, token, name, bundles }: ConsumerParts): Consumer {
-  const { clock, random, weather } = place
+export function createConsumer({ place, network, token, name, bundles, gears }: ConsumerParts): Consumer {
+  const { clock, random, dice, weather } = place
   const client = createClient({
     network: network.connect(name),
     clock,
@@ -47,19 +52,18 @@ export function createConsumer({ place, network, token, name, bundles }: Consume
     token,
     version: '0.0.0',
   })
-  const orders = Array.from({ length: weather().jobs }, (_, index): Order => {
+  const orders: Order[] = []
+  for (let index = 0; index < weather().jobs; index++) {
     const jobName = `${name}-${index}`
-    return {
-      name: jobName,
-      spec: makeJob(random, { name: jobName, bundles, bundled: weather().bundles, leaving: weather().artifacts }),
-      cancelAsked: false,
-    }
-  })
+    const spec = makeJob(random, { name: jobName, bundles, bundled: weather().bundles, leaving: weather().artifacts })
+    const wish = drawWish(dice, { needs: weather().needs, gears })
+    orders.push({ name: jobName, spec: { ...spec, ...wish }, after: drawAfter(place, orders), cancelAsked: false })
+  }
 
   async function follow(order: Order): Promise<void> {
     await sleep(clock, random.number() * weather().stormMs * 0.9)
     const again = random.number() < 0.2
-    const sending = submit(client, order, again)
+    const sending = submit(place, client, { order, again })
     const wantsCancel = random.number() < 0.15
     const wantsStream = random.number() < 0.5
     const cancelAfterMs = random.number() ** 2 * 30_000
@@ -79,8 +83,27 @@ export function createConsumer({ place, network, token, name, bundles }: Consume
   }
 }
 
-async function submit(client: Client, order: Order, again: boolean): Promise<string | undefined> {
-  const call = { body: order.spec, idempotencyKey: order.name }
+/** One or two of the jobs before it, each once. */
+function drawAfter({ dice, weather }: Place, orders: readonly Order[]): Order['after'] {
+  if (weather().after === 0 || orders.length === 0 || dice.number() >= weather().after) return []
+  const others = new Set([0, 1].map(() => orders[Math.floor(dice.number() * orders.length)] as Order))
+  return [...others].map((other) => ({ other, on: dice.number() < 0.6 ? 'success' : 'end' }))
+}
+
+/** As soon as all that it waits for is known to pond. */
+async function specOf({ clock }: Place, { spec, after }: Order): Promise<JobSpec> {
+  while (after.some(({ other }) => other.id === undefined)) await sleep(clock, 1000)
+  return { ...spec, after: after.map(({ other, on }) => ({ job: other.id ?? '', on })) }
+}
+
+interface Sending {
+  readonly order: Order
+  readonly again: boolean
+}
+
+async function submit(place: Place, client: Client, { order, again }: Sending): Promise<string | undefined> {
+  const body = order.after.length > 0 ? await specOf(place, order) : order.spec
+  const call = { body, idempotencyKey: order.name }
   const answers = await Promise.all(Array.from({ length: again ? 2 : 1 }, () => client.persist('submitJob', call)))
   const ids = answers.map((answer) => (answer.ok && !('items' in answer.reply) ? answer.reply.id : undefined))
   return ids.every((id) => id === ids[0]) ? ids[0] : undefined

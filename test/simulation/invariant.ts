@@ -1,4 +1,4 @@
-// What must hold in every simulated world, whatever fails: twelve invariants and the laws that watch over each. Checks nothing itself.
+// What must hold in every simulated world, whatever fails: sixteen invariants and the laws that watch over each. Checks nothing itself.
 
 /** A law is one question that the checker asks; its name says what holds. */
 export const invariants = {
@@ -77,9 +77,22 @@ export const invariants = {
       'nothing_of_a_former_life_runs',
     ],
   },
+  I13: {
+    says: 'what the jobs of a machine hold, from their intents until their trees ended, is never more than it has',
+    laws: ['a_machine_is_never_overcommitted', 'a_device_has_one_job'],
+  },
+  I14: { says: 'a job runs only where its needs are met', laws: ['only_where_its_needs_are_met'] },
+  I15: {
+    says: 'a job runs only when what it waits for ended as it needs, and then does not stay waiting',
+    laws: ['not_before_what_it_waits_for', 'only_what_broke_blocks', 'what_was_released_does_not_wait'],
+  },
+  I16: {
+    says: 'once faults stop, a job that suits a worker with room for it runs',
+    laws: ['what_suits_has_run'],
+  },
 } as const
 
-/** Laws beyond the twelve. */
+/** Laws beyond these. */
 const further = [
   'no_unhandled_rejection',
   'no_fault',

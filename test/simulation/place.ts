@@ -4,6 +4,7 @@ import type { Log } from '../../src/system/log.ts'
 import type { Random } from '../../src/system/random.ts'
 import { createSeededRandom } from '../harness/seeded-random.ts'
 import { createVirtualClock, type VirtualClock } from '../harness/virtual-clock.ts'
+import { drawDemand } from './gear.ts'
 import { createHistory, type Facts, type History } from './history.ts'
 import { type Law, nameOf } from './invariant.ts'
 import { createSearch, drawSecret } from './secret.ts'
@@ -13,6 +14,8 @@ export interface Place {
   readonly clock: VirtualClock
   /** The world's own dice; each process gets its own, made from these. */
   readonly random: Random
+  /** For what machines have and jobs require. */
+  readonly dice: Random
   readonly history: History
   readonly weather: () => Weather
   /** As it was drawn. */
@@ -45,7 +48,9 @@ export function createPlace(seed: number, options: PlaceOptions = {}): Place {
   random.bytes(64)
   const history = createHistory(clock, options.print)
   const violations: string[] = []
-  const storm = { ...drawWeather(random), ...options.storm }
+  const dice = createSeededRandom(seed * 0x85ebca6b)
+  dice.bytes(64)
+  const storm = { ...drawWeather(random), ...drawDemand(dice), ...options.storm }
   let weather = storm
   const secret = drawSecret(random)
   const isSecret = createSearch(secret)
@@ -62,6 +67,7 @@ export function createPlace(seed: number, options: PlaceOptions = {}): Place {
   const place: Place = {
     clock,
     random,
+    dice,
     history,
     weather: () => weather,
     storm,

@@ -76,7 +76,7 @@ export const forgetfulStore = (): Plant => ({
 })
 
 /** The store does some statements of a write otherwise. */
-const rewriting = (change: (tx: WriteTx) => Partial<WriteTx>): Plant => ({
+export const rewriting = (change: (tx: WriteTx) => Partial<WriteTx>): Plant => ({
   pond: {
     store: (store: Store): Store => ({
       ...store,

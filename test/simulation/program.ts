@@ -1,6 +1,7 @@
 // What a simulated job does: a program as data in its command, and the processes of one machine that run it on the virtual clock.
 import { createHash } from 'node:crypto'
 import { type Executor, type Plan, SetupError, type Watch } from '../../src/executor/contract.ts'
+import type { Gpu } from '../../src/protocol/field.ts'
 import { type Clock, sleep } from '../../src/system/clock.ts'
 import type { Random } from '../../src/system/random.ts'
 import { createFakeExecutor, type FakeProcess } from '../harness/fake-executor.ts'
@@ -62,7 +63,10 @@ export interface MachineParts {
   readonly clock: Clock
   readonly random: Random
   readonly host: string
+  readonly gpus: readonly Gpu[]
   readonly started: (run: Run) => void
+  /** Its tree lives now. */
+  readonly began: (run: Run) => void
   readonly note: (event: string, facts: Readonly<Record<string, unknown>>) => void
 }
 
@@ -74,6 +78,7 @@ interface Living {
 export function createMachine(parts: MachineParts): Machine {
   const { clock, random, note } = parts
   const fake = createFakeExecutor()
+  fake.gpus = parts.gpus
   const living = new Set<Living>()
   const runs: Run[] = []
   const ready = new WeakMap<Plan, Run>()
@@ -93,6 +98,7 @@ export function createMachine(parts: MachineParts): Machine {
     const it = { run, process }
     living.add(it)
     runs.push(run)
+    parts.began(run)
     void act(parts, it, (exit) => end(it, exit))
   }
   fake.onTerminate = (process) => {
@@ -121,8 +127,7 @@ export function createMachine(parts: MachineParts): Machine {
   return {
     runs,
     executor: (alive) => ({
-      ...{ name: fake.name, rung: fake.rung, sandbox: fake.sandbox, gpus: fake.gpus },
-      ...{ folder: fake.folder, close: fake.close },
+      ...fake,
       start: (plan, watch) => start(plan, watch, alive),
       async sweep(traces) {
         const claims = new Set<string>(traces.map((trace) => trace.claimId))

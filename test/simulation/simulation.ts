@@ -7,13 +7,14 @@ import type { Random } from '../../src/system/random.ts'
 import { readArtifacts } from './artifact.ts'
 import { attack } from './attacker.ts'
 import { type Bundles, makeBundles } from './bundle.ts'
-import { createChecker } from './checker.ts'
+import { createChecker, liveStates } from './checker.ts'
 import { createConsumer } from './consumer.ts'
 import { watchLeases } from './lease-watch.ts'
 import { createSimulatedNetwork, type SimulatedNetwork } from './network.ts'
 import { lookWhoIsOnline } from './online-watch.ts'
 import { adoptLate, orderDrain } from './operator.ts'
 import { createPlace, type Place, type PlaceOptions } from './place.ts'
+import { watchPlacement } from './placement-watch.ts'
 import { createPondHost, type PondHost, type PondPlant } from './pond-host.ts'
 import { sealSecret } from './sealed.ts'
 import { CREDENTIAL } from './secret.ts'
@@ -68,6 +69,7 @@ export async function simulate(seed: number, options: SimulationOptions = {}): P
     await clock.advance(place.weather().stormMs)
     place.calm()
     network.heal()
+    watchPlacement({ place, rows: () => pond.database.rows, swarms })
     const inTime = await clock
       .until(() => done || options.isEnough?.(place.violations) === true, CALM_MOST_MS)
       .then(
@@ -143,8 +145,10 @@ async function createWorld(place: Place, plant: Plant = {}): Promise<World> {
     tap: checker.tap,
     note: history.note,
   })
+  const isLive = (id: string) => liveStates.has(pond.database.rows.claims.get(id)?.lease.state ?? '')
+  const parts = { place, network, started: checker.started, isLive, plant: plant.swarm }
   const swarms = Array.from({ length: weather().swarms }, (_, index) =>
-    createSwarmHost({ place, name: `swarm-${index}`, network, started: checker.started, plant: plant.swarm }),
+    createSwarmHost({ ...parts, name: `swarm-${index}` }),
   )
   let bundles: Bundles = new Map()
   const setUp = async () => {
@@ -155,10 +159,12 @@ async function createWorld(place: Place, plant: Plant = {}): Promise<World> {
     const kept = await admin.call('putCredential', { params: { name: CREDENTIAL }, body })
     if (!kept.ok) throw new Error(kept.error.message)
     for (const swarm of swarms) {
-      const code = await admin.call('createPairingCode', { body: { project: 'default' } })
+      const code = await admin.call('createPairingCode', {
+        body: { project: 'default', allowed_labels: { '*': { op: 'exists' } } },
+      })
       if (!code.ok) throw new Error(code.error.message)
       await swarm.pair(code.reply.code)
-      void swarm.start()
+      startSwarm(place, swarm)
     }
   }
   let over = false
@@ -181,6 +187,7 @@ async function createWorld(place: Place, plant: Plant = {}): Promise<World> {
     token: pond.adminToken,
     name: 'consumer',
     bundles: [...bundles.keys()],
+    gears: swarms.map(({ gear }) => gear),
   })
   return {
     pond,
@@ -192,6 +199,13 @@ async function createWorld(place: Place, plant: Plant = {}): Promise<World> {
     wire,
     bundles,
   }
+}
+
+/** Some are paired long before they come. */
+function startSwarm({ clock, dice, storm }: Place, swarm: SwarmHost): void {
+  const isLate = storm.late > 0 && dice.number() < storm.late
+  if (isLate) clock.after(dice.number() * storm.stormMs, () => void swarm.start())
+  else void swarm.start()
 }
 
 const adminClient = ({ clock, random, log }: Place, network: SimulatedNetwork, token: string) =>

@@ -21,8 +21,10 @@ import { createMemoryDisk } from '../harness/memory-disk.ts'
 import { sealingPair } from '../harness/seal.ts'
 import { createSeededRandom } from '../harness/seeded-random.ts'
 import { signingPairOf } from '../harness/signing-key.ts'
+import { drawGear, type Gear } from './gear.ts'
 import { createLid, type Lid } from './lid.ts'
 import { createLife, type Life } from './life.ts'
+import { createLoad, type Load } from './load.ts'
 import type { SimulatedNetwork } from './network.ts'
 import type { Place } from './place.ts'
 import type { Crash } from './pond-host.ts'
@@ -32,6 +34,10 @@ import { ATTACKER } from './wire-watch.ts'
 export interface SwarmHost {
   readonly name: string
   readonly machine: Machine
+  readonly gear: Gear
+  readonly load: Load
+  /** Up and awake, and takes jobs as far as its owner goes. */
+  isOpen(): boolean
   pair(code: string): Promise<void>
   start(): Promise<void>
   /** Now, or at one of its next calls to disk, network or executor. */
@@ -64,6 +70,7 @@ interface SwarmHostParts {
   readonly name: string
   readonly network: SimulatedNetwork
   readonly started: (run: Run) => void
+  readonly isLive: (claimId: string) => boolean
   readonly plant?: SwarmPlant | undefined
 }
 
@@ -76,6 +83,8 @@ export const createSwarmHost = (parts: SwarmHostParts): SwarmHost => new Simulat
 class SimulatedSwarm implements SwarmHost {
   readonly name: string
   readonly machine: Machine
+  readonly gear: Gear
+  readonly load: Load
   readonly #place: Place
   readonly #plant: SwarmPlant
   readonly #network: SimulatedNetwork
@@ -90,8 +99,8 @@ class SimulatedSwarm implements SwarmHost {
   /** The wall clock of one machine in three is wrong by up to an hour. */
   readonly #aheadMs: number
 
-  constructor({ place, name, network, started, plant = {} }: SwarmHostParts) {
-    const { clock, random, weather, history } = place
+  constructor({ place, name, network, started, isLive, plant = {} }: SwarmHostParts) {
+    const { clock, random, dice, weather, history } = place
     this.name = name
     this.#place = place
     this.#plant = plant
@@ -100,19 +109,29 @@ class SimulatedSwarm implements SwarmHost {
     this.#aheadMs = random.number() < 1 / 3 ? (random.number() - 0.5) * 2 * HOUR_MS : 0
     this.#lid = createLid(clock)
     this.#class = random.number() < weather().laptops ? 'laptop' : 'server'
-    this.machine = createMachine({ clock: this.#lid.clock, random, host: name, started, note: history.note })
+    const { slots, needs } = place.storm
+    this.gear = drawGear(dice, { host: name, slots, needs })
+    this.machine = createMachine({
+      ...{ clock: this.#lid.clock, random, host: name, gpus: this.gear.gpus, started, note: history.note },
+      began: (run) => this.load.began(run),
+    })
+    this.load = createLoad({
+      ...{ place, host: name, gear: this.gear, isLive },
+      runs: () => this.machine.runs,
+      swarm: () => this.#current?.swarm,
+    })
     this.#disk.gate = () => sleep(this.#lid.clock, random.number() * 4)
     this.#disk.dice = () => random.number()
     this.#disk.fault = (operation) => this.#diskFault(operation)
   }
 
   async pair(code: string): Promise<void> {
-    const { random, weather } = this.#place
+    const { random } = this.#place
     const home = await openHome(this.#disk, HOME)
-    const resources = { slots: weather().slots }
+    const resources = { slots: this.gear.slots }
     await pair(
       { home, makeKeyPair: (kind) => makeKeyPair(kind, random.bytes(32)), connect: (sign) => this.#connect({ sign }) },
-      { pond: POND, code, name: this.name, labels: {}, resources },
+      { pond: POND, code, name: this.name, labels: this.gear.labels, resources },
     )
   }
 
@@ -148,6 +167,10 @@ class SimulatedSwarm implements SwarmHost {
     this.#lid.close(forMs)
     // By its own time, which stands still: until it wakes it hears nothing.
     this.#current?.life.stall(1)
+  }
+
+  isOpen(): boolean {
+    return !this.isAsleep() && this.#current?.swarm?.status().state === 'ready'
   }
 
   isAsleep(): boolean {
@@ -212,24 +235,26 @@ class SimulatedSwarm implements SwarmHost {
   }
 
   #createSwarm(life: Life, own: Pick<SwarmParts, 'disk' | 'home' | 'binding' | 'client'>): Swarm {
-    const { random, weather, log } = this.#place
+    const { random, log } = this.#place
+    const { slots, cpus, memory_bytes, os, arch } = this.gear
+    const client = this.#plant.client?.(own.client) ?? own.client
     const executor = this.machine.executor(() => life.alive())
     return createSwarm({
       ...own,
-      client: this.#plant.client?.(own.client) ?? own.client,
+      // A world in which nobody asks for anything goes its way without another ear.
+      client: this.#place.storm.needs > 0 ? this.load.watched(client) : client,
       clock: this.#ownTime(life.clock),
       random: createSeededRandom(random.bytes(4).readUInt32LE()),
       log: log(this.name),
       executor: life.mortal(this.#plant.executor?.(executor) ?? executor),
       host: {
-        os: 'linux',
-        arch: 'x64',
-        resources: { cpus: 4, memory_bytes: 2 ** 33 },
+        ...{ os, arch },
+        resources: { cpus, memory_bytes },
         version: '0.0.0',
         load: () => 0,
       },
       // Its processes see each other in this world, and have nothing to tell.
-      options: { slots: weather().slots, class: this.#class, allowUnsandboxed: true },
+      options: { slots, class: this.#class, allowUnsandboxed: true },
     })
   }
 

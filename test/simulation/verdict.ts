@@ -6,6 +6,7 @@ import { limit } from '../../src/protocol/limit.ts'
 import type { ArtifactReport, StreamReport } from '../../src/protocol/word.ts'
 import type { MemoryDevice } from '../harness/memory-blobs.ts'
 import type { MemoryRows } from '../harness/memory-store.ts'
+import { isReleased } from './after-rule.ts'
 import type { Bundles } from './bundle.ts'
 import { type Checker, specOf } from './checker.ts'
 import type { Order } from './consumer.ts'
@@ -161,6 +162,7 @@ function checkEnd(evidence: Evidence, job: JobRow): void {
   if (state === 'failed' && end.cause === 'exit' && run?.exit?.rc !== end.rc) wrong('the_exit_code_is_the_process_s')
   if (state === 'cancelled' && !(cancel && order.cancelAsked)) wrong('only_who_asked_cancels')
   if (state === 'expired' && spec.ttl_ms === undefined) wrong('only_a_ttl_expires')
+  if (end.cause === 'dependency' && isReleased(rows, spec)) wrong('only_what_broke_blocks')
   if (end.cause === 'timeout' && spec.timeout_ms === undefined) wrong('only_a_limit_times_out')
   const faulty = place.storm.diskFault > 0
   if (['setup_failed', 'bundle_rejected'].includes(end.cause) && !commandIsBroken(spec) && !faulty)

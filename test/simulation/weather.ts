@@ -1,8 +1,9 @@
 // How bad the world of one seed is: drawn once, so that some seeds are calm, some lose a little and some lose a lot.
 import type { Settings } from '../../server/service/parts.ts'
 import type { Random } from '../../src/system/random.ts'
+import type { Demand } from './gear.ts'
 
-export interface Weather {
+export interface Weather extends Demand {
   /** Nothing ever fails. */
   readonly calm: boolean
   /** Chances for each call over the network. */
@@ -65,7 +66,7 @@ export interface Weather {
   readonly stormMs: number
 }
 
-export function drawWeather(random: Random): Weather {
+export function drawWeather(random: Random): Omit<Weather, keyof Demand> {
   const maybe = (chance: number, most: number) => (random.number() < chance ? random.number() * most : 0)
   const upTo = (most: number) => Math.floor(random.number() * (most + 1))
   const swarms = 1 + upTo(2)

@@ -7,6 +7,7 @@ export interface Wish {
   readonly rounds?: number
   readonly from?: number
   readonly workers: number
+  readonly jobs?: number
 }
 
 export interface Rounds {
@@ -24,7 +25,7 @@ const FAULTS_SHOWN = 20
 
 /** True when all rounds were good. A run of no round has shown nothing. */
 export async function runRounds({ name, part, file, wish, print }: Rounds): Promise<boolean> {
-  const { minutes = Number.POSITIVE_INFINITY, rounds = Number.POSITIVE_INFINITY, workers } = wish
+  const { minutes = Number.POSITIVE_INFINITY, rounds = Number.POSITIVE_INFINITY, workers, jobs } = wish
   const until = Date.now() + minutes * MINUTE_MS
   const before = existsSync(file) ? readFileSync(file, 'utf8') : ''
   // Behind a line that broke off the next would be lost with it.
@@ -34,7 +35,7 @@ export async function runRounds({ name, part, file, wish, print }: Rounds): Prom
   let seed = first
   for (; seed < first + rounds && Date.now() < until; seed++) {
     const began = Date.now()
-    const report = await part({ seed, workers }).catch(
+    const report = await part({ seed, workers, jobs }).catch(
       (error: Error): RoundReport => ({ faults: [error.stack ?? error.message] }),
     )
     const faults = report.faults.slice(0, FAULTS_SHOWN)

@@ -11,6 +11,8 @@ export interface Round {
   readonly seed: number
   /** Processes side by side, in the parts that can use them. */
   readonly workers: number
+  /** In the parts that run as many as they are told. */
+  readonly jobs?: number | undefined
 }
 
 export interface RoundReport {
@@ -22,6 +24,8 @@ export type Part = (round: Round) => Promise<RoundReport>
 
 interface PartRow {
   readonly says: string
+  /** How many rounds there are where nobody says it. */
+  readonly rounds?: number
   /** Each brings a world of its own, so only the one that is meant is loaded. */
   readonly load: () => Promise<Part>
 }
@@ -52,6 +56,14 @@ const parts: Readonly<Record<string, PartRow>> = {
     says: 'each fault of a network in each moment of a job, a cell a round',
     load: async () => (await import('./network.ts')).soakNetwork,
   },
+  fleet: {
+    says: 'a mixed fleet, GPUs and arm64 among it, and 100,000 jobs: nothing over-committed, and how well it is used',
+    rounds: 1,
+    load: async () => {
+      const { soakFleet } = await import('./fleet.ts')
+      return ({ seed, jobs = 100_000 }) => soakFleet({ seed, jobs })
+    },
+  },
   latency: {
     says: 'cancel, loss and first byte: how long people wait',
     load: async () => (await import('./latency.ts')).latency,
@@ -80,11 +92,18 @@ program.parse()
 const [name = ''] = program.args
 const wish = program.opts<Wish>()
 const row = parts[name]
-if (!row || (wish.minutes ?? wish.rounds) === undefined) program.error('error: say how long: --minutes N or --rounds N')
+const { seed } = program.opts<{ readonly seed?: number }>()
+const asked: Wish = {
+  ...(wish.minutes === undefined && row?.rounds !== undefined && { rounds: row.rounds }),
+  ...wish,
+  ...(seed !== undefined && { from: seed, rounds: 1 }),
+}
+if (!row || (asked.minutes ?? asked.rounds) === undefined)
+  program.error('error: say how long: --minutes N or --rounds N')
 const folder = fileURLToPath(new URL('../../.soak', import.meta.url))
 mkdirSync(folder, { recursive: true })
 const well = await runRounds({
-  ...{ name, wish, part: await row.load() },
+  ...{ name, wish: asked, part: await row.load() },
   file: join(folder, `${name}.ndjson`),
   print: (line) => process.stdout.write(line),
 })
@@ -99,6 +118,8 @@ function createProgram(): Command {
     .option('--minutes <n>', 'begin no round after so long', aboveZero)
     .option('--rounds <n>', 'at most so many rounds', whole)
     .option('--from <round>', 'begin with this one (the one behind the last)', whole)
+    .option('--seed <n>', 'this round alone', whole)
+    .option('--jobs <n>', 'so many jobs, for fleet (100000)', whole)
     .option('--workers <n>', 'processes side by side, for simulation', whole, availableParallelism())
     .addHelpText(
       'after',
@@ -110,7 +131,8 @@ Lines are kept in .soak/PART.ndjson. A run with a fault, or of no round, ends wi
 
 Examples:
   $ npm run soak -- simulation --minutes 60
-  $ npm run soak -- chaos --rounds 1 --from 7`,
+  $ npm run soak -- chaos --seed 7
+  $ npm run soak -- fleet --jobs 20000`,
     )
     .exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? 0 : USAGE))
     .configureOutput({ outputError: (text, write) => write(`soak: ${oneLine(text)}. Read npm run soak -- --help.\n`) })

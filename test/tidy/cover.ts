@@ -34,7 +34,7 @@ export const coverTable: readonly CoverRow[] = [
   },
   {
     test: 'test/orchestrator/attempt.test.ts',
-    covers: ['ending', 'last-word'].map((name) => `src/orchestrator/${name}.ts`),
+    covers: ['ending', 'last-word', 'plan'].map((name) => `src/orchestrator/${name}.ts`),
     why: 'they are stages of one claim, and only a whole claim shows that they fit',
   },
   {
