@@ -1,7 +1,8 @@
 // The processes of a bench: started, heard and stopped. Each side of a measurement runs in its own.
 import { type ChildProcess, fork } from 'node:child_process'
-import { chmodSync, mkdtempSync, readFileSync } from 'node:fs'
+import { chmodSync, mkdtempSync, readdirSync, readFileSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
+import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -21,6 +22,8 @@ export interface Child {
 export interface ChildOptions {
   readonly argv?: readonly string[]
   readonly env?: Readonly<Record<string, string>>
+  /** Loads profiler.ts first. */
+  readonly profiled?: boolean
 }
 
 /** `npm run bench -- --profile DIR` keeps a CPU profile of every child there. */
@@ -41,15 +44,16 @@ export function ownChild(child: ChildProcess): void {
 }
 
 /** Of what is compiled, as it is in use: what runs TypeScript as it is names each function anew each time it is made, which costs us a tenth. */
-const compiled = new URL('../', import.meta.url)
+export const compiled = new URL('../', import.meta.url)
 /** What is not compiled. */
 export const source = new URL('../', compiled)
 
 /** Starts a program by its path, from `compiled` if it is relative. What it prints as JSON lines counts as told. */
-export function startChild(file: string, { argv = [], env = {} }: ChildOptions = {}): Child {
+export function startChild(file: string, { argv = [], env = {}, profiled = false }: ChildOptions = {}): Child {
   const profile = profileFolder === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profileFolder}`]
+  const before = profiled ? ['--import', new URL('bench/profiler.js', compiled).href] : []
   const process_ = fork(fileURLToPath(new URL(file, compiled)), [...argv], {
-    execArgv: [...process.execArgv, ...profile],
+    execArgv: [...process.execArgv, ...profile, ...before],
     env: { ...process.env, ...env },
     stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
   })
@@ -118,6 +122,15 @@ export async function removeFolder(folder: string): Promise<void> {
   await rm(folder, { recursive: true, force: true })
 }
 
+/** Of loopback; nobody holds it for the caller. */
+export async function freePort(): Promise<number> {
+  const server = createServer()
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const address = server.address()
+  await new Promise((resolve) => server.close(resolve))
+  return typeof address === 'object' && address ? address.port : 0
+}
+
 /** Resident memory in KB: `now`, or `peak` since the process began. */
 export function residentKb(pid: number, which: 'now' | 'peak'): number {
   const status = readFileSync(`/proc/${pid}/status`, 'utf8')
@@ -128,10 +141,23 @@ const TICK_US = 10_000
 
 /** CPU time of a process in microseconds, without its children: what a busy neighbour changes least. */
 export function cpuUs(pid: number): number {
-  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
-  const [user, system] = stat
-    .slice(stat.lastIndexOf(')') + 2)
-    .split(' ')
-    .slice(11, 13)
-  return (Number(user) + Number(system)) * TICK_US
+  const [, , ...fields] = statOf(pid)
+  return (Number(fields[9]) + Number(fields[10])) * TICK_US
+}
+
+/** The same with its living children, for a server of many processes. */
+export function cpuUsOfAll(pid: number): number {
+  const pids = readdirSync('/proc').filter((name) => /^\d+$/.test(name))
+  const children = pids.filter((name) => statOf(Number(name))[1] === String(pid)).map(Number)
+  return [pid, ...children].reduce((sum, one) => sum + cpuUs(one), 0)
+}
+
+/** What stands behind the name in its `stat`: state, parent, group and so on. One that ended has none. */
+function statOf(pid: number): readonly string[] {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
+    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+  } catch {
+    return []
+  }
 }

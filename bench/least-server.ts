@@ -20,7 +20,8 @@ interface Job {
   readonly command: readonly string[]
 }
 let queue: Job[] = []
-const parked: ServerResponse[] = []
+/** In the order in which they came, with the timers of those that are not held forever. */
+const parked = new Map<ServerResponse, NodeJS.Timeout | undefined>()
 
 const routes: Readonly<Record<string, (body: never, reply: ServerResponse) => void>> = {
   '/submit'({ jobs }: { jobs: readonly (readonly string[])[] }, reply) {
@@ -35,10 +36,14 @@ const routes: Readonly<Record<string, (body: never, reply: ServerResponse) => vo
     // The reply above goes out first.
     setImmediate(handOut)
   },
-  '/poll'(_body: object, reply) {
-    parked.push(reply)
+  '/poll'({ hold_ms }: { hold_ms?: number }, reply) {
+    parked.set(
+      reply,
+      hold_ms === undefined ? undefined : setTimeout(() => parked.delete(reply) && answer(reply, {}), hold_ms),
+    )
     handOut()
   },
+  '/hear': (_body: object, reply) => answer(reply, {}),
   '/finish'({ id, rc }: { id: string; rc: number }, reply) {
     finish.run(rc, id)
     answer(reply, {})
@@ -46,15 +51,19 @@ const routes: Readonly<Record<string, (body: never, reply: ServerResponse) => vo
 }
 
 function handOut(): void {
-  const count = Math.min(queue.length, parked.length)
+  const count = Math.min(queue.length, parked.size)
   if (count === 0) return
   const jobs = queue.splice(0, count)
   db.exec('begin immediate')
   for (const job of jobs) claim.run(job.id)
   db.exec('commit')
   for (const job of jobs) {
-    const reply = parked.shift()
-    if (reply) answer(reply, job)
+    const [oldest] = parked
+    if (!oldest) break
+    const [reply, timer] = oldest
+    parked.delete(reply)
+    clearTimeout(timer)
+    answer(reply, job)
   }
 }
 

@@ -1,117 +1,86 @@
-// Ten thousand parked polls: what each weighs in pond's memory, and how fast the one is answered that gets a job.
-
-import { randomBytes } from 'node:crypto'
-import { Agent, request } from 'node:http'
+// Ten thousand parked polls: what each weighs in pond's memory, how fast the one is answered that gets a job, and what they cost while nothing happens.
 import { createNetwork } from '../src/client/network.ts'
+import { limit } from '../src/protocol/limit.ts'
 import type { PollReply } from '../src/protocol/orch.ts'
-import { OLDEST_PROTOCOL } from '../src/protocol/version.ts'
 import { systemClock } from '../src/system/clock.ts'
-import { makeFolder, removeFolder, residentKb } from './child.ts'
-import { interleave, note, percentile, printFigure, type Sample } from './figure.ts'
+import { cpuUs, makeFolder, removeFolder, residentKb } from './child.ts'
+import { interleave, percentile, printFigure, type Sample } from './figure.ts'
 import { startLeastServer } from './least-rig.ts'
-import { type Poller, pairPoller } from './poller.ts'
+import { createLot, type Waiting } from './lot.ts'
+import { inCrowds, nextPoll, type Poller, pairAll } from './poller.ts'
 import { connect, startPond, submit } from './pond-rig.ts'
 import type { BenchOptions } from './run.ts'
 
 const POLLS = 10_000
 const WAKES = 200
-const CODE_USES = 1000
-/** At a time, while pairing and parking. */
-const CROWD = 100
+/** The longest that pond holds a poll: each comes back so often. */
+const HOLD_MS = limit.pollHoldMs
 /** Until pond has parked what was sent and its heap has come to rest. */
 const REST_MS = 2000
 
 const rest = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))
 
-/** A pool of connections, each with one poll in it. */
-function createLot(url: string) {
-  const agent = new Agent({ keepAlive: true, maxSockets: Number.POSITIVE_INFINITY })
-  let told: (reply: unknown) => void = () => {}
-  return {
-    /** The next reply to any poll. */
-    next: () =>
-      new Promise<unknown>((resolve) => {
-        told = resolve
-      }),
-    /** Resolves once the poll is written. */
-    park(path: string, body: object, poller?: Poller): Promise<void> {
-      const bytes = Buffer.from(JSON.stringify(body))
-      const fresh = () => ({ createdMs: Date.now(), nonce: randomBytes(16) })
-      const call = request(url + path, {
-        agent,
-        method: 'POST',
-        headers: {
-          'content-type': 'application/json',
-          ...(poller && {
-            authorization: `Bearer ${poller.token}`,
-            ...poller.sign({ method: 'POST', path, search: '', headers: {}, body: bytes }, fresh()),
-          }),
-        },
-      })
-      call.on('response', async (reply) => {
-        const parts: Buffer[] = []
-        for await (const part of reply) parts.push(part as Buffer)
-        told(JSON.parse(Buffer.concat(parts).toString()))
-      })
-      // The server that goes away at the end takes its polls with it.
-      call.on('error', () => {})
-      return new Promise((resolve) => call.end(bytes, resolve))
-    },
-    close: () => agent.destroy(),
-  }
-}
-
-async function pairAll(folder: string): Promise<Poller[]> {
-  const pond = await startPond(folder)
-  const network = createNetwork({ clock: systemClock })
-  const pollers: Poller[] = []
-  try {
-    for (let done = 0; done < POLLS; done += CODE_USES) {
-      const printed = await pond.makeCode(CODE_USES)
-      const code = printed.slice(printed.lastIndexOf('#') + 1)
-      for (let crowd = 0; crowd < CODE_USES; crowd += CROWD) {
-        const made = Array.from({ length: CROWD }, (_, index) =>
-          pairPoller(pond, network, { code, name: `p${done + crowd + index}` }),
-        )
-        pollers.push(...(await Promise.all(made)))
-      }
-      note(`paired ${pollers.length} of ${POLLS}`)
-    }
-  } finally {
-    await network.close()
-    await pond.stop()
-  }
-  return pollers
-}
-
-interface Parking {
+interface Side {
   readonly pid: number
-  parkAll(): Promise<void>
-  /** Submits one job and resolves when a poll has brought it. */
-  wake(): Promise<void>
-  /** Ends that job and parks the poll anew. */
-  settle(): Promise<void>
+  /** The next poll of one of them. */
+  poll(index: number): Waiting
+  isJob(reply: unknown): boolean
+  submit(): Promise<unknown>
+  /** Ends the job that a poll brought. */
+  end(reply: unknown): Promise<void>
 }
 
-async function measure({ pid, parkAll, wake, settle }: Parking): Promise<Sample> {
+/** Polls, each sent again when it was answered, until the server goes away. */
+function keepPolling({ poll, isJob }: Side) {
+  let brought: (reply: unknown) => void = () => {}
+  const again = async (first: Waiting, index: number): Promise<void> => {
+    for (let waiting = first; ; ) {
+      const reply = await waiting.answered
+      if (reply === undefined) return
+      if (isJob(reply)) brought(reply)
+      waiting = poll(index)
+      await waiting.sent
+    }
+  }
+  return {
+    startAll: () =>
+      inCrowds(POLLS, async (index) => {
+        const first = poll(index)
+        await first.sent
+        void again(first, index)
+      }),
+    nextJob: () =>
+      new Promise<unknown>((resolve) => {
+        brought = resolve
+      }),
+  }
+}
+
+async function measure(side: Side): Promise<Sample> {
+  const { pid } = side
   await rest(REST_MS)
   const before = residentKb(pid, 'now')
-  await parkAll()
+  const { startAll, nextJob } = keepPolling(side)
+  await startAll()
   await rest(REST_MS)
   const kbPerPoll = (residentKb(pid, 'now') - before) / POLLS
   const times: number[] = []
   for (let count = 0; count < WAKES; count++) {
-    const began = performance.now()
-    await wake()
-    times.push(performance.now() - began)
-    await settle()
+    const submitted = performance.now()
+    const brought = nextJob()
+    await side.submit()
+    const reply = await brought
+    times.push(performance.now() - submitted)
+    await side.end(reply)
   }
-  return { value: percentile(times, 50), extras: { p99: percentile(times, 99), kb_per_poll: kbPerPoll } }
-}
-
-async function inCrowds(count: number, one: (index: number) => Promise<void>): Promise<void> {
-  for (let start = 0; start < count; start += CROWD) {
-    await Promise.all(Array.from({ length: Math.min(CROWD, count - start) }, (_, index) => one(start + index)))
+  const cpuBegan = cpuUs(pid)
+  const began = performance.now()
+  // Each comes back once in this time.
+  await rest(HOLD_MS)
+  const idlePercent = (cpuUs(pid) - cpuBegan) / 10 / (performance.now() - began)
+  return {
+    value: percentile(times, 50),
+    extras: { p99: percentile(times, 99), kb_per_poll: kbPerPoll, idle_percent: idlePercent },
   }
 }
 
@@ -119,53 +88,26 @@ async function inPond(folder: string, pollers: readonly Poller[]): Promise<Sampl
   const pond = await startPond(folder)
   const lot = createLot(pond.url)
   const network = createNetwork({ clock: systemClock })
-  const session = randomBytes(12).toString('base64url')
   const byWorker = new Map(pollers.map((poller) => [poller.worker, poller]))
-  const park = (poller: Poller) => {
-    poller.seq += 1
-    return lot.park(
-      '/orch/poll',
-      {
-        ...{
-          protocol: OLDEST_PROTOCOL,
-          session,
-          seq: poller.seq,
-          claim_key: `${session}.${poller.seq}`,
-          wait_ms: 50_000,
-        },
-        ...{ workers: [{ worker_id: poller.worker, free: { slots: 1 } }], have: [] },
-      },
-      poller,
-    )
-  }
-  let told: PollReply['intents'][number] | undefined
   try {
     return await measure({
       pid: pond.pid,
-      parkAll: () => inCrowds(pollers.length, async (index) => pollers[index] && park(pollers[index])),
-      async wake() {
-        const next = lot.next() as Promise<PollReply>
-        await submit(pond, { command: ['/bin/true'], idempotent: true })
-        told = (await next).intents[0]
+      poll(index) {
+        const poller = pollers[index]
+        if (!poller) throw new Error('there are as many pollers as polls')
+        return lot.call('/orch/poll', nextPoll(poller, HOLD_MS), poller)
       },
-      async settle() {
-        const poller = byWorker.get(told?.worker_id ?? '')
-        if (!told || !poller) throw new Error('a poll was answered without a job')
-        const { job_id, claim_id, claim_token } = told
-        const word = {
-          job_id,
-          claim_id,
-          claim_token,
-          state: 'final',
-          cause: 'exit',
-          rc: 0,
-          ended_at: Date.now(),
-        } as const
-        const heard = await connect(pond.url, network.request, poller).call('sendWords', {
-          body: { words: [word] },
-        })
+      isJob: (reply) => (reply as PollReply).intents.length > 0,
+      submit: () => submit(pond, { command: ['/bin/true'], idempotent: true }),
+      async end(reply) {
+        const [intent] = (reply as PollReply).intents
+        const poller = byWorker.get(intent?.worker_id ?? '')
+        if (!intent || !poller) throw new Error('a poll was answered without a job')
+        const { job_id, claim_id, claim_token } = intent
+        const said = { state: 'final', cause: 'exit', rc: 0, ended_at: Date.now() } as const
+        const words = [{ job_id, claim_id, claim_token, ...said }]
+        const heard = await connect(pond.url, network.request, poller).call('sendWords', { body: { words } })
         if (!heard.ok) throw new Error(heard.error.message)
-        await park(poller)
       },
     })
   } finally {
@@ -181,13 +123,10 @@ async function inLeast(): Promise<Sample> {
   try {
     return await measure({
       pid: server.pid,
-      parkAll: () => inCrowds(POLLS, () => lot.park('/poll', {})),
-      async wake() {
-        const next = lot.next()
-        await server.submit([['/bin/true']])
-        await next
-      },
-      settle: () => lot.park('/poll', {}),
+      poll: () => lot.call('/poll', { hold_ms: HOLD_MS }),
+      isJob: (reply) => 'id' in (reply as object),
+      submit: () => server.submit([['/bin/true']]),
+      end: async () => {},
     })
   } finally {
     lot.close()
@@ -197,19 +136,21 @@ async function inLeast(): Promise<Sample> {
 
 export async function parkedPoll({ runs }: BenchOptions): Promise<void> {
   const folder = makeFolder()
-  const pollers = await pairAll(folder)
+  const pollers = await pairAll(folder, POLLS)
   const samples = await interleave(runs, { pond: () => inPond(folder, pollers), least: () => inLeast() })
   await removeFolder(folder)
   const facts = { polls: POLLS }
-  const weigh = (own: readonly Sample[]) => own.map(({ extras }) => ({ value: extras?.kb_per_poll ?? Number.NaN }))
+  const only = (name: string, own: readonly Sample[]) =>
+    own.map(({ extras }) => ({ value: extras?.[name] ?? Number.NaN }))
+  const print = (bench: string, unit: string, name: string) => {
+    const against = { name: 'least server', samples: only(name, samples.least) }
+    printFigure({ bench, unit, own: only(name, samples.pond), against, facts })
+  }
   // It begins with the submit: two commits and two replies are in it, on both sides.
-  printFigure({
-    bench: 'poll-wake',
-    unit: 'ms p50',
-    own: samples.pond,
-    against: { name: 'least server', samples: samples.least },
-    facts,
-  })
-  const against = { name: 'least server', samples: weigh(samples.least) }
-  printFigure({ bench: 'poll-memory', unit: 'KB', own: weigh(samples.pond), against, facts })
+  const against = { name: 'least server', samples: samples.least }
+  printFigure({ bench: 'poll-wake', unit: 'ms p50', own: samples.pond, against, facts })
+  print('poll-wake-p99', 'ms', 'p99')
+  print('poll-memory', 'KB', 'kb_per_poll')
+  // Raw `node:http` that holds as long, and signs and checks nothing.
+  print('poll-idle', '% of a core', 'idle_percent')
 }

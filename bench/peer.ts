@@ -1,15 +1,16 @@
-// BullMQ on Redis with appendfsync always, as a peer. Redis comes from apt, BullMQ from npm into bench/peers, both only when asked for.
+// What the benches compare with, and BullMQ on Redis with appendfsync always. Servers come from apt, packages from npm into bench/peers, both only when asked for.
 import { execFileSync, spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { createRequire } from 'node:module'
-import { connect, createServer } from 'node:net'
+import { connect } from 'node:net'
 import { fileURLToPath } from 'node:url'
-import { makeFolder, ownChild, removeFolder, source, startChild } from './child.ts'
+import { freePort, makeFolder, ownChild, removeFolder, source, startChild } from './child.ts'
 import { note } from './figure.ts'
 import type { SwarmOrder } from './pond-rig.ts'
+import { installPostgres } from './postgres.ts'
 import type { Sides } from './throughput.ts'
 
-const folder = fileURLToPath(new URL('bench/peers/', source))
+export const peerFolder = fileURLToPath(new URL('bench/peers/', source))
 
 /** The part of BullMQ that fills a queue; its package is not there when this is compiled. */
 interface Bullmq {
@@ -23,18 +24,20 @@ interface Bullmq {
 }
 
 /** Installs what is missing. */
-export function installPeer(): void {
+export function installPeers(): void {
+  installPostgres()
   if (!existsSync('/usr/bin/redis-server')) {
     note('installing redis-server')
     execFileSync('apt-get', ['install', '-y', '--no-install-recommends', 'redis-server'], { stdio: 'ignore' })
   }
-  if (existsSync(`${folder}node_modules/bullmq`)) return
-  note('installing bullmq')
-  execFileSync('npm', ['install', '--no-audit', '--no-fund', '--no-package-lock'], { cwd: folder, stdio: 'ignore' })
+  if (['bullmq', 'graphile-worker'].every((name) => existsSync(`${peerFolder}node_modules/${name}`))) return
+  note('installing the packages of the peers')
+  const quietly = ['--ignore-scripts', '--no-audit', '--no-fund', '--no-package-lock']
+  execFileSync('npm', ['install', ...quietly], { cwd: peerFolder, stdio: 'ignore' })
 }
 
 /** A queue on a Redis of its own, and a worker process. */
-export async function startPeer(order: SwarmOrder): Promise<Sides & { stop(): Promise<void> }> {
+export async function startBullmq(order: SwarmOrder): Promise<Sides & { stop(): Promise<void> }> {
   const data = makeFolder()
   const port = await freePort()
   const settings = ['--appendonly', 'yes', '--appendfsync', 'always', '--save', '', '--dir', data]
@@ -42,9 +45,9 @@ export async function startPeer(order: SwarmOrder): Promise<Sides & { stop(): Pr
   ownChild(redis)
   await listens(port)
   // By require, since BullMQ finds its Redis client by require alone.
-  const { Queue } = createRequire(folder)('bullmq') as Bullmq
+  const { Queue } = createRequire(peerFolder)('bullmq') as Bullmq
   const queue = new Queue('bench', { connection: { host: '127.0.0.1', port } })
-  const worker = startChild(`file://${folder}bullmq-worker.mjs`, { argv: [JSON.stringify({ ...order, port })] })
+  const worker = startChild(`file://${peerFolder}bullmq-worker.mjs`, { argv: [JSON.stringify({ ...order, port })] })
   await worker.hear('ready')
   const ended = new Promise((resolve) => redis.once('exit', resolve))
   return {
@@ -59,14 +62,6 @@ export async function startPeer(order: SwarmOrder): Promise<Sides & { stop(): Pr
       await removeFolder(data)
     },
   }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer()
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const address = server.address()
-  await new Promise((resolve) => server.close(resolve))
-  return typeof address === 'object' && address ? address.port : 0
 }
 
 async function listens(port: number): Promise<void> {

@@ -1,16 +1,22 @@
 // A paired machine that only polls, by hand: what a swarm does around it is no part of what is measured.
-import type { createNetwork } from '../src/client/network.ts'
+import { randomBytes } from 'node:crypto'
+import { createNetwork } from '../src/client/network.ts'
 import type { Binding, Home, KeySet } from '../src/orchestrator/home.ts'
 import { pair } from '../src/orchestrator/pair.ts'
+import { OLDEST_PROTOCOL } from '../src/protocol/version.ts'
 import { makeSigningPair } from '../src/seal/key.ts'
 import { hashPondKey } from '../src/seal/pairing.ts'
 import { createCallSigner, type SignCall } from '../src/seal/request-signature.ts'
-import { connect, type PondRig } from './pond-rig.ts'
+import { systemClock } from '../src/system/clock.ts'
+import { note } from './figure.ts'
+import { connect, type PondRig, startPond } from './pond-rig.ts'
 
 export interface Poller {
   readonly worker: string
   readonly token: string
   readonly sign: SignCall
+  /** Its one public key, whatever a key is asked for. */
+  readonly publicKey: string
   seq: number
 }
 
@@ -36,5 +42,48 @@ export async function pairPoller(
     { pond: pond.url, code, name, labels: {}, resources: { slots: 1, cpus: 1, memory_bytes: 2 ** 30 } },
   )
   const sign = createCallSigner(key, hashPondKey(binding.pond_key))
-  return { worker: binding.workers[0].worker_id, token: binding.token, sign, seq: 0 }
+  return { worker: binding.workers[0].worker_id, token: binding.token, sign, publicKey: key.publicKey, seq: 0 }
+}
+
+const CODE_USES = 1000
+/** At a time, of whatever many of them do. */
+const CROWD = 100
+
+/** So many, paired with a pond in that folder. */
+export async function pairAll(folder: string, count: number): Promise<Poller[]> {
+  const pond = await startPond(folder)
+  const network = createNetwork({ clock: systemClock })
+  const pollers: Poller[] = []
+  try {
+    for (let done = 0; done < count; done += CODE_USES) {
+      const printed = await pond.makeCode(CODE_USES)
+      const code = printed.slice(printed.lastIndexOf('#') + 1)
+      await inCrowds(Math.min(CODE_USES, count - done), async (index) => {
+        pollers.push(await pairPoller(pond, network, { code, name: `p${done + index}` }))
+      })
+      note(`paired ${pollers.length} of ${count}`)
+    }
+  } finally {
+    await network.close()
+    await pond.stop()
+  }
+  return pollers
+}
+
+export async function inCrowds(count: number, one: (index: number) => Promise<void>): Promise<void> {
+  for (let start = 0; start < count; start += CROWD) {
+    await Promise.all(Array.from({ length: Math.min(CROWD, count - start) }, (_, index) => one(start + index)))
+  }
+}
+
+const session = randomBytes(12).toString('base64url')
+
+/** The body of the poller's next poll: one free slot, and nothing held. */
+export function nextPoll(poller: Poller, waitMs: number): object {
+  poller.seq += 1
+  const { seq, worker } = poller
+  return {
+    ...{ protocol: OLDEST_PROTOCOL, session, seq, claim_key: `${session}.${seq}`, wait_ms: waitMs },
+    ...{ workers: [{ worker_id: worker, free: { slots: 1 } }], have: [] },
+  }
 }

@@ -10,11 +10,12 @@ import type { SignCall } from '../src/seal/request-signature.ts'
 import { systemClock } from '../src/system/clock.ts'
 import { silentLog } from '../src/system/log.ts'
 import { systemRandom } from '../src/system/random.ts'
-import { type Child, makeFolder, removeFolder, startChild } from './child.ts'
+import { type Child, type ChildOptions, makeFolder, removeFolder, startChild } from './child.ts'
 
 export interface PondRig {
   readonly url: string
   readonly pid: number
+  readonly child: Child
   /** Speaks with the admin token. */
   readonly client: Client
   readonly token: string
@@ -24,10 +25,14 @@ export interface PondRig {
   stop(): Promise<void>
 }
 
+/** Whether what it does is to be seen. */
+export type Seen = Pick<ChildOptions, 'profiled'>
+
 /** In `folder`, which stays; without it in one of its own, which does not. */
-export async function startPond(folder?: string, flags: readonly string[] = []): Promise<PondRig> {
+export async function startPond(folder?: string, flags: readonly string[] = [], seen: Seen = {}): Promise<PondRig> {
   const data = folder ?? makeFolder()
-  const child = startChild('bin/pond.js', { argv: ['serve', '--data', data, '--port', '0', '--json', ...flags] })
+  const argv = ['serve', '--data', data, '--port', '0', '--json', ...flags]
+  const child = startChild('bin/pond.js', { argv, ...seen })
   const { url } = await child.hear<{ url: string }>('line')
   const token = readFileSync(join(data, 'admin-token'), 'utf8').trim()
   const network = createNetwork({ clock: systemClock })
@@ -35,6 +40,7 @@ export async function startPond(folder?: string, flags: readonly string[] = []):
   return {
     url,
     pid: child.pid,
+    child,
     client,
     token,
     async makeCode(uses = 1) {
@@ -53,7 +59,7 @@ export async function startPond(folder?: string, flags: readonly string[] = []):
 export function connect(
   url: string,
   network: ReturnType<typeof createNetwork>['request'],
-  proof: { readonly token?: string | (() => string); readonly sign?: SignCall },
+  proof: { readonly token?: string | (() => string); readonly sign?: SignCall; readonly project?: string },
 ): Client {
   return createClient({
     network,
@@ -68,8 +74,10 @@ export function connect(
 
 export interface SwarmOrder {
   readonly slots: number
-  /** `noop` ends every job at once, without a process. */
-  readonly executor: 'noop' | 'process'
+  /** `noop` ends every job at once, `timed` after `jobMs`, both without a process. */
+  readonly executor: 'noop' | 'process' | 'timed'
+  /** How long a timed job takes. */
+  readonly jobMs?: number
   /** By default the one that holds on this machine. */
   readonly sandbox?: Sandbox
   /** Says its final words without a signature: only for a pond that lets it. */
@@ -81,12 +89,17 @@ export interface SwarmRig {
   stop(): Promise<void>
 }
 
-/** Pairs a new machine with the pond and runs its swarm. */
-export async function startSwarm(pond: PondRig, order: SwarmOrder): Promise<SwarmRig> {
+/** Pairs a new machine with the pond, by its own code unless one is given, and runs its swarm. */
+export async function startSwarm(
+  pond: PondRig,
+  order: SwarmOrder,
+  { code: given, ...seen }: Seen & { readonly code?: string } = {},
+): Promise<SwarmRig> {
   const home = makeFolder()
-  const code = await pond.makeCode()
+  const code = given ?? (await pond.makeCode())
   const child = startChild('bench/swarm-process.js', {
     argv: [JSON.stringify({ ...order, url: pond.url, code, home })],
+    ...seen,
   })
   await child.hear('ready')
   return {
@@ -99,7 +112,10 @@ export async function startSwarm(pond: PondRig, order: SwarmOrder): Promise<Swar
 }
 
 /** Submits one job or a batch, and answers the ids. */
-export async function submit(pond: PondRig, body: JobSpec | { jobs: JobSpec[] }): Promise<readonly string[]> {
+export async function submit(
+  pond: Pick<PondRig, 'client'>,
+  body: JobSpec | { jobs: JobSpec[] },
+): Promise<readonly string[]> {
   const answer = await pond.client.call('submitJob', { body })
   if (!answer.ok) throw new Error(answer.error.message)
   return 'items' in answer.reply ? answer.reply.items.map((job) => job.id) : [answer.reply.id]

@@ -100,7 +100,7 @@ function must(holds: boolean): void {
   if (!holds) throw new Error('what was signed does not hold')
 }
 
-async function operations(runs: number): Promise<void> {
+export async function proofCost({ runs }: BenchOptions): Promise<void> {
   const sides = [
     { of: 'a request', each: 1, pair: await request() },
     ...(await Promise.all(
@@ -120,20 +120,16 @@ async function operations(runs: number): Promise<void> {
   }
 }
 
-async function endToEnd(runs: number): Promise<void> {
+/** No-op jobs with every end signed and compared, beside the same with none. */
+export async function attestedThroughput({ runs }: BenchOptions): Promise<void> {
   const order = { slots: SLOTS, executor: 'noop' } as const
   const strict = await startPond()
   const lenient = await startPond(undefined, ['--allow-unattested'])
   const samples = await interleave(runs, {
-    attested: () => drainPond(strict, order, JOBS),
-    unattested: () => drainPond(lenient, { ...order, unattested: true }, JOBS),
+    attested: () => drainPond(strict, order, { jobs: JOBS }),
+    unattested: () => drainPond(lenient, { ...order, unattested: true }, { jobs: JOBS }),
   })
   await Promise.all([strict.stop(), lenient.stop()])
   const against = { name: 'without attestations', samples: samples.unattested }
   printFigure({ bench: 'attested-throughput', unit: 'jobs/s', facts: { slots: SLOTS }, own: samples.attested, against })
-}
-
-export async function proofCost({ runs }: BenchOptions): Promise<void> {
-  await operations(runs)
-  await endToEnd(runs)
 }

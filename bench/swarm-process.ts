@@ -47,10 +47,7 @@ const swarm = createSwarm({
   random: systemRandom,
   log,
   disk: systemDisk,
-  executor:
-    order.executor === 'noop'
-      ? noopExecutor()
-      : observed(await createProcessExecutor({ clock: systemClock, log, home: order.home, ...sandboxOf(order) })),
+  executor: await executorOf(order),
   home,
   binding: order.unattested ? { ...binding, signerOf: (worker) => unsigned(binding.signerOf(worker)) } : binding,
   host: { os: process.platform, arch: process.arch, resources: {}, version: 'bench', load: () => loadavg()[0] ?? 0 },
@@ -60,6 +57,25 @@ const swarm = createSwarm({
 process.once('SIGTERM', () => swarm.cancelAll())
 await swarm.run()
 process.exit(0)
+
+async function executorOf({ executor, jobMs = 0, slots }: SwarmOrder): Promise<Executor> {
+  let first = slots
+  // The first of each slot is shorter, so that from then on the slots end their jobs one after another and not all at once.
+  const timed = () => {
+    const ms = first > 0 ? (jobMs * first--) / slots : jobMs
+    return new Promise<void>((resolve) => setTimeout(resolve, ms))
+  }
+  switch (executor) {
+    case 'noop':
+      return emptyExecutor(() => undefined)
+    case 'timed':
+      return observed(emptyExecutor(timed))
+    case 'process':
+      return observed(await createProcessExecutor({ clock: systemClock, log, home: order.home, ...sandboxOf(order) }))
+    default:
+      return executor satisfies never
+  }
+}
 
 function sandboxOf({ sandbox }: SwarmOrder) {
   return sandbox === undefined ? {} : { sandbox }
@@ -83,10 +99,11 @@ function mute(client: Client): Client {
   }
 }
 
-/** Nothing runs: what is left is the price of the queue. */
-function noopExecutor(): Executor {
+/** Nothing runs: what is left is the price of the queue. A job takes as long as it is told to wait. */
+function emptyExecutor(wait: () => Promise<void> | undefined): Executor {
   const usage = { cpu_ms: 0, max_rss_bytes: 0, wall_ms: 0, sampled: false }
-  const exited = Promise.resolve({ cause: 'exit', rc: 0, usage, eventsSkipped: 0 } as const)
+  const exit = { cause: 'exit', rc: 0, usage, eventsSkipped: 0 } as const
+  const atOnce = Promise.resolve(exit)
   return {
     name: 'noop',
     rung: 'process-group',
@@ -96,7 +113,7 @@ function noopExecutor(): Executor {
     start: async ({ claimId, jobId, attempt }) => ({
       trace: { claimId, jobId, attempt, pid: 0, startTime: '', cgroups: [] },
       work: '/',
-      exited,
+      exited: wait()?.then(() => exit) ?? atOnce,
       terminate() {},
       async kill() {},
       async release() {},
