@@ -4,7 +4,14 @@ import { isFinal } from '../../src/protocol/job.ts'
 import { undrawn } from '../../src/state/array.ts'
 import { dayOf, hasBudget } from '../../src/state/quota.ts'
 import type { ReadTx } from '../store/contract.ts'
-import type { ClaimRow, ProjectRow, UseRow } from '../store/row.ts'
+import {
+  type ClaimRow,
+  type ProjectRow,
+  type QueuedFilter,
+  type QueuedRow,
+  queuedKinds,
+  type UseRow,
+} from '../store/row.ts'
 import { BundleSites } from './bundle-site.ts'
 import { Choice } from './choice.ts'
 import { DueList } from './due.ts'
@@ -168,8 +175,7 @@ export function delay({ later, delayed }: Core, at: number, job: Waiting): void 
 
 /** Fills the mirrors from the store: what is queued waits again, what is live gets a whole new lease, for nobody listened until now. */
 export async function loadCore(core: Core): Promise<void> {
-  const { queued, claims, workers, projects, bindings, stops, awaited, uses } = await core.store.read(async (tx) => ({
-    queued: await tx.listQueued(),
+  const { claims, workers, projects, bindings, stops, awaited, uses } = await core.store.read(async (tx) => ({
     claims: await liveFacts(tx),
     workers: await tx.listWorkers({}),
     projects: await tx.listProjects(),
@@ -186,17 +192,9 @@ export async function loadCore(core: Core): Promise<void> {
   for (const row of projects) mirrorProject(core, row)
   for (const row of stops) core.stops.set(row)
   for (const [id, use] of uses) setUse(core, id, use)
-  const now = core.clock.now()
-  for (const row of queued) {
-    if (row.expiresAt !== undefined) core.expiring.add(row.expiresAt, row.id)
-    core.quotas.add(row.projectId, row.array ? undrawn(row.array) : 1)
-    if (row.state === 'waiting') core.stats.waiting += row.array?.count ?? 1
-    if (row.state === 'waiting') continue
-    const waiting = waitingAgain(row)
-    if (row.notBefore !== undefined && row.notBefore > now) delay(core, row.notBefore, waiting)
-    else core.queue.add(waiting)
-    if (row.array) core.recall.send(row.id)
-  }
+  await core.store.read(async (tx) => {
+    for (const { id } of projects) for (const kind of queuedKinds) await loadQueue(core, tx, { projectId: id, kind })
+  })
   for (const { id } of awaited) core.awaited.add(id)
   for (const { row, cancelBy, part } of claims) {
     core.live.add(row, core.listening.now(), part)
@@ -213,6 +211,33 @@ async function useFacts(tx: ReadTx, now: number): Promise<readonly (readonly [Pr
     if (quota && hasBudget(quota)) facts.push([id, await tx.sumUse(id, dayOf(now))])
   }
   return facts
+}
+
+/** Some at a time: all the rows of a million jobs together would take several times the room of the queue. */
+const LOADED_AT_ONCE = 10_000
+
+async function loadQueue(core: Core, tx: ReadTx, of: Pick<QueuedFilter, 'projectId' | 'kind'>): Promise<void> {
+  const now = core.clock.now()
+  const limit = LOADED_AT_ONCE
+  for (let after: JobId | undefined, more = true; more; ) {
+    const rows = await tx.listQueued({ ...of, limit, ...(after === undefined ? {} : { after }) })
+    for (const row of rows) loadQueued(core, row, now)
+    after = rows.at(-1)?.id
+    more = rows.length === limit
+  }
+}
+
+function loadQueued(core: Core, row: QueuedRow, now: number): void {
+  if (row.expiresAt !== undefined) core.expiring.add(row.expiresAt, row.id)
+  core.quotas.add(row.projectId, row.array ? undrawn(row.array) : 1)
+  if (row.state === 'waiting') {
+    core.stats.waiting += row.array?.count ?? 1
+    return
+  }
+  const waiting = waitingAgain(row)
+  if (row.notBefore !== undefined && row.notBefore > now) delay(core, row.notBefore, waiting)
+  else core.queue.add(waiting)
+  if (row.array) core.recall.send(row.id)
 }
 
 /** An end that pond died over is settled now. */

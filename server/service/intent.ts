@@ -41,15 +41,23 @@ export function retell(core: Core, bindingId: BindingId, { body, have }: Told): 
 /** Only words may have told of it, in this session. */
 export const wasForWords = ({ claimKey }: LiveClaim, { session }: PollBody) => claimKey === keyForWords(session)
 
+/** Always the same, so that of a live claim it is made once. */
+export function tokenOf({ keys, live }: Core, { id, epoch }: Pick<LiveClaim, 'id' | 'epoch'>): string {
+  const claim = live.get(id)
+  if (claim?.epoch !== epoch) return claimToken(keys.tokenKey, id, epoch)
+  claim.token ??= claimToken(keys.tokenKey, id, epoch)
+  return claim.token
+}
+
 function intentOf(core: Core, claim: LiveClaim): Intent[] {
-  const { keys, settings } = core
+  const { settings } = core
   if (!claim.job) return []
   const element = elementOf(claim.jobId)
   return [
     {
       claim_id: claim.id,
       epoch: claim.epoch,
-      claim_token: claimToken(keys.tokenKey, claim.id, claim.epoch),
+      claim_token: tokenOf(core, claim),
       worker_id: claim.workerId,
       lease_ms: leaseMsOf(core, claim.workerId),
       confirm_ms: settings.confirmMs,

@@ -29,6 +29,8 @@ export interface LiveClaim {
   readonly attempt: number
   /** Of the poll that brings it. */
   claimKey: string
+  /** Once it was told. */
+  token?: string
   readonly streamBytes: number
   readonly artifactBytes: number
   readonly held: Held

@@ -7,7 +7,7 @@ import { limit } from '../../src/protocol/limit.ts'
 import type { Intent } from '../../src/protocol/orch.ts'
 import type { Dsse } from '../../src/protocol/sealed.ts'
 import type { OutcomeReply, StreamReport, WordBody } from '../../src/protocol/word.ts'
-import { claimToken, sameText } from '../../src/seal/token.ts'
+import { sameText } from '../../src/seal/token.ts'
 import type { Verdict } from '../../src/state/job.ts'
 import { type LeaseEvent, type LeaseStep, stepLease } from '../../src/state/lease.ts'
 import { judgeProof } from '../../src/state/proof.ts'
@@ -17,7 +17,7 @@ import { openTestimony, type Witness, witnessOf } from './attestation.ts'
 import { changeClaim, changeJob, changeWorker, type Write } from './change.ts'
 import { writeClaims } from './claim.ts'
 import type { Core } from './core.ts'
-import { intentsOf } from './intent.ts'
+import { intentsOf, tokenOf } from './intent.ts'
 import type { Polls } from './poll.ts'
 
 /** One word with the job and the token that came with it. */
@@ -100,7 +100,7 @@ async function hearWord(write: Write, hearing: Hearing): Promise<OutcomeReply> {
   if (!claim || claim.bindingId !== hearing.bindingId || claim.jobId !== jobId) {
     return refuse('not_found', 'this binding has no such claim on this job')
   }
-  if (!sameText(token, claimToken(core.keys.tokenKey, claim.id, claim.epoch))) {
+  if (!sameText(token, tokenOf(core, claim))) {
     return refuse('forbidden', 'this is not the token of the claim')
   }
   const event = eventOf(body)

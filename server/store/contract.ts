@@ -15,6 +15,7 @@ import type {
   JobRow,
   KeyRow,
   ProjectRow,
+  QueuedFilter,
   QueuedRow,
   StopRow,
   StopTarget,
@@ -48,8 +49,8 @@ export interface ReadTx {
   getJob(id: JobId): Promise<JobRow | undefined>
   getSpec(id: JobId): Promise<Buffer | undefined>
   listJobs(filter: JobFilter): Promise<readonly JobRow[]>
-  /** Every job in `queued` or `waiting`, and arrays that run, oldest first, for the start. */
-  listQueued(): Promise<readonly QueuedRow[]>
+  /** What stands in the queue or will, oldest first, so many behind `after`; for the start. */
+  listQueued(of: QueuedFilter): Promise<readonly QueuedRow[]>
   /** What the job still waits for, by id. */
   listDependencies(jobId: JobId, limit: number): Promise<readonly DependencyRow[]>
   /** Who still waits for the job, by id. */

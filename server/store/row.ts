@@ -360,6 +360,16 @@ export interface QueuedRow {
   readonly array?: Tally
 }
 
+/** `running`: arrays of which elements may be left. `element`: elements that wait for another attempt. */
+export const queuedKinds = ['queued', 'waiting', 'running', 'element'] as const
+
+export interface QueuedFilter {
+  readonly projectId: ProjectId
+  readonly kind: (typeof queuedKinds)[number]
+  readonly after?: JobId
+  readonly limit: number
+}
+
 export interface JobFilter {
   readonly projectId?: ProjectId
   /** Its elements; in no other list stands an element. */

@@ -11,6 +11,7 @@ import { type ReadTx, type Store, type StoreEvents, StoreFailing, type WriteTx }
 import { GroupCommit, type Transaction } from './group-commit.ts'
 import { type Connection, openConnection } from './sqlite/connection.ts'
 import { blameOf, type OpenHandle, openHandle } from './sqlite/driver.ts'
+import { Lately } from './sqlite/lately.ts'
 import { migrate } from './sqlite/schema.ts'
 import { readTx, writeTx } from './sqlite/tx.ts'
 import { drive, Scope } from './work.ts'
@@ -96,16 +97,32 @@ function copyWal(db: Connection): void {
 }
 
 function transactionOf(db: Connection): Transaction<WriteTx> {
+  const lately = new Lately()
+  let isOpen = false
   return {
-    // Not deferred: a lock is waited for here, where nothing has happened yet.
-    begin: () => db.exec('begin immediate'),
-    commit: () => db.exec('commit'),
-    rollback: () => db.exec('rollback'),
+    begin() {
+      // What the last one wrote is not there, however it ended.
+      if (isOpen) lately.forget()
+      isOpen = true
+      // Not deferred: a lock is waited for here, where nothing has happened yet.
+      db.exec('begin immediate')
+    },
+    commit() {
+      db.exec('commit')
+      isOpen = false
+    },
+    rollback() {
+      lately.forget()
+      db.exec('rollback')
+    },
     save: () => db.exec('savepoint work'),
     keep: () => db.exec('release work'),
-    undo: () => db.exec('rollback to work; release work'),
+    undo() {
+      lately.forget()
+      db.exec('rollback to work; release work')
+    },
     stands: () => db.inTransaction(),
-    tx: (scope) => writeTx(db, scope),
+    tx: (scope) => writeTx(db, scope, lately),
     blame: blameOf,
   }
 }

@@ -72,11 +72,9 @@ export async function jobSweeps(t: Test, store: Store): Promise<void> {
     )
   })
   await store.read(async (tx) => {
-    const queued = await tx.listQueued()
+    const queued = await sample.allQueued(tx)
     const base = { passedOver: {}, priority: 5, needs: '{}', createdAt: sample.at } as const
     t.strictSame(queued, [
-      { ...base, state: 'waiting', id: sample.jobIdOf(0), projectId: sample.projectIdOf(1) },
-      { ...base, state: 'queued', id: sample.jobIdOf(1), projectId: sample.projectIdOf(2) },
       {
         state: 'queued',
         id: sample.jobIdOf(99),
@@ -88,6 +86,8 @@ export async function jobSweeps(t: Test, store: Store): Promise<void> {
         notBefore: sample.at,
         expiresAt: sample.at + 1,
       },
+      { ...base, state: 'waiting', id: sample.jobIdOf(0), projectId: sample.projectIdOf(1) },
+      { ...base, state: 'queued', id: sample.jobIdOf(1), projectId: sample.projectIdOf(2) },
     ])
     const failed = sample.jobIdOf(jobStates.indexOf('failed'))
     const succeeded = sample.jobIdOf(jobStates.indexOf('succeeded'))
@@ -185,7 +185,7 @@ export async function elements(t: Test, store: Store): Promise<void> {
     t.strictSame(await ids({ array: array.id }), [id(2), id(10)], 'by the text of their ids')
     t.strictSame(await ids({ array: array.id, before: id(2) }), [id(10)])
     t.strictSame(await ids({ array: array.id, state: 'running' }), [id(2)])
-    const queued = (await tx.listQueued()).map(({ id, state, array }) => ({ id, state, array }))
+    const queued = (await sample.allQueued(tx)).map(({ id, state, array }) => ({ id, state, array }))
     t.strictSame(queued, [
       { id: array.id, state: 'running', array: tally },
       { id: id(10), state: 'queued', array: undefined },

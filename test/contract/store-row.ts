@@ -1,18 +1,21 @@
 // Rows for tests of a store: each builder gives a whole valid row, and what a test cares about is passed in. No store here.
-import type {
-  AttestationRow,
-  AuditRow,
-  BindingRow,
-  BindingToken,
-  ClaimRow,
-  CodeRow,
-  IdempotencyRow,
-  JobRow,
-  KeyRow,
-  ProjectRow,
-  TelemetryRow,
-  TransitionRow,
-  WorkerRow,
+import type { ReadTx } from '../../server/store/contract.ts'
+import {
+  type AttestationRow,
+  type AuditRow,
+  type BindingRow,
+  type BindingToken,
+  type ClaimRow,
+  type CodeRow,
+  type IdempotencyRow,
+  type JobRow,
+  type KeyRow,
+  type ProjectRow,
+  type QueuedRow,
+  queuedKinds,
+  type TelemetryRow,
+  type TransitionRow,
+  type WorkerRow,
 } from '../../server/store/row.ts'
 import type { BindingId, ClaimId, CodeId, JobId, KeyId, ProjectId, WorkerId } from '../../src/protocol/id.ts'
 import type { JobState } from '../../src/protocol/job.ts'
@@ -189,3 +192,19 @@ export const auditRow = (number: number, row: Partial<AuditRow> = {}): AuditRow 
   target: projectIdOf(1),
   ...row,
 })
+
+/** All that is queued in these projects, in pages of two. */
+export async function allQueued(tx: ReadTx, projects: readonly ProjectId[] = [projectIdOf(1), projectIdOf(2)]) {
+  const rows: QueuedRow[] = []
+  for (const projectId of projects) {
+    for (const kind of queuedKinds) {
+      for (let after: JobId | undefined, more = true; more; ) {
+        const page = await tx.listQueued({ projectId, kind, limit: 2, ...(after === undefined ? {} : { after }) })
+        rows.push(...page)
+        after = page.at(-1)?.id
+        more = page.length === 2
+      }
+    }
+  }
+  return rows
+}

@@ -223,7 +223,7 @@ async function deletion(t: Test, store: Store): Promise<void> {
         (await tx.listTelemetry(jobId, 1))[0],
         (await tx.countTelemetry(sample.claimIdOf(number))) || undefined,
         byLabel.find(({ id }) => id === jobId),
-        (await tx.listQueued()).find(({ id }) => id === jobId),
+        (await sample.allQueued(tx)).find(({ id }) => id === jobId),
       ]
     })
   await store.write((tx) => tx.insertProject(sample.projectRow(1)))

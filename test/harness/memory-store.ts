@@ -17,7 +17,6 @@ import type {
   JobRow,
   KeyRow,
   ProjectRow,
-  QueuedRow,
   StopRow,
   TelemetryRow,
   TransitionRow,
@@ -28,6 +27,7 @@ import { elementOf } from '../../src/protocol/id.ts'
 import { isLive } from '../../src/state/lease.ts'
 import type { Clock } from '../../src/system/clock.ts'
 import { pairedReads, pairedWrites } from './memory-paired.ts'
+import { queuedOf, standsIn } from './memory-queued.ts'
 import { sealedReads, sealedWrites } from './memory-sealed.ts'
 import { byId, find, insert, newestFirst, removeWhere, sorted, update, where } from './memory-table.ts'
 import { useReads } from './memory-use.ts'
@@ -247,12 +247,7 @@ const reads: Statements<ReadTx, MemoryRows> = {
   getJob: ({ jobs }, id) => jobs.get(id),
   getSpec: ({ specs }, id) => specs.get(elementOf(id)?.array ?? id),
   listJobs: ({ jobs }, filter) => where(jobs, matches(filter)).sort(newestFirst).slice(0, filter.limit),
-  listQueued: ({ jobs }) =>
-    sorted(jobs)
-      .filter(
-        ({ law: { state, array } }) => state === 'queued' || state === 'waiting' || (array && state === 'running'),
-      )
-      .map(queuedOf),
+  listQueued: ({ jobs }, filter) => sorted(jobs).filter(standsIn(filter)).slice(0, filter.limit).map(queuedOf),
   listDependencies: ({ dependencies }, jobId, limit) =>
     where(dependencies, (row) => row.jobId === jobId)
       .sort((one, other) => (one.otherId < other.otherId ? -1 : 1))
@@ -293,19 +288,6 @@ const matches = (filter: JobFilter) => (row: JobRow) =>
   (filter.state === undefined || row.law.state === filter.state) &&
   (filter.label === undefined || row.labels[filter.label.key] === filter.label.value) &&
   (filter.before === undefined || row.id < filter.before)
-
-const queuedOf = ({ id, projectId, priority, needs, law, createdAt, expiresAt }: JobRow): QueuedRow => ({
-  id,
-  state: law.state as QueuedRow['state'],
-  projectId,
-  priority,
-  needs,
-  passedOver: law.passedOver,
-  createdAt,
-  ...(law.array && { array: law.array }),
-  ...(law.notBefore !== undefined && { notBefore: law.notBefore }),
-  ...(expiresAt !== undefined && { expiresAt }),
-})
 
 const writes: Statements<Omit<WriteTx, keyof ReadTx | 'afterCommit'>, MemoryTransaction> = {
   insertProject(on, row) {

@@ -6,7 +6,7 @@ export interface CoverRow {
 }
 
 const SQLITE =
-  'binding bundle claim column connection credential dependency driver job project record schema stop tx use worker'.split(
+  'binding bundle claim column connection credential dependency driver job lately project record schema stop tx use worker'.split(
     ' ',
   )
 

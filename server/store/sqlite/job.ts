@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import type { ClaimId, JobId, ProjectId, WorkerId } from '../../../src/protocol/id.ts'
 import { type Cause, type JobState, jobStates } from '../../../src/protocol/job.ts'
 import type { Tally } from '../../../src/state/array.ts'
-import type { JobFilter, JobRow, QueuedRow, TransitionRow, UsageRow } from '../row.ts'
+import type { JobFilter, JobRow, QueuedFilter, QueuedRow, TransitionRow, UsageRow } from '../row.ts'
 import { fromJson, given, toBit, toJson } from './column.ts'
 import type { Connection } from './connection.ts'
 
@@ -62,8 +62,6 @@ interface RawTransition {
 
 interface RawQueued {
   readonly id: JobId
-  readonly state: QueuedRow['state']
-  readonly project_id: ProjectId
   readonly priority: number
   readonly needs: string
   readonly passed_over: string
@@ -127,15 +125,15 @@ const transitionOf = (raw: RawTransition): TransitionRow => ({
   ...given({ cause: raw.cause, note: raw.note, claimId: raw.claim_id }),
 })
 
-const queuedOf = (raw: RawQueued): QueuedRow => ({
-  id: raw.id,
-  state: raw.state,
-  projectId: raw.project_id,
-  priority: raw.priority,
-  needs: raw.needs,
-  passedOver: fromJson(raw.passed_over),
-  createdAt: raw.created_at,
-  ...given({ notBefore: raw.not_before, expiresAt: raw.expires_at, array: fromJson<Tally>(raw.tally) }),
+const NOBODY: QueuedRow['passedOver'] = {}
+
+/** A million of them may stand there, so what most have in common is one object. */
+const queuedOf = (raw: RawQueued, projectId: ProjectId, state: QueuedRow['state']): QueuedRow => ({
+  ...{ id: raw.id, state, projectId, priority: raw.priority, needs: raw.needs, createdAt: raw.created_at },
+  passedOver: raw.passed_over === '{}' ? NOBODY : fromJson(raw.passed_over),
+  ...(raw.not_before === null ? {} : { notBefore: raw.not_before }),
+  ...(raw.expires_at === null ? {} : { expiresAt: raw.expires_at }),
+  ...(raw.tally === null ? {} : { array: fromJson<Tally>(raw.tally) }),
 })
 
 const select = `
@@ -145,9 +143,19 @@ const select = `
   from jobs join job_specs on job_id = substr(id, 1, 30)
   where id = ?`
 
-const selectQueued = `
-  select id, state, project_id, priority, needs, passed_over, created_at, not_before, expires_at, tally
-  from jobs`
+/** Each a stretch of one index. */
+const queuedOfKind = Object.fromEntries(
+  Object.entries({
+    queued: "length(id) = 30 and state = 'queued'",
+    waiting: "length(id) = 30 and state = 'waiting'",
+    running: "length(id) = 30 and state = 'running' and tally is not null",
+    element: "length(id) > 30 and end_at is null and state = 'queued'",
+  }).map(([kind, which]) => [
+    kind,
+    `select id, priority, needs, passed_over, created_at, not_before, expires_at, tally
+     from jobs where project_id = ? and ${which} and id > ? order by id limit ?`,
+  ]),
+) as Readonly<Record<QueuedFilter['kind'], string>>
 
 /** The columns that change, in the order of the statements. */
 const changing = ({ law, ...row }: JobRow) => [
@@ -173,17 +181,9 @@ export const jobReads = {
     const raws = newestIds(db, filter).map((id) => db.get<RawJob>(select, id))
     return raws.flatMap((raw) => (raw ? [jobOf(raw)] : []))
   },
-  listQueued(db: Connection) {
-    const raws = projectIds(db).flatMap((project) => [
-      ...listState(db, project, 'queued'),
-      ...listState(db, project, 'waiting'),
-      ...listState(db, project, 'running').filter(({ tally }) => tally !== null),
-      ...db.all<RawQueued>(
-        `${selectQueued} where project_id = ? and length(id) > 30 and end_at is null and state = 'queued'`,
-        project,
-      ),
-    ])
-    return raws.sort((one, other) => (one.id < other.id ? -1 : 1)).map(queuedOf)
+  listQueued(db: Connection, { projectId, kind, after = '' as JobId, limit }: QueuedFilter) {
+    const raws = db.all<RawQueued>(queuedOfKind[kind], projectId, after, limit)
+    return raws.map((raw) => queuedOf(raw, projectId, kind === 'element' ? 'queued' : kind))
   },
   listTransitions(db: Connection, jobId: JobId) {
     const raws = db.all<RawTransition>(
@@ -284,13 +284,6 @@ export const jobWrites = {
 
 function projectIds(db: Connection): readonly ProjectId[] {
   return db.all<{ id: ProjectId }>('select id from projects').map(({ id }) => id)
-}
-
-function listState(db: Connection, project: ProjectId, state: JobState): readonly RawQueued[] {
-  return db.all<RawQueued>(
-    `${selectQueued} where project_id = ? and state = ? and length(id) = 30 order by id`,
-    ...[project, state],
-  )
 }
 
 /**

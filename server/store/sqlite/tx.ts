@@ -8,6 +8,7 @@ import type { Connection } from './connection.ts'
 import { credentialReads, credentialWrites } from './credential.ts'
 import { dependencyReads, dependencyWrites } from './dependency.ts'
 import { jobReads, jobWrites } from './job.ts'
+import type { Lately } from './lately.ts'
 import { projectReads, projectWrites } from './project.ts'
 import { recordReads, recordWrites } from './record.ts'
 import { stopReads, stopWrites } from './stop.ts'
@@ -62,6 +63,13 @@ class Tx {
 class ReadingTx extends Tx {}
 
 class WritingTx extends Tx {
+  readonly lately: Lately
+
+  constructor(db: Connection, scope: Scope, lately: Lately) {
+    super(db, scope)
+    this.lately = lately
+  }
+
   afterCommit(run: () => void): void {
     this.scope.effects.push(run)
   }
@@ -69,17 +77,60 @@ class WritingTx extends Tx {
 
 type Statement = (db: Connection, first: unknown, second: unknown) => unknown
 
-function addMethods(to: typeof Tx, statements: object): void {
+function addMethods(to: { readonly prototype: Tx }, statements: object): void {
   for (const [name, statement] of Object.entries(statements) as [string, Statement][]) {
     const value = function (this: Tx, first: unknown, second: unknown) {
       return this.scope.run(() => statement(this.db, first, second))
     }
-    Object.defineProperty(to.prototype, name, { value })
+    Object.defineProperty(to.prototype, name, { value, configurable: true })
   }
 }
 
 addMethods(ReadingTx, reads)
 addMethods(WritingTx, { ...reads, ...writes })
 
+type WriteStatements = typeof reads & typeof writes
+
+/** Statements of the writer that look into what it wrote lately, or note it. */
+function through<K extends keyof WriteStatements & string>(
+  name: K,
+  act: (lately: Lately, values: ArgumentsOf<WriteStatements[K]>, run: () => ReturnType<WriteStatements[K]>) => unknown,
+): void {
+  const statement = { ...reads, ...writes }[name] as Statement
+  const value = function (this: WritingTx, ...values: ArgumentsOf<WriteStatements[K]>) {
+    const run = () => statement(this.db, values[0], values[1]) as ReturnType<WriteStatements[K]>
+    return this.scope.run(() => act(this.lately, values, run))
+  }
+  Object.defineProperty(WritingTx.prototype, name, { value })
+}
+
+type ArgumentsOf<S> = S extends (db: Connection, ...values: infer Values) => unknown ? Values : never
+
+through('getJob', (lately, [id], run) => lately.job(id) ?? run())
+through('getSpec', (lately, [id], run) => lately.spec(id) ?? run())
+through('getClaim', (lately, [id], run) => lately.claim(id) ?? run())
+through('insertJob', (lately, [row, spec], run) => {
+  run()
+  lately.insertedJob(row, spec)
+})
+through('updateJob', (lately, [row], run) => {
+  run()
+  lately.updatedJob(row)
+})
+through('insertClaim', (lately, [row], run) => {
+  run()
+  lately.insertedClaim(row)
+})
+through('updateClaim', (lately, [row], run) => {
+  run()
+  lately.updatedClaim(row)
+})
+// Much goes with a job; it happens long after, to many at a time.
+through('deleteJob', (lately, _, run) => {
+  lately.forget()
+  run()
+})
+
 export const readTx = (db: Connection, scope: Scope) => new ReadingTx(db, scope) as unknown as ReadTx
-export const writeTx = (db: Connection, scope: Scope) => new WritingTx(db, scope) as unknown as WriteTx
+export const writeTx = (db: Connection, scope: Scope, lately: Lately) =>
+  new WritingTx(db, scope, lately) as unknown as WriteTx

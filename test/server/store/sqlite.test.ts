@@ -91,7 +91,7 @@ t.test('no statement on jobs or claims reads a whole table, nor sorts one', asyn
     await tx.insertClaim(sample.claimRow(1))
     await tx.insertAttestation(sample.attestationRow('att_1'))
     await tx.updateClaim(sample.claimRow(1, { attestationId: 'att_1' }))
-    await tx.listQueued()
+    await sample.allQueued(tx)
     await tx.listLiveClaims()
     await tx.listClaims(sample.jobIdOf(1))
     await tx.listTransitions(sample.jobIdOf(1))
@@ -172,6 +172,48 @@ t.test('what was told is there after kill -9', async (t) => {
   t.ok(told.length >= 500, `${told.length} told, ${kept.size} kept`)
   t.strictSame(lost, [])
   t.equal(pragma(writer, 'integrity_check'), 'ok')
+})
+
+t.test('what was written lately is not read again, and what was undone is', async (t) => {
+  const { store, writer } = openWatched(t)
+  const [small, large] = [sample.jobRow(1), sample.jobRow(2)]
+  const claim = sample.claimRow(1)
+  await store.write(async (tx) => {
+    await tx.insertProject(sample.projectRow(1))
+    await tx.insertJob(small, sample.specOf(1))
+    await tx.insertJob(large, Buffer.alloc(5000, '2'))
+    await tx.insertClaim(claim)
+  })
+  // Nobody else writes in earnest, so this shows where a row comes from.
+  writer.exec('update jobs set priority = 1; update claims set attempt = 9')
+  const seen = () =>
+    store.write(async (tx) => {
+      const rows = [await tx.getJob(small.id), await tx.getJob(large.id)]
+      return [
+        ...rows.map((row) => row?.priority),
+        (await tx.getClaim(claim.id))?.attempt,
+        (await tx.getSpec(small.id))?.length,
+      ]
+    })
+  const length = sample.specOf(1).length
+  t.strictSame(await seen(), [5, 1, 1, length], 'a large one is not kept')
+  await store.write((tx) => tx.updateJob({ ...small, priority: 5, version: 2 }))
+  t.equal((await store.write((tx) => tx.getJob(small.id)))?.version, 2)
+  const fail = () =>
+    store.write(async (tx) => {
+      await tx.updateJob({ ...small, version: 3 })
+      throw new Error('no')
+    })
+  const [, failed, after] = await Promise.allSettled([seen(), fail(), seen()])
+  t.match(failed, { status: 'rejected' })
+  t.strictSame(
+    after?.status === 'fulfilled' && after.value,
+    [1, 1, 9, length],
+    'it is read again, in the same commit too',
+  )
+  t.equal((await store.write((tx) => tx.getJob(small.id)))?.version, 2)
+  await store.write((tx) => tx.deleteJob(small.id))
+  t.strictSame(await seen(), [undefined, 1, undefined, undefined])
 })
 
 t.test('the WAL does not grow without end', async (t) => {
