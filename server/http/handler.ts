@@ -12,6 +12,7 @@ import { findArtifact, listArtifacts } from '../service/artifact.ts'
 import { readAttestation } from '../service/attestation.ts'
 import { listAudit } from '../service/audit.ts'
 import * as binding from '../service/binding.ts'
+import { dismissJob, listDead } from '../service/dead.ts'
 import * as drain from '../service/drain.ts'
 import * as enrollment from '../service/enrollment.ts'
 import { followJob, followProject } from '../service/event.ts'
@@ -20,7 +21,7 @@ import * as key from '../service/key.ts'
 import * as order from '../service/order.ts'
 import * as pairing from '../service/pairing.ts'
 import type { Services } from '../service/pond.ts'
-
+import { replayJob, replayJobs } from '../service/replay.ts'
 import * as rotation from '../service/rotation.ts'
 import { readStats } from '../service/stats.ts'
 import { openSignedJob, type Submission, submitJobs } from '../service/submit.ts'
@@ -159,6 +160,18 @@ export const handlers: { readonly [N in RouteName]?: Handler<N> } = {
   },
   adoptAttempt: async ({ core }, { params, body, identity }) =>
     jsonReply(200, await adoptAttempt(core, { scope: reachOf(identity), id: params.id, by: byOf(identity), ...body })),
+  listDead: async ({ core }, { query, identity, request }) =>
+    jsonReply(200, await listDead(core, projectOf(core, identity, request), query)),
+  dismissJob: async ({ core }, { params, identity }) =>
+    jsonReply(200, await dismissJob(core, { scope: reachOf(identity), id: params.id, by: byOf(identity) })),
+  async replayJob(parts, { params, identity }) {
+    const made = await replayJob(parts, { scope: reachOf(identity), id: params.id, by: byOf(identity) })
+    return jsonReply(201, made, { location: `/v1/jobs/${made.id}` })
+  },
+  async replayJobs({ core, polls }, { body, identity, request }) {
+    const projectId = projectOf(core, identity, request)
+    return jsonReply(200, await replayJobs({ core, polls }, { ...body, projectId, by: byOf(identity) }))
+  },
   readStream: ({ core }, { params, query, identity, request }) =>
     readStream(core, { scope: reachOf(identity), jobId: params.id, name: params.name, query, request }),
   listChunks: async ({ core }, { params, query, identity }) =>
@@ -276,7 +289,7 @@ export const handlers: { readonly [N in RouteName]?: Handler<N> } = {
 function jobsIn(body: BodyOf<'submitJob'>, raw: unknown): Submission['jobs'] {
   if ('signed' in body) {
     const signed = openSignedJob(body.signed)
-    return [{ spec: parseJob(signed.bytes, 'signed'), field: 'signed.', signed }]
+    return [{ spec: parseJob(signed.bytes, 'signed'), field: 'signed.', exact: signed }]
   }
   if (!('jobs' in body)) return [{ spec: body, field: '', raw }]
   const { jobs: raws } = raw as { readonly jobs: readonly unknown[] }

@@ -1,6 +1,7 @@
 // Arrays: many jobs that are submitted, listed and cancelled as one. An element is a row from its claim on; until then it is what its array says of it.
 import type { JobId } from '../../src/protocol/id.ts'
 import { isFinal } from '../../src/protocol/job.ts'
+import { nextIndex } from '../../src/state/array.ts'
 import type { JobRow } from '../store/row.ts'
 import { changeJob, transition, type Write } from './change.ts'
 import type { Core } from './core.ts'
@@ -10,12 +11,12 @@ import { elementRow } from './element.ts'
 export async function drawElement(write: Write, id: JobId): Promise<JobRow | undefined> {
   const { core, tx } = write
   const array = await tx.getJob(id)
-  const index = array?.law.array?.next
-  if (!array || index === undefined) return undefined
+  const tally = array?.law.array
+  if (!array || !tally) return undefined
   const patch = array.startedAt === undefined ? { startedAt: core.clock.now() } : {}
   const drawn = await changeJob(write, { row: array, event: { type: 'draw' }, who: { by: 'pond' }, patch })
   if ('refused' in drawn) return undefined
-  const row = elementRow(array, index)
+  const row = elementRow(array, nextIndex(tally))
   await tx.insertElement(row)
   // From here on it waits by itself, until its claim.
   tx.afterCommit(() => core.quotas.add(row.projectId, 1))

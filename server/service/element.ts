@@ -2,13 +2,13 @@
 
 import { elementId, elementOf, type JobId } from '../../src/protocol/id.ts'
 import type { FinalState, TallyView } from '../../src/protocol/job.ts'
-import { type Tally, underWay, undrawn } from '../../src/state/array.ts'
+import { hasIndex, type Tally, underWay, undrawn } from '../../src/state/array.ts'
 import { newJob } from '../../src/state/job.ts'
 import type { ReadTx } from '../store/contract.ts'
 import type { JobRow } from '../store/row.ts'
 
 export function elementRow({ law: { policy }, ...array }: JobRow, index: number): JobRow {
-  const { startedAt: _, message: _message, ...row } = array
+  const { startedAt: _, message: _message, replay: _replay, ...row } = array
   return { ...row, id: elementId(array.id, index), law: newJob(policy, 'queued'), version: 1 }
 }
 
@@ -17,7 +17,8 @@ export async function findUndrawn(tx: ReadTx, id: JobId): Promise<JobRow | undef
   const element = elementOf(id)
   const array = element && (await tx.getJob(element.array))
   const tally = array?.law.array
-  if (!element || !tally || id !== elementId(array.id, element.index) || element.index >= tally.count) return undefined
+  if (!element || !tally || id !== elementId(array.id, element.index)) return undefined
+  if (!hasIndex(tally, element.index)) return undefined
   const row = { ...elementRow(array, element.index), version: 0 }
   if (array.law.state === 'waiting') return { ...row, law: newJob(row.law.policy, 'waiting') }
   if (undrawn(tally) > 0) return row
@@ -37,6 +38,6 @@ export const findAny = async (tx: ReadTx, id: JobId) => (await tx.getJob(id)) ??
 
 /** What an array shows of its elements. */
 export function viewTally(tally: Tally): TallyView {
-  const { count, maxParallel, ended } = tally
-  return { count, max_parallel: maxParallel, queued: undrawn(tally), under_way: underWay(tally), ...ended }
+  const { count, from, maxParallel, ended } = tally
+  return { count, from, max_parallel: maxParallel, queued: undrawn(tally), under_way: underWay(tally), ...ended }
 }

@@ -8,7 +8,7 @@ import { type Dsse, payloadType } from '../../src/protocol/sealed.ts'
 import { canonicalBytes } from '../../src/seal/canonical.ts'
 import { openDsse } from '../../src/seal/dsse.ts'
 import { SealError } from '../../src/seal/refusal.ts'
-import { newTally } from '../../src/state/array.ts'
+import { newTally, type Tally } from '../../src/state/array.ts'
 import { newJob } from '../../src/state/job.ts'
 import { anything, needsOf } from '../../src/state/match.ts'
 import { policyOf } from '../../src/state/retry.ts'
@@ -30,6 +30,15 @@ export interface Submission {
   readonly jobs: readonly SubmittedJob[]
   readonly batch: boolean
   readonly idempotencyKey?: string
+  /** In place of a key, where something else says that the jobs were made before. */
+  readonly once?: Once
+}
+
+export interface Once {
+  /** What was made before, as the write sees it. */
+  readonly find: (tx: WriteTx) => Promise<readonly JobRow[] | undefined>
+  /** In the same write as the jobs. */
+  readonly made: (write: Write, rows: readonly JobRow[]) => Promise<void>
 }
 
 export interface SubmittedJob {
@@ -38,12 +47,23 @@ export interface SubmittedJob {
   readonly field: string
   /** As it stood in the body, for its exact bytes. */
   readonly raw?: unknown
-  /** Its exact bytes as they were signed. */
-  readonly signed?: SignedJob
+  /** Its exact bytes, where they are there already: signed, or of the job that it runs once more. */
+  readonly exact?: ExactJob
+  readonly replay?: Replay
 }
 
-export interface SignedJob {
+export interface ExactJob {
   readonly bytes: Buffer
+  readonly signature?: NonNullable<JobRow['signature']>
+}
+
+export interface Replay {
+  readonly of: JobId
+  /** The elements that run once more, where it was an array or one of its elements. */
+  readonly array?: Pick<Tally, 'count' | 'from'>
+}
+
+export interface SignedJob extends ExactJob {
   readonly signature: NonNullable<JobRow['signature']>
 }
 
@@ -78,7 +98,7 @@ export async function submitJobs(
   const order = jobs.some(({ spec }) => spec.after) ? inOrder(jobs.map(wantedBy)) : [...jobs.keys()]
   const digest = sha256(prepared.map(({ row }) => [row.digest, row.signature?.keyid].join(' ')).join('\n'))
   const store = async ({ tx }: Write, claim: Claim) => {
-    const repeated = await findRepeat(tx, submission, digest)
+    const repeated = await (submission.once ? submission.once.find(tx) : findRepeat(tx, submission, digest))
     if (repeated) return repeated
     checkKinds(core, projectId, prepared)
     checkPriorities(core, submission)
@@ -99,6 +119,10 @@ export async function submitJobs(
         createdAt: core.clock.now(),
       })
     }
+    await submission.once?.made(
+      { core, tx },
+      fresh.map(({ row }) => row),
+    )
     const open = fresh.filter(({ row: { law } }) => law.state === 'queued' && !law.array)
     const claimed = await claim(polls.offers.fresh(projectId, open))
     charge.claimed(claimed.length)
@@ -148,18 +172,20 @@ function textOfNeeds(spec: JobSpec): string {
   return needs === anything ? '{}' : canonicalBytes(needs).toString()
 }
 
-function lawOf(spec: JobSpec): JobRow['law'] {
+function lawOf(spec: JobSpec, replay: Replay | undefined): JobRow['law'] {
   const law = newJob(policyOf(spec), 'queued')
-  return spec.count === undefined ? law : { ...law, array: newTally(spec.count, spec.max_parallel) }
+  if (spec.count === undefined) return law
+  const { count = spec.count, from } = replay?.array ?? {}
+  return { ...law, array: { ...newTally(count, spec.max_parallel), ...(from === undefined ? {} : { from }) } }
 }
 
-function prepare(core: Core, projectId: ProjectId, { spec, raw, signed }: SubmittedJob): FreshJob {
-  const bytes = signed?.bytes ?? canonicalBytes(raw)
+function prepare(core: Core, projectId: ProjectId, { spec, raw, exact, replay }: SubmittedJob): FreshJob {
+  const bytes = exact?.bytes ?? canonicalBytes(raw)
   const now = core.clock.now()
   const row: JobRow = {
     id: `job_${core.newId()}` as JobId,
     projectId,
-    law: lawOf(spec),
+    law: lawOf(spec, replay),
     version: 1,
     priority: spec.priority ?? Math.min(defaultPriority, priorityMostOf(core, projectId) ?? defaultPriority),
     needs: textOfNeeds(spec),
@@ -168,7 +194,8 @@ function prepare(core: Core, projectId: ProjectId, { spec, raw, signed }: Submit
     digest: sha256(bytes),
     ...(spec.credential === undefined ? {} : { credential: spec.credential }),
     ...(spec.recipients ? { recipients: spec.recipients } : {}),
-    ...(signed ? { signature: signed.signature } : {}),
+    ...(exact?.signature ? { signature: exact.signature } : {}),
+    ...(replay ? { replay: { of: replay.of } } : {}),
     streamBytes: spec.limits?.stream_bytes ?? Math.min(limit.streamBytes, core.settings.streamBytesMost),
     artifactBytes: spec.limits?.artifact_bytes ?? Math.min(limit.artifactBytes, core.settings.artifactBytesMost),
     createdAt: now,

@@ -45,6 +45,9 @@ export function viewJob(core: Core, row: JobRow): JobView {
     signer: row.signature?.keyid,
     attested: row.attested === true,
     adopted: law.adopted && viewAdoption(law.adopted),
+    replay_of: row.replay?.of,
+    replayed_by: row.replay?.by,
+    dismissed_at: row.replay?.dismissedAt,
   }
 }
 

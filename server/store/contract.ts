@@ -1,5 +1,6 @@
 // The contract of every store: works that read or write rows. No rule lives here; the law decides, a store keeps.
 import type { BindingId, BundleId, ClaimId, CodeId, JobId, KeyId, ProjectId, WorkerId } from '../../src/protocol/id.ts'
+import type { Cause } from '../../src/protocol/job.ts'
 import type {
   AttestationRow,
   AuditRow,
@@ -75,6 +76,8 @@ export interface ReadTx {
   listEnded(at: number, limit: number): Promise<readonly JobId[]>
   /** Jobs of a project that ended at `since` or later, latest first, behind `before`. */
   listEnds(of: EndFilter): Promise<readonly EndedRow[]>
+  /** Looks at so many jobs of a project that ended latest, and answers those of them that are dead letters and match. */
+  listDead(filter: DeadFilter): Promise<DeadPage>
   /** The sum over attempts of a project whose final words came at `since` or later: of jobs that ended since then, and of those that have not ended. */
   sumUse(projectId: ProjectId, since: number): Promise<UseRow>
   getCredential(projectId: ProjectId, name: string): Promise<CredentialRow | undefined>
@@ -94,10 +97,33 @@ export interface ReadTx {
   listUnused(at: number, limit: number): Promise<readonly BundleRow[]>
 }
 
+/** Where a job stands among those of its project that ended. */
+export type EndPlace = Pick<EndedRow, 'at' | 'id'>
+
+/** Jobs that failed or expired and were neither replayed nor dismissed; elements of arrays, and not the arrays. */
+export interface DeadFilter {
+  readonly projectId: ProjectId
+  readonly cause?: Cause
+  readonly label?: { readonly key: string; readonly value: string }
+  /** Elements of this array. */
+  readonly array?: JobId
+  readonly before?: EndPlace
+  readonly limit: number
+  /** Jobs that are looked at. */
+  readonly scan: number
+}
+
+export interface DeadPage {
+  /** Latest first. */
+  readonly rows: readonly JobRow[]
+  /** Where it stopped looking; absent: there are no more. */
+  readonly next?: EndPlace
+}
+
 export interface EndFilter {
   readonly projectId: ProjectId
   readonly since: number
-  readonly before?: Pick<EndedRow, 'at' | 'id'>
+  readonly before?: EndPlace
   readonly limit: number
 }
 

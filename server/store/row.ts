@@ -209,6 +209,17 @@ export interface JobRow {
   readonly resultClaimId?: ClaimId
   /** The worker signed how its last attempt, or the adopted one, ended. */
   readonly attested?: true
+  readonly replay?: ReplayRow
+}
+
+/** How a job stands to others with the same exact bytes. */
+export interface ReplayRow {
+  /** The job that it runs once more. */
+  readonly of?: JobId
+  /** The job that runs it once more. */
+  readonly by?: JobId
+  /** When a person took it out of the dead letters. */
+  readonly dismissedAt?: number
 }
 
 export interface ClaimRow {

@@ -75,6 +75,11 @@ export const jobView = z.object({
       rc: z.int().optional(),
     })
     .optional(),
+  /** The job that it runs once more, and the one that runs it once more. */
+  replay_of: z.string().optional(),
+  replayed_by: z.string().optional(),
+  /** When it was taken out of the dead letters. */
+  dismissed_at: z.int().optional(),
 })
 export type JobView = z.infer<typeof jobView>
 
@@ -124,9 +129,6 @@ export const attemptView = z.object({
 })
 export type AttemptView = z.infer<typeof attemptView>
 export const attemptList = z.object({ items: z.array(attemptView) })
-
-/** Which of the attempts whose results came late. */
-export const adoptBody = z.strictObject({ attempt: z.int().min(1).max(limit.attemptsMost) })
 
 /** `key=value`. */
 export const cancelBody = z.strictObject({ label: z.string().max(400) })
@@ -319,15 +321,6 @@ export const consumerRoutes = defineRoutes({
     says: 'Cancel every job of the project that has this label and has not ended.',
     body: cancelBody,
     reply: cancelReply,
-  },
-  adoptAttempt: {
-    method: 'POST',
-    path: '/v1/jobs/{id}/adopt',
-    caller: 'submit',
-    says: "Take a result that came too late for the job's own: its output is what is read from then on, and the end of the job stands.",
-    params: job,
-    body: adoptBody,
-    reply: jobView,
   },
   readStream: {
     method: 'GET',

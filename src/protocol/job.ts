@@ -212,6 +212,8 @@ export const defaultPriority = 5
 /** How far an array is: its elements by what became of them. */
 export const tallyView = z.object({
   count: z.int(),
+  /** The index of its first element, where that is not 0. */
+  from: z.int().optional(),
   max_parallel: z.int().optional(),
   /** Not begun. */
   queued: z.int(),

@@ -76,6 +76,8 @@ export const limit = {
   /** Claims that one poll may name in `have`. */
   havePerPoll: 4096,
   slotsPerWorker: 4096,
+  /** Dead letters of one call; each is admitted as a submit of its own. */
+  replaysMost: 1000,
   listMost: 1000,
   listDefault: 50,
   /** The longest hold of a poll, and of one that holds claims (its cancels must not wait). */

@@ -3,6 +3,7 @@ import type { z } from 'zod'
 import { adminRoutes } from './admin.ts'
 import { assetRoutes } from './asset.ts'
 import { consumerRoutes } from './consumer.ts'
+import { endedRoutes } from './ended.ts'
 import { orchRoutes } from './orch.ts'
 import { orderRoutes } from './order.ts'
 import { defineRoutes, nothing } from './shape.ts'
@@ -22,6 +23,7 @@ const openRoutes = defineRoutes({
 export const routes = {
   ...orchRoutes,
   ...consumerRoutes,
+  ...endedRoutes,
   ...assetRoutes,
   ...adminRoutes,
   ...orderRoutes,

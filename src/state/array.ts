@@ -6,9 +6,11 @@ import { notPossible, type Refused, refused, type Table } from './table.ts'
 
 export interface Tally {
   readonly count: number
+  /** The index of its first element; absent: 0. */
+  readonly from?: number
   /** The most that may be under way at a time. */
   readonly maxParallel?: number
-  /** The index of the element that is drawn next: so many were drawn. */
+  /** So many were drawn, in the order of their indexes. */
   readonly next: number
   /** Elements that will never be drawn; they count as ended too. */
   readonly dropped: number
@@ -56,6 +58,12 @@ export const underWay = ({ next, dropped, ended }: Tally) => next - (sum(ended) 
 
 /** Neither drawn nor dropped. */
 export const undrawn = ({ count, next, dropped }: Tally) => count - next - dropped
+
+/** The index of the element that is drawn next. */
+export const nextIndex = ({ from = 0, next }: Tally) => from + next
+
+/** Whether one of its elements has this index. */
+export const hasIndex = ({ from = 0, count }: Tally, index: number) => index >= from && index < from + count
 
 /** How many more may be drawn now. */
 export const drawable = (tally: Tally) =>

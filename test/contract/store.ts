@@ -2,6 +2,7 @@
 import type { Test } from 'tap'
 import type { Store, StoreEvents, WriteTx } from '../../server/store/contract.ts'
 import { leaseStates } from '../../src/state/lease.ts'
+import { deadLetters } from './store-dead.ts'
 import { storeGroups } from './store-group.ts'
 import { dependencies, elements, goneBindings, jobLists, jobSweeps, stops } from './store-list.ts'
 import { enrollment, pairing, projects } from './store-pool.ts'
@@ -30,6 +31,7 @@ export function storeSuite(t: Test, open: OpenStore): void {
   t.test('what a project may use', (t) => projectQuota(t, fresh(t)))
   t.test('jobs that ended, with what their attempts used', (t) => endedJobs(t, fresh(t)))
   t.test('what attempts used since a time', (t) => usedSince(t, fresh(t)))
+  t.test('dead letters', (t) => deadLetters(t, fresh(t)))
   t.test('which job waits for which', (t) => dependencies(t, fresh(t)))
   t.test('machines that came for one run go with all that is theirs', (t) => goneBindings(t, fresh(t)))
   t.test('what is stopped', (t) => stops(t, fresh(t)))

@@ -34,6 +34,9 @@ t.test('README.md', async (t) => {
     ['pond run --credential registry', /^submit\.mjs$[\s\S]*a token of 36 characters: \[redacted\]/m],
     ['pond trust worker lab', /is trusted/],
     ['pond run --credential signing', /^\d+$/m],
+    ['pond dead ls', /\texit\t3\t/],
+    ['pond replay --label night', /^job_\w+ -> job_\w+$[\s\S]*1 replayed/m],
+    ['pond dead rm', /^job_\w+ dismissed$/m],
     ['pond verify', /^proved +worker: that key is checked by you/m],
   ])
 })

@@ -26,6 +26,7 @@ import { drive, Scope } from '../../server/store/work.ts'
 import { elementOf } from '../../src/protocol/id.ts'
 import { isLive } from '../../src/state/lease.ts'
 import type { Clock } from '../../src/system/clock.ts'
+import { deadReads } from './memory-dead.ts'
 import { pairedReads, pairedWrites } from './memory-paired.ts'
 import { queuedOf, standsIn } from './memory-queued.ts'
 import { sealedReads, sealedWrites } from './memory-sealed.ts'
@@ -278,6 +279,7 @@ const reads: Statements<ReadTx, MemoryRows> = {
       .slice(0, limit)
       .map(({ id }) => id),
   ...useReads,
+  ...deadReads,
   ...pairedReads,
   ...sealedReads,
 }

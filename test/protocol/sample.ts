@@ -142,6 +142,8 @@ export const bodies: Partial<Record<RouteName, readonly object[]>> = {
   cancelJob: [{}],
   cancelJobs: [{ label: 'a=b' }],
   adoptAttempt: [{ attempt: 1 }],
+  replayJob: [{}],
+  replayJobs: [{ cause: 'exit', label: 'a=b', array: ids.job, most: 1 }],
   createProject: [{ name: 'p' }],
   putWeight: [{ weight: 1 }],
   putLadder: [{ friends: ['p'], public: true }],
@@ -169,5 +171,6 @@ export const queries: Partial<Record<RouteName, object>> = {
   followJobs: { label: 'a=b' },
   listAllJobs: { state: 'queued' },
   listAudit: { cursor: 'c', limit: '1' },
+  listDead: { cause: 'exit', label: 'a=b', array: ids.job, cursor: 'c', limit: '1' },
   getUsage: { days: '31', project: 'p' },
 }

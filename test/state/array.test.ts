@@ -7,7 +7,9 @@ import {
   type ArrayStep,
   arrayTable,
   drawable,
+  hasIndex,
   newTally,
+  nextIndex,
   stepArray,
   type Tally,
   underWay,
@@ -246,4 +248,25 @@ t.test('whatever happens, nobody is counted twice, and the array ends with its l
       },
     ),
   )
+})
+
+t.test('elements are drawn in the order of their indexes, from the first one on', async () => {
+  const counts = { count: fc.integer({ min: 1, max: 20 }), from: fc.option(fc.nat(50), { nil: undefined }) }
+  const property = fc.property(fc.record(counts), ({ count, from }) => {
+    let job: ArrayJob = {
+      ...array('queued'),
+      array: { ...newTally(count, undefined), ...(from !== undefined && { from }) },
+    }
+    const first = from ?? 0
+    for (let index = first; index < first + count; index++) {
+      const has = [index, nextIndex(job.array), hasIndex(job.array, index)]
+      if (has[0] !== has[1] || has[2] !== true) return false
+      const answer = stepArray(job, draw, now)
+      if ('refused' in answer) return false
+      job = answer.job
+    }
+    const beyond = [first - 1, first + count].some((index) => hasIndex(job.array, index))
+    return !beyond && undrawn(job.array) === 0 && underWay(job.array) === count
+  })
+  fc.assert(property)
 })

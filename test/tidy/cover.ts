@@ -6,7 +6,7 @@ export interface CoverRow {
 }
 
 const SQLITE =
-  'binding bundle claim column connection credential dependency driver job lately project record schema stop tx use worker'.split(
+  'binding bundle claim column connection credential dead dependency driver job lately project record schema stop tx use worker'.split(
     ' ',
   )
 
@@ -121,6 +121,11 @@ export const coverTable: readonly CoverRow[] = [
     test: 'test/cli/consumer/credential.test.ts',
     covers: ['consumer/credential-value', 'trust/custody', 'trust/signing'].map((name) => `src/cli/${name}.ts`),
     why: 'where a value came from, and for whom it is, shows in what is sealed and signed',
+  },
+  {
+    test: 'test/cli/consumer/replay.test.ts',
+    covers: ['src/cli/consumer/dead.ts'],
+    why: 'what is listed is what is replayed',
   },
   {
     test: 'test/cli/consumer/logs.test.ts',

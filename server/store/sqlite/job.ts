@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import type { ClaimId, JobId, ProjectId, WorkerId } from '../../../src/protocol/id.ts'
 import { type Cause, type JobState, jobStates } from '../../../src/protocol/job.ts'
 import type { Tally } from '../../../src/state/array.ts'
-import type { JobFilter, JobRow, QueuedFilter, QueuedRow, TransitionRow, UsageRow } from '../row.ts'
+import type { JobFilter, JobRow, QueuedFilter, QueuedRow, ReplayRow, TransitionRow, UsageRow } from '../row.ts'
 import { fromJson, given, toBit, toJson } from './column.ts'
 import type { Connection } from './connection.ts'
 
@@ -22,6 +22,7 @@ interface RawJob {
   readonly end_at: number | null
   readonly adopted: string | null
   readonly tally: string | null
+  readonly replay: string | null
   readonly passed_over: string
   readonly version: number
   readonly priority: number
@@ -111,6 +112,7 @@ const jobOf = (raw: RawJob): JobRow => ({
     message: raw.message,
     usage: fromJson<UsageRow>(raw.usage),
     resultClaimId: raw.result_claim_id,
+    replay: fromJson<ReplayRow>(raw.replay),
   }),
   ...(raw.attested === 1 && { attested: true }),
 })
@@ -139,7 +141,7 @@ const queuedOf = (raw: RawQueued, projectId: ProjectId, state: QueuedRow['state'
 const select = `
   select id, project_id, state, epoch, attempts, claim_id, not_before, cancel_at, cancel_by, end_cause, end_rc, end_at,
     adopted, tally, passed_over, version, priority, needs, stream_bytes, artifact_bytes, created_at, expires_at, started_at, worker_id, message,
-    usage, result_claim_id, attested, digest, policy, labels, command, credential, bundle, bundle_size, recipients, signer, signature
+    usage, result_claim_id, attested, replay, digest, policy, labels, command, credential, bundle, bundle_size, recipients, signer, signature
   from jobs join job_specs on job_id = substr(id, 1, 30)
   where id = ?`
 
@@ -162,7 +164,7 @@ const changing = ({ law, ...row }: JobRow) => [
   ...[law.state, law.epoch, law.attempts, law.claimId, law.notBefore, law.cancel?.at, law.cancel?.by],
   ...[law.end?.cause, law.end?.rc, law.end?.at, toJson(law.adopted), toJson(law.array), toJson(law.passedOver)],
   ...[row.version, row.expiresAt, row.startedAt, row.workerId, row.message, toJson(row.usage), row.resultClaimId],
-  toBit(row.attested === true),
+  ...[toBit(row.attested === true), toJson(row.replay)],
 ]
 
 /** Sorts after every id. */
@@ -210,9 +212,9 @@ export const jobWrites = {
   insertElement(db: Connection, row: JobRow) {
     db.run(
       `insert into jobs (state, epoch, attempts, claim_id, not_before, cancel_at, cancel_by, end_cause, end_rc, end_at, adopted, tally,
-         passed_over, version, expires_at, started_at, worker_id, message, usage, result_claim_id, attested, id, project_id, priority, needs,
+         passed_over, version, expires_at, started_at, worker_id, message, usage, result_claim_id, attested, replay, id, project_id, priority, needs,
          stream_bytes, artifact_bytes, created_at)
-       values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+       values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
       ...changing(row),
       ...[row.id, row.projectId, row.priority, row.needs, row.streamBytes, row.artifactBytes, row.createdAt],
     )
@@ -241,7 +243,7 @@ export const jobWrites = {
       `update jobs set state = ?, epoch = ?, attempts = ?, claim_id = ?, not_before = ?, cancel_at = ?, cancel_by = ?,
          end_cause = ?, end_rc = ?, end_at = ?, adopted = ?, tally = ?, passed_over = ?,
          version = ?, expires_at = ?, started_at = ?, worker_id = ?, message = ?, usage = ?, result_claim_id = ?,
-         attested = ?
+         attested = ?, replay = ?
        where id = ?`,
       ...changing(row),
       row.id,

@@ -45,7 +45,7 @@ create table jobs (
   claim_id text, not_before integer, cancel_at integer, cancel_by text, end_cause text, end_rc integer, end_at integer,
   passed_over text not null, version integer not null, priority integer not null, needs text not null, stream_bytes integer not null,
   artifact_bytes integer not null, created_at integer not null, expires_at integer, started_at integer, worker_id text, message text,
-  usage text, result_claim_id text, attested integer not null, adopted text, tally text
+  usage text, result_claim_id text, attested integer not null, adopted text, tally text, replay text
 ) strict, without rowid;
 -- Elements of arrays, whose ids are longer than the 30 characters of a job's, stand in no list but that of their array.
 create index jobs_by_state on jobs (project_id, state, id) where length(id) = 30;

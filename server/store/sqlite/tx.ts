@@ -6,6 +6,7 @@ import { bundleReads, bundleWrites } from './bundle.ts'
 import { claimReads, claimWrites } from './claim.ts'
 import type { Connection } from './connection.ts'
 import { credentialReads, credentialWrites } from './credential.ts'
+import { deadReads } from './dead.ts'
 import { dependencyReads, dependencyWrites } from './dependency.ts'
 import { jobReads, jobWrites } from './job.ts'
 import type { Lately } from './lately.ts'
@@ -28,6 +29,7 @@ const reads: Statements<ReadTx> = {
   ...workerReads,
   ...stopReads,
   ...jobReads,
+  ...deadReads,
   ...dependencyReads,
   ...claimReads,
   ...credentialReads,

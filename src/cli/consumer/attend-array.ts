@@ -38,6 +38,6 @@ export function describeTally({ count, queued, under_way, failed, cancelled, exp
 }
 
 function describeEnd({ id, state, array }: JobView): string {
-  const next = state === 'succeeded' ? `pond logs ${id}.0` : `pond ps --array ${id} --state failed`
+  const next = state === 'succeeded' ? `pond logs ${id}.${array?.from ?? 0}` : `pond ps --array ${id} --state failed`
   return `${id} ${state}: ${array ? describeTally(array) : ''}; ${next}`
 }

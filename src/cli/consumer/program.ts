@@ -5,10 +5,12 @@ import type { ConnectionFlags } from '../config.ts'
 import { asCount, flag } from '../flag.ts'
 import type { Act } from '../main.ts'
 import type { GetFlags } from './artifacts.ts'
+import type { DeadListFlags } from './dead.ts'
 import { addJobFlags } from './job-flag.ts'
 import type { SubmitFlags } from './job-spec.ts'
 import type { LogsFlags } from './logs.ts'
 import type { PsFlags } from './ps.ts'
+import type { ReplayFlags } from './replay.ts'
 import type { RunFlags } from './run.ts'
 import type { UsageFlags } from './usage.ts'
 import type { VerifyFlags } from './verify.ts'
@@ -17,6 +19,7 @@ const LIST_DEFAULT = 50
 const LIST_MOST = 100_000
 /** As the protocol has it; written out like the states. */
 const USAGE_DAYS_MOST = 31
+const REPLAYS_MOST = 1000
 /** Written out, because the schemas they come from take longer to load than the help to print. */
 const states: readonly JobState[] = [
   'waiting',
@@ -35,6 +38,7 @@ export function addConsumerVerbs(program: Command, act: Act): void {
   addSubmit(program, act)
   addLogs(program, act)
   addLists(program, act)
+  addDead(program, act)
   addArtifacts(program, act)
   program.commandsGroup('This side:')
   addIdentity(program, act)
@@ -171,6 +175,50 @@ function addLists(program: Command, act: Act): void {
   adopt.action((job?: string) => act(async (io) => (await import('./adopt.ts')).adopt(io, withJob(adopt, job))))
   const result = ofJob('result', 'print the JSON that a job wrote to $POND_RESULT')
   result.action((job?: string) => act(async (io) => (await import('./result.ts')).result(io, withJob(result, job))))
+}
+
+function addDead(program: Command, act: Act): void {
+  const dead = program.command('dead').description('jobs that failed or expired, and that nobody replayed or dismissed')
+  const ls = dead.command('ls').description('list them, latest first; elements of arrays each by themselves')
+  flag(ls, '--cause <cause>', { says: 'only those that ended for it', variable: 'POND_DEAD_CAUSE' })
+  flag(ls, '--label <key=value>', { says: 'only those with this label', variable: 'POND_DEAD_LABEL' })
+  flag(ls, '--array <job>', { says: 'only elements of this array', variable: 'POND_DEAD_ARRAY' })
+  flag(ls, '--limit <n>', {
+    says: 'at most so many',
+    variable: 'POND_DEAD_LIMIT',
+    parse: asCount(1, LIST_MOST),
+    initial: LIST_DEFAULT,
+  })
+  addConnection(ls).action(() => act(async (io) => (await import('./dead.ts')).listDead(io, ls.opts<DeadListFlags>())))
+  const rm = addConnection(
+    dead
+      .command('rm')
+      .description('take one out of the list without running it')
+      .argument('<job>', 'id or its unique beginning'),
+  )
+  rm.action((job: string) =>
+    act(async (io) => (await import('./dead.ts')).removeDead(io, { ...rm.opts<ConnectionFlags>(), job })),
+  )
+  const replay = program
+    .command('replay')
+    .description('run a job that ended once more, as a new job; or all dead letters that match')
+    .argument('[job]', 'id or its unique beginning; without it the latest job')
+  flag(replay, '--cause <cause>', { says: 'dead letters that ended for it', variable: 'POND_REPLAY_CAUSE' })
+  flag(replay, '--label <key=value>', { says: 'dead letters with this label', variable: 'POND_REPLAY_LABEL' })
+  flag(replay, '--array <job>', { says: 'elements of this array', variable: 'POND_REPLAY_ARRAY' })
+  flag(replay, '--most <n>', {
+    says: 'at most so many (1000)',
+    variable: 'POND_REPLAY_MOST',
+    parse: asCount(1, REPLAYS_MOST),
+  })
+  addConnection(replay).action((job?: string) =>
+    act(async (io) =>
+      (await import('./replay.ts')).replay(io, {
+        ...replay.opts<ReplayFlags>(),
+        ...(job === undefined ? {} : { job }),
+      }),
+    ),
+  )
 }
 
 function addArtifacts(program: Command, act: Act): void {

@@ -72,6 +72,6 @@ function columns(now: number): readonly Column<JobView>[] {
   ]
 }
 
-function shorten(text: string): string {
+export function shorten(text: string): string {
   return text.length > COMMAND_CHARS_MOST ? `${text.slice(0, COMMAND_CHARS_MOST - 1)}…` : text
 }

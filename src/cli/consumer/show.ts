@@ -62,6 +62,9 @@ function describeJob(job: JobView): readonly string[] {
     ['ended', time(job.ended_at)],
     ['usage', describeUsage(job.usage)],
     ['adopted', job.adopted && describeAdoption(job.adopted)],
+    ['replay of', job.replay_of],
+    ['replayed by', job.replayed_by],
+    ['dismissed', time(job.dismissed_at)],
     ['result', job.has_result ? 'yes (pond result)' : undefined],
     ['digest', job.digest],
   ])

@@ -1,10 +1,11 @@
 // Every mutating call is sent twice, the same bytes under the same signature: the second changes nothing and gets a sane answer. Generated from the routes.
 import t from 'tap'
 import { limit } from '../../../src/protocol/limit.ts'
+import type { Intent } from '../../../src/protocol/orch.ts'
 import { type RouteName, routeNames, routes } from '../../../src/protocol/route.ts'
 import type { Route } from '../../../src/protocol/shape.ts'
 import { printKey } from '../../../src/seal/key-text.ts'
-import { createCode, finalWord, pairBody, pairMachine, submit } from '../../harness/machine.ts'
+import { createCode, finalWord, type Machine, pairBody, pairMachine, submit } from '../../harness/machine.ts'
 import { type Asking, createPondRig } from '../../harness/pond.ts'
 import { createSealer, plainTar, type Sealer } from '../../harness/sealer.ts'
 import { operatorReplays, type Row, snapshot, type World } from './replay-row.ts'
@@ -151,6 +152,24 @@ const table: Readonly<Partial<Record<RouteName, readonly Row[]>>> = {
       },
     },
   ],
+  replayJob: [
+    {
+      says: 'a job that failed',
+      asking: async ({ box, intent }) => ({ params: { id: await fail(box, intent) }, body: {} }),
+    },
+  ],
+  replayJobs: [
+    {
+      says: 'of a cause',
+      async asking({ box, intent }) {
+        await fail(box, intent)
+        return { body: { cause: 'exit' } }
+      },
+    },
+  ],
+  dismissJob: [
+    { says: 'a job that failed', asking: async ({ box, intent }) => ({ params: { id: await fail(box, intent) } }) },
+  ],
   seal: [{ says: 'a credential', asking: (world) => sealing(world), changes: sealedAgain }],
   bundleToken: [{ says: 'a token', asking: (world) => sealing(world) }],
   bundleRedeem: [
@@ -197,6 +216,12 @@ const table: Readonly<Partial<Record<RouteName, readonly Row[]>>> = {
     },
   ],
   ...operatorReplays,
+}
+
+async function fail(box: Machine, intent: Intent): Promise<string> {
+  await box.say(intent, { state: 'running' })
+  await box.say(intent, { ...finalWord, rc: 1 })
+  return intent.job_id
 }
 
 async function piece(sealer: Sealer, length?: number): Promise<Asking> {
