@@ -173,8 +173,11 @@ function enqueue(core: Core, before: Job | undefined, row: JobRow): void {
     return
   }
   // Who passes it over now may take it later, and no event would say so.
+  const array = elementOf(row.id)?.array
   for (const [worker, until] of Object.entries(row.law.passedOver)) {
-    if (before?.passedOver[worker] !== until) core.pauses.add(until, row.projectId)
+    if (before?.passedOver[worker] === until) continue
+    core.pauses.add(until, row.projectId)
+    if (array) core.queue.passOver(array, worker as WorkerRow['id'], until)
   }
   core.queue.add(waiting)
   core.wake.send(row.projectId)

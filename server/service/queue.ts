@@ -1,7 +1,7 @@
 // The queue in memory: ids of jobs that could be claimed now. Jobs with equal needs are of one requirement class, and each class has a line for each priority
 // of its project. So a worker looks at the heads of the classes that suit it and never past what does not, however much waits. It mirrors committed rows; the
 // row decides. An array stands in its line as one, while there is an element that may be taken.
-import type { JobId, ProjectId } from '../../src/protocol/id.ts'
+import type { JobId, ProjectId, WorkerId } from '../../src/protocol/id.ts'
 import { limit } from '../../src/protocol/limit.ts'
 import type { Needs } from '../../src/state/match.ts'
 import {
@@ -70,6 +70,16 @@ export class Queue {
     this.#refresh(place)
   }
 
+  /** Whoever declined one element gets no other of that array meanwhile. */
+  passOver(id: JobId, workerId: WorkerId, until: number): void {
+    const place = this.#arrays.get(id)
+    if (!place) return
+    const job = { ...place.job, passedOver: { ...place.job.passedOver, [workerId]: until } }
+    const passing = { ...place, job }
+    this.#arrays.set(id, passing)
+    if (this.stands(place)) this.#lineFor(job)?.replace(passing)
+  }
+
   /** As if it had not been taken. */
   putBack(place: Place): void {
     if (!place.job.array) this.#restore(place)
@@ -130,8 +140,12 @@ export class Queue {
     return { count: Math.min(count, AHEAD_MOST), isLeast: count >= AHEAD_MOST }
   }
 
-  #find({ id, projectId, needs, priority }: Waiting): Place | undefined {
-    return this.#projects.get(projectId)?.get(needs)?.lines[priority]?.get(id)
+  #find(job: Waiting): Place | undefined {
+    return this.#lineFor(job)?.get(job.id)
+  }
+
+  #lineFor({ projectId, needs, priority }: Waiting): Line | undefined {
+    return this.#projects.get(projectId)?.get(needs)?.lines[priority]
   }
 
   #addArray(job: Waiting, { tally }: Cursor): void {

@@ -109,6 +109,19 @@ t.test('a cancel drops what was not drawn and calls the others back, also when p
   t.equal((await rig.call('cancelJob', { params: { id: array.id }, body: {} })).reply.state, 'cancelled')
 })
 
+t.test('whoever declines one element is asked about no other for a while', async (t) => {
+  const rig = await createPondRig(t)
+  const boxes = [await pairMachine(rig), await pairMachine(rig, { letter: 'o' })] as const
+  await submit(rig, { count: 9 })
+  const [first] = await boxes[0].take(1)
+  if (!first) throw new Error('one element')
+  await boxes[0].say(first, { state: 'declined', message: 'no' })
+  t.strictSame(await boxes[0].take(3), [])
+  t.strictSame((await boxes[1].take(4)).map(indexOf), [1, 2, 3, 4])
+  await rig.clock.advance(300_000)
+  t.equal((await boxes[0].take(1)).length, 1)
+})
+
 t.test('its time to live ends what was not drawn', async (t) => {
   const rig = await createPondRig(t)
   const box = await pairMachine(rig)
