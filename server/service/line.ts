@@ -34,20 +34,19 @@ export const elementsNow = ({ tally, inFlight }: Cursor) => drawable({ ...tally,
 export const jobsIn = ({ array }: Waiting) => (array ? undrawn(array.tally) : 1)
 
 export const waitingOf = (
-  { id, projectId, priority, needs, law, createdAt }: JobRow,
+  { id, projectId, priority, needs, law: { passedOver, array }, createdAt }: JobRow,
   since: number = createdAt,
-): Waiting => ({
-  ...{ id, projectId, priority, needs, since },
-  passedOver: law.passedOver,
-  ...(law.array ? { array: { tally: law.array, inFlight: 0 } } : {}),
-})
+): Waiting => {
+  const waiting = { id, projectId, priority, needs, passedOver, since }
+  return array ? { ...waiting, array: { tally: array, inFlight: 0 } } : waiting
+}
 
 /** The same of a row as the start reads it. */
-export const waitingAgain = ({ id, projectId, priority, needs, passedOver, array, ...row }: QueuedRow): Waiting => ({
-  ...{ id, projectId, priority, needs, passedOver },
-  since: Math.max(row.createdAt, row.notBefore ?? 0),
-  ...(array ? { array: { tally: array, inFlight: 0 } } : {}),
-})
+export function waitingAgain(row: QueuedRow): Waiting {
+  const { id, projectId, priority, needs, passedOver, array, createdAt, notBefore = 0 } = row
+  const waiting = { id, projectId, priority, needs, passedOver, since: Math.max(createdAt, notBefore) }
+  return array ? { ...waiting, array: { tally: array, inFlight: 0 } } : waiting
+}
 
 export const readNeeds = (text: string): Needs => (text === '{}' ? anything : (JSON.parse(text) as Needs))
 

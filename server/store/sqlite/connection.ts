@@ -14,6 +14,8 @@ export interface Connection {
   /** The first row. `Raw` is what the columns spell out, with null for what is absent. */
   get<Raw>(sql: string, ...values: readonly Bound[]): Raw | undefined
   all<Raw>(sql: string, ...values: readonly Bound[]): readonly Raw[]
+  /** Rows as lists of their columns: half the time of objects, where there are a million. */
+  lists<Raw extends readonly unknown[]>(sql: string, ...values: readonly Bound[]): readonly Raw[]
   exec(sql: string): void
   inTransaction(): boolean
   close(): void
@@ -46,6 +48,7 @@ function prepareHandle(handle: Handle, readOnly: boolean): void {
 
 function connect(handle: Handle): Connection {
   const cache = new Map<string, Statement>()
+  const listing = new Map<string, Statement>()
   const prepared = (sql: string) => {
     const known = cache.get(sql)
     if (known) return known
@@ -53,10 +56,20 @@ function connect(handle: Handle): Connection {
     cache.set(sql, statement)
     return statement
   }
+  const preparedToList = (sql: string) => {
+    const known = listing.get(sql)
+    if (known) return known
+    const statement = handle.prepare(sql)
+    statement.setReturnArrays(true)
+    listing.set(sql, statement)
+    return statement
+  }
   return {
     run: (sql: string, ...values: Bound[]) => Number(prepared(sql).run(...nulled(values)).changes),
     get: <Raw>(sql: string, ...values: Bound[]) => prepared(sql).get(...nulled(values)) as Raw | undefined,
     all: <Raw>(sql: string, ...values: Bound[]) => prepared(sql).all(...nulled(values)) as readonly Raw[],
+    lists: <Raw extends readonly unknown[]>(sql: string, ...values: Bound[]) =>
+      preparedToList(sql).all(...nulled(values)) as unknown as readonly Raw[],
     exec: (sql) => handle.exec(sql),
     inTransaction: () => handle.isTransaction,
     close: () => handle.close(),

@@ -8,6 +8,8 @@ export interface Statement {
   run(...values: readonly Value[]): { readonly changes: number | bigint }
   get(...values: readonly Value[]): unknown
   all(...values: readonly Value[]): readonly unknown[]
+  /** From here on rows are lists of their columns. */
+  setReturnArrays(on: boolean): void
 }
 
 export interface Handle {

@@ -61,16 +61,8 @@ interface RawTransition {
   readonly claim_id: ClaimId | null
 }
 
-interface RawQueued {
-  readonly id: JobId
-  readonly priority: number
-  readonly needs: string
-  readonly passed_over: string
-  readonly created_at: number
-  readonly not_before: number | null
-  readonly expires_at: number | null
-  readonly tally: string | null
-}
+/** As `queuedOfKind` selects them: id, priority, needs, passed over, created, not before, expires, tally. */
+type RawQueued = readonly [JobId, number, string, string, number, number | null, number | null, string | null]
 
 const lawOf = (raw: RawJob): JobRow['law'] => ({
   state: raw.state,
@@ -130,13 +122,16 @@ const transitionOf = (raw: RawTransition): TransitionRow => ({
 const NOBODY: QueuedRow['passedOver'] = {}
 
 /** A million of them may stand there, so what most have in common is one object. */
-const queuedOf = (raw: RawQueued, projectId: ProjectId, state: QueuedRow['state']): QueuedRow => ({
-  ...{ id: raw.id, state, projectId, priority: raw.priority, needs: raw.needs, createdAt: raw.created_at },
-  passedOver: raw.passed_over === '{}' ? NOBODY : fromJson(raw.passed_over),
-  ...(raw.not_before === null ? {} : { notBefore: raw.not_before }),
-  ...(raw.expires_at === null ? {} : { expiresAt: raw.expires_at }),
-  ...(raw.tally === null ? {} : { array: fromJson<Tally>(raw.tally) }),
-})
+const queuedOf = (
+  [id, priority, needs, passedOver, createdAt, notBefore, expiresAt, tally]: RawQueued,
+  projectId: ProjectId,
+  state: QueuedRow['state'],
+): QueuedRow => {
+  const passing = passedOver === '{}' ? NOBODY : fromJson<QueuedRow['passedOver']>(passedOver)
+  const row = { id, state, projectId, priority, needs, createdAt, passedOver: passing }
+  if (notBefore === null && expiresAt === null && tally === null) return row
+  return { ...row, ...given({ notBefore, expiresAt, array: fromJson<Tally>(tally) }) }
+}
 
 const select = `
   select id, project_id, state, epoch, attempts, claim_id, not_before, cancel_at, cancel_by, end_cause, end_rc, end_at,
@@ -184,7 +179,7 @@ export const jobReads = {
     return raws.flatMap((raw) => (raw ? [jobOf(raw)] : []))
   },
   listQueued(db: Connection, { projectId, kind, after = '' as JobId, limit }: QueuedFilter) {
-    const raws = db.all<RawQueued>(queuedOfKind[kind], projectId, after, limit)
+    const raws = db.lists<RawQueued>(queuedOfKind[kind], projectId, after, limit)
     return raws.map((raw) => queuedOf(raw, projectId, kind === 'element' ? 'queued' : kind))
   },
   listTransitions(db: Connection, jobId: JobId) {
