@@ -1,20 +1,10 @@
 // The operator's verbs against a scripted pond: what they send, what they print.
 import t from 'tap'
 import type { RouteName } from '../../../src/protocol/route.ts'
-import { createFakeIo, type FakeIo, pond } from '../../harness/fake-io.ts'
+import { pond } from '../../harness/fake-io.ts'
 import { FAKE_URL, fakeId } from '../../harness/fake-pond.ts'
+import { answering, binding, PRINT, project, worker } from '../../harness/operator-view.ts'
 
-const PRINT = 'abcd-0123-abcd-0123-abcd-0123-abcd-0123'
-const binding = {
-  id: fakeId('bnd', 1),
-  name: 'lab',
-  project: 'web',
-  state: 'active',
-  online: true,
-  workers: 1,
-  claims: 2,
-  created_at: 0,
-}
 const key = { id: fakeId('key', 1), kind: 'project', name: 'ci', project: 'web', scopes: ['read'], created_at: 0 }
 const code = {
   id: fakeId('cod', 1),
@@ -34,21 +24,6 @@ const enrollment = {
   created_at: 0,
   expires_at: Date.UTC(2026, 0, 1, 0, 10),
 }
-const project = { id: fakeId('prj', 1), name: 'web', weight: 100, created_at: 0 }
-const worker = {
-  id: fakeId('wrk', 1),
-  name: 'lab',
-  binding_id: binding.id,
-  project: 'web',
-  state: 'quarantined',
-  sealing_key: 'a',
-  signing_key: 'b',
-  fingerprint: 'ab-cd',
-  labels: {},
-  slots: 4,
-  inflight: 0,
-}
-
 interface Row {
   readonly words: readonly string[]
   readonly route: RouteName
@@ -279,12 +254,6 @@ const rows: readonly Row[] = [
     out: '1970-01-01T00:00:00Z\tadmin\tkey.create\tkey_1\t\n',
   },
 ]
-
-function answering(route: RouteName, reply: unknown): FakeIo {
-  const io = createFakeIo()
-  io.pond.answers[route] = reply
-  return io
-}
 
 for (const { words, route, reply, out, sent } of rows) {
   t.test(`pond ${words.join(' ')}`, async (t) => {

@@ -1,39 +1,7 @@
 // Cordons, pauses and the drain of a whole binding against a scripted pond: what they send, what they print.
 import t from 'tap'
-import type { RouteName } from '../../../src/protocol/route.ts'
-import { createFakeIo, type FakeIo, pond } from '../../harness/fake-io.ts'
-import { fakeId } from '../../harness/fake-pond.ts'
-
-const binding = {
-  id: fakeId('bnd', 1),
-  name: 'lab',
-  project: 'web',
-  state: 'active',
-  online: true,
-  workers: 1,
-  claims: 2,
-  created_at: 0,
-}
-const project = { id: fakeId('prj', 1), name: 'web', weight: 100, created_at: 0 }
-const worker = {
-  id: fakeId('wrk', 1),
-  name: 'lab',
-  binding_id: binding.id,
-  project: 'web',
-  state: 'quarantined',
-  sealing_key: 'a',
-  signing_key: 'b',
-  fingerprint: 'ab-cd',
-  labels: {},
-  slots: 4,
-  inflight: 0,
-}
-
-function answering(route: RouteName, reply: unknown): FakeIo {
-  const io = createFakeIo()
-  io.pond.answers[route] = reply
-  return io
-}
+import { pond } from '../../harness/fake-io.ts'
+import { answering, binding, project, worker } from '../../harness/operator-view.ts'
 
 const stop = { at: 0, by: 'admin:key_1', note: 'new kernel', until: 7_200_000 }
 const SAID = 'until 1970-01-01T02:00:00Z, by admin:key_1: new kernel'
