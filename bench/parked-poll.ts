@@ -7,7 +7,7 @@ import { cpuUs, makeFolder, removeFolder, residentKb } from './child.ts'
 import { interleave, percentile, printFigure, type Sample } from './figure.ts'
 import { startLeastServer } from './least-rig.ts'
 import { createLot, type Waiting } from './lot.ts'
-import { inCrowds, nextPoll, type Poller, pairAll } from './poller.ts'
+import { agreeAll, inCrowds, nextPoll, type Poller, pairAll } from './poller.ts'
 import { connect, startPond, submit } from './pond-rig.ts'
 import type { BenchOptions } from './run.ts'
 
@@ -90,6 +90,7 @@ async function inPond(folder: string, pollers: readonly Poller[]): Promise<Sampl
   const network = createNetwork({ clock: systemClock })
   const byWorker = new Map(pollers.map((poller) => [poller.worker, poller]))
   try {
+    await agreeAll(pond, pollers)
     return await measure({
       pid: pond.pid,
       poll(index) {

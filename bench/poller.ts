@@ -4,17 +4,23 @@ import { createNetwork } from '../src/client/network.ts'
 import type { Binding, Home, KeySet } from '../src/orchestrator/home.ts'
 import { pair } from '../src/orchestrator/pair.ts'
 import { OLDEST_PROTOCOL } from '../src/protocol/version.ts'
+import { acceptCallKey, makeHalf } from '../src/seal/call-key.ts'
 import { makeSigningPair } from '../src/seal/key.ts'
 import { hashPondKey } from '../src/seal/pairing.ts'
-import { createCallSigner, type SignCall } from '../src/seal/request-signature.ts'
+import { createCallSigner, createMacSigner, type SignCall } from '../src/seal/request-signature.ts'
 import { systemClock } from '../src/system/clock.ts'
+import { systemRandom } from '../src/system/random.ts'
 import { note } from './figure.ts'
 import { connect, type PondRig, startPond } from './pond-rig.ts'
 
 export interface Poller {
   readonly worker: string
   readonly token: string
-  readonly sign: SignCall
+  /** With its call key, once it has one. */
+  sign: SignCall
+  /** With its binding key. */
+  readonly signAs: SignCall
+  readonly binding: Binding
   /** Its one public key, whatever a key is asked for. */
   readonly publicKey: string
   seq: number
@@ -42,7 +48,25 @@ export async function pairPoller(
     { pond: pond.url, code, name, labels: {}, resources: { slots: 1, cpus: 1, memory_bytes: 2 ** 30 } },
   )
   const sign = createCallSigner(key, hashPondKey(binding.pond_key))
-  return { worker: binding.workers[0].worker_id, token: binding.token, sign, publicKey: key.publicKey, seq: 0 }
+  const [{ worker_id: worker }] = binding.workers
+  return { worker, token: binding.token, sign, signAs: sign, binding, publicKey: key.publicKey, seq: 0 }
+}
+
+/** As a swarm does behind its first poll: from then on each call has a MAC, until this pond ends. */
+export async function agreeAll(pond: PondRig, pollers: readonly Poller[]): Promise<void> {
+  const network = createNetwork({ clock: systemClock })
+  await inCrowds(pollers.length, async (index) => {
+    const poller = pollers[index]
+    if (!poller) return
+    const { binding_id: bindingId, pond_key: pondKey } = poller.binding
+    const half = makeHalf(systemRandom)
+    const own = connect(pond.url, network.request, { token: poller.token, sign: poller.signAs })
+    const answer = await own.call('agreeCallKey', { body: { half: half.shown } })
+    if (!answer.ok) throw new Error(answer.error.message)
+    const callKey = acceptCallKey(half, answer.reply.signed, { bindingId, pondKey })
+    poller.sign = createMacSigner(callKey, hashPondKey(pondKey))
+  })
+  await network.close()
 }
 
 const CODE_USES = 1000

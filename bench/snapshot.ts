@@ -6,7 +6,7 @@ import { cpuUs, makeFolder, removeFolder } from './child.ts'
 import { interleave, printFigure, type Sample } from './figure.ts'
 import { startLeastServer } from './least-rig.ts'
 import { createLot, type Lot } from './lot.ts'
-import { type Poller, pairAll } from './poller.ts'
+import { agreeAll, type Poller, pairAll } from './poller.ts'
 import { startPond } from './pond-rig.ts'
 import type { BenchOptions } from './run.ts'
 
@@ -83,6 +83,7 @@ async function inPond(folder: string, pollers: readonly Poller[], cadence: Caden
     await must(lot.call('/orch/workers/snapshot', bodyOf(poller, poller.seq), poller))
   }
   try {
+    await agreeAll(pond, pollers)
     return await measure(pond.pid, send, cadence)
   } finally {
     lot.close()

@@ -50,7 +50,7 @@ async function route(services: Services, request: PondRequest, found: Found): Pr
   const row: Route = routes[found.name]
   const identity =
     row.caller === 'open' || row.caller === 'pair' ? nobody : await services.access.identify(bearer(request), request)
-  authorise(row.caller, identity)
+  authorise(row, identity)
   const handler = all[found.name] as AnyHandler | undefined
   if (row.reserved || !handler) throw new Refusal('unsupported', `${request.path} is not served by this pond`)
   const reply = async () => {

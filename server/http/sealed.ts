@@ -1,4 +1,4 @@
-// Handlers of what is sealed: credentials, bundles and recipients of projects, and what is handed out for a claim. No rule lives here.
+// Handlers of what is sealed: credentials, bundles and recipients of projects, what is handed out for a claim, and call keys. No rule lives here.
 import type { Identity } from '../service/access.ts'
 import * as credential from '../service/credential.ts'
 import type { Services } from '../service/pond.ts'
@@ -35,6 +35,11 @@ export const sealedHandlers = {
   sealBundle: async ({ core, bundles }, { params, body, identity, request }) =>
     jsonReply(200, await bundles.seal(ownerOf(core, identity, request), params.digest, body)),
 
+  async agreeCallKey({ core, access }, { body, identity }) {
+    const { bindingId, token } = bindingOf(identity)
+    const signer = core.keys.signerFor(token.pondKey)
+    return jsonReply(200, access.callKeys.agree({ bindingId, token, half: body.half, signer }))
+  },
   seal: async ({ core }, asked) => jsonReply(200, await sealCredential(core, sealCallerOf(asked))),
   bundleToken: async ({ core }, asked) => jsonReply(200, await tokenForBundle(core, sealCallerOf(asked))),
   bundleRedeem: async ({ core }, asked) =>
@@ -51,6 +56,7 @@ export const sealedHandlers = {
 } satisfies { readonly [N in SealedRoute]: Handler<N> }
 
 type SealedRoute =
+  | 'agreeCallKey'
   | 'putCredential'
   | 'getCredential'
   | 'listCredentials'

@@ -4,11 +4,12 @@ import type { Scope } from '../../src/protocol/admin.ts'
 import { Refusal } from '../../src/protocol/error.ts'
 import type { BindingId, KeyId, ProjectId } from '../../src/protocol/id.ts'
 import { tokenPrefix } from '../../src/protocol/id.ts'
-import type { Caller as CallerKind } from '../../src/protocol/shape.ts'
+import type { Caller as CallerKind, Route } from '../../src/protocol/shape.ts'
 import { hashPondKey } from '../../src/seal/pairing.ts'
-import { createCallVerifier, type SignableCall, type VerifyCall } from '../../src/seal/request-signature.ts'
+import { createCallVerifier, keyIdOf, type SignableCall, type VerifyCall } from '../../src/seal/request-signature.ts'
 import { hashToken } from '../../src/seal/token.ts'
 import type { BindingRow, BindingToken, KeyRow } from '../store/row.ts'
+import { CallKeys, isCallKey } from './call-key.ts'
 import type { Core } from './core.ts'
 
 export type Identity =
@@ -23,9 +24,12 @@ export type Identity =
       readonly token: BindingToken
       /** The token's life is over: it opens nothing but its renewal. */
       readonly expired: boolean
+      /** Signed with a call key, which lives an hour, and not with the binding's own. */
+      readonly passing: boolean
     }
 
 export class Access {
+  readonly callKeys: CallKeys
   readonly #core: Core
   readonly #keys = new Map<string, KeyRow>()
   readonly #bindings = new Map<string, BindingRow>()
@@ -34,6 +38,7 @@ export class Access {
 
   constructor(core: Core) {
     this.#core = core
+    this.callKeys = new CallKeys(core)
   }
 
   async load(): Promise<void> {
@@ -71,10 +76,18 @@ export class Access {
     if (token.startsWith(tokenPrefix.binding)) {
       const binding = this.#bindings.get(hash)
       const held = binding?.tokens.find((it) => it.hash === hash)
-      if (!binding || !held || !this.#isSigned(binding, held, call)) throw unproved()
+      const proof = binding && held && this.#proofOf(binding, held, call)
+      if (!proof) throw unproved()
       const expired = held.expiresAt <= this.#core.clock.now()
       if (!held.used && !expired) await this.#settleToken(binding, hash)
-      return { kind: 'binding', bindingId: binding.id, projectId: binding.projectId, token: held, expired }
+      return {
+        kind: 'binding',
+        bindingId: binding.id,
+        projectId: binding.projectId,
+        token: held,
+        expired,
+        passing: proof === 'call key',
+      }
     }
     const key = this.#keys.get(hash)
     if (!key || (key.expiresAt !== undefined && key.expiresAt <= this.#core.clock.now())) throw unproved()
@@ -87,6 +100,15 @@ export class Access {
   requireSigned(bindingKey: string, call: SignableCall): void {
     const verify = createCallVerifier(bindingKey, hashPondKey(this.#core.keys.publicKey))
     if (!verify(call, this.#core.clock.now())) throw unproved()
+  }
+
+  #proofOf(binding: BindingRow, held: BindingToken, call: SignableCall): 'binding key' | 'call key' | undefined {
+    const keyId = keyIdOf(call)
+    if (keyId !== undefined && isCallKey(keyId)) {
+      const of = { id: binding.id, key: held.bindingKey }
+      return this.callKeys.isSigned(keyId, call, of) ? 'call key' : undefined
+    }
+    return this.#isSigned(binding, held, call) ? 'binding key' : undefined
   }
 
   /** For the pond that its holder knows: after a rotation of pond's key that is the former one, until the token is replaced. */
@@ -126,8 +148,9 @@ export function isRotationDue(core: Core, token: Pick<BindingToken, 'expiresAt' 
 }
 
 /** Refuses a caller that a route is not for. */
-export function authorise(wanted: CallerKind, identity: Identity): void {
+export function authorise({ caller: wanted, lasts }: Pick<Route, 'caller' | 'lasts'>, identity: Identity): void {
   if (identity.kind === 'binding' && identity.expired && wanted !== 'renewal') throw unproved()
+  if (identity.kind === 'binding' && identity.passing && lasts) throw unproved()
   if (isAllowed(wanted, identity)) return
   const code = identity.kind === 'nobody' ? 'unauthenticated' : 'forbidden'
   throw new Refusal(code, `this call needs ${neededFor[wanted]}`)

@@ -2,7 +2,7 @@
 import type { PondKeyView } from '../../src/protocol/admin.ts'
 import { Refusal } from '../../src/protocol/error.ts'
 import type { BindingId, WorkerId } from '../../src/protocol/id.ts'
-import type { RotateBody, RotateReply } from '../../src/protocol/orch.ts'
+import type { RotateBody, RotateReply } from '../../src/protocol/renewal.ts'
 import type { Dsse } from '../../src/protocol/sealed.ts'
 import { fingerprint } from '../../src/seal/fingerprint.ts'
 import { SealError } from '../../src/seal/refusal.ts'

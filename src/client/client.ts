@@ -198,6 +198,7 @@ function toRequest(world: World, route: Route, call: AnyCall): HttpRequest {
   const own = world.sign?.(
     { method, path, search, headers, body },
     { createdMs: pondTime(world), nonce: world.random.bytes(NONCE_BYTES) },
+    route.lasts,
   )
   return {
     method,

@@ -1,12 +1,14 @@
-// A client whose calls outlast their token: what is refused because the token ran out, as it does in a long sleep, is said again with the next one.
+// A client whose calls outlast their proof: what is refused because the token ran out, as it does in a long sleep, or because pond forgot the call key, as it
+// does in a restart, is said again with the next one.
 import type { Answer, Call, CallError, Client } from '../client/contract.ts'
 import type { RouteName } from '../protocol/route.ts'
 import { type Cancel, type Clock, sleep } from '../system/clock.ts'
 
 export interface LastingParts {
   readonly clock: Clock
-  readonly token: () => string
-  readonly mend: (token: string) => Promise<Mended>
+  /** Names the token and the key that calls go with now. */
+  readonly proof: () => string
+  readonly mend: (proof: string) => Promise<Mended>
 }
 
 /** `replaced`: say it again. `refused`: nothing helps. `later`: pond is not reached, or the disk takes nothing now. */
@@ -16,26 +18,35 @@ export type Mended = 'replaced' | 'refused' | 'later'
 const MEND_MS = 30_000
 /** A call with a deadline of its own is said again only this soon. */
 const AGAIN_MS = 5000
+/** Of one call: token and call key may both be over, as behind a long sleep. */
+const MENDS_MOST = 3
 /** Before one that persists asks again: a disk without room does not mend at once. */
 const REST_MS = 5000
 
 /** `client` also makes the call that replaces the token, and so must not be what this answers. */
-export function createLastingClient(client: Client, { clock, token, mend }: LastingParts): Client {
+export function createLastingClient(client: Client, { clock, proof, mend }: LastingParts): Client {
   async function outlast<N extends RouteName>(once: () => Promise<Answer<N>>, call: Call<N>): Promise<Answer<N>> {
-    const before = token()
     const calledAt = clock.monotonic()
-    const answer = await once()
-    if (answer.ok || answer.error.code !== 'unauthenticated' || call.signal?.aborted) return answer
+    const spentMs = () => clock.monotonic() - calledAt
+    for (let mends = 0; ; mends++) {
+      const before = proof()
+      const answer = await once()
+      if (answer.ok || answer.error.code !== 'unauthenticated' || call.signal?.aborted) return answer
+      if (mends === MENDS_MOST) return answer
+      const mended = await mendWithin(before, (call.deadlineMs ?? spentMs() + MEND_MS) - spentMs())
+      if (mended === 'refused') return answer
+      // Its caller counts on the deadline: what comes after that is another call.
+      const isLate = call.deadlineMs !== undefined && spentMs() > AGAIN_MS
+      if (mended === 'later' || isLate) return { ok: false, error: notYet }
+    }
+  }
+
+  async function mendWithin(before: string, ms: number): Promise<Mended> {
     let cancel: Cancel = () => {}
     const late = new Promise<Mended>((resolve) => {
-      const spentMs = clock.monotonic() - calledAt
-      cancel = clock.after(Math.max(0, (call.deadlineMs ?? spentMs + MEND_MS) - spentMs), () => resolve('later'))
+      cancel = clock.after(Math.max(0, ms), () => resolve('later'))
     })
-    const mended = await Promise.race([mend(before), late]).finally(cancel)
-    if (mended === 'refused') return answer
-    // Its caller counts on the deadline: what comes after that is another call.
-    const isLate = call.deadlineMs !== undefined && clock.monotonic() - calledAt > AGAIN_MS
-    return mended === 'replaced' && !isLate ? once() : { ok: false, error: notYet }
+    return await Promise.race([mend(before), late]).finally(cancel)
   }
 
   return {

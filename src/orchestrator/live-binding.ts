@@ -1,8 +1,9 @@
 // The binding of a running swarm. Token and keys can be replaced while it runs: first on the disk, then for every call from then on.
 import PQueue from 'p-queue'
 import type { WorkerId } from '../protocol/id.ts'
+import type { CallKey } from '../seal/call-key.ts'
 import { hashPondKey } from '../seal/pairing.ts'
-import { createCallSigner, type SignCall } from '../seal/request-signature.ts'
+import { createCallSigner, createMacSigner, type SignCall } from '../seal/request-signature.ts'
 import { createSigner, type Signer } from '../seal/signature.ts'
 import { type Binding, findWorker, type KeyPair, type KeySet, keysOf, settleKeys } from './binding.ts'
 import type { Home } from './home.ts'
@@ -12,8 +13,17 @@ export interface LiveBinding {
   keys(): KeySet
   /** For a client, which asks before each call. */
   readonly token: () => string
-  /** For a client: with the binding's key of the moment, for the pond whose key is pinned. */
+  /** For a client: with the keys of the moment, for the pond whose key is pinned; with a call key where there is one. */
   readonly signCall: SignCall
+  /** Names the token and the key that calls go with now. */
+  proof(): string
+  /** What a call key is agreed for. */
+  terms(): CallTerms
+  callKey(): CallKey | undefined
+  /** For calls from now on, as long as these terms are those of the moment. */
+  useCallKey(key: CallKey, agreed: CallTerms): void
+  /** Pond does not know it any more. False where there was none. */
+  dropCallKey(): boolean
   /** X25519 pairs of a worker, those in force first; none for a worker of others. */
   pairsOf(worker: WorkerId): readonly KeyPair[]
   /** With the key that pond has pinned; an error for a worker of others. */
@@ -22,6 +32,16 @@ export interface LiveBinding {
   /** One at a time: what tells keys to pond must not cross what replaces them. */
   alone<T>(run: () => Promise<T>): Promise<T>
 }
+
+/** Which keys each side believes; with others a call key is worth nothing. */
+export interface CallTerms {
+  readonly bindingId: string
+  readonly bindingKey: string
+  readonly pondKey: string
+}
+
+/** On its way a call may not outlive its key. */
+const CALL_KEY_MARGIN_MS = 60_000
 
 /** Undefined before pairing. */
 export async function openLiveBinding(home: Home): Promise<LiveBinding | undefined> {
@@ -45,17 +65,39 @@ export function createLiveBinding(
     signers.set(pair.publicKey, known)
     return known
   }
-  let calls: { readonly of: string; readonly sign: SignCall } | undefined
-  const callSigner = (): SignCall => {
-    const of = `${keys.binding.publicKey} ${binding.pond_key}`
-    if (calls?.of !== of) calls = { of, sign: createCallSigner(keys.binding, hashPondKey(binding.pond_key)) }
-    return calls.sign
+  const terms = (): CallTerms => ({
+    bindingId: binding.binding_id,
+    bindingKey: keys.binding.publicKey,
+    pondKey: binding.pond_key,
+  })
+  let own: { readonly of: CallTerms; readonly sign: SignCall } | undefined
+  const ownSigner = (): SignCall => {
+    const of = terms()
+    if (!own || !isSame(own.of, of)) own = { of, sign: createCallSigner(keys.binding, hashPondKey(of.pondKey)) }
+    return own.sign
   }
+  let passing: { readonly key: CallKey; readonly of: CallTerms; readonly sign: SignCall } | undefined
+  const passingAt = (pondMs: number) =>
+    passing && pondMs < passing.key.expiresAt - CALL_KEY_MARGIN_MS && isSame(passing.of, terms()) ? passing : undefined
   return {
     now: () => binding,
     keys: () => keys,
     token: () => binding.token,
-    signCall: (call, fresh) => callSigner()(call, fresh),
+    signCall(call, fresh, lasts) {
+      const signer = lasts ? undefined : passingAt(fresh.createdMs)?.sign
+      return (signer ?? ownSigner())(call, fresh)
+    },
+    proof: () => `${binding.token} ${passing?.key.id}`,
+    terms,
+    callKey: () => (passing && isSame(passing.of, terms()) ? passing.key : undefined),
+    useCallKey(key, of) {
+      passing = { key, of, sign: createMacSigner(key, hashPondKey(of.pondKey)) }
+    },
+    dropCallKey() {
+      const dropped = passing !== undefined
+      passing = undefined
+      return dropped
+    },
     pairsOf(id) {
       const worker = findWorker(binding, id)
       const found = worker && keysOf(keys, worker)
@@ -78,4 +120,8 @@ export function createLiveBinding(
     },
     alone: (run) => turns.add(run),
   }
+}
+
+function isSame(one: CallTerms, other: CallTerms): boolean {
+  return one.bindingId === other.bindingId && one.bindingKey === other.bindingKey && one.pondKey === other.pondKey
 }

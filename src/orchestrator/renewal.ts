@@ -2,7 +2,9 @@
 import type { Client } from '../client/contract.ts'
 import { sleep } from '../system/clock.ts'
 import type { Log } from '../system/log.ts'
+import type { Random } from '../system/random.ts'
 import { createBell } from './bell.ts'
+import { createCallKeeper } from './call-key.ts'
 import { createLastingClient, type Mended } from './lasting-client.ts'
 import { isPending, type Rotated, type RotationParts, renewAt, rotate } from './rotation.ts'
 
@@ -11,6 +13,8 @@ export interface Renewal {
   prepare(): Promise<void>
   /** Until swarm ends. */
   run(): Promise<void>
+  /** Pond answered a poll: a good time to agree on a call key, where one is due. */
+  heard(): void
   /** Pond asks for it, in every reply until it is done. */
   asked(): void
   /** New keys too. */
@@ -33,6 +37,7 @@ const notKept = (error: unknown): Rotated => ({
 
 export interface RenewalParts extends RotationParts {
   readonly log: Log
+  readonly random: Random
   /** Swarm ends. */
   readonly signal: AbortSignal
 }
@@ -41,6 +46,7 @@ export const createRenewal = (parts: RenewalParts): Renewal => new TokenRenewal(
 
 class TokenRenewal implements Renewal {
   readonly client: Client
+  readonly heard: () => void
   readonly #parts: RenewalParts
   readonly #bell = createBell()
   #wanted = false
@@ -52,7 +58,8 @@ class TokenRenewal implements Renewal {
   constructor(parts: RenewalParts) {
     this.#parts = parts
     const { client, clock, live } = parts
-    this.client = createLastingClient(client, { clock, token: live.token, mend: (token) => this.#mend(token) })
+    this.heard = createCallKeeper(parts)
+    this.client = createLastingClient(client, { clock, proof: live.proof, mend: (proof) => this.#mend(proof) })
   }
 
   async prepare(): Promise<void> {
@@ -124,12 +131,13 @@ class TokenRenewal implements Renewal {
     return at - this.#pondNow()
   }
 
-  /** Pond refused a call with this token. Where its life is over, as after a long sleep, it is replaced now. */
-  async #mend(token: string): Promise<Mended> {
+  /** Pond refused a call with this proof: it forgot the call key, as in a restart, or the token's life is over, as after a long sleep. */
+  async #mend(proof: string): Promise<Mended> {
     const { live, signal } = this.#parts
-    const { token: now, token_expires_at = Number.POSITIVE_INFINITY } = live.now()
-    if (now !== token) return 'replaced'
-    if (token_expires_at > this.#pondNow()) return 'refused'
+    const { token_expires_at = Number.POSITIVE_INFINITY } = live.now()
+    if (live.proof() !== proof) return 'replaced'
+    const dropped = live.dropCallKey()
+    if (token_expires_at > this.#pondNow()) return dropped ? 'replaced' : 'refused'
     const rotated = await this.#renewToken()
     if (rotated.ok) return 'replaced'
     return rotated.unkept || signal.aborted ? 'later' : 'refused'

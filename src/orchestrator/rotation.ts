@@ -1,6 +1,6 @@
 // One rotation: a new token from pond, new keys of ours if they are wanted, and pond's own new key if it has one.
 import type { CallError, Client } from '../client/contract.ts'
-import type { RotateBody, RotateReply } from '../protocol/orch.ts'
+import type { RotateBody, RotateReply } from '../protocol/renewal.ts'
 import { SealError } from '../seal/refusal.ts'
 import { followPondKey, signRotation } from '../seal/rotation.ts'
 import { createSigner } from '../seal/signature.ts'

@@ -80,7 +80,8 @@ class OneSwarm implements Swarm {
 
   constructor(parts: SwarmParts, wake: Wake) {
     const { clock, random, log, binding: live, options, makeKeyPair = systemKeyPair, renew = () => {} } = parts
-    this.#renewal = createRenewal({ client: parts.client, clock, log, live, makeKeyPair, signal: this.#ending.signal })
+    const { signal } = this.#ending
+    this.#renewal = createRenewal({ client: parts.client, clock, random, log, live, makeKeyPair, signal })
     const { client } = this.#renewal
     this.#parts = { ...parts, client }
     this.#wake = wake
@@ -236,6 +237,7 @@ class OneSwarm implements Swarm {
     const spoken = [3, 4].filter((step) => this.#dialect.speaks(step)).length
     if (spoken > this.#spoken) this.#snapshot.changed()
     this.#spoken = spoken
+    if (this.#dialect.speaks(4)) this.#renewal.heard()
     this.#over.forget({ poll: this.#poll.oldestSeq(), words: this.#claimParts?.words.oldestCall() ?? 1 })
     this.#acceptAll(reply.intents)
     for (const directive of reply.directives) this.#obey(directive)

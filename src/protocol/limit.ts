@@ -101,6 +101,10 @@ export const limit = {
   pairingTries: 5,
   /** How far the time of a signature may be from pond's clock, either way. */
   signatureSkewMs: 5 * MINUTE,
+  /** The life of a call key: one that leaks from memory is worth nothing after it. */
+  callKeyMs: 1 * HOUR,
+  /** Of one binding; a swarm has one, and the next before it is over. */
+  callKeysPerBinding: 4,
   idempotencyKeyMs: 7 * 24 * HOUR,
   idempotencyKeyChars: 255,
   /** SIGTERM, then this long, then SIGKILL of the whole tree. */

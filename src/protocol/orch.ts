@@ -16,6 +16,7 @@ import {
 } from './field.ts'
 import { bindingId, type ClaimId, claimId, codeId, type JobId, jobId, type WorkerId, workerId } from './id.ts'
 import { limit } from './limit.ts'
+import { callKeyBody, callKeyReply, rotateBody, rotateReply } from './renewal.ts'
 import { dsse } from './sealed.ts'
 import { defineRoutes, empty, nothing } from './shape.ts'
 import { chunkQuery, chunkReply, outcomeReply, stateBody, statesBody, telemetryBody, telemetryReply } from './word.ts'
@@ -232,32 +233,6 @@ export const enrollReply = z.object({
 })
 export type EnrollReply = z.infer<typeof enrollReply>
 
-/** What the payload of a rotation says; signed by the key that is replaced. */
-export const rotation = z.discriminatedUnion('kind', [
-  z.strictObject({ kind: z.literal('binding'), binding_id: bindingId, binding_key: publicKey }),
-  z.strictObject({ kind: z.literal('worker'), worker_id: workerId, sealing_key: publicKey, signing_key: publicKey }),
-  z.strictObject({ kind: z.literal('pond'), signing_key: publicKey, sealing_key: publicKey }),
-])
-export type Rotation = z.infer<typeof rotation>
-
-export const rotateBody = z.strictObject({
-  /** A rotation of the binding's key. */
-  binding: dsse.optional(),
-  /** Rotations of workers' keys. */
-  workers: z.array(dsse).max(limit.workersPerBinding).optional(),
-})
-export type RotateBody = z.infer<typeof rotateBody>
-export const rotateReply = z.object({
-  token: z.string(),
-  token_expires_at: wallMs,
-  /** Those whose offered keys are in force. A worker that is shut out keeps its own, which nobody believes. */
-  workers: z.array(workerId),
-  pond_key: publicKey,
-  /** Where pond's key is not the one that this binding knows: each step from that one on, signed by the one before. */
-  pond_rotations: z.array(dsse),
-})
-export type RotateReply = z.infer<typeof rotateReply>
-
 export const orchWhoami = z.object({
   binding_id: bindingId,
   name: z.string(),
@@ -332,10 +307,20 @@ export const orchRoutes = defineRoutes({
     body: snapshotBody,
     reply: nothing,
   },
+  agreeCallKey: {
+    method: 'POST',
+    path: '/orch/call-key',
+    caller: 'binding',
+    lasts: true,
+    says: 'Agree on a key for calls, which costs less than signing each; it lives an hour, and in memory alone.',
+    body: callKeyBody,
+    reply: callKeyReply,
+  },
   unpair: {
     method: 'POST',
     path: '/orch/unpair',
     caller: 'binding',
+    lasts: true,
     says: 'Revoke this binding from its own side.',
     body: empty,
     reply: nothing,
@@ -351,6 +336,7 @@ export const orchRoutes = defineRoutes({
     method: 'POST',
     path: '/orch/rotate',
     caller: 'renewal',
+    lasts: true,
     says: 'Replace the token, and keys signed by the ones they replace.',
     body: rotateBody,
     reply: rotateReply,
@@ -392,6 +378,7 @@ export const orchRoutes = defineRoutes({
     method: 'POST',
     path: '/orch/enrollment/{code_id}/consumed',
     caller: 'binding',
+    lasts: true,
     says: 'Add a further worker to the binding, with its own keys.',
     params: { code_id: codeId },
     body: enrollBody,

@@ -152,6 +152,8 @@ export const payloadType = {
   grant: 'application/vnd.pond.grant+json',
   /** New keys, by the old one. */
   rotation: 'application/vnd.pond.rotation+json',
+  /** What a call key was agreed on, by pond. */
+  callKey: 'application/vnd.pond.call-key+json',
   /** In-toto's own. */
   statement: 'application/vnd.in-toto+json',
 } as const

@@ -1,5 +1,5 @@
 // Rotations: new keys, signed by the ones they replace. Who knows an old key follows them to the key of now.
-import { type Rotation, rotation } from '../protocol/orch.ts'
+import { type Rotation, rotation } from '../protocol/renewal.ts'
 import { type Dsse, payloadType } from '../protocol/sealed.ts'
 import { canonicalBytes } from './canonical.ts'
 import { openDsse, signDsse } from './dsse.ts'

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto'
 import type { WorkerView } from '../../src/protocol/consumer.ts'
 import type { WorkerId } from '../../src/protocol/id.ts'
-import type { Rotation } from '../../src/protocol/orch.ts'
+import type { Rotation } from '../../src/protocol/renewal.ts'
 import { type Custody, type CustodyDetached, type Dsse, payloadType } from '../../src/protocol/sealed.ts'
 import { canonicalBytes } from '../../src/seal/canonical.ts'
 import { signDsse } from '../../src/seal/dsse.ts'

@@ -1,6 +1,7 @@
 // Signs requests as the machines of a pond do: it remembers which key stands behind which token.
 import type { PondRequest } from '../../server/http/message.ts'
-import type { PairBody, PairReply, RotateBody, RotateReply, Rotation } from '../../src/protocol/orch.ts'
+import type { PairBody, PairReply } from '../../src/protocol/orch.ts'
+import type { RotateBody, RotateReply, Rotation } from '../../src/protocol/renewal.ts'
 import type { KeyPair } from '../../src/seal/key.ts'
 import { hashPondKey } from '../../src/seal/pairing.ts'
 import { createCallSigner } from '../../src/seal/request-signature.ts'

@@ -18,7 +18,7 @@ function setUp(mend: (tokens: { now: string }) => Promise<Mended>) {
     return answer as Answer<'whoami'>
   }
   const inner = { call: once, persist: once, open: once, skewMs: () => 0 } as unknown as Client
-  const client = createLastingClient(inner, { clock, token: () => token.now, mend: () => mend(token) })
+  const client = createLastingClient(inner, { clock, proof: () => token.now, mend: () => mend(token) })
   return { clock, client, said }
 }
 

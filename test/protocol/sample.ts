@@ -124,6 +124,7 @@ export const bodies: Partial<Record<RouteName, readonly object[]>> = {
     { signed },
   ],
   putRecipients: [{ recipients: ['pond_recipient_x'] }],
+  agreeCallKey: [{ half: publicKey }],
   rotate: [{ binding: signed, workers: [signed] }],
   enroll: [
     { name: 'lab-8', worker: { sealing_key: publicKey, signing_key: publicKey, labels, resources }, mac: digest },

@@ -1,10 +1,18 @@
 // Signatures of calls: the vector of the RFC, the one form that is taken, and that nothing of a call or of its signature can be changed.
 import { sign, verify } from 'node:crypto'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { limit } from '../../src/protocol/limit.ts'
 import { importPrivateKey, importPublicKey } from '../../src/seal/key.ts'
 import { hashPondKey } from '../../src/seal/pairing.ts'
-import { createCallSigner, createCallVerifier, type SignableCall } from '../../src/seal/request-signature.ts'
+import {
+  createCallSigner,
+  createCallVerifier,
+  createMacSigner,
+  createMacVerifier,
+  type SignableCall,
+  type SignCall,
+  type VerifyCall,
+} from '../../src/seal/request-signature.ts'
 import { signingPairOf } from '../harness/signing-key.ts'
 
 const pair = signingPairOf(Buffer.alloc(32, 1))
@@ -22,10 +30,21 @@ const chunk: SignableCall = {
 
 const signCall = createCallSigner(pair, pond)
 const verifyCall = createCallVerifier(pair.publicKey, pond)
-const signed = (call: SignableCall) => ({
+const signed = (call: SignableCall, sign: SignCall = signCall) => ({
   ...call,
-  headers: { ...call.headers, ...signCall(call, { createdMs, nonce }) },
+  headers: { ...call.headers, ...sign(call, { createdMs, nonce }) },
 })
+const callKey = { id: `cky_${'1'.repeat(26)}`, secret: Buffer.alloc(32, 7), expiresAt: createdMs + 1 }
+interface Ways {
+  readonly sign: SignCall
+  readonly verify: VerifyCall
+}
+
+/** What holds for one holds for the other. */
+const ways: Readonly<Record<string, Ways>> = {
+  'binding key': { sign: signCall, verify: verifyCall },
+  'call key': { sign: createMacSigner(callKey, pond), verify: createMacVerifier(callKey, pond) },
+}
 const withHeader = (call: SignableCall, name: string, value: string | undefined): SignableCall => ({
   ...call,
   headers: { ...call.headers, [name]: value },
@@ -71,7 +90,12 @@ t.test('a call is signed over all that it has, and no more', async (t) => {
 })
 
 t.test('a changed call is refused', async (t) => {
-  const good = signed(chunk)
+  for (const [way, hands] of Object.entries(ways)) isExact(t, way, hands)
+})
+
+function isExact(t: Test, way: string, { sign, verify }: Ways) {
+  const good = signed(chunk, sign)
+  t.ok(verify(good, createdMs), way)
   const changed: Readonly<Record<string, SignableCall>> = {
     method: { ...good, method: 'PUT' },
     path: { ...good, path: '/orch/jobs/job_2/chunk' },
@@ -95,18 +119,22 @@ t.test('a changed call is refused', async (t) => {
     'no signature': withHeader(good, 'signature', undefined),
     'no input': withHeader(good, 'signature-input', undefined),
   }
-  for (const [what, call] of Object.entries(changed)) t.notOk(verifyCall(call, createdMs), what)
-  const late = signed({ ...chunk, headers: {} })
-  t.notOk(verifyCall(withHeader(late, 'x-claim-token', 'pond_claim_x'), createdMs), 'a claim token that was added')
+  for (const [what, call] of Object.entries(changed)) t.notOk(verify(call, createdMs), `${way}: ${what}`)
+  const late = signed({ ...chunk, headers: {} }, sign)
+  t.notOk(verify(withHeader(late, 'x-claim-token', 'pond_claim_x'), createdMs), 'a claim token that was added')
   t.notOk(
-    verifyCall(withHeader(signed({ ...chunk, body: undefined }), 'content-digest', 'x'), createdMs),
+    verify(withHeader(signed({ ...chunk, body: undefined }, sign), 'content-digest', 'x'), createdMs),
     'a digest of nothing',
   )
-})
+}
 
 t.test('every character of the signature and of its parameters counts', async (t) => {
-  const good = signed(chunk)
-  t.ok(verifyCall(good, createdMs))
+  for (const [way, hands] of Object.entries(ways)) countsEach(t, way, hands)
+})
+
+function countsEach(t: Test, way: string, { sign, verify }: Ways) {
+  const good = signed(chunk, sign)
+  t.ok(verify(good, createdMs))
   for (const name of ['signature', 'signature-input', 'pond-id', 'content-digest']) {
     const value = good.headers[name] ?? ''
     const wrong = [...value].flatMap((char, at) => {
@@ -114,19 +142,19 @@ t.test('every character of the signature and of its parameters counts', async (t
       return [other, '', char + char].map((put) => value.slice(0, at) + put + value.slice(at + 1))
     })
     const taken = [...wrong, '', ` ${value}`, `${value} `, `${value}, ${value}`, `x=1, ${value}`].filter(
-      (text) => text !== value && verifyCall(withHeader(good, name, text), createdMs),
+      (text) => text !== value && verify(withHeader(good, name, text), createdMs),
     )
-    t.strictSame(taken, [], `${wrong.length} changes of ${name}`)
+    t.strictSame(taken, [], `${wrong.length} changes of ${name}, ${way}`)
   }
   const signature = Buffer.from(good.headers.signature?.slice(6, -1) ?? '', 'base64')
-  t.equal(signature.length, 64)
-  for (let bit = 0; bit < 512; bit += 7) {
+  t.equal(signature.length, way === 'call key' ? 32 : 64)
+  for (let bit = 0; bit < signature.length * 8; bit += 7) {
     const bytes = Buffer.from(signature)
     bytes[bit >> 3] = (bytes[bit >> 3] ?? 0) ^ (1 << (bit & 7))
     const printed = `pond=:${bytes.toString('base64')}:`
-    if (verifyCall(withHeader(good, 'signature', printed), createdMs)) t.fail(`bit ${bit}`)
+    if (verify(withHeader(good, 'signature', printed), createdMs)) t.fail(`${way}: bit ${bit}`)
   }
-})
+}
 
 t.test('another key, another pond, another time', async (t) => {
   const good = signed(chunk)
@@ -150,4 +178,13 @@ t.test('a key that is none signs nothing', async (t) => {
   for (const publicKey of ['A'.repeat(43), '_'.repeat(43)]) {
     t.notOk(createCallVerifier(publicKey, pond)(signed(chunk), createdMs))
   }
+})
+
+t.test('a signature of one kind is none of the other', async (t) => {
+  for (const sign of Object.values(ways).map((way) => way.sign)) {
+    const call = signed(chunk, sign)
+    t.equal(Object.values(ways).filter(({ verify }) => verify(call, createdMs)).length, 1)
+  }
+  const other = createMacVerifier({ ...callKey, secret: Buffer.alloc(32, 8) }, pond)
+  t.notOk(other(signed(chunk, ways['call key']?.sign), createdMs), 'another secret under the same name')
 })

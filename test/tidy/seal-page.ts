@@ -96,6 +96,7 @@ export function printSealTypes(): string {
     sealed: ['a sealed object, canonical', 'the consumer whom its context names'],
     grant: ['a grant, canonical', 'pond'],
     rotation: ['new keys, canonical', 'the key that is replaced'],
+    callKey: ['what a call key was agreed on, canonical', 'pond'],
     statement: ['an in-toto statement', 'a worker'],
   }
   return printTable(

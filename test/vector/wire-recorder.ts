@@ -1,7 +1,9 @@
 // Listens at the door of a pond and writes down every exchange, with names in place of what is variable. It changes nothing of them.
 import type { PondReply, PondRequest } from '../../server/http/message.ts'
+import { isCallKey } from '../../server/service/call-key.ts'
 import { matchRoute } from '../../src/protocol/route.ts'
 import type { KeyPair } from '../../src/seal/key.ts'
+import { keyIdOf } from '../../src/seal/request-signature.ts'
 import type { PondRig } from '../harness/pond.ts'
 import { pairOf } from '../harness/signing-key.ts'
 import { fillAll, macOf, nameAll, Variables } from './wire-variable.ts'
@@ -23,6 +25,7 @@ export function recordWire(rig: PondRig): Recorder {
   const keys: Record<string, string> = {}
   const exchanges: (Omit<Exchange, 'reply'> & { reply?: Exchange['reply'] })[] = []
   const startedAt = rig.clock.now()
+  let bindingKey: string | undefined
   const { pond } = rig
   const answer = pond.answer.bind(pond)
   const now = () => rig.clock.now() - startedAt
@@ -46,8 +49,11 @@ export function recordWire(rig: PondRig): Recorder {
   function requestOf(request: PondRequest): Omit<Exchange, 'at' | 'reply'> {
     const found = matchRoute(request.method, request.path)
     if (typeof found !== 'object') throw new Error(`${request.path} is no route`)
-    const signer = /keyid="([^"]+)"/.exec(request.headers['signature-input'] ?? '')?.[1]
+    const named = keyIdOf(request)
+    // A call key is another in each life: what was said under one stands as said with the key under which it was agreed.
+    const signer = named !== undefined && isCallKey(named) ? bindingKey : named
     if (signer !== undefined) learnKey(signer)
+    bindingKey = signer ?? bindingKey
     const headers = Object.entries(request.headers).filter(([name]) => kept.includes(name))
     return {
       route: found.name,

@@ -1,5 +1,5 @@
 // Pond's own keys, to which things are sealed: pinned when they are first seen, followed where the pinned key signed the new ones, refused otherwise.
-import { rotation } from '../../protocol/orch.ts'
+import { rotation } from '../../protocol/renewal.ts'
 import type { ReplyOf } from '../../protocol/route.ts'
 import { type Dsse, payloadType } from '../../protocol/sealed.ts'
 import { openDsse } from '../../seal/dsse.ts'

@@ -92,6 +92,7 @@ const table: Readonly<Record<RouteName, Row>> = {
     body: { claim_id: claim.claim_id, events: [{ id: 'seen-before', type: 'progress', at: 1 }] },
   })),
   sendSnapshot: badBody('invalid_field'),
+  agreeCallKey: badBody('invalid_field'),
   unpair: badBody('unknown_field'),
   orchWhoami: { allowed: 200 },
   rotate: badBody('unknown_field'),

@@ -5,7 +5,7 @@ import type { Intent } from '../../../src/protocol/orch.ts'
 import { type RouteName, routeNames, routes } from '../../../src/protocol/route.ts'
 import type { Route } from '../../../src/protocol/shape.ts'
 import { printKey } from '../../../src/seal/key-text.ts'
-import { createCode, finalWord, type Machine, pairBody, pairMachine, submit } from '../../harness/machine.ts'
+import { aKey, createCode, finalWord, type Machine, pairBody, pairMachine, submit } from '../../harness/machine.ts'
 import { type Asking, createPondRig } from '../../harness/pond.ts'
 import { createSealer, plainTar, type Sealer } from '../../harness/sealer.ts'
 import { operatorReplays, type Row, snapshot, type World } from './replay-row.ts'
@@ -95,6 +95,12 @@ const table: Readonly<Partial<Record<RouteName, readonly Row[]>>> = {
     {
       says: 'another key',
       asking: ({ box }) => ({ token: box.token, body: snapshot(box) }),
+    },
+  ],
+  agreeCallKey: [
+    {
+      says: 'another call key, in memory alone',
+      asking: ({ box }) => ({ token: box.token, body: { half: aKey('h') } }),
     },
   ],
   unpair: [
