@@ -10,6 +10,8 @@ import type { SwarmOrder } from './pond-rig.ts'
 import { installPostgres } from './postgres.ts'
 import type { Sides } from './throughput.ts'
 
+export const BULLMQ = 'BullMQ, appendfsync always'
+
 export const peerFolder = fileURLToPath(new URL('bench/peers/', source))
 
 /** The part of BullMQ that fills a queue; its package is not there when this is compiled. */

@@ -3,6 +3,7 @@
 import type { Child } from './child.ts'
 import { note, percentile, printFigure, type Sample } from './figure.ts'
 import { startLeastServer, startLeastWorker } from './least-rig.ts'
+import { BULLMQ, installPeers, startBullmq } from './peer.ts'
 import { type PondRig, startPond, startSwarm, submit } from './pond-rig.ts'
 import type { BenchOptions } from './run.ts'
 import { now, type Started } from './worker-report.ts'
@@ -61,9 +62,14 @@ async function measureAll(sides: readonly Side[], jobs: number): Promise<readonl
   })
 }
 
+const LEAST = 'least server'
+const isOther = (name: string) => name === LEAST || name === BULLMQ
+
 const wallMs = () => performance.timeOrigin + performance.now()
 
-export async function startLatency({ runs }: BenchOptions): Promise<void> {
+export async function startLatency({ runs, peers }: BenchOptions): Promise<void> {
+  if (peers) installPeers()
+  const bullmq = peers ? await startBullmq(SLOTS) : undefined
   const [pond, open] = [await startPond(), await startPond()]
   const swarm = await startSwarm(pond, SLOTS)
   const unsandboxed = await startSwarm(open, { ...SLOTS, sandbox: 'none' })
@@ -71,10 +77,11 @@ export async function startLatency({ runs }: BenchOptions): Promise<void> {
   const worker = await startLeastWorker(server, SLOTS)
   const ours = (to: PondRig, idempotent: boolean) => () => submit(to, { command: [...COMMAND], idempotent })
   const sides: readonly Side[] = [
-    { name: 'least', worker, submit: () => server.submit([COMMAND]) },
+    { name: LEAST, worker, submit: () => server.submit([COMMAND]) },
     { name: 'idempotent', worker: swarm.child, submit: ours(pond, true) },
     { name: 'idempotent, without a sandbox', worker: unsandboxed.child, submit: ours(open, true) },
     { name: 'not idempotent: pond confirms first', worker: swarm.child, submit: ours(pond, false) },
+    ...(bullmq ? [{ name: BULLMQ, worker: bullmq.worker, submit: () => bullmq.submit([COMMAND]) }] : []),
   ]
   for (const { worker } of sides) worker.say({ starts: true })
   note('the first jobs, which do not count')
@@ -88,11 +95,11 @@ export async function startLatency({ runs }: BenchOptions): Promise<void> {
     }
   }
   await Promise.all([swarm.stop(), unsandboxed.stop(), worker.stop()])
-  await Promise.all([pond.stop(), open.stop(), server.stop()])
-  const [least = [], ...own] = samples
-  for (const [index, one] of own.entries()) {
-    const facts = { job: sides[index + 1]?.name ?? '' }
-    const against = { name: 'least server', samples: least }
-    printFigure({ bench: 'start-latency', unit: 'ms p50', own: one, against, facts })
+  await Promise.all([pond.stop(), open.stop(), server.stop(), bullmq?.stop()])
+  const others = sides.flatMap(({ name }, index) => (isOther(name) ? [{ name, samples: samples[index] ?? [] }] : []))
+  for (const [index, { name }] of sides.entries()) {
+    for (const against of isOther(name) ? [] : others) {
+      printFigure({ bench: 'start-latency', unit: 'ms p50', own: samples[index] ?? [], against, facts: { job: name } })
+    }
   }
 }

@@ -5,7 +5,7 @@ import { type Child, cpuUs, cpuUsOfAll } from './child.ts'
 import { interleave, printFigure, type Sample } from './figure.ts'
 import { startGraphile } from './graphile.ts'
 import { startLeastServer, startLeastWorker } from './least-rig.ts'
-import { installPeers, startBullmq } from './peer.ts'
+import { BULLMQ, installPeers, startBullmq } from './peer.ts'
 import { type PondRig, type SwarmOrder, startPond, startSwarm, submit } from './pond-rig.ts'
 import type { BenchOptions } from './run.ts'
 
@@ -123,7 +123,6 @@ async function drainPeer(start: StartPeer, order: SwarmOrder, load: Load): Promi
   }
 }
 
-const BULLMQ = 'BullMQ, appendfsync always'
 const GRAPHILE = 'Graphile Worker, PostgreSQL on defaults'
 
 export async function noopThroughput({ runs, peers }: BenchOptions): Promise<void> {

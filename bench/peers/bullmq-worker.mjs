@@ -5,16 +5,21 @@ import { Worker } from 'bullmq'
 const { port, slots, executor } = JSON.parse(process.argv[2] ?? '')
 let expected = Number.POSITIVE_INFINITY
 let count = 0
+/** Whether each start is told, in the words of worker-report.ts. */
+let starts = false
+const now = () => String(process.hrtime.bigint())
 const check = () => {
   if (count < expected) return
   expected = Number.POSITIVE_INFINITY
   process.send({ type: 'done' })
 }
 
-async function run({ data: { command } }) {
+async function run({ id, data: { command } }) {
   if (executor === 'noop') return 0
+  const got = now()
   const child = spawn(command[0], command.slice(1), { stdio: ['ignore', 'pipe', 'pipe'] })
-  child.stdout.resume()
+  if (starts) process.send({ type: 'started', job: id, got, at: now() })
+  child.stdout.on('data', (bytes) => starts && process.send({ type: 'wrote', job: id, text: bytes.toString() }))
   child.stderr.resume()
   return new Promise((resolve) => child.once('close', resolve))
 }
@@ -26,8 +31,10 @@ worker.on('completed', () => {
   count++
   check()
 })
-process.on('message', ({ expect }) => {
-  expected = expect
+process.on('message', (message) => {
+  starts = message.starts ?? starts
+  if (message.expect === undefined) return
+  expected = message.expect
   count = 0
   check()
 })
