@@ -1,5 +1,5 @@
-// The real Network: undici's request() on kept-alive connections. No redirects, no decompression, no retries: those are decisions of the client.
-import { Agent, type Dispatcher, Pool, ProxyAgent, request } from 'undici'
+// The real Network: undici's agents on kept-alive connections. No redirects, no decompression, no retries: those are decisions of the client.
+import { Agent, type Dispatcher, Pool, ProxyAgent } from 'undici'
 import type { Clock } from '../system/clock.ts'
 import type { HttpReply, HttpRequest, Network } from '../system/network.ts'
 import { DeadlineError, explain, lossOf } from './explain.ts'
@@ -44,9 +44,10 @@ const settings = {
 
 export function createNetwork({ clock, socketPath, proxies = {} }: NetworkParts): HttpNetwork {
   let routes = createRoutes(socketPath)
+  const isDirect = socketPath !== undefined || !(proxies.http || proxies.https)
   return {
     request: (call) => {
-      const proxy = socketPath === undefined ? proxyFor(call.url, proxies) : undefined
+      const proxy = isDirect ? undefined : proxyFor(call.url, proxies)
       return send(routes.through(proxy), clock, call).catch((error: unknown) => {
         throw proxy ? throughProxy(proxy, error) : error
       })
@@ -115,8 +116,8 @@ const codeOf = (error: unknown) => (error instanceof Error && 'code' in error ? 
 async function send(agent: Dispatcher, clock: Clock, call: HttpRequest): Promise<HttpReply> {
   const limit = startLimit(clock, call)
   try {
-    const asked = request(call.url, {
-      dispatcher: agent,
+    const asked = agent.request({
+      ...placeOf(call.url),
       method: call.method as 'GET',
       headers: call.headers,
       body: call.body ?? null,
@@ -129,6 +130,16 @@ async function send(agent: Dispatcher, clock: Clock, call: HttpRequest): Promise
     limit.release()
     throw error
   }
+}
+
+/** As nearly every URL here is written, so that it is not read anew for each call. */
+const plainUrl = /^(https?:\/\/[^/?#@]+)(\/[^#]*)$/
+
+function placeOf(text: string): { readonly origin: string; readonly path: string } {
+  const [, origin, path] = plainUrl.exec(text) ?? []
+  if (origin !== undefined && path !== undefined) return { origin, path }
+  const url = new URL(text)
+  return { origin: url.origin, path: url.pathname + url.search }
 }
 
 /** One signal for the deadline and the caller's own; released as soon as the body is over, so that neither leaks. */

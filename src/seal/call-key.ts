@@ -70,7 +70,7 @@ interface Agreed {
 /** Whoever read or changed anything of what was agreed comes to another secret. */
 function keyFrom(half: Half, { payload, other, id, expiresAt }: Agreed): CallKey {
   const salt = createHash('sha256').update(payload).digest()
-  const secret = Buffer.from(hkdfSync('sha256', meeting(half, other), salt, 'pond call key', KEY_BYTES))
+  const secret = Buffer.from(hkdfSync('sha256', meeting(half, other), salt, 'pond-call-key', KEY_BYTES))
   return { id, secret, expiresAt }
 }
 

@@ -10,8 +10,24 @@ export interface Random {
   number(): number
 }
 
+/** Each call has a nonce, and asking the system for every one costs as much as signing with it. */
+const POOL_BYTES = 4096
+let pool = Buffer.alloc(0)
+let used = 0
+
+/** Out of the pool, where they are wiped: nobody else gets them, and nobody reads them there later. */
+function draw(count: number): Buffer {
+  if (count > POOL_BYTES) return randomBytes(count)
+  if (used + count > pool.length) [pool, used] = [randomBytes(POOL_BYTES), 0]
+  const bytes = Buffer.alloc(count)
+  pool.copy(bytes, 0, used, used + count)
+  pool.fill(0, used, used + count)
+  used += count
+  return bytes
+}
+
 export const systemRandom: Random = {
-  bytes: (count) => randomBytes(count),
+  bytes: draw,
   // Drawn from a pool: an id takes sixteen of them.
   number: () => randomInt(2 ** 32) / 2 ** 32,
 }

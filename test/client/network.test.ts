@@ -102,3 +102,22 @@ t.test(
     await once(socket, 'close')
   },
 )
+
+t.test('a URL is reached as it is written, with a query, a fragment or nothing behind its host', async (t) => {
+  const asked: (string | undefined)[] = []
+  const server = createServer(({ url }, reply) => {
+    asked.push(url)
+    reply.end()
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const base = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  const network = createNetwork({ clock: systemClock })
+  for (const behind of ['', '/', '?a=1', '/b/c?d=/e@f', '/g#h']) {
+    const { body } = await network.request({ method: 'GET', url: base + behind, headers: {} })
+    for await (const _ of body);
+  }
+  t.strictSame(asked, ['/', '/', '/?a=1', '/b/c?d=/e@f', '/g'])
+  await network.close()
+  server.close()
+})

@@ -121,3 +121,18 @@ t.test('the silent log says nothing', async (t) => {
   t.equal(silentLog.warn('event'), undefined)
   t.equal(silentLog.error('event'), undefined)
 })
+
+t.test('random bytes come once, in the number asked for', async (t) => {
+  const drawn = Array.from({ length: 2000 }, () => systemRandom.bytes(16))
+  t.equal(new Set(drawn.map((bytes) => bytes.toString('hex'))).size, drawn.length)
+  t.ok(
+    drawn.every((bytes) => bytes.length === 16 && bytes.buffer.byteLength === 16),
+    'none shares its memory',
+  )
+  const sizes = [0, 1, 4095, 4096, 4097, 20_000]
+  t.strictSame(
+    sizes.map((size) => systemRandom.bytes(size).length),
+    sizes,
+  )
+  t.notOk(systemRandom.bytes(4096).equals(Buffer.alloc(4096)))
+})
