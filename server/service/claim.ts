@@ -24,10 +24,20 @@ export interface Opening extends Taken {
 export type Claim = (openings: readonly Opening[]) => Promise<readonly ClaimId[]>
 
 /**
+ * Who is answered first once a claim is durable: the poll that gets the job, so that it starts at once; or whoever asked for the write, where that is the
+ * binding itself, whose own reply brings the job.
+ */
+export type First = 'poll' | 'caller'
+
+/**
  * A write that also claims. Openings are looked for inside it, so that no other write comes between that look and the commit, after which the bindings hear
  * of their claims at once: a poll that is offered a job is the one that is answered with it.
  */
-export async function writeClaims<T>(core: Core, work: (write: Write, claim: Claim) => Promise<T>): Promise<T> {
+export async function writeClaims<T>(
+  core: Core,
+  first: First,
+  work: (write: Write, claim: Claim) => Promise<T>,
+): Promise<T> {
   const openings: Opening[] = []
   try {
     return await core.store.write(async (tx) => {
@@ -45,7 +55,7 @@ export async function writeClaims<T>(core: Core, work: (write: Write, claim: Cla
       })
       tx.afterCommit(() => {
         release(core, openings)
-        tellLater(core, openings)
+        tell(core, first, openings)
       })
       return answer
     })
@@ -67,12 +77,14 @@ function release(core: Core, openings: readonly Opening[]): void {
   }
 }
 
-/** In this turn of the loop, behind the reply to whoever asked for the write: that one is first in line. */
-function tellLater(core: Core, openings: readonly Opening[]): void {
+/** Both in this turn of the loop, and behind all that the commit changed in memory. */
+function tell(core: Core, first: First, openings: readonly Opening[]): void {
   if (openings.length === 0) return
-  process.nextTick(() => {
+  const run = () => {
     for (const bindingId of new Set(openings.map(({ worker }) => worker.bindingId))) core.tell.send(bindingId)
-  })
+  }
+  if (first === 'poll') queueMicrotask(run)
+  else process.nextTick(run)
 }
 
 async function claimOne(write: Write, opening: Opening): Promise<ClaimId | undefined> {

@@ -68,7 +68,7 @@ export class Offers {
     if ((await this.#core.blobs.roomBytes()) <= 0) return
     if (!this.#canGive(woken)) return
     try {
-      await writeClaims(this.#core, (_, claim) => {
+      await writeClaims(this.#core, 'poll', (_, claim) => {
         const openings: Opening[] = []
         for (const { parked } of this.#wokenBy(woken)) if (parked) openings.push(...this.#openings(parked, {}))
         return claim(openings)

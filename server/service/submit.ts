@@ -130,7 +130,7 @@ export async function submitJobs(
     return fresh.map(({ row }) => row)
   }
   // Inside too, or its neighbours in the commit would be refused for what is not stored.
-  return await charge.cover(() => writeClaims(core, (write, claim) => charge.cover(() => store(write, claim))))
+  return await charge.cover(() => writeClaims(core, 'poll', (write, claim) => charge.cover(() => store(write, claim))))
 }
 
 /** Sizes above this pond's own limit, and recipients that are none. */

@@ -54,7 +54,7 @@ export async function hearWords(
   const hasRoom = (await core.blobs.roomBytes()) > 0
   // One signature for all words, and outside of the write.
   const testimony = attestation && openTestimony(core, bindingId, attestation)
-  const { outcomes, claimed } = await writeClaims(core, async (write, claim) => {
+  const { outcomes, claimed } = await writeClaims(core, 'caller', async (write, claim) => {
     const outcomes: OutcomeReply[] = []
     const call = { bindingId, unproved: new Set<ClaimId>(), witness: witnessOf(write, testimony) }
     for (const [index, word] of words.entries()) {

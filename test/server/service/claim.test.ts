@@ -29,7 +29,7 @@ const states = (rig: PondRig, jobs: readonly { readonly id: string }[]) =>
 
 const live = (rig: PondRig) => rig.pond.services.core.live.size
 
-t.test('a job for a waiting pool is stored and claimed in one write, and its consumer is answered first', async (t) => {
+t.test('a job for a waiting pool is stored and claimed in one write, and its poll is answered first', async (t) => {
   const rig = await createPondRig(t)
   const box = await pairMachine(rig)
   const told: string[] = []
@@ -39,7 +39,7 @@ t.test('a job for a waiting pool is stored and claimed in one write, and its con
   const job = await submit(rig).finally(() => told.push('submit'))
   await rig.clock.settle()
   t.equal(writes.count, 1)
-  t.strictSame(told, ['submit', 'poll'])
+  t.strictSame(told, ['poll', 'submit'])
   t.match((await polled).reply.intents, [{ job_id: job.id, epoch: 1, attempt: 1 }])
   t.equal(job.state, 'queued', 'the reply shows what was submitted')
   const { reply } = await rig.call('listTransitions', { params: { id: job.id } })
