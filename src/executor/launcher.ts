@@ -4,10 +4,9 @@ import type { Order } from './starter.ts'
 
 export type LauncherLine =
   | { readonly says: 'ready'; readonly pipes: readonly number[] }
-  | { readonly says: 'taken' }
   | { readonly says: 'started'; readonly pid: number }
   | { readonly says: 'failed'; readonly reason: string }
-  | { readonly says: 'ended'; readonly status: number }
+  | { readonly says: 'ended'; readonly status: number; readonly quiet: boolean }
 
 export function parseLine(line: string): LauncherLine | undefined {
   const [says, ...words] = line.split(' ')
@@ -15,14 +14,12 @@ export function parseLine(line: string): LauncherLine | undefined {
   switch (says) {
     case 'ready':
       return { says, pipes: words.map(Number) }
-    case 'taken':
-      return { says }
     case 'started':
       return { says, pid: first }
     case 'failed':
       return { says, reason: words.join(' ') }
     case 'ended':
-      return { says, status: first }
+      return { says, status: first, quiet: words[1] === 'quiet' }
     default:
       return undefined
   }

@@ -21,26 +21,35 @@ export function streamOutlet(readable: Readable): Outlet {
   return { drain: (sink) => drainPipe({ readable, ...sink }), finish() {}, cut: () => void readable.destroy() }
 }
 
+export interface PipeEnd {
+  /** Opens it, which the end of a process that wrote nothing makes needless. Throws where there is nobody any more to open it from. */
+  open(): number
+  /** Whether nothing was written and nobody can write any more, as far as is known. */
+  quiet(): boolean
+}
+
 /** The read end of a pipe. */
-export function pipeOutlet(fd: number, clock: Clock): Outlet {
-  return new PipeOutlet(fd, clock)
+export function pipeOutlet(end: PipeEnd, clock: Clock): PipeOutlet {
+  return new PipeOutlet(end, clock)
 }
 
 /** A process that ends before this is read at its end: to make a stream and to take it down costs as much as to fork. */
 const STREAM_AFTER_MS = 5
 const page = Buffer.alloc(64 * 1024)
 
-class PipeOutlet implements Outlet {
-  readonly #fd: number
+export class PipeOutlet implements Outlet {
+  readonly #end: PipeEnd
   readonly #clock: Clock
+  /** Undefined before it was opened, and once it is closed or a stream's. */
+  #fd: number | undefined
   #stream: Readable | undefined
   #over = false
   #cancel: Cancel = () => {}
   #sink: Sink = { output() {}, failed() {} }
   #drained: (drained: void | Promise<void>) => void = () => {}
 
-  constructor(fd: number, clock: Clock) {
-    this.#fd = fd
+  constructor(end: PipeEnd, clock: Clock) {
+    this.#end = end
     this.#clock = clock
   }
 
@@ -54,26 +63,42 @@ class PipeOutlet implements Outlet {
 
   finish(): void {
     this.#cancel()
-    if (!this.#stream && !this.#over) void this.#readRest()
+    if (this.#stream || this.#over) return
+    if (this.#fd === undefined && this.#end.quiet()) this.#close()
+    else void this.#readRest()
   }
 
   cut(): void {
     this.#cancel()
     if (this.#stream) this.#stream.destroy()
-    else this.#end()
+    else this.#close()
+  }
+
+  /** Whoever keeps the pipe open for us may end from here on. */
+  open(): void {
+    if (this.#stream || this.#over) return
+    try {
+      this.#fd ??= this.#end.open()
+    } catch {
+      this.#close()
+    }
   }
 
   #becomeStream(): void {
+    this.open()
+    if (this.#fd === undefined) return
     this.#stream = new Socket({ fd: this.#fd, readable: true, writable: false })
+    this.#fd = undefined
     this.#drained(drainPipe({ readable: this.#stream, ...this.#sink }))
   }
 
   async #readRest(): Promise<void> {
-    while (!this.#over) {
-      const bytes = this.#readPage()
+    this.open()
+    while (this.#fd !== undefined) {
+      const bytes = readPage(this.#fd)
       // Somebody out of reach still holds the pipe.
       if (bytes === undefined) return this.#becomeStream()
-      if (bytes.length === 0) return this.#end()
+      if (bytes.length === 0) return this.#close()
       try {
         await this.#sink.output(bytes)
       } catch (error) {
@@ -82,20 +107,21 @@ class PipeOutlet implements Outlet {
     }
   }
 
-  /** Empty at the end, undefined where more may come. */
-  #readPage(): Buffer | undefined {
-    try {
-      return Buffer.from(page.subarray(0, readSync(this.#fd, page)))
-    } catch (error) {
-      if (codeOf(error) === 'EAGAIN') return undefined
-      return Buffer.alloc(0)
-    }
-  }
-
-  #end(): void {
+  #close(): void {
     if (this.#over) return
     this.#over = true
-    closeSync(this.#fd)
+    if (this.#fd !== undefined) closeSync(this.#fd)
+    this.#fd = undefined
     this.#drained()
+  }
+}
+
+/** Empty at the end, undefined where more may come. */
+function readPage(fd: number): Buffer | undefined {
+  try {
+    return Buffer.from(page.subarray(0, readSync(fd, page)))
+  } catch (error) {
+    if (codeOf(error) === 'EAGAIN') return undefined
+    return Buffer.alloc(0)
   }
 }
