@@ -31,8 +31,10 @@ export function printOrder({ box, input, file, args, env }: Order): Buffer {
   const words = [box.work, input, String(box.uid ?? ''), String(args.length + 1), file, ...args, ...pairs]
   if (words.some((word) => word.includes('\0')))
     throw new SetupError(`cannot start ${file}: a null byte in its command or environment`)
-  const text = Buffer.from(words.join('\0'))
-  const length = Buffer.alloc(4)
-  length.writeUInt32BE(text.length)
-  return Buffer.concat([length, text])
+  const text = words.join('\0')
+  const length = Buffer.byteLength(text)
+  const order = Buffer.allocUnsafe(4 + length)
+  order.writeUInt32BE(length)
+  order.write(text, 4)
+  return order
 }

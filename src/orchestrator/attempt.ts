@@ -135,9 +135,9 @@ class ClaimAttempt implements Attempt {
 
   /** What to say at the end; `undefined` when there is nothing more to say. */
   async #live(takeRoom?: TakeRoom): Promise<Ending | undefined> {
-    const { clock, executor, journal } = this.#parts
-    const admission =
-      this.#refusal ?? admit(this.#intent, { ...this.#parts, sandbox: executor.sandbox, gpus: executor.gpus })
+    const { clock, executor, journal, allowUnsandboxed, gate } = this.#parts
+    const { sandbox, gpus } = executor
+    const admission = this.#refusal ?? admit(this.#intent, { allowUnsandboxed, gate, sandbox, gpus })
     if (!admission.ok) return this.#decline(admission)
     this.#admitted = admission
     const { job } = admission

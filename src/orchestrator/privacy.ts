@@ -40,8 +40,11 @@ export interface PrivacyParts {
   readonly secrets: readonly Secret[]
 }
 
+/** It remembers nothing of a job, so that all of them share it. */
+const nothingToTakeOut = createRedaction([])
+
 export async function createPrivacy(parts: PrivacyParts): Promise<Privacy> {
-  const redaction = createRedaction(parts.secrets)
+  const redaction = parts.secrets.length > 0 ? createRedaction(parts.secrets) : nothingToTakeOut
   const { recipients } = parts.claim
   const seal = recipients ? createSealing(parts, { sodium: await loadSodium(), recipients }) : undefined
   return {
