@@ -6,7 +6,7 @@
 import { constants, openSync } from 'node:fs'
 import type { Socket } from 'node:net'
 import { constants as numbers } from 'node:os'
-import type { Readable, Writable } from 'node:stream'
+import type { Duplex, Readable } from 'node:stream'
 import type { Clock } from '../system/clock.ts'
 import { type Cgroup, type CgroupCounters, closeFiles, lowerPeak, openFiles, readCounters } from './cgroup.ts'
 import { cgroupTree, type Tree } from './kill.ts'
@@ -18,7 +18,8 @@ import type { Ended, Started } from './starter.ts'
 /** The launcher's process, as far as a berth needs it. */
 export interface LauncherProcess {
   readonly pid?: number | undefined
-  readonly stdin: Writable
+  /** A socket, of which the system tells whether all that was written was read. */
+  readonly orders: Duplex
   readonly stdout: Readable
   kill(signal: 'SIGKILL'): boolean
   ref(): void
@@ -44,8 +45,8 @@ export class Berth {
   #pipes: readonly number[] = []
   /** Of the job at hand. */
   #outlets: readonly PipeOutlet[] = []
-  /** An order could not be written: the launcher was gone before it came. */
-  #refused = false
+  /** Its last order was not read, or not to its end: the launcher was gone before. */
+  #untaken = false
   /** Something of the last job may live. */
   #inhabited = false
   /** Its process and the way to it keep nobody alive; they did until it was first ready. */
@@ -57,9 +58,12 @@ export class Berth {
     this.#launcher = launcher
     this.#cgroups = cgroups.map(openFiles)
     this.#tree = this.#watched(cgroupTree(this.#cgroups[0] ?? cgroups[0], { besides: launcher.pid ?? 0 }))
-    launcher.stdin.on('error', () => {
-      this.#refused = true
+    // EPIPE where it was gone before the order was written, ECONNRESET where it went with bytes unread.
+    launcher.orders.on('error', () => {
+      this.#untaken = true
     })
+    // An end, or an error, shows to those who read. It says nothing.
+    launcher.orders.resume()
     launcher.stdout.on('data', (bytes: Buffer) => this.#lines.push(bytes))
     this.gone = new Promise<void>((resolve) => void launcher.once('close', () => resolve())).then(() =>
       this.#lines.close(),
@@ -100,9 +104,9 @@ export class Berth {
   async start(order: Buffer, release: () => Promise<void>): Promise<Started | undefined> {
     this.#hold(true)
     this.#inhabited = true
-    this.#launcher.stdin.write(order)
+    this.#launcher.orders.write(order)
     const line = await this.#lines.next()
-    if (line === undefined && this.#refused) return undefined
+    if (line === undefined && this.#untaken) return undefined
     if (line?.says !== 'started') throw new Error(line?.says === 'failed' ? line.reason : 'its launcher has ended')
     let quiet = false
     const [stdout, stderr] = [0, 1].map((index) =>
@@ -127,13 +131,13 @@ export class Berth {
 
   /** Whether it keeps this process alive: an idle one must not. What it says is enough for that, except of its end. */
   #hold(held: boolean): void {
-    const { stdin, stdout } = this.#launcher
+    const { orders, stdout } = this.#launcher
     if (held) (stdout as Socket).ref()
     else (stdout as Socket).unref()
     if (this.#alone) return
     this.#alone = true
     this.#launcher.unref()
-    ;(stdin as Socket).unref()
+    ;(orders as Socket).unref()
   }
 
   /** Ends the launcher and answers its cgroups, for whoever made them to remove. */

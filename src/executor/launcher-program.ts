@@ -1,7 +1,7 @@
 // The programs of a berth, in what machines have that starts a process in 0.1 ms, tells exactly how it ended, and needs no compiler.
 
 /**
- * Arguments: the files that take it into its cgroups. On stdin orders, each behind its length in 4 bytes, big end first:
+ * Arguments: the files that take it into its cgroups. On descriptor 3, a socket, orders, each behind its length in 4 bytes, big end first:
  * cwd, input file, the user to become or nothing, number of arguments, program, arguments…, NAME=value…, all parted by NUL, which none of them can hold.
  * On stdout lines:
  *   ready OUT ERR          two fresh pipes stand open under these descriptors; whoever may follow /proc/PID/fd can open their read ends
@@ -9,7 +9,7 @@
  *   failed TEXT            it could not be executed
  *   ended STATUS [quiet]   as wait(2) tells it; quiet: both pipes were at their ends by then, with nothing in them. Then `ready` again
  * The read ends stay open until the next order. A job gets a process group of its own and no descriptor but 0, 1 and 2: what the launcher
- * inherited it closes at its start, and what it opened is closed at exec. The end of stdin is its own end.
+ * inherited it closes at its start, and what it opened is closed at exec. The end of its orders is its own end.
  *
  * Where jobs are users of their own, the launcher itself stays root, so that no job can signal, trace or read it, and the child changes
  * its user before the exec. The output pipes become the job's, which could not open /dev/stdout otherwise.
@@ -27,7 +27,8 @@ with open('/proc/self/comm', 'w') as name:
 for door in sys.argv[1:]:
     with open(door, 'w') as file:
         file.write('0')
-os.closerange(3, 65536)
+os.closerange(4, 65536)
+os.set_inheritable(3, False)
 HANGUP = select.POLLHUP
 IGNORED = [signal.SIGPIPE, signal.SIGXFSZ]
 def fork(user, execute):
@@ -55,7 +56,7 @@ def fork(user, execute):
 def take(count):
     parts = b''
     while len(parts) < count:
-        part = os.read(0, count - len(parts))
+        part = os.read(3, count - len(parts))
         if not part:
             sys.exit()
         parts += part
@@ -157,10 +158,11 @@ const perlWith = (calls: Calls) => `$0 = 'swarm launcher';
 length pack('p', '') == 8 or exit 1;
 $SIG{FPE} = 'DEFAULT';
 opendir my $open, '/proc/self/fd' or exit 1;
-for my $number (grep { /^\\d+$/ and $_ > 2 and $_ != fileno $open } readdir $open) {
+for my $number (grep { /^\\d+$/ and $_ > 3 and $_ != fileno $open } readdir $open) {
   open my $inherited, '<&=', $number or exit 1;
 }
 closedir $open;
+open my $orders, '<&=', 3 or exit 1;
 for my $door (@ARGV) {
   open my $file, '>', $door or exit 1;
   syswrite $file, '0' or exit 1;
@@ -168,7 +170,7 @@ for my $door (@ARGV) {
 sub take {
   my ($count, $bytes) = (shift, '');
   while (length $bytes < $count) {
-    sysread STDIN, $bytes, $count - length $bytes, length $bytes or exit 0;
+    sysread $orders, $bytes, $count - length $bytes, length $bytes or exit 0;
   }
   return $bytes;
 }
