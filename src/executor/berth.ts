@@ -49,8 +49,6 @@ export class Berth {
   #untaken = false
   /** Something of the last job may live. */
   #inhabited = false
-  /** Its process and the way to it keep nobody alive; they did until it was first ready. */
-  #alone = false
   #before: CgroupCounters = { oomKills: 0 }
 
   constructor(launcher: LauncherProcess, cgroups: readonly [Cgroup, ...Cgroup[]], clock: Clock) {
@@ -64,6 +62,7 @@ export class Berth {
     })
     // An end, or an error, shows to those who read. It says nothing.
     launcher.orders.resume()
+    ;(launcher.orders as Socket).unref()
     launcher.stdout.on('data', (bytes: Buffer) => this.#lines.push(bytes))
     this.gone = new Promise<void>((resolve) => void launcher.once('close', () => resolve())).then(() =>
       this.#lines.close(),
@@ -129,21 +128,17 @@ export class Berth {
     return openSync(path, constants.O_RDONLY | constants.O_NONBLOCK)
   }
 
-  /** Whether it keeps this process alive: an idle one must not. What it says is enough for that, except of its end. */
+  /** Whether it keeps this process alive: an idle one must not. The way to it never does: what it says and its end are enough. */
   #hold(held: boolean): void {
-    const { orders, stdout } = this.#launcher
-    if (held) (stdout as Socket).ref()
-    else (stdout as Socket).unref()
-    if (this.#alone) return
-    this.#alone = true
-    this.#launcher.unref()
-    ;(orders as Socket).unref()
+    for (const it of [this.#launcher, this.#launcher.stdout as Socket]) {
+      if (held) it.ref()
+      else it.unref()
+    }
   }
 
   /** Ends the launcher and answers its cgroups, for whoever made them to remove. */
   async end(): Promise<readonly Cgroup[]> {
     this.#hold(true)
-    this.#launcher.ref()
     this.#launcher.kill('SIGKILL')
     await this.gone
     for (const cgroup of this.#cgroups) closeFiles(cgroup)

@@ -150,11 +150,10 @@ const CALLS: Readonly<Partial<Record<string, Calls>>> = {
 }
 
 /**
- * All that can be made before the fork is. The first check is for another kind of Perl than the kernel's own, which would have other numbers.
- * Perl ignores SIGFPE, and its jobs would. 0x80000 is O_CLOEXEC, -100 AT_FDCWD, 8 ENOEXEC (a script without a first line, which its own
- * exec gives to a shell), 1 POLLIN and 16 POLLHUP.
+ * The first check is for another kind of Perl than the kernel's own, which would have other numbers. Perl ignores SIGFPE, and its jobs
+ * would. In all of it 0x80000 is O_CLOEXEC, -100 AT_FDCWD, 8 ENOEXEC, 1 POLLIN and 16 POLLHUP.
  */
-const perlWith = (calls: Calls) => `$0 = 'swarm launcher';
+const PERL_START = `$0 = 'swarm launcher';
 length pack('p', '') == 8 or exit 1;
 $SIG{FPE} = 'DEFAULT';
 opendir my $open, '/proc/self/fd' or exit 1;
@@ -177,27 +176,10 @@ sub take {
 sub tell_line { syswrite STDOUT, "@_\\n" or exit 0 }
 my $at_once = pack 'JJ', 0, 0;
 my ($before, @former) = ('');
-while (1) {
-  my @ends;
-  for (1 .. 3) {
-    my $two = "\\0" x 8;
-    syscall(${calls.pipe2}, $two, 0x80000) == 0 or do { syswrite STDOUT, $before; exit 1 };
-    push @ends, unpack 'ii', $two;
-  }
-  my ($out, $out_end, $err, $err_end, $heard, $failed) = @ends;
-  tell_line $before . 'ready', $out, $err;
-  $before = '';
-  my $order = take(unpack 'N', take(4));
-  syscall(${calls.close}, $_) for @former;
-  @former = ($out, $err);
-  my ($cwd, $input, $user, $count, @rest) = split /\\0/, $order, -1;
-  my @command = splice @rest, 0, $count;
-  my $program = $command[0];
-  my ($argv, $envp) = map { pack('p*', @$_) . pack('J', 0) } \\@command, \\@rest;
-  my $group = $user eq '' ? undef : pack 'L', $user += 0;
-  if (defined $group) { syscall(${calls.fchown}, $_, $user, $user) for $out_end, $err_end }
-  my $pid = fork;
-  if (defined $pid and $pid == 0) {
+`
+
+/** Perl's own exec, behind the kernel's, gives a script without a first line to a shell. */
+const perlChild = (calls: Calls) => `  if (defined $pid and $pid == 0) {
     syscall(${calls.setpgid}, 0, 0) == 0
       and (not defined $group
         or syscall(${calls.setgroups}, 1, $group) == 0
@@ -219,7 +201,30 @@ while (1) {
     syswrite $told, $why;
     kill 9, $$;
   }
-  my $why = defined $pid ? '' : "$!";
+`
+
+/** All that can be made before the fork is. */
+const perlWith = (calls: Calls) => `${PERL_START}while (1) {
+  my @ends;
+  for (1 .. 3) {
+    my $two = "\\0" x 8;
+    syscall(${calls.pipe2}, $two, 0x80000) == 0 or do { syswrite STDOUT, $before; exit 1 };
+    push @ends, unpack 'ii', $two;
+  }
+  my ($out, $out_end, $err, $err_end, $heard, $failed) = @ends;
+  tell_line $before . 'ready', $out, $err;
+  $before = '';
+  my $order = take(unpack 'N', take(4));
+  syscall(${calls.close}, $_) for @former;
+  @former = ($out, $err);
+  my ($cwd, $input, $user, $count, @rest) = split /\\0/, $order, -1;
+  my @command = splice @rest, 0, $count;
+  my $program = $command[0];
+  my ($argv, $envp) = map { pack('p*', @$_) . pack('J', 0) } \\@command, \\@rest;
+  my $group = $user eq '' ? undef : pack 'L', $user += 0;
+  if (defined $group) { syscall(${calls.fchown}, $_, $user, $user) for $out_end, $err_end }
+  my $pid = fork;
+${perlChild(calls)}  my $why = defined $pid ? '' : "$!";
   syscall(${calls.close}, $_) for $out_end, $err_end, $failed;
   if (defined $pid) {
     my $text = "\\0" x 4096;

@@ -261,7 +261,7 @@ export const coverTable: readonly CoverRow[] = [
   },
   {
     test: 'test/executor/berth.test.ts',
-    covers: ['berth-pool', 'launcher'].map((name) => `src/executor/${name}.ts`),
+    covers: ['berth-pool', 'launcher', 'launcher-program'].map((name) => `src/executor/${name}.ts`),
     why: 'a pool of berths is tried with real launchers, which run the program',
   },
   {
