@@ -83,7 +83,9 @@ export function witnessOf(write: Write, testimony: Testimony | undefined): Witne
       const { sealingKey, signingKey } = signed.keys
       if (kept) return id
       kept = true
-      await write.tx.insertAttestation({ id, workerId: signed.worker.id, sealingKey, signingKey, text })
+      // Latest first: those before go first, and whoever is still there is then found at once.
+      const claims = signed.statement.predicate.executions.map(({ claim }) => claim).reverse()
+      await write.tx.insertAttestation({ id, workerId: signed.worker.id, sealingKey, signingKey, claims, text })
       if (signed.keys === signed.worker) await endFormer(write, signed.worker)
       return id
     },

@@ -61,7 +61,7 @@ export interface ReadTx {
   getClaim(id: ClaimId): Promise<ClaimRow | undefined>
   /** Oldest first. */
   listClaims(jobId: JobId): Promise<readonly ClaimRow[]>
-  /** Claims with a live lease (granted, confirmed, held), for the start. */
+  /** Claims by which jobs are claimed or running now: those whose lease is live. For the start, by id. */
   listLiveClaims(): Promise<readonly ClaimRow[]>
   listTransitions(jobId: JobId): Promise<readonly TransitionRow[]>
   /** The JSON text a claim delivered. */
@@ -146,7 +146,7 @@ export interface WriteTx extends ReadTx {
   putStop(row: StopRow): Promise<void>
   deleteStop(target: StopTarget): Promise<void>
   insertJob(row: JobRow, spec: Uint8Array): Promise<void>
-  /** A job whose exact bytes, labels and names are those of its array. */
+  /** A job whose exact bytes, labels, names and limits are those of its array. */
   insertElement(row: JobRow): Promise<void>
   updateJob(row: JobRow): Promise<void>
   insertDependency(row: DependencyRow): Promise<void>

@@ -233,6 +233,7 @@ export interface ClaimRow {
   /** The key of the poll that got it; the same key gets it again while it is live. Empty where it was made ahead of the poll. */
   readonly claimKey: string
   readonly lease: Lease
+  /** Those of its job, as its project is. */
   readonly streamBytes: number
   readonly artifactBytes: number
   /** Of its worker, until it ends and the worker is done with it. */
@@ -257,6 +258,8 @@ export interface ClaimRow {
 export interface AttestationRow extends WorkerKeys {
   readonly id: string
   readonly workerId: WorkerId
+  /** What it speaks of; no other claim has its id. */
+  readonly claims: readonly ClaimId[]
   /** The DSSE envelope as JSON text. */
   readonly text: string
 }

@@ -82,6 +82,7 @@ export const attestationRow = (id: string, row: Partial<AttestationRow> = {}): A
   workerId: workerIdOf(1),
   sealingKey: 's'.repeat(43),
   signingKey: 'g'.repeat(43),
+  claims: [claimIdOf(2), claimIdOf(1)],
   text: '{}',
   ...row,
 })
@@ -148,8 +149,8 @@ export const claimRow = (number: number, row: Partial<ClaimRow> = {}): ClaimRow 
   attempt: 1,
   claimKey: 'key of the poll',
   lease: { state: 'granted', holdMs: 0 },
-  streamBytes: 1024,
-  artifactBytes: 2048,
+  streamBytes: 2 ** 36,
+  artifactBytes: 2 ** 37,
   held: { cpus: 0.5, gpus: ['GPU-1'] },
   claimedAt: at,
   orphan: false,

@@ -23,8 +23,7 @@ import type {
   WorkerRow,
 } from '../../server/store/row.ts'
 import { drive, Scope } from '../../server/store/work.ts'
-import { elementOf } from '../../src/protocol/id.ts'
-import { isLive } from '../../src/state/lease.ts'
+import { type ClaimId, elementOf } from '../../src/protocol/id.ts'
 import type { Clock } from '../../src/system/clock.ts'
 import { deadReads } from './memory-dead.ts'
 import { pairedReads, pairedWrites } from './memory-paired.ts'
@@ -261,7 +260,7 @@ const reads: Statements<ReadTx, MemoryRows> = {
   getClaim: ({ claims }, id) => claims.get(id),
   listClaims: ({ claims }, jobId) =>
     where(claims, (row) => row.jobId === jobId).sort((one, other) => one.epoch - other.epoch),
-  listLiveClaims: ({ claims }) => sorted(claims).filter((row) => isLive(row.lease.state)),
+  listLiveClaims: ({ claims, jobs }) => sorted(claims).filter(({ id, jobId }) => holds(jobs.get(jobId), id)),
   listTransitions: ({ transitions }, jobId) =>
     [...(transitions.get(jobId) ?? [])].sort((one, other) => one.version - other.version),
   getResult: ({ results }, claimId) => results.get(claimId),
@@ -283,6 +282,9 @@ const reads: Statements<ReadTx, MemoryRows> = {
   ...pairedReads,
   ...sealedReads,
 }
+
+const holds = (job: JobRow | undefined, id: ClaimId) =>
+  job?.law.claimId === id && (job.law.state === 'claimed' || job.law.state === 'running')
 
 const matches = (filter: JobFilter) => (row: JobRow) =>
   elementOf(row.id)?.array === filter.array &&

@@ -1,113 +1,115 @@
 // Claims and the results they delivered, as rows of SQLite.
 import assert from 'node:assert/strict'
 import type { BindingId, ClaimId, JobId, ProjectId, WorkerId } from '../../../src/protocol/id.ts'
-import type { Cause } from '../../../src/protocol/job.ts'
 import type { LeaseState } from '../../../src/state/lease.ts'
 import { nothing } from '../../../src/state/room.ts'
-import type { AttestationRow, ClaimRow, UsageRow } from '../row.ts'
-import { fromJson, given, toBit, toJson } from './column.ts'
+import type { AttestationRow, ClaimRow, JobRow } from '../row.ts'
+import { fromFacts, fromJson, given, toFacts, toJson } from './column.ts'
 import type { Connection } from './connection.ts'
+import { projectIds } from './project.ts'
 
 interface RawClaim {
   readonly id: ClaimId
   readonly job_id: JobId
   readonly project_id: ProjectId
-  readonly binding_id: BindingId
-  readonly worker_id: WorkerId
   readonly epoch: number
   readonly attempt: number
+  readonly worker_id: WorkerId
+  readonly binding_id: BindingId
   readonly claim_key: string
-  readonly lease_state: LeaseState
-  readonly lease_hold_ms: number
-  readonly lease_held_until: number | null
-  readonly lease_final_digest: string | null
-  readonly stream_bytes: number
-  readonly artifact_bytes: number
-  readonly held: string
   readonly claimed_at: number
+  readonly held: string | null
+  readonly lease_state: LeaseState
   readonly confirmed_at: number | null
   readonly started_at: number | null
   readonly ended_at: number | null
-  readonly cause: Cause | null
-  readonly rc: number | null
-  readonly message: string | null
-  readonly usage: string | null
-  readonly streams: string | null
-  readonly artifacts: string | null
+  readonly final_digest: string | null
   readonly attestation_id: string | null
-  readonly orphan: number
+  readonly word: string | null
+  readonly hold_ms: number | null
+  readonly held_until: number | null
+  readonly orphan: number | null
+  readonly summary: string
 }
+
+/** What a final word says, as JSON. */
+type Word = Pick<ClaimRow, 'cause' | 'rc' | 'message' | 'usage' | 'streams' | 'artifacts'>
 
 interface RawAttestation {
   readonly id: string
   readonly worker_id: WorkerId
   readonly sealing_key: string
   readonly signing_key: string
+  readonly claims: string
   readonly body: string
 }
 
-const NOTHING = '{}'
+const claimOf = (raw: RawClaim): ClaimRow => {
+  const { streamBytes, artifactBytes } = fromJson<Pick<JobRow, 'streamBytes' | 'artifactBytes'>>(raw.summary)
+  return {
+    ...{ id: raw.id, jobId: raw.job_id, projectId: raw.project_id, bindingId: raw.binding_id, workerId: raw.worker_id },
+    ...{ epoch: raw.epoch, attempt: raw.attempt, claimKey: raw.claim_key },
+    lease: {
+      state: raw.lease_state,
+      holdMs: raw.hold_ms ?? 0,
+      ...given({ heldUntil: raw.held_until, finalDigest: raw.final_digest }),
+    },
+    ...{ streamBytes, artifactBytes },
+    held: raw.held === null ? nothing : fromJson(raw.held),
+    claimedAt: raw.claimed_at,
+    ...given({ confirmedAt: raw.confirmed_at, startedAt: raw.started_at, endedAt: raw.ended_at }),
+    ...fromFacts<Word>(raw.word),
+    ...given({ attestationId: raw.attestation_id }),
+    orphan: raw.orphan === 1,
+  }
+}
 
-const claimOf = (raw: RawClaim): ClaimRow => ({
-  id: raw.id,
-  jobId: raw.job_id,
-  projectId: raw.project_id,
-  bindingId: raw.binding_id,
-  workerId: raw.worker_id,
-  epoch: raw.epoch,
-  attempt: raw.attempt,
-  claimKey: raw.claim_key,
-  lease: {
-    state: raw.lease_state,
-    holdMs: raw.lease_hold_ms,
-    ...given({ heldUntil: raw.lease_held_until, finalDigest: raw.lease_final_digest }),
-  },
-  streamBytes: raw.stream_bytes,
-  artifactBytes: raw.artifact_bytes,
-  held: raw.held === NOTHING ? nothing : fromJson(raw.held),
-  claimedAt: raw.claimed_at,
-  ...given({
-    confirmedAt: raw.confirmed_at,
-    startedAt: raw.started_at,
-    endedAt: raw.ended_at,
-    cause: raw.cause,
-    rc: raw.rc,
-    message: raw.message,
-    usage: fromJson<UsageRow>(raw.usage),
-    streams: fromJson<NonNullable<ClaimRow['streams']>>(raw.streams),
-    artifacts: fromJson<NonNullable<ClaimRow['artifacts']>>(raw.artifacts),
-    attestationId: raw.attestation_id,
-  }),
-  orphan: raw.orphan === 1,
-})
-
+/** With what every claim of a job has of it. */
 const select = `
-  select id, job_id, project_id, binding_id, worker_id, epoch, attempt, claim_key,
-    lease_state, lease_hold_ms, lease_held_until, lease_final_digest, stream_bytes, artifact_bytes, held, claimed_at,
-    confirmed_at, started_at, ended_at, cause, rc, message, usage, streams, artifacts, attestation_id, orphan
-  from claims`
+  select c.id, c.job_id, j.project_id, c.epoch, c.attempt, c.worker_id, c.binding_id, c.claim_key, c.claimed_at, c.held, c.lease_state,
+    c.confirmed_at, c.started_at, c.ended_at, c.final_digest, c.attestation_id, c.word, c.hold_ms, c.held_until, c.orphan, s.summary`
+const ofClaim = `
+  from claims c cross join jobs j on j.id = c.job_id cross join job_specs s on s.job_id = substr(c.job_id, 1, 30)`
 
-/** The columns that change, in the order of the statements. */
-const changing = ({ lease, ...row }: ClaimRow) => [
-  ...[lease.state, lease.holdMs, lease.heldUntil, lease.finalDigest, row.confirmedAt, row.startedAt, row.endedAt],
-  ...[row.cause, row.rc, row.message, toJson(row.usage), toJson(row.streams), toBit(row.orphan)],
-  ...[toJson(row.artifacts), row.attestationId],
+/** Those that claimed and running jobs name: each by an index that stands for more than this, and none of a claim moves when it ends. */
+const live = ['length(j.id) = 30', 'length(j.id) > 30 and j.end_at is null'].map(
+  (which) =>
+    `${select} from jobs j cross join claims c on c.id = j.claim_id cross join job_specs s on s.job_id = substr(j.id, 1, 30)
+     where j.project_id = ? and j.state in ('claimed', 'running') and ${which}`,
+)
+
+/** The columns that change, in the order of the statements: what most claims lack comes last. */
+const changing = (row: ClaimRow) => [
+  row.lease.state,
+  row.confirmedAt,
+  row.startedAt,
+  row.endedAt,
+  row.lease.finalDigest,
+  row.attestationId,
+  wordOf(row),
+  row.lease.holdMs === 0 ? null : row.lease.holdMs,
+  row.lease.heldUntil,
+  row.orphan ? 1 : null,
 ]
+
+const wordOf = ({ cause, rc, message, usage, streams, artifacts }: ClaimRow) =>
+  toFacts({ cause, rc, message, usage, streams, artifacts })
 
 export const claimReads = {
   getClaim(db: Connection, id: ClaimId) {
-    const raw = db.get<RawClaim>(`${select} where id = ?`, id)
+    const raw = db.get<RawClaim>(`${select} ${ofClaim} where c.id = ?`, id)
     return raw && claimOf(raw)
   },
   listClaims(db: Connection, jobId: JobId) {
-    return db.all<RawClaim>(`${select} where job_id = ? order by epoch`, jobId).map(claimOf)
+    return db.all<RawClaim>(`${select} ${ofClaim} where c.job_id = ? order by c.epoch`, jobId).map(claimOf)
   },
   listLiveClaims(db: Connection) {
-    return db.all<RawClaim>(`${select} where lease_state in ('granted', 'confirmed', 'held') order by id`).map(claimOf)
+    const raws = projectIds(db).flatMap((project) => live.flatMap((sql) => db.all<RawClaim>(sql, project)))
+    return raws.map(claimOf).sort((one, other) => (one.id < other.id ? -1 : 1))
   },
   getAttestation(db: Connection, id: string): AttestationRow | undefined {
     const raw = db.get<RawAttestation>(
-      'select id, worker_id, sealing_key, signing_key, body from attestations where id = ?',
+      'select id, worker_id, sealing_key, signing_key, claims, body from attestations where id = ?',
       id,
     )
     return (
@@ -116,6 +118,7 @@ export const claimReads = {
         workerId: raw.worker_id,
         sealingKey: raw.sealing_key,
         signingKey: raw.signing_key,
+        claims: fromJson(raw.claims),
         text: raw.body,
       }
     )
@@ -127,31 +130,36 @@ export const claimReads = {
 
 export const claimWrites = {
   insertClaim(db: Connection, row: ClaimRow) {
-    db.run(
-      `insert into claims (lease_state, lease_hold_ms, lease_held_until, lease_final_digest, confirmed_at, started_at, ended_at,
-         cause, rc, message, usage, streams, orphan, artifacts, attestation_id,
-         id, job_id, project_id, binding_id, worker_id, epoch, attempt, claim_key, stream_bytes, artifact_bytes, held, claimed_at)
-       values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+    db.insert(
+      `insert into claims (id, job_id, epoch, attempt, worker_id, binding_id, claim_key, claimed_at, held, lease_state, confirmed_at, started_at,
+         ended_at, final_digest, attestation_id, word, hold_ms, held_until, orphan)
+       values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+      row.id,
+      row.jobId,
+      row.epoch,
+      row.attempt,
+      row.workerId,
+      row.bindingId,
+      row.claimKey,
+      row.claimedAt,
+      row.held === nothing ? null : toJson(row.held),
       ...changing(row),
-      ...[row.id, row.jobId, row.projectId, row.bindingId, row.workerId, row.epoch, row.attempt, row.claimKey],
-      ...[row.streamBytes, row.artifactBytes, row.held === nothing ? NOTHING : toJson(row.held), row.claimedAt],
     )
   },
   updateClaim(db: Connection, row: ClaimRow) {
     const changed = db.run(
-      `update claims set lease_state = ?, lease_hold_ms = ?, lease_held_until = ?, lease_final_digest = ?,
-         confirmed_at = ?, started_at = ?, ended_at = ?, cause = ?, rc = ?, message = ?, usage = ?, streams = ?, orphan = ?,
-         artifacts = ?, attestation_id = ?
-       where id = ?`,
-      ...changing(row),
+      `update claims set lease_state = ?2, confirmed_at = ?3, started_at = ?4, ended_at = ?5, final_digest = ?6, attestation_id = ?7,
+         word = ?8, hold_ms = ?9, held_until = ?10, orphan = ?11
+       where id = ?1`,
       row.id,
+      ...changing(row),
     )
     assert(changed === 1, `there is no claim ${row.id}`)
   },
   insertAttestation(db: Connection, row: AttestationRow) {
     db.run(
-      'insert into attestations (id, worker_id, sealing_key, signing_key, body) values (?, ?, ?, ?, ?)',
-      ...[row.id, row.workerId, row.sealingKey, row.signingKey, row.text],
+      'insert into attestations (id, worker_id, sealing_key, signing_key, claims, body) values (?, ?, ?, ?, ?, ?)',
+      ...[row.id, row.workerId, row.sealingKey, row.signingKey, toJson(row.claims), row.text],
     )
   },
   putResult(db: Connection, claimId: ClaimId, text: string) {

@@ -12,6 +12,19 @@ export function given<T extends object>(columns: T): Given<T> {
 /** JSON text of a value, or null for an absent one. */
 export const toJson = (value: object | undefined): string | null => (value === undefined ? null : JSON.stringify(value))
 
+/** JSON of a record that says nothing; its column is null. */
+export const NOTHING = '{}'
+
+/** JSON text of what is there of a record, or null where nothing is. */
+export function toFacts(record: object): string | null {
+  const text = JSON.stringify(record)
+  return text === NOTHING ? null : text
+}
+
+export function fromFacts<T extends object>(text: string | null): T {
+  return JSON.parse(text ?? NOTHING) as T
+}
+
 export function fromJson<T>(text: string): T
 export function fromJson<T>(text: string | null): T | undefined
 export function fromJson<T>(text: string | null): T | undefined {

@@ -9,8 +9,10 @@ const cacheKib = 32 * 1024
 const walBytes = 64 * 1024 * 1024
 
 export interface Connection {
-  /** Runs a statement and answers how many rows it changed. */
+  /** Runs a statement and answers how many rows it changed. What is absent at the end of `values` is not even bound. */
   run(sql: string, ...values: readonly Bound[]): number
+  /** The same where nobody counts, for less. */
+  insert(sql: string, ...values: readonly Bound[]): void
   /** The first row. `Raw` is what the columns spell out, with null for what is absent. */
   get<Raw>(sql: string, ...values: readonly Bound[]): Raw | undefined
   all<Raw>(sql: string, ...values: readonly Bound[]): readonly Raw[]
@@ -66,6 +68,7 @@ function connect(handle: Handle): Connection {
   }
   return {
     run: (sql: string, ...values: Bound[]) => Number(prepared(sql).run(...nulled(values)).changes),
+    insert: (sql: string, ...values: Bound[]) => void prepared(sql).get(...nulled(values)),
     get: <Raw>(sql: string, ...values: Bound[]) => prepared(sql).get(...nulled(values)) as Raw | undefined,
     all: <Raw>(sql: string, ...values: Bound[]) => prepared(sql).all(...nulled(values)) as readonly Raw[],
     lists: <Raw extends readonly unknown[]>(sql: string, ...values: Bound[]) =>
@@ -78,6 +81,7 @@ function connect(handle: Handle): Connection {
 
 /** In place: the list is the call's own, and there are a dozen a job. */
 function nulled(values: Bound[]): Value[] {
+  while (values.length > 0 && (values[values.length - 1] ?? null) === null) values.pop()
   for (let index = 0; index < values.length; index++) values[index] ??= null
   return values as Value[]
 }

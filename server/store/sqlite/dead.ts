@@ -9,7 +9,7 @@ import { jobReads } from './job.ts'
 const LAST = '~'
 
 const isDead = `state in ('failed', 'expired') and tally is null
-  and coalesce(json_extract(replay, '$.by'), json_extract(replay, '$.dismissedAt')) is null`
+  and coalesce(json_extract(facts, '$.replay.by'), json_extract(facts, '$.replay.dismissedAt')) is null`
 
 interface Seen {
   readonly id: JobId

@@ -5,7 +5,9 @@ import type { Blame } from '../contract.ts'
 export type Value = string | number | null | Uint8Array
 
 export interface Statement {
+  /** Parameters beyond the last value are null. The object that it answers with costs as much as binding ten of them. */
   run(...values: readonly Value[]): { readonly changes: number | bigint }
+  /** The first row, if the statement has any. */
   get(...values: readonly Value[]): unknown
   all(...values: readonly Value[]): readonly unknown[]
   /** From here on rows are lists of their columns. */

@@ -3,51 +3,43 @@ import assert from 'node:assert/strict'
 import type { ClaimId, JobId, ProjectId, WorkerId } from '../../../src/protocol/id.ts'
 import { type Cause, type JobState, jobStates } from '../../../src/protocol/job.ts'
 import type { Tally } from '../../../src/state/array.ts'
-import type { JobFilter, JobRow, QueuedFilter, QueuedRow, ReplayRow, TransitionRow, UsageRow } from '../row.ts'
-import { fromJson, given, toBit, toJson } from './column.ts'
+import type { JobFilter, JobRow, QueuedFilter, QueuedRow, TransitionRow } from '../row.ts'
+import { fromFacts, fromJson, given, NOTHING, toFacts, toJson } from './column.ts'
 import type { Connection } from './connection.ts'
+import { projectIds } from './project.ts'
 
 interface RawJob {
   readonly id: JobId
   readonly project_id: ProjectId
+  readonly priority: number
+  readonly created_at: number
+  readonly needs: string | null
   readonly state: JobState
+  readonly version: number
   readonly epoch: number
   readonly attempts: number
   readonly claim_id: string | null
-  readonly not_before: number | null
-  readonly cancel_at: number | null
-  readonly cancel_by: string | null
-  readonly end_cause: Cause | null
-  readonly end_rc: number | null
-  readonly end_at: number | null
-  readonly adopted: string | null
-  readonly tally: string | null
-  readonly replay: string | null
-  readonly passed_over: string
-  readonly version: number
-  readonly priority: number
-  readonly needs: string
-  readonly stream_bytes: number
-  readonly artifact_bytes: number
-  readonly attested: number
-  readonly created_at: number
-  readonly expires_at: number | null
-  readonly started_at: number | null
   readonly worker_id: WorkerId | null
-  readonly message: string | null
-  readonly usage: string | null
-  readonly result_claim_id: ClaimId | null
-  readonly digest: string
-  readonly policy: string
-  readonly labels: string
-  readonly command: string
-  readonly credential: string | null
-  readonly bundle: string | null
-  readonly bundle_size: number | null
-  readonly recipients: string | null
-  readonly signer: string | null
-  readonly signature: string | null
+  readonly started_at: number | null
+  readonly end_at: number | null
+  readonly end_cause: Cause | null
+  readonly facts: string | null
+  readonly expires_at: number | null
+  readonly not_before: number | null
+  readonly passed_over: string | null
+  readonly tally: string | null
+  readonly summary: string
 }
+
+/** What no statement asks of a job, as JSON: of what changes, and of what never does. */
+interface Facts extends Pick<JobRow, 'message' | 'usage' | 'resultClaimId' | 'attested' | 'replay'> {
+  readonly rc?: number
+  readonly cancel?: NonNullable<JobRow['law']['cancel']>
+  readonly adopted?: NonNullable<JobRow['law']['adopted']>
+}
+type Summary = Pick<JobRow['law'], 'policy'> &
+  Pick<JobRow, 'digest' | 'command' | 'labels' | 'streamBytes' | 'artifactBytes'> &
+  Pick<JobRow, 'credential' | 'bundle' | 'recipients' | 'signature'>
 
 interface RawTransition {
   readonly job_id: JobId
@@ -62,52 +54,35 @@ interface RawTransition {
 }
 
 /** As `queuedOfKind` selects them: id, priority, needs, passed over, created, not before, expires, tally. */
-type RawQueued = readonly [JobId, number, string, string, number, number | null, number | null, string | null]
+type RawQueued = readonly [
+  JobId,
+  number,
+  string | null,
+  string | null,
+  number,
+  number | null,
+  number | null,
+  string | null,
+]
 
-const lawOf = (raw: RawJob): JobRow['law'] => ({
-  state: raw.state,
-  epoch: raw.epoch,
-  attempts: raw.attempts,
-  policy: fromJson(raw.policy),
-  ...given({ claimId: raw.claim_id, notBefore: raw.not_before }),
-  ...(raw.cancel_at === null || raw.cancel_by === null ? {} : { cancel: { at: raw.cancel_at, by: raw.cancel_by } }),
-  ...(raw.end_at === null || raw.end_cause === null
-    ? {}
-    : { end: { cause: raw.end_cause, ...given({ rc: raw.end_rc }), at: raw.end_at } }),
-  ...given({
-    adopted: fromJson<NonNullable<JobRow['law']['adopted']>>(raw.adopted),
-    array: fromJson<Tally>(raw.tally),
-  }),
-  passedOver: fromJson(raw.passed_over),
-})
-
-const jobOf = (raw: RawJob): JobRow => ({
-  id: raw.id,
-  projectId: raw.project_id,
-  law: lawOf(raw),
-  version: raw.version,
-  priority: raw.priority,
-  needs: raw.needs,
-  command: fromJson(raw.command),
-  labels: fromJson(raw.labels),
-  digest: raw.digest,
-  ...given({ credential: raw.credential, recipients: fromJson<readonly string[]>(raw.recipients) }),
-  ...(raw.bundle === null || raw.bundle_size === null ? {} : { bundle: { digest: raw.bundle, size: raw.bundle_size } }),
-  ...(raw.signer === null || raw.signature === null ? {} : { signature: { keyid: raw.signer, sig: raw.signature } }),
-  streamBytes: raw.stream_bytes,
-  artifactBytes: raw.artifact_bytes,
-  createdAt: raw.created_at,
-  ...given({
-    expiresAt: raw.expires_at,
-    startedAt: raw.started_at,
-    workerId: raw.worker_id,
-    message: raw.message,
-    usage: fromJson<UsageRow>(raw.usage),
-    resultClaimId: raw.result_claim_id,
-    replay: fromJson<ReplayRow>(raw.replay),
-  }),
-  ...(raw.attested === 1 && { attested: true }),
-})
+const jobOf = (raw: RawJob): JobRow => {
+  const { policy, ...summary } = fromJson<Summary>(raw.summary)
+  const { rc, cancel, adopted, ...facts } = fromFacts<Facts>(raw.facts)
+  const { end_at: at, end_cause: cause } = raw
+  const law = {
+    ...{ state: raw.state, epoch: raw.epoch, attempts: raw.attempts, policy },
+    ...given({ claimId: raw.claim_id, notBefore: raw.not_before, cancel, adopted }),
+    ...(at === null || cause === null ? {} : { end: { cause, ...given({ rc }), at } }),
+    ...given({ array: fromJson<Tally>(raw.tally) }),
+    passedOver: fromFacts<QueuedRow['passedOver']>(raw.passed_over),
+  }
+  return {
+    ...{ id: raw.id, projectId: raw.project_id, law, version: raw.version, priority: raw.priority },
+    ...{ needs: raw.needs ?? NOTHING, ...summary, createdAt: raw.created_at },
+    ...given({ expiresAt: raw.expires_at, startedAt: raw.started_at, workerId: raw.worker_id }),
+    ...facts,
+  }
+}
 
 const transitionOf = (raw: RawTransition): TransitionRow => ({
   jobId: raw.job_id,
@@ -127,16 +102,15 @@ const queuedOf = (
   projectId: ProjectId,
   state: QueuedRow['state'],
 ): QueuedRow => {
-  const passing = passedOver === '{}' ? NOBODY : fromJson<QueuedRow['passedOver']>(passedOver)
-  const row = { id, state, projectId, priority, needs, createdAt, passedOver: passing }
+  const passing = passedOver === null ? NOBODY : fromJson<QueuedRow['passedOver']>(passedOver)
+  const row = { id, state, projectId, priority, needs: needs ?? NOTHING, createdAt, passedOver: passing }
   if (notBefore === null && expiresAt === null && tally === null) return row
   return { ...row, ...given({ notBefore, expiresAt, array: fromJson<Tally>(tally) }) }
 }
 
 const select = `
-  select id, project_id, state, epoch, attempts, claim_id, not_before, cancel_at, cancel_by, end_cause, end_rc, end_at,
-    adopted, tally, passed_over, version, priority, needs, stream_bytes, artifact_bytes, created_at, expires_at, started_at, worker_id, message,
-    usage, result_claim_id, attested, replay, digest, policy, labels, command, credential, bundle, bundle_size, recipients, signer, signature
+  select id, project_id, priority, created_at, needs, state, version, epoch, attempts, claim_id, worker_id, started_at, end_at, end_cause,
+    facts, expires_at, not_before, passed_over, tally, summary
   from jobs join job_specs on job_id = substr(id, 1, 30)
   where id = ?`
 
@@ -154,13 +128,47 @@ const queuedOfKind = Object.fromEntries(
   ]),
 ) as Readonly<Record<QueuedFilter['kind'], string>>
 
-/** The columns that change, in the order of the statements. */
-const changing = ({ law, ...row }: JobRow) => [
-  ...[law.state, law.epoch, law.attempts, law.claimId, law.notBefore, law.cancel?.at, law.cancel?.by],
-  ...[law.end?.cause, law.end?.rc, law.end?.at, toJson(law.adopted), toJson(law.array), toJson(law.passedOver)],
-  ...[row.version, row.expiresAt, row.startedAt, row.workerId, row.message, toJson(row.usage), row.resultClaimId],
-  ...[toBit(row.attested === true), toJson(row.replay)],
+/** The columns that change, in the order of the statements: what most jobs lack comes last. */
+const changing = (
+  row: JobRow,
+  { state, epoch, attempts, claimId, end, notBefore, passedOver, array }: JobRow['law'],
+) => [
+  state,
+  row.version,
+  epoch,
+  attempts,
+  claimId,
+  row.workerId,
+  row.startedAt,
+  end?.at,
+  end?.cause,
+  factsOf(row),
+  row.expiresAt,
+  notBefore,
+  toFacts(passedOver),
+  toJson(array),
 ]
+
+function factsOf({ law, message, usage, resultClaimId, attested, replay }: JobRow): string | null {
+  const { end, cancel, adopted } = law
+  return toFacts({ rc: end?.rc, cancel, adopted, message, usage, resultClaimId, attested, replay })
+}
+
+function summaryOf(row: JobRow): string {
+  const { digest, command, labels, streamBytes, artifactBytes, credential, bundle, recipients, signature } = row
+  return JSON.stringify({
+    policy: row.law.policy,
+    digest,
+    command,
+    labels,
+    streamBytes,
+    artifactBytes,
+    credential,
+    bundle,
+    recipients,
+    signature,
+  })
+}
 
 /** Sorts after every id. */
 const LAST = '~'
@@ -205,26 +213,29 @@ export const jobReads = {
 
 export const jobWrites = {
   insertElement(db: Connection, row: JobRow) {
-    db.run(
-      `insert into jobs (state, epoch, attempts, claim_id, not_before, cancel_at, cancel_by, end_cause, end_rc, end_at, adopted, tally,
-         passed_over, version, expires_at, started_at, worker_id, message, usage, result_claim_id, attested, replay, id, project_id, priority, needs,
-         stream_bytes, artifact_bytes, created_at)
-       values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-      ...changing(row),
-      ...[row.id, row.projectId, row.priority, row.needs, row.streamBytes, row.artifactBytes, row.createdAt],
+    db.insert(
+      `insert into jobs (id, project_id, priority, created_at, needs, state, version, epoch, attempts, claim_id, worker_id, started_at,
+         end_at, end_cause, facts, expires_at, not_before, passed_over, tally)
+       values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+      row.id,
+      row.projectId,
+      row.priority,
+      row.createdAt,
+      row.needs === NOTHING ? null : row.needs,
+      ...changing(row, row.law),
     )
   },
   insertJob(db: Connection, row: JobRow, spec: Uint8Array) {
     jobWrites.insertElement(db, row)
-    db.run(
-      `insert into job_specs (job_id, digest, policy, labels, command, spec, credential, bundle, bundle_size, recipients, signer, signature)
-       values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-      ...[row.id, row.digest, toJson(row.law.policy), toJson(row.labels), toJson(row.command), spec],
-      ...[row.credential, row.bundle?.digest, row.bundle?.size, toJson(row.recipients)],
-      ...[row.signature?.keyid, row.signature?.sig],
+    db.insert(
+      'insert into job_specs (job_id, summary, spec, bundle) values (?, ?, ?, ?)',
+      row.id,
+      summaryOf(row),
+      spec,
+      row.bundle?.digest,
     )
     for (const [key, value] of Object.entries(row.labels)) {
-      db.run(
+      db.insert(
         'insert into job_labels (project_id, key, value, job_id) values (?, ?, ?, ?)',
         row.projectId,
         key,
@@ -235,28 +246,34 @@ export const jobWrites = {
   },
   updateJob(db: Connection, row: JobRow) {
     const changed = db.run(
-      `update jobs set state = ?, epoch = ?, attempts = ?, claim_id = ?, not_before = ?, cancel_at = ?, cancel_by = ?,
-         end_cause = ?, end_rc = ?, end_at = ?, adopted = ?, tally = ?, passed_over = ?,
-         version = ?, expires_at = ?, started_at = ?, worker_id = ?, message = ?, usage = ?, result_claim_id = ?,
-         attested = ?, replay = ?
-       where id = ?`,
-      ...changing(row),
+      `update jobs set state = ?2, version = ?3, epoch = ?4, attempts = ?5, claim_id = ?6, worker_id = ?7, started_at = ?8, end_at = ?9,
+         end_cause = ?10, facts = ?11, expires_at = ?12, not_before = ?13, passed_over = ?14, tally = ?15
+       where id = ?1`,
       row.id,
+      ...changing(row, row.law),
     )
     assert(changed === 1, `there is no job ${row.id}`)
   },
   insertTransition(db: Connection, row: TransitionRow) {
-    db.run(
-      `insert into transitions (job_id, version, at, from_state, to_state, who, cause, note, claim_id)
+    db.insert(
+      `insert into transitions (job_id, version, at, to_state, who, from_state, claim_id, cause, note)
        values (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-      ...[row.jobId, row.version, row.at, row.from, row.to, row.by, row.cause, row.note, row.claimId],
+      row.jobId,
+      row.version,
+      row.at,
+      row.to,
+      row.by,
+      row.from,
+      row.claimId,
+      row.cause,
+      row.note,
     )
   },
   /** Its other rows go by cascade, statements with their last claim; its labels are found by the whole key, which saves them an index. */
   deleteJob(db: Connection, id: JobId) {
     const raw = db.get<RawJob>(select, id)
     if (!raw) return
-    for (const [key, value] of Object.entries(fromJson<JobRow['labels']>(raw.labels))) {
+    for (const [key, value] of Object.entries(fromJson<Summary>(raw.summary).labels)) {
       db.run(
         'delete from job_labels where project_id = ? and key = ? and value = ? and job_id = ?',
         raw.project_id,
@@ -272,15 +289,13 @@ export const jobWrites = {
     db.run('delete from jobs where id = ?', id)
     for (const statement of new Set(named.map((it) => it.id))) {
       db.run(
-        'delete from attestations where id = ? and not exists (select 1 from claims where attestation_id = ?)',
-        ...[statement, statement],
+        `delete from attestations where id = ? and not exists (
+           select 1 from json_each(attestations.claims) named cross join claims c on c.id = named.value
+           where c.attestation_id = attestations.id)`,
+        statement,
       )
     }
   },
-}
-
-function projectIds(db: Connection): readonly ProjectId[] {
-  return db.all<{ id: ProjectId }>('select id from projects').map(({ id }) => id)
 }
 
 /**

@@ -3,17 +3,17 @@
 import type { ClaimId, JobId } from '../../../src/protocol/id.ts'
 import type { ClaimRow, JobRow } from '../row.ts'
 
-/** Of each kind; the oldest go first. */
-const ROWS_MOST = 8192
+/** Of each kind, at least: twice as many at most, of which the older half goes at once. */
+const ROWS_LEAST = 4096
 /** Larger jobs are read again: kept, they could take gigabytes. */
 const SPEC_BYTES_MOST = 4096
 /** Likewise of what a claim tells of its streams. */
 const STREAMS_MOST = 8
 
 export class Lately {
-  readonly #jobs = new Map<JobId, JobRow>()
-  readonly #specs = new Map<JobId, Buffer>()
-  readonly #claims = new Map<ClaimId, ClaimRow>()
+  readonly #jobs = new Newest<JobId, JobRow>()
+  readonly #specs = new Newest<JobId, Buffer>()
+  readonly #claims = new Newest<ClaimId, ClaimRow>()
 
   job(id: JobId): JobRow | undefined {
     return this.#jobs.get(id)
@@ -29,22 +29,21 @@ export class Lately {
 
   insertedJob(row: JobRow, spec: Uint8Array): void {
     if (spec.byteLength > SPEC_BYTES_MOST) return
-    keep(this.#jobs, row.id, row)
-    keep(this.#specs, row.id, Buffer.from(spec))
+    this.#jobs.add(row.id, row)
+    this.#specs.add(row.id, Buffer.from(spec))
   }
 
   updatedJob(row: JobRow): void {
-    if (this.#jobs.has(row.id)) this.#jobs.set(row.id, row)
+    this.#jobs.replace(row.id, row)
   }
 
   insertedClaim(row: ClaimRow): void {
-    keep(this.#claims, row.id, row)
+    this.#claims.add(row.id, row)
   }
 
   updatedClaim(row: ClaimRow): void {
-    if (!this.#claims.has(row.id)) return
-    if (Object.keys(row.streams ?? {}).length > STREAMS_MOST) this.#claims.delete(row.id)
-    else this.#claims.set(row.id, row)
+    if (row.streams && Object.keys(row.streams).length > STREAMS_MOST) this.#claims.delete(row.id)
+    else this.#claims.replace(row.id, row)
   }
 
   forget(): void {
@@ -52,11 +51,35 @@ export class Lately {
   }
 }
 
-function keep<K, V>(rows: Map<K, V>, key: K, row: V): void {
-  rows.set(key, row)
-  if (rows.size <= ROWS_MOST) return
-  for (const oldest of rows.keys()) {
-    rows.delete(oldest)
-    return
+/** Two maps of which the older is dropped whole: to look for the oldest entry of one costs more the more went before. */
+class Newest<K, V> {
+  #young = new Map<K, V>()
+  #old = new Map<K, V>()
+
+  get(key: K): V | undefined {
+    return this.#young.get(key) ?? this.#old.get(key)
+  }
+
+  add(key: K, value: V): void {
+    if (this.#young.size === ROWS_LEAST) {
+      this.#old = this.#young
+      this.#young = new Map()
+    }
+    this.#young.set(key, value)
+  }
+
+  replace(key: K, value: V): void {
+    if (this.#young.has(key)) this.#young.set(key, value)
+    else if (this.#old.has(key)) this.#old.set(key, value)
+  }
+
+  delete(key: K): void {
+    this.#young.delete(key)
+    this.#old.delete(key)
+  }
+
+  clear(): void {
+    this.#young.clear()
+    this.#old.clear()
   }
 }

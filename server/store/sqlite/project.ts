@@ -50,6 +50,11 @@ const selectKey = `
   select id, kind, project_id, name, token_hash, scopes, created_at, expires_at, revoked_at
   from keys`
 
+/** For what stands in an index by project. */
+export function projectIds(db: Connection): readonly ProjectId[] {
+  return db.all<{ id: ProjectId }>('select id from projects').map(({ id }) => id)
+}
+
 export const projectReads = {
   getProject(db: Connection, id: ProjectId) {
     const raw = db.get<RawProject>(`${selectProject} where id = ?`, id)

@@ -1,7 +1,8 @@
 // The tables, and how a file of an earlier version becomes one of this version. A step that was released never changes.
 //
 // A job's row is small, since every change of state writes it whole; what never changes and may be large stands in job_specs. Its one list index moves with
-// its state and serves every list. Rows of a job go with it. Keys are text that sorts by time, so inserts fall at the end of their trees.
+// its state and serves every list. Rows of a job go with it. Keys are text that sorts by time, so inserts fall at the end of their trees. What no statement
+// looks for stands in one column of JSON, and what is mostly absent stands last: a column costs more to bind than to store.
 import type { Connection } from './connection.ts'
 
 const first = `
@@ -41,11 +42,9 @@ create table stops (
 ) strict, without rowid;
 
 create table jobs (
-  id text primary key, project_id text not null references projects, state text not null, epoch integer not null, attempts integer not null,
-  claim_id text, not_before integer, cancel_at integer, cancel_by text, end_cause text, end_rc integer, end_at integer,
-  passed_over text not null, version integer not null, priority integer not null, needs text not null, stream_bytes integer not null,
-  artifact_bytes integer not null, created_at integer not null, expires_at integer, started_at integer, worker_id text, message text,
-  usage text, result_claim_id text, attested integer not null, adopted text, tally text, replay text
+  id text primary key, project_id text not null references projects, priority integer not null, created_at integer not null, needs text,
+  state text not null, version integer not null, epoch integer not null, attempts integer not null, claim_id text, worker_id text,
+  started_at integer, end_at integer, end_cause text, facts text, expires_at integer, not_before integer, passed_over text, tally text
 ) strict, without rowid;
 -- Elements of arrays, whose ids are longer than the 30 characters of a job's, stand in no list but that of their array.
 create index jobs_by_state on jobs (project_id, state, id) where length(id) = 30;
@@ -54,8 +53,7 @@ create index jobs_by_end on jobs (project_id, end_at, id) where end_at is not nu
 create index jobs_again on jobs (project_id, id) where state = 'queued' and attempts > 0;
 
 create table job_specs (
-  job_id text primary key references jobs on delete cascade, digest text not null, policy text not null, labels text not null,
-  command text not null, credential text, bundle text, bundle_size integer, recipients text, signer text, signature text, spec blob not null
+  job_id text primary key references jobs on delete cascade, summary text not null, spec blob not null, bundle text
 ) strict;
 create index job_specs_by_bundle on job_specs (bundle) where bundle is not null;
 
@@ -71,24 +69,21 @@ create table dependencies (
 create index dependencies_by_job on dependencies (job_id);
 
 create table claims (
-  id text primary key, job_id text not null references jobs on delete cascade, project_id text not null, binding_id text not null,
-  worker_id text not null, epoch integer not null, attempt integer not null, claim_key text not null,
-  lease_state text not null, lease_hold_ms integer not null, lease_held_until integer, lease_final_digest text,
-  stream_bytes integer not null, artifact_bytes integer not null, held text not null, claimed_at integer not null, confirmed_at integer, started_at integer, ended_at integer,
-  cause text, rc integer, message text, usage text, streams text, artifacts text, attestation_id text, orphan integer not null
+  id text primary key, job_id text not null references jobs on delete cascade, epoch integer not null, attempt integer not null,
+  worker_id text not null, binding_id text not null, claim_key text not null, claimed_at integer not null, held text, lease_state text not null,
+  confirmed_at integer, started_at integer, ended_at integer, final_digest text, attestation_id text, word text,
+  hold_ms integer, held_until integer, orphan integer
 ) strict, without rowid;
 create unique index claims_by_job on claims (job_id, epoch);
-create index claims_by_attestation on claims (attestation_id) where attestation_id is not null;
-create index claims_live on claims (id) where lease_state in ('granted', 'confirmed', 'held');
 
 create table transitions (
-  job_id text not null references jobs on delete cascade, version integer not null, at integer not null, from_state text, to_state text not null,
-  who text not null, cause text, note text, claim_id text,
+  job_id text not null references jobs on delete cascade, version integer not null, at integer not null, to_state text not null,
+  who text not null, from_state text, claim_id text, cause text, note text,
   primary key (job_id, version)
 ) strict, without rowid;
 
 create table attestations (
-  id text primary key, worker_id text not null, sealing_key text not null, signing_key text not null, body text not null
+  id text primary key, worker_id text not null, sealing_key text not null, signing_key text not null, claims text not null, body text not null
 ) strict;
 
 create table results (

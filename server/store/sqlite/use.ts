@@ -7,12 +7,12 @@ import type { Connection } from './connection.ts'
 /** Sorts after every id. */
 const LAST = '~'
 
-const cpuOf = `sum(json_extract(c.usage, '$.cpu_ms'))`
-const runOf = `sum(json_extract(c.usage, '$.wall_ms'))`
-const bytesOf = `sum((select sum(json_extract(s.value, '$.bytes')) from json_each(c.streams) s))`
+const cpuOf = `sum(json_extract(c.word, '$.usage.cpu_ms'))`
+const runOf = `sum(json_extract(c.word, '$.usage.wall_ms'))`
+const bytesOf = `sum((select sum(json_extract(s.value, '$.bytes')) from json_each(c.word, '$.streams') s))`
 
 const ofAttempts = (sum: string) =>
-  `coalesce((select ${sum} from claims c where c.job_id = j.id and c.lease_final_digest is not null), 0)`
+  `coalesce((select ${sum} from claims c where c.job_id = j.id and c.final_digest is not null), 0)`
 
 /**
  * Each finds its jobs by an index of its own. Pond's own time of a word is that of the transition that it made; the only attempt of a job that ended since
@@ -27,7 +27,7 @@ const sumsOf = [
   (which) =>
     `select coalesce(${cpuOf}, 0) as cpuMs, coalesce(${bytesOf}, 0) as outputBytes
      from jobs j cross join claims c on c.job_id = j.id
-     where j.project_id = ? and ${which} and c.lease_final_digest is not null
+     where j.project_id = ? and ${which} and c.final_digest is not null
        and ((j.end_at is not null and j.attempts = 1)
          or exists (select 1 from transitions t where t.job_id = j.id and t.claim_id = c.id and t.at >= ?))`,
 )
