@@ -48,7 +48,7 @@ async function openPond(): Promise<Line> {
           polls: /^server\/service\/poll\.js poll$/,
           commits: /^server\/store\/sqlite\.js commit$/,
           works: /^server\/store\/group-commit\.js write$/,
-          statements: /^server\/store\/sqlite\/connection\.js (run|get|all)$/,
+          statements: /^server\/store\/sqlite\/connection\.js (run|insert|get|all)$/,
         },
       },
       {

@@ -24,7 +24,7 @@ const nodeLoop = /^node:internal\/process/
  */
 export const pondTable: readonly ComponentRow[] = [
   { name: 'commit', files: /^server\/store\/sqlite\/connection\.js$/, functions: /^exec$/ },
-  { name: 'sql', files: /^server\/store\/sqlite\/connection\.js$/, functions: /^(run|get|all|prepared)$/ },
+  { name: 'sql', files: /^server\/store\/sqlite\/connection\.js$/, functions: /^(run|insert|get|all|prepared)$/ },
   { name: 'rows', files: /^server\/store\/sqlite\/(?!connection|driver|tx)/ },
   { name: 'group', files: /^server\/store\/(group-commit|work|turn|sqlite|sqlite\/tx)\.js$/ },
   { name: 'signature', files: /^(src\/seal\/request-signature|server\/service\/access)\.js$/ },
