@@ -46,22 +46,23 @@ interface RawAttestation {
 
 const claimOf = (raw: RawClaim): ClaimRow => {
   const { streamBytes, artifactBytes } = fromJson<Pick<JobRow, 'streamBytes' | 'artifactBytes'>>(raw.summary)
-  return {
-    ...{ id: raw.id, jobId: raw.job_id, projectId: raw.project_id, bindingId: raw.binding_id, workerId: raw.worker_id },
-    ...{ epoch: raw.epoch, attempt: raw.attempt, claimKey: raw.claim_key },
-    lease: {
-      state: raw.lease_state,
-      holdMs: raw.hold_ms ?? 0,
-      ...given({ heldUntil: raw.held_until, finalDigest: raw.final_digest }),
+  return Object.assign(
+    { id: raw.id, jobId: raw.job_id, projectId: raw.project_id, bindingId: raw.binding_id, workerId: raw.worker_id },
+    { epoch: raw.epoch, attempt: raw.attempt, claimKey: raw.claim_key, streamBytes, artifactBytes },
+    {
+      lease: {
+        state: raw.lease_state,
+        holdMs: raw.hold_ms ?? 0,
+        ...given({ heldUntil: raw.held_until, finalDigest: raw.final_digest }),
+      },
+      held: raw.held === null ? nothing : fromJson<ClaimRow['held']>(raw.held),
+      claimedAt: raw.claimed_at,
+      orphan: raw.orphan === 1,
     },
-    ...{ streamBytes, artifactBytes },
-    held: raw.held === null ? nothing : fromJson(raw.held),
-    claimedAt: raw.claimed_at,
-    ...given({ confirmedAt: raw.confirmed_at, startedAt: raw.started_at, endedAt: raw.ended_at }),
-    ...fromFacts<Word>(raw.word),
-    ...given({ attestationId: raw.attestation_id }),
-    orphan: raw.orphan === 1,
-  }
+    given({ confirmedAt: raw.confirmed_at, startedAt: raw.started_at, endedAt: raw.ended_at }),
+    fromFacts<Word>(raw.word),
+    given({ attestationId: raw.attestation_id }),
+  )
 }
 
 /** With what every claim of a job has of it. */

@@ -69,19 +69,20 @@ const jobOf = (raw: RawJob): JobRow => {
   const { policy, ...summary } = fromJson<Summary>(raw.summary)
   const { rc, cancel, adopted, ...facts } = fromFacts<Facts>(raw.facts)
   const { end_at: at, end_cause: cause } = raw
-  const law = {
-    ...{ state: raw.state, epoch: raw.epoch, attempts: raw.attempts, policy },
-    ...given({ claimId: raw.claim_id, notBefore: raw.not_before, cancel, adopted }),
-    ...(at === null || cause === null ? {} : { end: { cause, ...given({ rc }), at } }),
-    ...given({ array: fromJson<Tally>(raw.tally) }),
-    passedOver: fromFacts<QueuedRow['passedOver']>(raw.passed_over),
-  }
-  return {
-    ...{ id: raw.id, projectId: raw.project_id, law, version: raw.version, priority: raw.priority },
-    ...{ needs: raw.needs ?? NOTHING, ...summary, createdAt: raw.created_at },
-    ...given({ expiresAt: raw.expires_at, startedAt: raw.started_at, workerId: raw.worker_id }),
-    ...facts,
-  }
+  const law = Object.assign(
+    { state: raw.state, epoch: raw.epoch, attempts: raw.attempts, policy },
+    given({ claimId: raw.claim_id, notBefore: raw.not_before, cancel, adopted, array: fromJson<Tally>(raw.tally) }),
+    at === null || cause === null ? undefined : { end: rc === undefined ? { cause, at } : { cause, rc, at } },
+    { passedOver: fromFacts<QueuedRow['passedOver']>(raw.passed_over) },
+  )
+  // Not by spreading: each key that a spread object gets besides costs a microsecond.
+  return Object.assign(
+    { id: raw.id, projectId: raw.project_id, law, version: raw.version, priority: raw.priority },
+    { needs: raw.needs ?? NOTHING, createdAt: raw.created_at },
+    summary,
+    given({ expiresAt: raw.expires_at, startedAt: raw.started_at, workerId: raw.worker_id }),
+    facts,
+  )
 }
 
 const transitionOf = (raw: RawTransition): TransitionRow => ({
