@@ -151,9 +151,15 @@ class FileSpool implements Spool {
     await file.append(...stored)
     const [only] = stored
     this.#last = stored.length === 1 && only ? { offset, bytes: only } : undefined
-    for (const bytes of stored) this.#hash.update(bytes)
-    this.#hashed = file.size()
+    this.#hashFrom(offset, stored)
     this.#parts.grew()
+  }
+
+  /** Behind what a former life left nothing is hashed: all of it is read once more when it is asked for. */
+  #hashFrom(offset: number, stored: readonly Buffer[]): void {
+    if (this.#hashed !== offset) return
+    for (const bytes of stored) this.#hash.update(bytes)
+    this.#hashed = this.size()
   }
 
   #fail(error: unknown): void {

@@ -118,3 +118,22 @@ t.test('marks stay few for a process that writes for days, and forget what was s
   t.ok(Math.abs(spool.mark(15_000).order - 15_000) < 64)
   t.ok(clock)
 })
+
+t.test('a spool that a former life left is hashed from its first byte, whatever is added to it', async (t) => {
+  const clock = createVirtualClock()
+  const disk = createMemoryDisk()
+  await disk.makeFolder('/s')
+  const file = await disk.open('/s/stdout')
+  await file.append(Buffer.from('what was there, '))
+  const spool = createSpool({
+    clock,
+    encoder: { encode: () => ({ stored: [], marks: [], taken: 0 }), end: () => [Buffer.from('and its end')] },
+    open: () => disk.open('/s/stdout'),
+    nextOrder: () => 0,
+    grew() {},
+    failed: (error) => t.fail(String(error)),
+    resume: { file, leftOut: 0 },
+  })
+  await spool.end()
+  t.equal(await spool.sha256(spool.size()), sha256(Buffer.from('what was there, and its end')))
+})
