@@ -106,14 +106,6 @@ export class Choice {
     return false
   }
 
-  /** Whether anything waits that could ever be for such a worker. */
-  hasSuiting(ladder: Ladder, means: Means): boolean {
-    for (const projectId of this.#servedBy(ladder)) {
-      for (const of of this.#queue.classesOf(projectId)) if (suits(of, means)) return true
-    }
-    return false
-  }
-
   /** What a worker may give to others than the job for which it keeps room. */
   spare(taker: Taker): Room {
     const kept = this.#keptBy(taker)

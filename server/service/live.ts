@@ -57,6 +57,8 @@ export class LiveClaims {
   readonly #lingering = new Map<WorkerId, Map<ClaimId, Lingering>>()
   /** What claims of writes under way hold, by worker: it is filled before they are rows. */
   readonly #coming = new Map<WorkerId, Coming[]>()
+  /** How often what is counted for a worker changed. */
+  readonly #changes = new Map<WorkerId, number>()
   /** Live claims and those of writes under way. */
   readonly #inProject = new Map<ProjectId, number>()
 
@@ -84,6 +86,7 @@ export class LiveClaims {
       ...(job ? { job } : {}),
     }
     this.#claims.set(claim.id, claim)
+    this.#changed(claim.workerId)
     this.#count(claim.projectId, 1)
     this.#byJob.set(claim.jobId, claim)
     const mates = this.#byBinding.get(claim.bindingId)
@@ -112,6 +115,7 @@ export class LiveClaims {
     const claim = this.#claims.get(id)
     if (!claim) return
     this.#claims.delete(id)
+    this.#changed(claim.workerId)
     this.#count(claim.projectId, -1)
     if (this.#byJob.get(claim.jobId) === claim) this.#byJob.delete(claim.jobId)
     const mates = this.#byBinding.get(claim.bindingId)
@@ -124,12 +128,14 @@ export class LiveClaims {
   /** The worker is gone for good. */
   forget(workerId: WorkerId): void {
     this.#lingering.delete(workerId)
+    this.#changed(workerId)
   }
 
   /** Keeps a dead claim in mind until its worker names it no longer. */
   linger({ id, workerId, held }: Pick<ClaimRow, 'id' | 'workerId' | 'held'>, fate: Fate): void {
     const claims = this.#lingering.get(workerId) ?? new Map<ClaimId, Lingering>()
     this.#lingering.set(workerId, claims.set(id, { fate, held }))
+    this.#changed(workerId)
   }
 
   fateOf(workerId: WorkerId, id: ClaimId): Fate | undefined {
@@ -146,12 +152,14 @@ export class LiveClaims {
     const set = this.#lingering.get(workerId)
     if (!set) return
     for (const id of set.keys()) if (!have.has(id)) set.delete(id)
+    this.#changed(workerId)
     if (set.size === 0) this.#lingering.delete(workerId)
   }
 
   /** Counts one more claim of a write under way; `arrived` takes it off when that write was settled, whatever came of it. */
   expect(workerId: WorkerId, claim: Coming): void {
     this.#count(claim.job.projectId, 1)
+    this.#changed(workerId)
     const coming = this.#coming.get(workerId)
     if (coming) coming.push(claim)
     else this.#coming.set(workerId, [claim])
@@ -159,6 +167,7 @@ export class LiveClaims {
 
   arrived(workerId: WorkerId, { job, held }: Coming): void {
     this.#count(job.projectId, -1)
+    this.#changed(workerId)
     const coming = this.#coming.get(workerId) ?? []
     // Several elements of one array may come at a time, each with its own devices.
     const at = coming.findIndex((claim) => claim.job.id === job.id && claim.held === held)
@@ -168,6 +177,15 @@ export class LiveClaims {
 
   coming(workerId: WorkerId): readonly Coming[] {
     return this.#coming.get(workerId) ?? nobody
+  }
+
+  /** While it is the same, the worker's claims are: live ones, those of writes under way and those that linger. */
+  changesOf(workerId: WorkerId): number {
+    return this.#changes.get(workerId) ?? 0
+  }
+
+  #changed(workerId: WorkerId): void {
+    this.#changes.set(workerId, this.changesOf(workerId) + 1)
   }
 
   /** What each project has of a binding's workers now. */

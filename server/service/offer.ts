@@ -9,7 +9,7 @@ import type { Core } from './core.ts'
 import { keyForWords } from './intent.ts'
 import { readNeeds, waitingOf } from './line.ts'
 import type { Parking } from './parking.ts'
-import { meansOf, takerOf } from './room.ts'
+import { takerOf } from './room.ts'
 import { type Asked, mayGrant, type Session } from './session.ts'
 
 interface OfferParts {
@@ -90,11 +90,9 @@ export class Offers {
 
   /** False when there is nothing to write. */
   #canGive(woken: Woken): boolean {
-    const { choice, fleet } = this.#core
+    const { choice } = this.#core
     for (const { parked } of this.#wokenBy(woken)) {
       const found = parked?.body.workers.some(({ worker_id: workerId }) => {
-        const worker = fleet.get(workerId)
-        if (!worker || !choice.hasSuiting(this.#core.ladders.of(worker), meansOf(worker))) return false
         const taker = takerOf(this.#core, parked, { workerId, ended: none })
         return taker && choice.hasFor(taker)
       })
@@ -137,7 +135,8 @@ export class Offers {
     const { choice, fleet, ladders, live } = this.#core
     return asked.body.workers.flatMap(({ worker_id: workerId }) => {
       const worker = fleet.get(workerId)
-      if (!worker || (!line && !choice.hasSuiting(ladders.of(worker), meansOf(worker)))) return []
+      // Of a write that ends claims what they leave is counted anew, and mostly nothing waits.
+      if (!worker || (ended.size > 0 && !choice.hasAny(ladders.of(worker)))) return []
       const taker = takerOf(this.#core, asked, { workerId, ended })
       if (!taker) return []
       // Whoever stands in the queue for this worker was there before.

@@ -41,11 +41,16 @@ export interface Candidate {
 }
 
 /** What may be granted now: the least of what the worker says, what the ledger says and how far it is trusted. */
-export function roomOf({ worker, resources, freeSlots, claims, held, most }: Candidate, now: number): Room {
-  const ledger = resources.slots - claims
-  const slots = Math.max(0, Math.min(freeSlots, ledger, most, allowance(worker, claims, now)))
-  const whole = wholeOf(resources, slots)
+export function roomOf(candidate: Candidate, now: number): Room {
+  const { resources, held } = candidate
+  const whole = wholeOf(resources, slotsOf(candidate, now))
   return held.length === 0 ? whole : without(whole, held)
+}
+
+/** Its slots alone. */
+export function slotsOf({ worker, resources, freeSlots, claims, most }: Omit<Candidate, 'held'>, now: number): number {
+  const ledger = resources.slots - claims
+  return Math.max(0, Math.min(freeSlots, ledger, most, allowance(worker, claims, now)))
 }
 
 /** All that a machine has, with so many slots. */

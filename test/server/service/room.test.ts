@@ -1,6 +1,12 @@
 // Room: a poll is filled up to what its worker said, and again where a final word says that a slot came free.
+import { deepStrictEqual as deepEqual } from 'node:assert/strict'
+import fc from 'fast-check'
 import t from 'tap'
+import { type Told, takerOf } from '../../../server/service/room.ts'
+import type { ClaimId } from '../../../src/protocol/id.ts'
 import type { Intent } from '../../../src/protocol/orch.ts'
+import { nothing } from '../../../src/state/room.ts'
+import { claimIdOf, claimRow, jobIdOf } from '../../contract/store-row.ts'
 import { finalWord, type Machine, pairMachine, submit } from '../../harness/machine.ts'
 import { createPondRig, type PondRig } from '../../harness/pond.ts'
 
@@ -279,4 +285,51 @@ t.test('polls and submits at once never give more than there is', async (t) => {
   const given = (await Promise.all(polls)).map(({ reply }) => reply.intents.length)
   t.strictSame(given, [2, 1])
   t.equal(rig.pond.services.core.live.size, 3)
+})
+
+t.test('what is counted once and kept is what a recount gives, whatever happens to claims', async (t) => {
+  const rig = await createPondRig(t)
+  const box = await pairMachine(rig, { slots: 6 })
+  const { core } = rig.pond.services
+  const [workerId, { bindingId }] = [box.workerId, box]
+  const rowOf = (number: number) =>
+    claimRow(number, { bindingId, workerId, held: number % 2 === 0 ? nothing : { memory_bytes: number } })
+  const comingOf = (number: number) => ({
+    job: { id: jobIdOf(number), projectId: rowOf(number).projectId },
+    held: nothing,
+  })
+  const ids = fc.integer({ min: 1, max: 6 })
+  const act = fc.record({
+    what: fc.constantFrom('add', 'end', 'lose', 'linger', 'told', 'expect', 'arrived', 'forget'),
+    id: ids,
+  })
+  const tellOf = (have: readonly ClaimId[]): Told => ({
+    body: {
+      ...{ protocol: 1, session: 'session-1', seq: 1, claim_key: 'claim-key-1', wait_ms: 0, refill: true, have: [] },
+      workers: [{ worker_id: workerId, free: { slots: 4 } }],
+    },
+    have: new Set(have),
+    filling: new Map(have.map((id) => [id, workerId])),
+  })
+  const acts = {
+    add: (id: number) => void (core.live.get(claimIdOf(id)) ?? core.live.add(rowOf(id), 0)),
+    end: (id: number) => core.live.remove(claimIdOf(id), false),
+    lose: (id: number) => core.live.remove(claimIdOf(id), true),
+    linger: (id: number) => core.live.linger(rowOf(id), 'leave'),
+    told: (id: number) => core.live.reconcile(workerId, new Set([claimIdOf(id)])),
+    expect: (id: number) => core.live.expect(workerId, comingOf(id)),
+    arrived: (id: number) => core.live.arrived(workerId, comingOf(id)),
+    forget: () => core.live.forget(workerId),
+  }
+  const none = new Set<ClaimId>()
+  const property = fc.property(fc.array(act, { maxLength: 40 }), fc.array(ids, { maxLength: 4 }), (steps, have) => {
+    const told = tellOf(have.map(claimIdOf))
+    for (const { what, id } of steps) {
+      acts[what](id)
+      const kept = takerOf(core, told, { workerId, ended: none })
+      deepEqual(kept, takerOf(core, { ...told }, { workerId, ended: none }))
+      takerOf(core, told, { workerId, ended: none })
+    }
+  })
+  t.doesNotThrow(() => fc.assert(property))
 })
