@@ -2,7 +2,6 @@
 import type { BindingId } from '../../src/protocol/id.ts'
 import { limit, retryWait } from '../../src/protocol/limit.ts'
 import { every } from '../../src/system/clock.ts'
-import type { BindingRow } from '../store/row.ts'
 import { type BindingParts, revokeBinding } from './binding.ts'
 import { isMost, leaseMsOf } from './lease.ts'
 
@@ -21,8 +20,7 @@ export function startLeaving(parts: BindingParts): () => void {
   const seen: Seen = { bindings: new Map(), companyMs: 0, lookedAt: now, someAt: now }
   return every(core.clock, PERIOD_MS, async () => {
     try {
-      look(parts, seen)
-      await revokeSilent(parts, seen)
+      await revokeSilent(parts, seen, look(parts, seen))
     } catch (error) {
       core.log.warn('leaving.failed', { error: String(error) })
     }
@@ -34,39 +32,51 @@ export function startLeaving(parts: BindingParts): () => void {
  */
 interface Seen {
   /** How long pond has had company, when each was last there. */
-  bindings: ReadonlyMap<BindingId, number>
+  bindings: Map<BindingId, number>
   companyMs: number
   /** Listening time of the last look, and of the last one that saw any machine. */
   lookedAt: number
   someAt: number
 }
 
-function look({ access, core, polls }: BindingParts, seen: Seen): void {
+/** One pass over all bindings, for there may be ten thousand and nobody else is served meanwhile. True: a fault may have taken most machines away. */
+function look({ access, core, polls }: BindingParts, seen: Seen): boolean {
   const now = core.listening.now()
-  const ids = [...access.bindings()].map(({ id }) => id)
-  const hasCompany = ids.some((id) => polls.isOnline(id))
+  const rows = access.bindings()
+  const hasCompany = some(rows, ({ id }) => polls.isOnline(id))
   const wasLongAlone = seen.lookedAt - seen.someAt >= LATE_MS
   if (hasCompany || wasLongAlone) seen.companyMs += now - seen.lookedAt
   // The day is over, and counts.
   else if (now - seen.someAt >= LATE_MS) seen.companyMs += now - seen.someAt
-  const isThere = (id: BindingId) => polls.isOnline(id) || core.live.ofBinding(id).size > 0
-  seen.bindings = new Map(
-    ids.map((id) => [id, isThere(id) ? seen.companyMs : (seen.bindings.get(id) ?? seen.companyMs)]),
-  )
+  const before = seen.bindings
+  seen.bindings = new Map()
+  let [lately, silent] = [0, 0]
+  for (const { id } of rows) {
+    const isOnline = polls.isOnline(id)
+    const isThere = isOnline || core.live.ofBinding(id).size > 0
+    const since = isThere ? seen.companyMs : (before.get(id) ?? seen.companyMs)
+    seen.bindings.set(id, since)
+    if (seen.companyMs - since >= LATE_MS || polls.lastPollAt(id) === undefined) continue
+    lately++
+    if (!isOnline) silent++
+  }
   seen.lookedAt = now
   if (hasCompany) seen.someAt = now
+  return isMost(silent, lately)
 }
 
-async function revokeSilent(parts: BindingParts, { bindings: seen, companyMs }: Seen): Promise<void> {
+function some<T>(all: Iterable<T>, is: (one: T) => boolean): boolean {
+  for (const one of all) if (is(one)) return true
+  return false
+}
+
+async function revokeSilent(parts: BindingParts, { bindings, companyMs }: Seen, mostAreSilent: boolean): Promise<void> {
   const { access, core, polls } = parts
-  const silentMs = ({ id }: BindingRow) => companyMs - (seen.get(id) ?? companyMs)
-  const bindings = [...access.bindings()]
-  const lately = bindings.filter((row) => polls.lastPollAt(row.id) !== undefined && silentMs(row) < LATE_MS)
-  const silent = lately.filter(({ id }) => !polls.isOnline(id))
-  const leastMs = isMost(silent.length, lately.length) ? LATE_MS : 0
-  for (const row of bindings.filter(({ ephemeral }) => ephemeral)) {
-    const { id } = row
-    if (silentMs(row) < Math.max(leastMs, patienceMsOf(parts, id))) continue
+  const leastMs = mostAreSilent ? LATE_MS : 0
+  for (const { id, ephemeral } of access.bindings()) {
+    if (!ephemeral) continue
+    const silentMs = companyMs - (bindings.get(id) ?? companyMs)
+    if (silentMs < Math.max(leastMs, patienceMsOf(parts, id))) continue
     const unless = () => polls.isOnline(id) || core.live.ofBinding(id).size > 0
     await revokeBinding(parts, { id, by: 'pond', note: 'ephemeral, and gone without a word', unless })
   }
