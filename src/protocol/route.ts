@@ -49,11 +49,17 @@ export type ParamsOf<N extends RouteName> = Routes[N] extends { readonly params:
   : undefined
 export type ReplyOf<N extends RouteName> = Routes[N]['reply'] extends z.ZodType<infer Output> ? Output : unknown
 
+type Matched =
+  | { readonly name: RouteName; readonly params: Readonly<Record<string, string>> }
+  | 'other method'
+  | undefined
+
 /** Finds the route of a method and a path (below pond's base URL, no query) with its raw, decoded parameters. */
-export function matchRoute(
-  method: string,
-  path: string,
-): { name: RouteName; params: Record<string, string> } | 'other method' | undefined {
+export function matchRoute(method: string, path: string): Matched {
+  return literal.get(`${method} ${path}`) ?? matchPatterns(method, path)
+}
+
+function matchPatterns(method: string, path: string): Matched {
   let seen = false
   for (const [name, pattern] of patterns) {
     const found = pattern.exec(path)
@@ -74,6 +80,14 @@ const patterns: readonly (readonly [RouteName, RegExp])[] = routeNames.map((name
       .replace(/\.(?=json)/g, '\\.')}$`,
   ),
 ])
+
+/** Paths without parameters, which most calls have: to try every pattern took as long as to read a small body. */
+const literal: ReadonlyMap<string, Matched> = new Map(
+  routeNames.map((name) => {
+    const { method, path } = routes[name]
+    return [`${method} ${path}`, path.includes('{') ? undefined : matchPatterns(method, path)] as const
+  }),
+)
 
 function decodeAll(groups: Record<string, string>): Record<string, string> {
   return Object.fromEntries(Object.entries(groups).map(([key, value]) => [key, decode(value)]))
