@@ -1,6 +1,6 @@
 // createPond: the whole server without a socket.
 import { loadSodium } from '../src/seal/sodium.ts'
-import { answer, refuse } from './http/answer.ts'
+import { answer, begin, refuse } from './http/answer.ts'
 import type { Answerer } from './http/message.ts'
 import { defaultSettings, type Parts, type Settings } from './service/parts.ts'
 import { type Services, startServices } from './service/pond.ts'
@@ -23,6 +23,7 @@ export async function createPond(
     settings: { ...defaultSettings, ...parts.settings },
   })
   return {
+    begin: (request) => begin(services, request),
     answer: (request) => answer(services, request),
     refuse: (error) => refuse(services, error),
     ...(services.adminToken === undefined ? {} : { adminToken: services.adminToken }),

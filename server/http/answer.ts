@@ -7,29 +7,53 @@ import { authorise, type Identity } from '../service/access.ts'
 import type { Services } from '../service/pond.ts'
 import { StoreFailing, StoreFull } from '../store/contract.ts'
 import { handlers, projectOf } from './handler.ts'
-import { jsonReply, type PondReply, type PondRequest } from './message.ts'
+import { type HeldReply, isHeld, jsonReply, type PondReply, type PondRequest } from './message.ts'
 import { parseRequest } from './parse.ts'
 import { tellRateLimits } from './rate-limit.ts'
 import { sealedHandlers } from './sealed.ts'
 
-/** Answers any request; it never rejects. */
-export function answer(services: Services, request: PondRequest): Promise<PondReply> {
-  const found = find(request)
-  return services.core.meter ? answerMeasured(services, request, found) : answerFound(services, request, found)
+/** Answers any request when there is a reply; it never rejects. */
+export async function answer(services: Services, request: PondRequest): Promise<PondReply> {
+  const begun = await begin(services, request)
+  if (!isHeld(begun)) return begun
+  const { signal } = request
+  if (signal.aborted) begun.leave()
+  signal.addEventListener('abort', begun.leave, { once: true })
+  return await new Promise<PondReply>((resolve) => begun.listen(resolve)).finally(() =>
+    signal.removeEventListener('abort', begun.leave),
+  )
 }
 
-async function answerMeasured(services: Services, request: PondRequest, found: Found): Promise<PondReply> {
+/** Answers any request, or parks it; it never rejects. */
+export function begin(services: Services, request: PondRequest): Promise<PondReply | HeldReply> {
+  const found = find(request)
+  return services.core.meter ? beginMeasured(services, request, found) : beginFound(services, request, found)
+}
+
+async function beginMeasured(services: Services, request: PondRequest, found: Found): Promise<PondReply | HeldReply> {
   const { clock, meter } = services.core
   const from = clock.monotonic()
-  const reply = await answerFound(services, request, found)
+  const begun = await beginFound(services, request, found)
   const name = typeof found === 'object' ? found.name : 'other'
-  meter?.answered(name, reply.status, waits(name, request) ? undefined : clock.monotonic() - from)
-  return reply
+  const measure = (reply: PondReply) =>
+    meter?.answered(name, reply.status, waits(name, request) ? undefined : clock.monotonic() - from)
+  if (isHeld(begun)) return measured(begun, measure)
+  measure(begun)
+  return begun
 }
+
+const measured = ({ listen, leave }: HeldReply, measure: (reply: PondReply) => void): HeldReply => ({
+  listen: (send) =>
+    listen((reply) => {
+      measure(reply)
+      send(reply)
+    }),
+  leave,
+})
 
 type Found = ReturnType<typeof find>
 
-async function answerFound(services: Services, request: PondRequest, found: Found): Promise<PondReply> {
+async function beginFound(services: Services, request: PondRequest, found: Found): Promise<PondReply | HeldReply> {
   try {
     return await route(services, request, found)
   } catch (error) {
@@ -44,7 +68,7 @@ function waits(name: RouteName | 'other', { query, stream }: PondRequest): boole
 
 const held: ReadonlySet<string> = new Set<RouteName>(['poll', 'followJob', 'followJobs'])
 
-async function route(services: Services, request: PondRequest, found: Found): Promise<PondReply> {
+async function route(services: Services, request: PondRequest, found: Found): Promise<PondReply | HeldReply> {
   if (found === undefined) throw new Refusal('not_found', `there is no ${request.path} here`)
   if (found === 'other method') throw new Refusal('method_not_allowed', `${request.path} is not for ${request.method}`)
   const row: Route = routes[found.name]
@@ -64,11 +88,11 @@ async function route(services: Services, request: PondRequest, found: Found): Pr
 async function answerSubmit(
   services: Services,
   { identity, request }: { readonly identity: Identity; readonly request: PondRequest },
-  reply: () => Promise<PondReply>,
-): Promise<PondReply> {
+  reply: () => Promise<PondReply | HeldReply>,
+): Promise<PondReply | HeldReply> {
   const projectId = projectOf(services.core, identity, request)
   const answer = await reply().catch((error: unknown) => refuse(services, error))
-  return tellRateLimits(services.core, projectId, answer)
+  return isHeld(answer) ? answer : tellRateLimits(services.core, projectId, answer)
 }
 
 const all = { ...handlers, ...sealedHandlers }
@@ -82,7 +106,7 @@ function find({ method, path }: PondRequest): ReturnType<typeof matchRoute> {
 }
 
 /** The table of routes gave the schemas, so what was parsed is what the route's handler takes. */
-type AnyHandler = (services: Services, asked: object) => Promise<PondReply>
+type AnyHandler = (services: Services, asked: object) => Promise<PondReply | HeldReply>
 
 const nobody = { kind: 'nobody' } as const
 

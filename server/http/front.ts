@@ -1,5 +1,5 @@
 // Fastify in front of a pond: sockets, TLS, limits on what comes in, headers on what goes out. What a call means is decided behind it.
-import { type IncomingMessage, STATUS_CODES } from 'node:http'
+import { type IncomingMessage, type RequestListener, type Server, STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
 import { Readable } from 'node:stream'
 import cors from '@fastify/cors'
@@ -10,6 +10,7 @@ import { limit } from '../../src/protocol/limit.ts'
 import { routes } from '../../src/protocol/route.ts'
 import type { Route } from '../../src/protocol/shape.ts'
 import { Bodies } from './body.ts'
+import { createDirect } from './direct.ts'
 import type { Answerer, PondReply } from './message.ts'
 import { rateLimitHeaders } from './rate-limit.ts'
 import { Deadlines, piecesOf, UPLOAD_FACTOR } from './upload.ts'
@@ -74,7 +75,9 @@ export async function openFront(pond: Answerer, options: FrontOptions): Promise<
       exposedHeaders,
     })
   }
-  const deadlines = limitTime(app, pond, requestMs)
+  const deadlines = new Deadlines(requestMs)
+  const late = ({ socket }: IncomingMessage) => hangUp(socket, pond.refuse(tooSlow()))
+  limitTime(app, deadlines, late)
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body))
   const bodies = new Bodies()
@@ -96,6 +99,8 @@ export async function openFront(pond: Answerer, options: FrontOptions): Promise<
     uploads.addContentTypeParser('*', (_request, payload, done) => done(null, payload))
     addRoutes(uploads, { rows: all.filter(({ body }) => body === 'stream'), handle })
   })
+  await app.ready()
+  goDirect(app.server, (usual) => createDirect({ pond, deadlines, late, usual }))
   await app.listen({ host: options.host, port: options.port, backlog: 4096 })
   return { url: urlOf(app.server.address(), options), close: () => app.close().finally(() => deadlines.close()) }
 }
@@ -115,10 +120,12 @@ function addRoutes(
 }
 
 /** Node's own limit of a request's time is one for all, and there are uploads; so the others get theirs here. */
-function limitTime(app: Pick<FastifyInstance, 'addHook'>, pond: Answerer, requestMs: number): Deadlines {
-  const deadlines = new Deadlines(requestMs)
+function limitTime(
+  app: Pick<FastifyInstance, 'addHook'>,
+  deadlines: Deadlines,
+  late: (request: IncomingMessage) => void,
+): void {
   app.addHook('onRequest', (request, _reply, done) => {
-    const late = () => hangUp(request.raw.socket, pond.refuse(tooSlow()))
     if (!isUpload(request)) deadlines.start(request.raw, late)
     done()
   })
@@ -126,7 +133,14 @@ function limitTime(app: Pick<FastifyInstance, 'addHook'>, pond: Answerer, reques
     deadlines.stop(raw)
     done()
   })
-  return deadlines
+}
+
+/** What Fastify answers is asked of it only where it is not answered before it. */
+function goDirect(server: Server, before: (usual: RequestListener) => RequestListener): void {
+  for (const usual of server.listeners('request') as RequestListener[]) {
+    server.off('request', usual)
+    server.on('request', before(usual))
+  }
 }
 
 const uploadPaths = new Set(Object.values<Route>(routes).flatMap(({ body, path }) => (body === 'stream' ? [path] : [])))

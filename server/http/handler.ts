@@ -23,6 +23,7 @@ import * as pairing from '../service/pairing.ts'
 import type { Services } from '../service/pond.ts'
 import { replayJob, replayJobs } from '../service/replay.ts'
 import * as rotation from '../service/rotation.ts'
+import { Parked } from '../service/session.ts'
 import { readStats } from '../service/stats.ts'
 import { openSignedJob, type Submission, submitJobs } from '../service/submit.ts'
 import { hearTelemetry } from '../service/telemetry.ts'
@@ -31,8 +32,16 @@ import { viewAttempt, viewJob } from '../service/view.ts'
 import { explainJob } from '../service/why.ts'
 import { hearWords } from '../service/word.ts'
 import * as worker from '../service/worker.ts'
-import { bytesReply, eventsReply, jsonReply, type PondReply, type PondRequest } from './message.ts'
-import { parseJob } from './parse.ts'
+import {
+  bytesReply,
+  eventsReply,
+  type HeldReply,
+  heldReply,
+  jsonReply,
+  type PondReply,
+  type PondRequest,
+} from './message.ts'
+import { idempotencyKeyOf, parseJob } from './parse.ts'
 import { listChunks, readStream } from './stream.ts'
 
 /** Of a call that does not say how many days it wants. */
@@ -47,14 +56,19 @@ export interface Asked<N extends RouteName> {
   readonly request: PondRequest
 }
 
-export type Handler<N extends RouteName> = (services: Services, asked: Asked<N>) => Promise<PondReply>
+export type Handler<N extends RouteName> = (
+  services: Services,
+  asked: Asked<N>,
+) => Promise<PondReply | (N extends 'poll' ? HeldReply : never)>
 
 /** Routes that are served; the others hold their place. */
 export const handlers: { readonly [N in RouteName]?: Handler<N> } = {
   pair: async ({ core, access }, { body, request }) =>
     jsonReply(200, await pairing.pair({ core, access }, body, request)),
-  poll: async ({ polls }, asked) =>
-    jsonReply(200, await polls.poll(bindingOf(asked.identity), asked.body, asked.request.signal)),
+  async poll({ polls }, { body, identity }) {
+    const told = await polls.poll(bindingOf(identity), body)
+    return told instanceof Parked ? heldReply(told, () => polls.leave(told)) : jsonReply(200, told)
+  },
   async sendWords({ core, polls }, { body, identity }) {
     const words = body.words.map(({ job_id, claim_token, ...word }) => ({
       jobId: job_id,
@@ -373,15 +387,6 @@ export function claimTokenOf(request: PondRequest): string {
   const token = request.headers['x-claim-token']
   if (token === undefined) throw new Refusal('unauthenticated', 'this call needs the claim token as X-Claim-Token')
   return token
-}
-
-function idempotencyKeyOf(request: PondRequest): string | undefined {
-  const value = request.headers['idempotency-key']
-  if (value === undefined) return undefined
-  if (/^[\x21-\x7e]{1,255}$/.test(value)) return value
-  throw new Refusal('invalid_field', 'Idempotency-Key must be 1 to 255 printable characters', {
-    field: 'idempotency-key',
-  })
 }
 
 async function describeCaller(core: Services['core'], identity: Identity) {

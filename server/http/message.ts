@@ -22,9 +22,21 @@ export interface PondReply {
   readonly body: string | Uint8Array | AsyncIterable<string | Uint8Array>
 }
 
+/** The reply to a call that is parked. Nothing else is kept of it: ten thousand of them wait at a time. */
+export interface HeldReply {
+  /** Calls back once, at once if the reply is there already. */
+  readonly listen: (send: (reply: PondReply) => void) => void
+  /** The caller left. */
+  readonly leave: () => void
+}
+
+export const isHeld = (begun: PondReply | HeldReply): begun is HeldReply => 'listen' in begun
+
 /** What stands behind a front: a whole pond without a socket. */
 export interface Answerer {
-  /** Answers one request; never rejects. */
+  /** Answers one request, or says that it is parked; never rejects. */
+  begin(request: PondRequest): Promise<PondReply | HeldReply>
+  /** Answers one request when there is a reply; never rejects. */
   answer(request: PondRequest): Promise<PondReply>
   /** The reply to a request that the front itself could not take. */
   refuse(error: unknown): PondReply
@@ -53,3 +65,9 @@ export function eventsReply(body: AsyncIterable<string>): PondReply {
     body,
   }
 }
+
+/** A function of its own, so that it holds on to nothing of the call but this. */
+export const heldReply = (
+  parked: { listen(send: (value: unknown) => void): void },
+  leave: HeldReply['leave'],
+): HeldReply => ({ listen: (send) => parked.listen((value) => send(jsonReply(200, value))), leave })

@@ -42,6 +42,15 @@ async function* once(body: Uint8Array | undefined): AsyncGenerator<Uint8Array> {
   if (body) yield body
 }
 
+export function idempotencyKeyOf(request: Pick<PondRequest, 'headers'>): string | undefined {
+  const value = request.headers['idempotency-key']
+  if (value === undefined) return undefined
+  if (/^[\x21-\x7e]{1,255}$/.test(value)) return value
+  throw new Refusal('invalid_field', 'Idempotency-Key must be 1 to 255 printable characters', {
+    field: 'idempotency-key',
+  })
+}
+
 /** A job whose exact bytes stand inside another body. */
 export function parseJob(bytes: Uint8Array, field: string): JobSpec {
   return parse(jobSpec, readJson(bytes), field) as JobSpec

@@ -56,10 +56,10 @@ export class Deadlines {
     this.#clock = clock
   }
 
-  start(request: IncomingMessage, late: () => void): void {
+  start(request: IncomingMessage, late: (request: IncomingMessage) => void): void {
     const cancel = this.#clock.after(this.#ms, () => {
       this.#running.delete(request)
-      if (!request.complete && !request.destroyed) late()
+      if (!request.complete && !request.destroyed) late(request)
     })
     this.#running.set(request, cancel)
   }

@@ -129,6 +129,9 @@ async function endDrain(
 
 type Drained = Pick<PollBody, 'session' | 'workers'>
 
+export const isAnyDrained = ({ fleet }: Core, { workers }: Pick<PollBody, 'workers'>): boolean =>
+  workers.some(({ worker_id }) => fleet.get(worker_id)?.drain !== undefined)
+
 /** For each drained worker of the poll whose session has not heard, or does not tell in its snapshot that it obeys. */
 export function drainDirectives({ clock, fleet }: Core, { session, workers }: Drained): Directive[] {
   return workers.flatMap(({ worker_id }): Directive[] => {

@@ -11,13 +11,15 @@ import { recordAudit } from './audit.ts'
 import type { Taker } from './choice.ts'
 import type { Core } from './core.ts'
 import { directivesFor, keyOf, rotation } from './directive.ts'
-import { hearDrains } from './drain.ts'
+import { hearDrains, isAnyDrained } from './drain.ts'
+import { Holds } from './hold.ts'
 import { intentsFor, retell } from './intent.ts'
 import { recallDead, renewClaims } from './lease.ts'
 import { Offers } from './offer.ts'
 import { levelOf, Parking } from './parking.ts'
-import { type Told, takerOf, tell } from './room.ts'
+import { takerOf, tell } from './room.ts'
 import {
+  type Asked,
   hasHeard,
   hasLeft,
   heardOf,
@@ -25,7 +27,7 @@ import {
   holdMsOf,
   isOnline,
   noteAnswer,
-  type Parked,
+  Parked,
   type PollCaller,
   type Poller,
   receiptOf,
@@ -45,11 +47,13 @@ export class Polls {
   readonly #life: string
   readonly #sessions = new Map<BindingId, Session>()
   readonly #parking = new Parking()
+  readonly #holds: Holds<Parked>
   readonly offers: Offers
 
   constructor(core: Core) {
     this.#core = core
     this.#life = `life_${core.random.bytes(8).toString('base64url')}`
+    this.#holds = new Holds(core.clock, (parked) => this.#over(parked))
     this.offers = new Offers({ core, parking: this.#parking, sessions: this.#sessions })
     core.tell.listen((bindingId) => this.#settle(bindingId))
   }
@@ -91,8 +95,8 @@ export class Polls {
     return returnMsOf(this.#core, this.#sessions.size)
   }
 
-  /** Answers a poll: at once if there is something to say, else when there is, when a newer one comes, or after its hold. */
-  async poll(caller: Poller, body: PollBody, signal: AbortSignal): Promise<PollReply> {
+  /** Answers a poll at once if another took its place, else parks it until there is something to say, a newer one comes, or its hold is over. */
+  async poll(caller: Poller, body: PollBody): Promise<PollReply | Parked> {
     if (body.protocol < OLDEST_PROTOCOL || body.protocol > PROTOCOL) {
       throw new Refusal('upgrade_required', `protocol ${body.protocol} is not spoken here`, {
         protocol: PROTOCOL,
@@ -100,25 +104,35 @@ export class Polls {
       })
     }
     this.#checkWorkers(caller, body)
-    const session = await this.#enter(caller, body)
+    const session = this.#enter(caller, body) ?? (await this.#refuseConflict(caller))
     if (body.seq < session.seq) return this.#pass(session, body)
     session.seq = body.seq
     const heard = heardOf(this.#life, body)
     hearPoll(this.#core, session, { seq: body.seq, heard })
     this.#release(session, [], [])
     const told = tell(this.#core, body)
-    // Meanwhile a newer poll, another session or the end of the binding may have taken its place.
-    const isOver = () => this.#sessions.get(caller.bindingId) !== session || body.seq !== session.seq
-    await renewClaims(this.#core, caller.bindingId, body.have)
-    if (isOver()) return this.#pass(session, body)
+    // What most polls are spared, for they hold nothing and nobody drains their workers.
+    const isLong = body.have.length > 0 || isAnyDrained(this.#core, body)
+    if (isLong && !(await this.#hear(caller, session, { body, heard }))) return this.#pass(session, body)
     for (const { worker_id } of body.workers) this.#core.live.reconcile(worker_id, told.have)
     retell(this.#core, caller.bindingId, told)
-    await recallDead(this.#core, caller.bindingId, body.have)
+    return this.#park({ caller, ...told }, session)
+  }
+
+  /** Brings what is stored in line with what a poll says. False: meanwhile a newer poll, another session or the end of the binding took its place. */
+  async #hear(
+    { bindingId }: PollCaller,
+    session: Session,
+    { body, heard }: { readonly body: PollBody; readonly heard: number | undefined },
+  ): Promise<boolean> {
+    const isOver = () => this.#sessions.get(bindingId) !== session || body.seq !== session.seq
+    await renewClaims(this.#core, bindingId, body.have)
+    if (isOver()) return false
+    await recallDead(this.#core, bindingId, body.have)
     const keyFor = (worker_id: WorkerId) => keyOf({ type: 'drain', worker_id })
     const isHeard = (workerId: WorkerId) => hasHeard(session, body, { key: keyFor(workerId), workerId, heard })
-    await hearDrains(this.#core, caller.bindingId, { body, heard: isHeard })
-    if (isOver() || signal.aborted) return this.#pass(session, body)
-    return this.#park({ caller, told, session, signal })
+    await hearDrains(this.#core, bindingId, { body, heard: isHeard })
+    return !isOver()
   }
 
   /** Answers every parked poll; pond is stopping. Each is told a time of its own to come back, or all would come at once. */
@@ -132,7 +146,7 @@ export class Polls {
 
   /** Such a directive says another thing now: whoever heard the former has not heard it. */
   tellAnew(bindingId: BindingId, directive: Pick<Directive, 'type' | 'worker_id'>): void {
-    this.#sessions.get(bindingId)?.told.delete(keyOf(directive))
+    this.#sessions.get(bindingId)?.told?.delete(keyOf(directive))
     this.#settle(bindingId)
   }
 
@@ -143,78 +157,66 @@ export class Polls {
     this.#sessions.delete(bindingId)
   }
 
-  async #enter(caller: PollCaller, body: PollBody): Promise<Session> {
+  /** Undefined: another session has a poll open. */
+  #enter({ bindingId }: PollCaller, { session }: PollBody): Session | undefined {
     const now = this.#core.clock.monotonic()
-    const known = this.#sessions.get(caller.bindingId)
-    if (known && known.session !== body.session && known.parked) {
-      await this.#core.store.write((tx) =>
-        recordAudit(this.#core, tx, {
-          by: `binding:${caller.bindingId}`,
-          action: 'poll.session_conflict',
-          target: caller.bindingId,
-        }),
-      )
-      throw new Refusal('session_conflict', 'another session of this binding has a poll open', {})
-    }
-    if (known && known.session === body.session) {
+    const known = this.#sessions.get(bindingId)
+    if (known && known.session !== session && known.parked) return undefined
+    if (known && known.session === session) {
       known.contactAt = now
       return known
     }
     const former = known?.lastPollAt === undefined ? {} : { lastPollAt: known.lastPollAt }
-    const fresh: Session = {
-      session: body.session,
-      seq: 0,
-      contactAt: now,
-      answered: new Map(),
-      told: new Map(),
-      ...former,
-    }
-    this.#sessions.set(caller.bindingId, fresh)
+    const fresh: Session = { session, seq: 0, contactAt: now, answered: [], ...former }
+    this.#sessions.set(bindingId, fresh)
     return fresh
+  }
+
+  async #refuseConflict({ bindingId }: PollCaller): Promise<never> {
+    const facts = { by: `binding:${bindingId}`, action: 'poll.session_conflict', target: bindingId } as const
+    await this.#core.store.write((tx) => recordAudit(this.#core, tx, facts))
+    throw new Refusal('session_conflict', 'another session of this binding has a poll open', {})
   }
 
   /** A poll that names a worker of another binding is refused before anything of it is heard. */
   #checkWorkers(caller: PollCaller, body: PollBody): void {
-    for (const [index, { worker_id }] of body.workers.entries()) {
-      if (this.#core.fleet.get(worker_id)?.bindingId === caller.bindingId) continue
-      throw new Refusal('invalid_field', 'this binding has no such worker', { field: `workers.${index}.worker_id` })
-    }
+    const { fleet } = this.#core
+    const index = body.workers.findIndex(({ worker_id }) => fleet.get(worker_id)?.bindingId !== caller.bindingId)
+    if (index < 0) return
+    throw new Refusal('invalid_field', 'this binding has no such worker', { field: `workers.${index}.worker_id` })
   }
 
-  #park(poll: { caller: Poller; told: Told; session: Session; signal: AbortSignal }): Promise<PollReply> {
-    const { caller, told, session, signal } = poll
-    const { promise, resolve } = deferred<PollReply>()
-    const over = () => {
-      if (session.parked === parked) this.#release(session, [], [])
-    }
-    const gone = () => {
-      const { contactAt } = session
-      over()
-      // Its caller was gone before it ended.
-      session.contactAt = contactAt
-    }
-    const parked: Parked = {
-      ...told,
-      caller,
-      cancelTimer: this.#core.clock.after(holdMsOf(this.#core, session, told.body), over),
-      answer: (reply) => {
-        parked.cancelTimer()
-        signal.removeEventListener('abort', gone)
-        resolve(reply)
-      },
-    }
-    signal.addEventListener('abort', gone, { once: true })
+  #park(asked: Asked, session: Session): Parked {
+    const { caller, body } = asked
+    const holdMs = holdMsOf(this.#core, session, body)
+    const parked = new Parked(asked, this.#holds.endOf(holdMs, this.#core.random))
     // The same poll once more, when the first was still being heard: only one can be answered with what comes.
     this.#release(session, [], [])
     session.parked = parked
     session.latest = parked
+    this.#holds.add(parked)
     const ladder = this.#core.ladders.of(caller)
-    const slots = told.body.workers.reduce((sum, { free }) => sum + free.slots, 0)
+    const slots = body.workers.reduce((sum, { free }) => sum + free.slots, 0)
     const claims = this.#core.live.ofBinding(caller.bindingId).size
     this.#parking.add(session, { ladder, level: levelOf(claims, claims + slots) })
     this.#settle(caller.bindingId)
     if (session.parked === parked && this.#core.choice.hasAny(ladder)) this.offers.wake(session)
-    return promise
+    return parked
+  }
+
+  /** Its hold is over. */
+  #over(parked: Parked): void {
+    const session = this.#sessions.get(parked.caller.bindingId)
+    if (session?.parked === parked) this.#release(session, [], [])
+  }
+
+  /** Its caller was gone before it ended. */
+  leave(parked: Parked): void {
+    const session = this.#sessions.get(parked.caller.bindingId)
+    if (session?.parked !== parked) return
+    const { contactAt } = session
+    this.#release(session, [], [])
+    session.contactAt = contactAt
   }
 
   /** Answers the binding's poll if there are intents for it or directives that it has not just been told. */
@@ -225,13 +227,14 @@ export class Polls {
     const intents = intentsFor(this.#core, parked.caller.bindingId, parked)
     const directives = directivesFor(this.#core, bindingId, parked)
     const now = this.#core.clock.now()
-    const due = directives.map((it) => (session.told.get(keyOf(it))?.at ?? Number.NEGATIVE_INFINITY) + REPEAT_MS)
+    const due = directives.map((it) => (session.told?.get(keyOf(it))?.at ?? Number.NEGATIVE_INFINITY) + REPEAT_MS)
     const rotates = isRotationDue(this.#core, parked.caller.token)
     const rotationAt = rotates
       ? (session.rotationTold ?? Number.NEGATIVE_INFINITY) + ROTATE_REPEAT_MS
       : Number.POSITIVE_INFINITY
     if (intents.length > 0 || rotationAt <= now || due.some((at) => at <= now)) {
       if (rotates) session.rotationTold = now
+      session.told ??= new Map()
       for (const it of directives) {
         // The worker may not know of a claim that it has neither named nor confirmed; its next poll is told at once.
         const claim = it.claim_id
@@ -243,7 +246,7 @@ export class Polls {
       this.#core.clock.after(Math.min(...due) - now, () => {
         if (session.parked === parked) this.#settle(bindingId)
       })
-    } else if (session.told.size > 0) session.told.clear()
+    } else delete session.told
   }
 
   #release(session: Session, intents: readonly Intent[], directives: readonly Directive[]): void {
@@ -253,6 +256,7 @@ export class Polls {
     session.contactAt = this.#core.clock.monotonic()
     noteAnswer(this.#core, session, parked.body.seq)
     this.#parking.delete(session)
+    this.#holds.delete(parked)
     parked.answer(this.#reply(parked.body.seq, intents, directives))
   }
 
@@ -271,12 +275,4 @@ export class Polls {
 
 export function limitsOf(pollHoldMs: number): Limits {
   return { chunk_bytes: limit.chunkBytes, poll_hold_ms: pollHoldMs, words_per_call: limit.wordsPerCall }
-}
-
-function deferred<T>(): { promise: Promise<T>; resolve: (value: T) => void } {
-  let resolve: (value: T) => void = () => {}
-  const promise = new Promise<T>((done) => {
-    resolve = done
-  })
-  return { promise, resolve }
 }

@@ -3,7 +3,6 @@ import type { BindingId, ProjectId, WorkerId } from '../../src/protocol/id.ts'
 import { limit } from '../../src/protocol/limit.ts'
 import type { PollBody, PollReply } from '../../src/protocol/orch.ts'
 import { type Hearing, hear, isDeaf, isHearing } from '../../src/state/hearing.ts'
-import type { Cancel } from '../../src/system/clock.ts'
 import type { BindingToken } from '../store/row.ts'
 import type { World } from './parts.ts'
 import type { Told } from './room.ts'
@@ -23,9 +22,36 @@ export interface Asked extends Told {
   readonly caller: Poller
 }
 
-export interface Parked extends Asked {
-  readonly answer: (reply: PollReply) => void
-  cancelTimer: Cancel
+/** A poll that waits. There may be ten thousand of them, so each holds little. */
+export class Parked implements Asked {
+  readonly caller: Poller
+  readonly body: PollBody
+  readonly have: Told['have']
+  readonly filling: Told['filling']
+  /** When its hold is over, by the monotonic clock. */
+  readonly until: number
+  #reply: PollReply | undefined
+  #send: ((reply: PollReply) => void) | undefined
+
+  constructor({ caller, body, have, filling }: Asked, until: number) {
+    this.caller = caller
+    this.body = body
+    this.have = have
+    this.filling = filling
+    this.until = until
+  }
+
+  answer(reply: PollReply): void {
+    if (this.#send) this.#send(reply)
+    else this.#reply = reply
+    this.#send = undefined
+  }
+
+  /** Calls back once, at once if it was answered meanwhile. */
+  listen(send: (reply: PollReply) => void): void {
+    if (this.#reply) send(this.#reply)
+    else this.#send = send
+  }
 }
 
 export interface Session {
@@ -37,14 +63,19 @@ export interface Session {
   /** When a poll last came or ended. */
   contactAt: number
   hearing?: Hearing
-  /** When each of its latest polls was answered, by `seq`. */
-  readonly answered: Map<number, number>
+  /** When each of its latest polls was answered. */
+  answered: readonly Answer[]
   /** When a poll of the binding was last heard to be completed, by the wall clock. */
   lastPollAt?: number
   /** When each directive was last told, and in the reply to which poll, by its type and claim or worker. */
-  readonly told: Map<string, { readonly at: number; readonly seq: number }>
+  told?: Map<string, { readonly at: number; readonly seq: number }>
   /** When it was last asked to rotate. */
   rotationTold?: number
+}
+
+interface Answer {
+  readonly seq: number
+  readonly at: number
 }
 
 /** From here on a poll says what its swarm heard. */
@@ -61,11 +92,9 @@ const RETURN_PART_MOST = 0.6
 const withinMs = ({ settings }: World) => settings.pollHoldMs + limit.pollGraceMs
 
 /** A reply to the session goes out. Of the same poll the first counts: nobody knows which of them arrived. */
-export function noteAnswer({ clock }: World, { answered }: Session, seq: number): void {
-  if (answered.has(seq)) return
-  answered.set(seq, clock.monotonic())
-  const [oldest] = answered.keys()
-  if (answered.size > ANSWERS_MOST && oldest !== undefined) answered.delete(oldest)
+export function noteAnswer({ clock }: World, session: Session, seq: number): void {
+  if (session.answered.some((answer) => answer.seq === seq)) return
+  session.answered = [...session.answered.slice(1 - ANSWERS_MOST), { seq, at: clock.monotonic() }]
 }
 
 /** What a reply is told by in the next poll. A former life of pond may have answered the same `seq`, and what the line brings twice this one answers too. */
@@ -85,11 +114,11 @@ interface Heard {
 
 /** A poll of the session came that is not older than one before. */
 export function hearPoll({ clock }: World, session: Session, { seq, heard }: Heard): void {
-  const said = { seq, heard, answeredAt: session.answered.get(heard ?? 0) }
+  const said = { seq, heard, answeredAt: session.answered.find((answer) => answer.seq === heard)?.at }
   const now = clock.monotonic()
   session.hearing = hear(session.hearing, said, now)
   if (session.hearing.toldAt === now) session.lastPollAt = clock.now()
-  for (const known of session.answered.keys()) if (known < (heard ?? seq)) session.answered.delete(known)
+  session.answered = session.answered.filter((answer) => answer.seq >= (heard ?? seq))
 }
 
 /** Whether the reply that told this worker its directive arrived. A swarm of a step that cannot say is believed once the worker offers nothing. */
@@ -98,7 +127,7 @@ export function hasHeard(
   { workers }: PollBody,
   { key, workerId, heard }: { readonly key: string; readonly workerId: WorkerId; readonly heard: number | undefined },
 ): boolean {
-  const { seq } = told.get(key) ?? {}
+  const { seq } = told?.get(key) ?? {}
   if (seq === undefined) return false
   if (heard !== undefined) return heard >= seq
   return workers.some(({ worker_id, free }) => worker_id === workerId && free.slots === 0)

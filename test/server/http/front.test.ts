@@ -141,6 +141,21 @@ t.test('HTTP itself', async (t) => {
   t.equal((await rig.call('listJobs')).reply.items.length, 2)
 })
 
+t.test('a poll past Fastify is limited as every call is', async (t) => {
+  const { raw, send } = await openSocket(t, { requestMs: 200 })
+  const post = 'POST /orch/poll HTTP/1.1\r\nHost: x\r\n'
+  const slow = await raw(`${post}Content-Length: 100\r\n\r\n{"protocol"`)
+  t.match(slow, /^HTTP\/1\.1 408 [\s\S]*"body_timeout"/, 'a body that never ends')
+  t.match(await raw(`${post}Content-Length: 100\r\n\r\n`), /^HTTP\/1\.1 408 /, 'one that never begins')
+  t.match(await send('POST', '/orch/poll', { body: 'x'.repeat(10_000_000) }), { status: 413, code: 'body_too_large' })
+  const refused = /^HTTP\/1\.1 401 [\s\S]*content-type: application\/json[\s\S]*"unauthenticated"/
+  const [direct, usual] = [`Content-Length: 2\r\n\r\n{}`, `Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n`]
+  const last = `${post}Connection: close\r\n`
+  for (const body of [direct, usual, `Origin: http://x\r\n${direct}`]) t.match(await raw(last + body), refused)
+  const two = await raw(`${post}${direct}${last}${direct}`)
+  t.equal(two.match(/HTTP\/1\.1 401/g)?.length, 2, 'two on one connection')
+})
+
 t.test('an upload that breaks off stores nothing', async (t) => {
   const { rig, port, hostname, admin } = await openSocket(t)
   const socket = connect(port, hostname)

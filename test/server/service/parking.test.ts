@@ -7,7 +7,7 @@ import { projectIdOf } from '../../contract/store-row.ts'
 
 const session = (name: string): Session => ({
   ...{ session: name, seq: 1, contactAt: 0 },
-  ...{ answered: new Map(), told: new Map() },
+  answered: [],
 })
 const [one, two] = [projectIdOf(1), projectIdOf(2)]
 const namesOf = (sessions: Iterable<Session>) => [...sessions].map((it) => it.session)

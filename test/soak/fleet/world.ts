@@ -2,12 +2,13 @@
 
 import { createPond } from '../../../server/pond.ts'
 import type { Services } from '../../../server/service/pond.ts'
+import { Parked } from '../../../server/service/session.ts'
 import { submitJobs } from '../../../server/service/submit.ts'
 import { hearWords } from '../../../server/service/word.ts'
 import type { BindingRow, BindingToken, WorkerRow } from '../../../server/store/row.ts'
 import type { ProjectId } from '../../../src/protocol/id.ts'
 import { limit } from '../../../src/protocol/limit.ts'
-import type { Intent } from '../../../src/protocol/orch.ts'
+import type { Intent, PollReply } from '../../../src/protocol/orch.ts'
 import { PROTOCOL } from '../../../src/protocol/version.ts'
 import { newWorker } from '../../../src/state/worker.ts'
 import { silentLog } from '../../../src/system/log.ts'
@@ -173,21 +174,17 @@ class Machine {
 
   async #pollOn(): Promise<void> {
     const { services } = this.#fleet
-    const { signal } = new AbortController()
     for (;;) {
       const have = [...this.#running.values()].map(({ intent }) => ({
         ...{ claim_id: intent.claim_id, state: 'running' as const },
       }))
-      const reply = await services.polls.poll(
-        this.#caller,
-        {
-          ...{ protocol: PROTOCOL, session: this.#session, seq: ++this.#seq, claim_key: `claim-key-${this.#keys}` },
-          ...{ wait_ms: have.length > 0 ? limit.pollHoldBusyMs : limit.pollHoldMs, have, refill: true },
-          workers: [{ worker_id: this.#worker.id, free: { slots: this.#told.slots - have.length } }],
-          ...(this.#heard !== undefined && { heard: this.#heard }),
-        },
-        signal,
-      )
+      const told = await services.polls.poll(this.#caller, {
+        ...{ protocol: PROTOCOL, session: this.#session, seq: ++this.#seq, claim_key: `claim-key-${this.#keys}` },
+        ...{ wait_ms: have.length > 0 ? limit.pollHoldBusyMs : limit.pollHoldMs, have, refill: true },
+        workers: [{ worker_id: this.#worker.id, free: { slots: this.#told.slots - have.length } }],
+        ...(this.#heard !== undefined && { heard: this.#heard }),
+      })
+      const reply = told instanceof Parked ? await new Promise<PollReply>((resolve) => told.listen(resolve)) : told
       this.#heard = reply.receipt
       if (reply.intents.length > 0) this.#keys++
       this.#accept(reply.intents)
