@@ -38,11 +38,17 @@ export async function makeSource(folder: string): Promise<Source> {
   return { path, sha256: hash.digest('hex') }
 }
 
-/** From the submit to the accepted final word, which pond takes only when it has every byte. With a recipient all of it is sealed. */
+/**
+ * From the submit to the accepted final word, which pond takes only when it has every byte. With a recipient all of it is sealed. The first job pays for
+ * compiling code, as a service does once.
+ */
 export async function throughPond(source: Source, recipient?: KeyPair): Promise<Sample> {
   const pond = await startPond()
   const swarm = await startSwarm(pond, { slots: 1, executor: 'process' })
   try {
+    const firstBegan = performance.now()
+    await print({ pond, swarm }, source, recipient)
+    const firstSeconds = (performance.now() - firstBegan) / 1000
     const cpuBegan = [pond, swarm.child].map(({ pid }) => cpuUs(pid))
     const began = performance.now()
     const id = await print({ pond, swarm }, source, recipient)
@@ -50,6 +56,7 @@ export async function throughPond(source: Source, recipient?: KeyPair): Promise<
     const [pondCpu = 0, swarmCpu = 0] = [pond, swarm.child].map(({ pid }, side) => cpuUs(pid) - (cpuBegan[side] ?? 0))
     const chunks = SIZE_BYTES / limit.chunkBytes
     const extras = {
+      first_mb_s: SIZE_BYTES / MB / firstSeconds,
       pond_cpu_us_per_chunk: pondCpu / chunks,
       swarm_cpu_us_per_chunk: swarmCpu / chunks,
       pond_peak_mb: residentKb(pond.pid, 'peak') / 1024,
