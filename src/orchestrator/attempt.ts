@@ -30,7 +30,7 @@ import type { Said } from './words.ts'
  *            disk: pond may have given the job to somebody else meanwhile, and after a power cut nobody else would know that
  *            it ran here.
  * running    There is a process tree. It ends by itself, or by the first of: cancel, timeout, drain, a full disk.
- * ended      The tree is gone and its slot is free. The output goes to pond, then the final word.
+ * ended      The tree is gone, and its slot is free once what it left is gathered. The output goes to pond, then the final word.
  *
  * From accepted: declined, when this swarm cannot or must not run it; nothing was started and no attempt is burned.
  * From accepted and running: dropped, when pond says that the claim is void; then nothing is said and nothing is kept.
@@ -61,6 +61,8 @@ class ClaimAttempt implements Attempt {
   /** What it would be given is not wanted any more; its output still is. */
   readonly #unwanted = new AbortController()
   #state: State = { at: 'accepted' }
+  /** Its tree is gone, and what it left is still gathered. */
+  #holdsSlot = false
   #admitted: Admitted | undefined
   #supply: Supply | undefined
   #privacy: Privacy | undefined
@@ -105,23 +107,17 @@ class ClaimAttempt implements Attempt {
 
   have(): Have {
     const state = this.#state
-    const claim_id = this.claimId
-    switch (state.at) {
-      case 'accepted':
-        return { claim_id, state: 'accepted' }
-      case 'running':
-        return { claim_id, state: 'running', started_at: state.startedAt }
-      case 'ended':
-        return { claim_id, state: 'ended', ...(state.startedAt !== undefined && { started_at: state.startedAt }) }
-      default:
-        return state satisfies never
-    }
+    if (state.at === 'accepted') return { claim_id: this.claimId, state: 'accepted' }
+    const started = state.startedAt === undefined ? {} : { started_at: state.startedAt }
+    // Who says that it ended says that its slot is free, and pond does not free it a second time with the last word.
+    return { claim_id: this.claimId, state: this.#holdsSlot ? 'running' : state.at, ...started }
   }
 
   readonly run = async (freeSlot: () => void, takeRoom?: TakeRoom): Promise<LastWordEnd> => {
     const ending = await this.#live(takeRoom)
     this.#cancelConfirm?.()
     this.#state = { at: 'ended', startedAt: ending?.started_at }
+    this.#holdsSlot = false
     this.#giveBack()
     freeSlot()
     this.#released = this.#release()
@@ -253,6 +249,7 @@ class ClaimAttempt implements Attempt {
     if (cancelTimeout) cancelTimeout()
     this.#cancelKill?.()
     this.#state = { at: 'ended', startedAt }
+    this.#holdsSlot = true
     if (exit.eventsSkipped > 0) log.warn('events_skipped', { claim_id: this.claimId, count: exit.eventsSkipped })
     const artifacts = job.artifacts && (await this.#collect(job.artifacts, execution.work))
     // A spool that breaks with the last bytes still decides the cause.

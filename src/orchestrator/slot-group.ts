@@ -73,6 +73,8 @@ interface Group {
   readonly takeRoom: TakeRoom
   readonly deadline: Deadline
   draining: boolean
+  /** Runs that hold a slot or wait for one. A queue hears of a freed slot some turns later, and a poll between would say of a job that it ended and of its slot that it is filled. */
+  taken: number
 }
 
 export function createSlotGroups({ binding, first, moved, clock, stop }: SlotGroupsParts): SlotGroups {
@@ -81,11 +83,18 @@ export function createSlotGroups({ binding, first, moved, clock, stop }: SlotGro
     const queue = new PQueue({ concurrency: resources.slots })
     queue.on('next', moved)
     const takeRoom = createAllotment(resources)
-    return { id, resources, queue, takeRoom, deadline: createDeadline(clock, () => stop(id)), draining: false }
+    return {
+      id,
+      resources,
+      queue,
+      takeRoom,
+      deadline: createDeadline(clock, () => stop(id)),
+      draining: false,
+      taken: 0,
+    }
   })
   const find = (id: WorkerId) => groups.find((group) => group.id === id)
-  const freeOf = ({ resources, queue, draining }: Group) =>
-    draining ? 0 : Math.max(0, resources.slots - queue.pending - queue.size)
+  const freeOf = ({ resources, draining, taken }: Group) => (draining ? 0 : Math.max(0, resources.slots - taken))
 
   function free(most: number): PollBody['workers'] {
     let left = Math.max(0, most)
@@ -107,7 +116,7 @@ export function createSlotGroups({ binding, first, moved, clock, stop }: SlotGro
     free,
     add(worker, run) {
       const group = find(worker)
-      return group && runIn(group.queue, (freeSlot) => run(freeSlot, group.takeRoom))
+      return group && runIn(group, (freeSlot) => run(freeSlot, group.takeRoom))
     },
     drain(worker, deadlineMs = Number.POSITIVE_INFINITY) {
       const group = find(worker)
@@ -142,8 +151,19 @@ const withDisk = (resources: Resources, disk_bytes: number | undefined): Resourc
   disk_bytes === undefined ? resources : { ...resources, disk_bytes }
 
 /** The run goes on after its slot is free. */
-function runIn<T>(queue: PQueue, run: (freeSlot: () => void) => Promise<T>): Promise<T> {
+function runIn<T>(group: Group, run: (freeSlot: () => void) => Promise<T>): Promise<T> {
+  group.taken++
   return new Promise((resolve, reject) => {
-    void queue.add(() => new Promise<void>((freeSlot) => run(freeSlot).finally(freeSlot).then(resolve, reject)))
+    const hold = () =>
+      new Promise<void>((leave) => {
+        let held = true
+        const freeSlot = () => {
+          if (held) group.taken--
+          held = false
+          leave()
+        }
+        run(freeSlot).finally(freeSlot).then(resolve, reject)
+      })
+    void group.queue.add(hold)
   })
 }
