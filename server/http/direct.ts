@@ -34,9 +34,14 @@ function take({ pond, deadlines, late }: DirectParts, request: IncomingMessage, 
     deadlines.stop(request)
     void serve(pond, { request, reply, body: Buffer.concat(parts.splice(0)) })
   })
+  // Who leaves in the middle of a body leaves nothing behind.
+  request.once('close', () => {
+    deadlines.stop(request)
+    parts.length = 0
+  })
   // Of most calls the body came with the headers, and is there behind this turn.
   process.nextTick(() => {
-    if (!request.complete) deadlines.start(request, late)
+    if (!request.complete && !request.destroyed) deadlines.start(request, late)
   })
 }
 

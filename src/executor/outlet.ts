@@ -35,6 +35,10 @@ export function pipeOutlet(end: PipeEnd, clock: Clock): PipeOutlet {
 
 /** A process that ends before this is read at its end: to make a stream and to take it down costs as much as to fork. */
 const STREAM_AFTER_MS = 5
+/** Until a pipe that could not be opened is tried again. */
+const AGAIN_MS = 1000
+/** Whoever kept the pipe open has ended. */
+const GONE: ReadonlySet<string> = new Set(['ENOENT', 'ESRCH'])
 const page = Buffer.alloc(64 * 1024)
 
 export class PipeOutlet implements Outlet {
@@ -76,16 +80,19 @@ export class PipeOutlet implements Outlet {
 
   /** Whoever keeps the pipe open for us may end from here on. */
   open(): void {
-    if (this.#stream || this.#over) return
+    if (this.#stream || this.#over || this.#fd !== undefined) return
     try {
-      this.#fd ??= this.#end.open()
-    } catch {
-      this.#close()
+      this.#fd = this.#end.open()
+    } catch (error) {
+      if (GONE.has(codeOf(error) ?? '')) this.#close()
+      else this.#sink.failed(error)
     }
   }
 
   #becomeStream(): void {
     this.open()
+    // This process has no descriptor left for it, say. What was written waits in the pipe.
+    if (this.#fd === undefined && !this.#over) this.#cancel = this.#clock.after(AGAIN_MS, () => this.#becomeStream())
     if (this.#fd === undefined) return
     this.#stream = new Socket({ fd: this.#fd, readable: true, writable: false })
     this.#fd = undefined
@@ -94,6 +101,7 @@ export class PipeOutlet implements Outlet {
 
   async #readRest(): Promise<void> {
     this.open()
+    if (this.#fd === undefined && !this.#over) return this.#becomeStream()
     while (this.#fd !== undefined) {
       const bytes = readPage(this.#fd)
       // Somebody out of reach still holds the pipe.

@@ -70,34 +70,14 @@ export function createLiveBinding(
     bindingKey: keys.binding.publicKey,
     pondKey: binding.pond_key,
   })
-  let own: { readonly of: CallTerms; readonly sign: SignCall } | undefined
-  const ownSigner = (): SignCall => {
-    const of = terms()
-    if (!own || !isSame(own.of, of)) own = { of, sign: createCallSigner(keys.binding, hashPondKey(of.pondKey)) }
-    return own.sign
-  }
-  let passing: { readonly key: CallKey; readonly of: CallTerms; readonly sign: SignCall } | undefined
-  const passingAt = (pondMs: number) =>
-    passing && pondMs < passing.key.expiresAt - CALL_KEY_MARGIN_MS && isSame(passing.of, terms()) ? passing : undefined
+  const callProof = createCallProof(terms, () => keys.binding)
   return {
     now: () => binding,
     keys: () => keys,
     token: () => binding.token,
-    signCall(call, fresh, lasts) {
-      const signer = lasts ? undefined : passingAt(fresh.createdMs)?.sign
-      return (signer ?? ownSigner())(call, fresh)
-    },
-    proof: () => `${binding.token} ${passing?.key.id}`,
+    ...callProof,
+    proof: () => `${binding.token} ${callProof.changes()}`,
     terms,
-    callKey: () => (passing && isSame(passing.of, terms()) ? passing.key : undefined),
-    useCallKey(key, of) {
-      passing = { key, of, sign: createMacSigner(key, hashPondKey(of.pondKey)) }
-    },
-    dropCallKey() {
-      const dropped = passing !== undefined
-      passing = undefined
-      return dropped
-    },
     pairsOf(id) {
       const worker = findWorker(binding, id)
       const found = worker && keysOf(keys, worker)
@@ -124,4 +104,39 @@ export function createLiveBinding(
 
 function isSame(one: CallTerms, other: CallTerms): boolean {
   return one.bindingId === other.bindingId && one.bindingKey === other.bindingKey && one.pondKey === other.pondKey
+}
+
+/** Signs calls: with a call key while there is one for these terms, else with the binding's own. */
+function createCallProof(terms: () => CallTerms, pair: () => KeyPair) {
+  let own: { readonly of: CallTerms; readonly sign: SignCall } | undefined
+  let passing: { readonly key: CallKey; readonly of: CallTerms; readonly sign: SignCall } | undefined
+  /** How often the call key was another: one that came back would look like one that never changed. */
+  let changes = 0
+  const ownSigner = (): SignCall => {
+    const of = terms()
+    if (!own || !isSame(own.of, of)) own = { of, sign: createCallSigner(pair(), hashPondKey(of.pondKey)) }
+    return own.sign
+  }
+  const passingNow = () => (passing && isSame(passing.of, terms()) ? passing : undefined)
+  const passingAt = (pondMs: number) => {
+    const now = passingNow()
+    return now && pondMs < now.key.expiresAt - CALL_KEY_MARGIN_MS ? now.sign : undefined
+  }
+  const signCall: SignCall = (call, fresh, lasts) =>
+    ((lasts ? undefined : passingAt(fresh.createdMs)) ?? ownSigner())(call, fresh)
+  return {
+    signCall,
+    changes: () => changes,
+    callKey: () => passingNow()?.key,
+    useCallKey(key: CallKey, of: CallTerms): void {
+      changes++
+      passing = { key, of, sign: createMacSigner(key, hashPondKey(of.pondKey)) }
+    },
+    dropCallKey(): boolean {
+      const dropped = passing !== undefined
+      if (dropped) changes++
+      passing = undefined
+      return dropped
+    },
+  }
 }

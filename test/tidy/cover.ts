@@ -256,7 +256,7 @@ export const coverTable: readonly CoverRow[] = [
   },
   {
     test: 'test/executor/process.test.ts',
-    covers: ['launch', 'message', 'outlet', 'pipe', 'spawner', 'usage'].map((name) => `src/executor/${name}.ts`),
+    covers: ['launch', 'message', 'pipe', 'spawner', 'usage'].map((name) => `src/executor/${name}.ts`),
     why: 'they are stages of one process, tried with real ones',
   },
   {
