@@ -17,7 +17,7 @@ export interface Route {
   /** Parameters stand in braces: `/v1/jobs/{id}`; one with dots, at the end, holds slashes too: `{path...}`. */
   readonly path: string
   readonly caller: Caller
-  /** It changes who is trusted: of a binding it takes the signature of its own key, and none by a call key. */
+  /** It changes who is trusted, or hands out what is sealed: of a binding it takes the signature of its own key, and none by a call key. */
   readonly lasts?: true
   /** One line for the manual. */
   readonly says: string
