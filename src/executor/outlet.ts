@@ -21,39 +21,26 @@ export function streamOutlet(readable: Readable): Outlet {
   return { drain: (sink) => drainPipe({ readable, ...sink }), finish() {}, cut: () => void readable.destroy() }
 }
 
-export interface PipeEnd {
-  /** Opens it, which the end of a process that wrote nothing makes needless. Throws where there is nobody any more to open it from. */
-  open(): number
-  /** Whether nothing was written and nobody can write any more, as far as is known. */
-  quiet(): boolean
-}
-
 /** The read end of a pipe. */
-export function pipeOutlet(end: PipeEnd, clock: Clock): PipeOutlet {
-  return new PipeOutlet(end, clock)
+export function pipeOutlet(fd: number, clock: Clock): Outlet {
+  return new PipeOutlet(fd, clock)
 }
 
 /** A process that ends before this is read at its end: to make a stream and to take it down costs as much as to fork. */
 const STREAM_AFTER_MS = 5
-/** Until a pipe that could not be opened is tried again. */
-const AGAIN_MS = 1000
-/** Whoever kept the pipe open has ended. */
-const GONE: ReadonlySet<string> = new Set(['ENOENT', 'ESRCH'])
 const page = Buffer.alloc(64 * 1024)
 
-export class PipeOutlet implements Outlet {
-  readonly #end: PipeEnd
+class PipeOutlet implements Outlet {
+  readonly #fd: number
   readonly #clock: Clock
-  /** Undefined before it was opened, and once it is closed or a stream's. */
-  #fd: number | undefined
   #stream: Readable | undefined
   #over = false
   #cancel: Cancel = () => {}
   #sink: Sink = { output() {}, failed() {} }
   #drained: (drained: void | Promise<void>) => void = () => {}
 
-  constructor(end: PipeEnd, clock: Clock) {
-    this.#end = end
+  constructor(fd: number, clock: Clock) {
+    this.#fd = fd
     this.#clock = clock
   }
 
@@ -67,46 +54,26 @@ export class PipeOutlet implements Outlet {
 
   finish(): void {
     this.#cancel()
-    if (this.#stream || this.#over) return
-    if (this.#fd === undefined && this.#end.quiet()) this.#close()
-    else void this.#readRest()
+    if (!this.#stream && !this.#over) void this.#readRest()
   }
 
   cut(): void {
     this.#cancel()
     if (this.#stream) this.#stream.destroy()
-    else this.#close()
-  }
-
-  /** Whoever keeps the pipe open for us may end from here on. */
-  open(): void {
-    if (this.#stream || this.#over || this.#fd !== undefined) return
-    try {
-      this.#fd = this.#end.open()
-    } catch (error) {
-      if (GONE.has(codeOf(error) ?? '')) this.#close()
-      else this.#sink.failed(error)
-    }
+    else this.#end()
   }
 
   #becomeStream(): void {
-    this.open()
-    // This process has no descriptor left for it, say. What was written waits in the pipe.
-    if (this.#fd === undefined && !this.#over) this.#cancel = this.#clock.after(AGAIN_MS, () => this.#becomeStream())
-    if (this.#fd === undefined) return
     this.#stream = new Socket({ fd: this.#fd, readable: true, writable: false })
-    this.#fd = undefined
     this.#drained(drainPipe({ readable: this.#stream, ...this.#sink }))
   }
 
   async #readRest(): Promise<void> {
-    this.open()
-    if (this.#fd === undefined && !this.#over) return this.#becomeStream()
-    while (this.#fd !== undefined) {
-      const bytes = readPage(this.#fd)
+    while (!this.#over) {
+      const bytes = this.#readPage()
       // Somebody out of reach still holds the pipe.
       if (bytes === undefined) return this.#becomeStream()
-      if (bytes.length === 0) return this.#close()
+      if (bytes.length === 0) return this.#end()
       try {
         await this.#sink.output(bytes)
       } catch (error) {
@@ -115,21 +82,20 @@ export class PipeOutlet implements Outlet {
     }
   }
 
-  #close(): void {
+  /** Empty at the end, undefined where more may come. */
+  #readPage(): Buffer | undefined {
+    try {
+      return Buffer.from(page.subarray(0, readSync(this.#fd, page)))
+    } catch (error) {
+      if (codeOf(error) === 'EAGAIN') return undefined
+      return Buffer.alloc(0)
+    }
+  }
+
+  #end(): void {
     if (this.#over) return
     this.#over = true
-    if (this.#fd !== undefined) closeSync(this.#fd)
-    this.#fd = undefined
+    closeSync(this.#fd)
     this.#drained()
-  }
-}
-
-/** Empty at the end, undefined where more may come. */
-function readPage(fd: number): Buffer | undefined {
-  try {
-    return Buffer.from(page.subarray(0, readSync(fd, page)))
-  } catch (error) {
-    if (codeOf(error) === 'EAGAIN') return undefined
-    return Buffer.alloc(0)
   }
 }

@@ -1,6 +1,5 @@
 // The plain executor: a plan becomes a process in its own group, in the sandbox that this machine has, reachable as a whole by the kill
 // ladder. With the sandbox `none` it can read what swarm's user can read, and one that means to can leave its cgroup.
-import type { Duplex } from 'node:stream'
 import { networks, type Sandbox } from '../protocol/field.ts'
 import type { Clock } from '../system/clock.ts'
 import type { Log } from '../system/log.ts'
@@ -171,9 +170,7 @@ async function runShort(execa: Execa, argv: Argv): Promise<string | undefined> {
 }
 
 function spawnLauncher(execa: Execa, { file, args, env }: Argv): LauncherProcess {
-  const stdio = ['ignore', 'pipe', 'ignore', 'pipe'] as const
-  const child = inPrivate(() => execa(file, args, { ...SPAWN, stdio, cwd: '/', env }))
-  return Object.assign(child, { orders: child.stdio[3] as unknown as Duplex })
+  return inPrivate(() => execa(file, args, { ...SPAWN, stdio: ['pipe', 'pipe', 'ignore'], cwd: '/', env }))
 }
 
 async function start(house: House, plan: Plan, watch: Watch): Promise<Execution> {

@@ -1,8 +1,7 @@
 // Berths with real launchers: what one job leaves to the next, which is nothing, and what becomes of a launcher that ends.
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, readFileSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { existsSync, readFileSync } from 'node:fs'
 import t from 'tap'
 import { type Executor, SetupError } from '../../src/executor/contract.ts'
 import { parseLine } from '../../src/executor/launcher.ts'
@@ -60,26 +59,6 @@ for (const [way, executor] of executors) {
     t.equal(pipes, '2')
     t.match(JSON.parse(rest ?? ''), { own: true })
   })
-
-  t.test(
-    `${way}: a job ignores no signal and blocks none, and a script without a first line is a shell's`,
-    async (t) => {
-      const { stdout } = await run(executor, makePlan(['grep', '-E', '^Sig(Ign|Blk)', '/proc/self/status']))
-      const masks = [
-        ...stdout()
-          .toString()
-          .matchAll(/\t([0-9a-f]+)$/gm),
-      ].map(([, mask]) => BigInt(`0x${mask}`))
-      // 32 and 33 are the C library's own, which ignores them in what it spawns.
-      t.same(
-        masks.map((mask) => mask & 0x7fffffffn),
-        [0n, 0n],
-      )
-      const prepare = (work: string) => writeFileSync(join(work, 'script'), 'echo "$1 $GIVEN"', { mode: 0o755 })
-      const script = await run(executor, makePlan(['./script', 'first'], { prepare, env: { GIVEN: 'second' } }))
-      t.equal(script.stdout().toString(), 'first second\n')
-    },
-  )
 
   t.test(`${way}: the figures of a job are its own`, async (t) => {
     const hungry =

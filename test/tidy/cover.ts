@@ -174,11 +174,6 @@ export const coverTable: readonly CoverRow[] = [
     why: 'every route passes through them, and the matrix calls every route as everybody',
   },
   {
-    test: 'test/server/http/front.test.ts',
-    covers: ['server/http/direct.ts'],
-    why: 'it is the front’s shorter way for one call, and must keep what the front promises',
-  },
-  {
     test: 'test/server/http/bad-input.test.ts',
     covers: ['server/http/parse.ts'],
     why: 'what is parsed shows in what is refused',
@@ -256,7 +251,7 @@ export const coverTable: readonly CoverRow[] = [
   },
   {
     test: 'test/executor/process.test.ts',
-    covers: ['launch', 'message', 'pipe', 'spawner', 'usage'].map((name) => `src/executor/${name}.ts`),
+    covers: ['launch', 'message', 'outlet', 'pipe', 'spawner', 'usage'].map((name) => `src/executor/${name}.ts`),
     why: 'they are stages of one process, tried with real ones',
   },
   {
@@ -266,7 +261,7 @@ export const coverTable: readonly CoverRow[] = [
   },
   {
     test: 'test/executor/berth.test.ts',
-    covers: ['berth-pool', 'launcher', 'launcher-program'].map((name) => `src/executor/${name}.ts`),
+    covers: ['berth-pool', 'launcher'].map((name) => `src/executor/${name}.ts`),
     why: 'a pool of berths is tried with real launchers, which run the program',
   },
   {
