@@ -174,6 +174,11 @@ export const coverTable: readonly CoverRow[] = [
     why: 'every route passes through them, and the matrix calls every route as everybody',
   },
   {
+    test: 'test/server/http/front.test.ts',
+    covers: ['server/http/direct.ts'],
+    why: 'it is the front’s shorter way for one call, and must keep what the front promises',
+  },
+  {
     test: 'test/server/http/bad-input.test.ts',
     covers: ['server/http/parse.ts'],
     why: 'what is parsed shows in what is refused',
