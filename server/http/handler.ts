@@ -98,7 +98,7 @@ export const handlers: { readonly [N in RouteName]?: Handler<N> } = {
     return jsonReply(200, await hearTelemetry(core, caller, body))
   },
   sendSnapshot: async ({ snapshots }, { body, identity }) =>
-    jsonReply(200, await snapshots.hear(bindingOf(identity).bindingId, body)),
+    jsonReply(200, await snapshots.hear(bindingOf(identity), body)),
   async unpair(services, { identity }) {
     const { bindingId } = bindingOf(identity)
     await binding.revokeBinding(services, { id: bindingId, by: `binding:${bindingId}` })

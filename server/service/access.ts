@@ -137,7 +137,7 @@ export class Access {
 }
 
 /** The one answer to whoever does not prove who he is; what was wrong is not told. */
-function unproved(): Refusal {
+export function unproved(): Refusal {
   return new Refusal('unauthenticated', 'the token or the signature of this call is not valid')
 }
 

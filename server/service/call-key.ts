@@ -23,6 +23,12 @@ interface Held extends Pick<CallKey, 'expiresAt'> {
   readonly bindingId: BindingId
   /** It goes with the key that it was agreed under. */
   readonly bindingKey: string
+  readonly pondKey: string
+  readonly half: string
+  /** What it was answered with. */
+  readonly signed: Dsse
+  /** Monotonic: a wall clock that is set back lengthens no life. */
+  readonly endsAt: number
   readonly verify: VerifyCall
 }
 
@@ -45,14 +51,21 @@ export class CallKeys {
     this.#world = world
   }
 
+  /** The same half gets the same answer: a call that is caught and said again throws no key out. */
   agree({ bindingId, token: { bindingKey, pondKey }, half, signer }: Asking): { signed: Dsse } {
     const { clock, random, newId } = this.#world
+    this.#forget()
+    for (const id of this.#ofBinding.get(bindingId) ?? []) {
+      const held = this.#held.get(id)
+      if (held?.half === half && held.bindingKey === bindingKey && held.pondKey === pondKey)
+        return { signed: held.signed }
+    }
     const expires_at = clock.now() + limit.callKeyMs
     const terms = { binding_id: bindingId, call_key: PREFIX + newId(), swarm_half: half, expires_at }
     const { key, signed } = meet(() => grantCallKey(makeHalf(random), terms, signer))
-    this.#forget(clock.now())
     const verify = createMacVerifier(key, hashPondKey(pondKey))
-    this.#held.set(key.id, { bindingId, bindingKey, expiresAt: key.expiresAt, verify })
+    const endsAt = clock.monotonic() + limit.callKeyMs
+    this.#held.set(key.id, { bindingId, bindingKey, pondKey, half, signed, expiresAt: key.expiresAt, endsAt, verify })
     this.#setOwn(bindingId, [...(this.#ofBinding.get(bindingId) ?? []), key.id])
     return { signed }
   }
@@ -61,16 +74,20 @@ export class CallKeys {
   isSigned(id: string, call: SignableCall, of: { readonly id: BindingId; readonly key: string }): boolean {
     const held = this.#held.get(id)
     if (held?.bindingId !== of.id || held.bindingKey !== of.key) return false
-    const now = this.#world.clock.now()
-    return held.expiresAt > now && held.verify(call, now)
+    return !this.#isOver(held) && held.verify(call, this.#world.clock.now())
   }
 
-  #forget(now: number): void {
-    for (const [id, { bindingId, expiresAt }] of this.#held) {
-      if (expiresAt > now) return
+  #isOver({ expiresAt, endsAt }: Held): boolean {
+    const { clock } = this.#world
+    return expiresAt <= clock.now() || endsAt <= clock.monotonic()
+  }
+
+  #forget(): void {
+    for (const [id, held] of this.#held) {
+      if (!this.#isOver(held)) return
       this.#held.delete(id)
-      const others = this.#ofBinding.get(bindingId)?.filter((other) => other !== id)
-      this.#setOwn(bindingId, others ?? [])
+      const others = this.#ofBinding.get(held.bindingId)?.filter((other) => other !== id)
+      this.#setOwn(held.bindingId, others ?? [])
     }
   }
 

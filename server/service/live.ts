@@ -57,8 +57,9 @@ export class LiveClaims {
   readonly #lingering = new Map<WorkerId, Map<ClaimId, Lingering>>()
   /** What claims of writes under way hold, by worker: it is filled before they are rows. */
   readonly #coming = new Map<WorkerId, Coming[]>()
-  /** How often what is counted for a worker changed. */
+  /** When what is counted for a worker changed, by the count of all such changes: none comes twice. */
   readonly #changes = new Map<WorkerId, number>()
+  #allChanges = 0
   /** Live claims and those of writes under way. */
   readonly #inProject = new Map<ProjectId, number>()
 
@@ -128,7 +129,7 @@ export class LiveClaims {
   /** The worker is gone for good. */
   forget(workerId: WorkerId): void {
     this.#lingering.delete(workerId)
-    this.#changed(workerId)
+    this.#changes.delete(workerId)
   }
 
   /** Keeps a dead claim in mind until its worker names it no longer. */
@@ -185,7 +186,7 @@ export class LiveClaims {
   }
 
   #changed(workerId: WorkerId): void {
-    this.#changes.set(workerId, this.changesOf(workerId) + 1)
+    this.#changes.set(workerId, ++this.#allChanges)
   }
 
   /** What each project has of a binding's workers now. */

@@ -49,6 +49,7 @@ export class Polls {
   readonly #parking = new Parking()
   readonly #holds: Holds<Parked>
   readonly offers: Offers
+  #closing = false
 
   constructor(core: Core) {
     this.#core = core
@@ -137,11 +138,13 @@ export class Polls {
 
   /** Answers every parked poll; pond is stopping. Each is told a time of its own to come back, or all would come at once. */
   close(): void {
-    const returnMs = this.#returnMs()
-    for (const session of this.#sessions.values()) {
-      const wait_ms = Math.round(this.#core.random.number() * returnMs)
-      this.#release(session, [], [{ type: 'slow_down', wait_ms, note: 'pond is stopping' }])
-    }
+    this.#closing = true
+    for (const session of this.#sessions.values()) this.#dismiss(session)
+  }
+
+  #dismiss(session: Session): void {
+    const wait_ms = Math.round(this.#core.random.number() * this.#returnMs())
+    this.#release(session, [], [{ type: 'slow_down', wait_ms, note: 'pond is stopping' }])
   }
 
   /** Such a directive says another thing now: whoever heard the former has not heard it. */
@@ -200,6 +203,7 @@ export class Polls {
     const claims = this.#core.live.ofBinding(caller.bindingId).size
     this.#parking.add(session, { ladder, level: levelOf(claims, claims + slots) })
     this.#settle(caller.bindingId)
+    if (this.#closing) this.#dismiss(session)
     if (session.parked === parked && this.#core.choice.hasAny(ladder)) this.offers.wake(session)
     return parked
   }

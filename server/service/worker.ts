@@ -6,6 +6,7 @@ import type { SnapshotBody } from '../../src/protocol/orch.ts'
 import { fingerprint } from '../../src/seal/fingerprint.ts'
 import { stepWorker, type WorkerEvent } from '../../src/state/worker.ts'
 import type { WorkerKeys, WorkerRow } from '../store/row.ts'
+import { type Identity, unproved } from './access.ts'
 import { recordAudit } from './audit.ts'
 import { saveWorker, type Write } from './change.ts'
 import type { Core } from './core.ts'
@@ -26,7 +27,8 @@ export class Snapshots {
     this.#core = core
   }
 
-  async hear(bindingId: BindingId, body: SnapshotBody): Promise<Record<string, never>> {
+  /** `passing`: signed with a call key. */
+  async hear({ bindingId, passing }: Teller, body: SnapshotBody): Promise<Record<string, never>> {
     for (const [index, { worker_id }] of body.workers.entries()) {
       if (this.#core.fleet.get(worker_id)?.bindingId === bindingId) continue
       throw new Refusal('invalid_field', 'this binding has no such worker', { field: `workers.${index}.worker_id` })
@@ -37,7 +39,7 @@ export class Snapshots {
     this.#newest.set(bindingId, mine)
     try {
       await this.#core.store.write(async (tx) => {
-        for (const told of body.workers) await hearWorker({ core: this.#core, tx }, told)
+        for (const told of body.workers) await hearWorker({ core: this.#core, tx }, told, passing)
       })
     } catch (error) {
       // It was not heard, so that it must count when it is sent again.
@@ -50,7 +52,7 @@ export class Snapshots {
   }
 }
 
-async function hearWorker(write: Write, told: SnapshotBody['workers'][number]): Promise<void> {
+async function hearWorker(write: Write, told: SnapshotBody['workers'][number], passing: boolean): Promise<void> {
   const row = await write.tx.getWorker(told.worker_id)
   if (!row) return
   const { keys, resources, worker_id: _id, labels: _labels, ...report } = told
@@ -58,8 +60,12 @@ async function hearWorker(write: Write, told: SnapshotBody['workers'][number]): 
   const shown = { sealingKey: keys.sealing_key, signingKey: keys.signing_key }
   if (isSame(row, shown)) await saveWorker(write, endFormerKeys(next, write.core.clock.now()))
   else if (isReplaced(row, shown)) await saveWorker(write, next)
+  else if (passing) throw unproved()
   else await quarantine(write, next, shown)
 }
+
+/** Quarantine outlasts a call key: whoever holds no more than one cannot bring it about. The swarm says such a snapshot again with its binding key. */
+type Teller = Pick<Extract<Identity, { kind: 'binding' }>, 'bindingId' | 'passing'>
 
 /** A swarm that was just started says it only once it has heard that pond knows the word; until then a laptop stays one, with its longer lease. */
 const classOf = ({ report }: WorkerRow) => (report?.class === undefined ? {} : { class: report.class })

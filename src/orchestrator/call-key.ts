@@ -6,7 +6,7 @@ import { SealError } from '../seal/refusal.ts'
 import type { Clock } from '../system/clock.ts'
 import type { Log } from '../system/log.ts'
 import type { Random } from '../system/random.ts'
-import type { LiveBinding } from './live-binding.ts'
+import { isSameTerms, type LiveBinding } from './live-binding.ts'
 
 export interface CallKeyParts {
   readonly client: Client
@@ -34,6 +34,8 @@ export function createCallKeeper({ client, clock, random, log, live, signal }: C
     const terms = live.terms()
     const half = makeHalf(random)
     const answer = await client.call('agreeCallKey', { body: { half: half.shown }, signal })
+    // A rotation came between: what was asked for is worth nothing, and the next is due at once.
+    if (!isSameTerms(live.terms(), terms)) return 0
     if (!answer.ok) return answer.error.retry === 'later' ? REST_MS : REFUSED_MS
     try {
       live.useCallKey(acceptCallKey(half, answer.reply.signed, terms), terms)

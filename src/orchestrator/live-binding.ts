@@ -102,7 +102,7 @@ export function createLiveBinding(
   }
 }
 
-function isSame(one: CallTerms, other: CallTerms): boolean {
+export function isSameTerms(one: CallTerms, other: CallTerms): boolean {
   return one.bindingId === other.bindingId && one.bindingKey === other.bindingKey && one.pondKey === other.pondKey
 }
 
@@ -114,10 +114,10 @@ function createCallProof(terms: () => CallTerms, pair: () => KeyPair) {
   let changes = 0
   const ownSigner = (): SignCall => {
     const of = terms()
-    if (!own || !isSame(own.of, of)) own = { of, sign: createCallSigner(pair(), hashPondKey(of.pondKey)) }
+    if (!own || !isSameTerms(own.of, of)) own = { of, sign: createCallSigner(pair(), hashPondKey(of.pondKey)) }
     return own.sign
   }
-  const passingNow = () => (passing && isSame(passing.of, terms()) ? passing : undefined)
+  const passingNow = () => (passing && isSameTerms(passing.of, terms()) ? passing : undefined)
   const passingAt = (pondMs: number) => {
     const now = passingNow()
     return now && pondMs < now.key.expiresAt - CALL_KEY_MARGIN_MS ? now.sign : undefined

@@ -1,9 +1,18 @@
 // The call key of a running swarm: there behind the first poll, replaced in time, and missed by no job when pond forgets it.
 import t, { type Test } from 'tap'
+import { createCallKeeper } from '../../src/orchestrator/call-key.ts'
+import { createLiveBinding } from '../../src/orchestrator/live-binding.ts'
 import { limit } from '../../src/protocol/limit.ts'
+import { makeSigningPair } from '../../src/seal/key.ts'
+import { silentLog } from '../../src/system/log.ts'
+import { FakePond } from '../harness/fake-pond-client.ts'
+import { makeWorkerPairs, type WorkerPairs } from '../harness/fake-vault.ts'
 import { submit } from '../harness/machine.ts'
 import { createPondRig } from '../harness/pond.ts'
 import { startPool } from '../harness/pool.ts'
+import { createSeededRandom } from '../harness/seeded-random.ts'
+import { fakeBinding } from '../harness/swarm-rig.ts'
+import { createVirtualClock } from '../harness/virtual-clock.ts'
 
 async function setUp(t: Test) {
   const rig = await createPondRig(t)
@@ -62,4 +71,28 @@ t.test('a pond that was started anew is believed, and costs no job', async (t) =
   t.equal(await run(), 'succeeded')
   t.ok(calls.includes('poll ed25519'), 'said once more with the key of the binding')
   t.ok(calls.includes('call-key ed25519'))
+})
+
+t.test('where a rotation crosses the agreement, the next is asked for at the next poll', async (t) => {
+  const clock = createVirtualClock()
+  const random = createSeededRandom(1)
+  const pond = new FakePond({ clock, random })
+  const home = { writeBinding: async () => {}, writeKeys: async () => {} }
+  const live = createLiveBinding(home, fakeBinding, {
+    binding: await makeSigningPair(),
+    workers: [await makeWorkerPairs()],
+  })
+  const { signal } = new AbortController()
+  const heard = createCallKeeper({ client: pond.client, clock, random, log: silentLog, live, signal })
+  const asked = () => pond.calls.filter((name) => name === 'agreeCallKey').length
+  const rotated = { binding: await makeSigningPair(), workers: [await makeWorkerPairs()] as [WorkerPairs] }
+  pond.deliver = (name) => (name === 'agreeCallKey' ? live.keep({ keys: rotated }) : undefined)
+  heard()
+  await clock.settle()
+  heard()
+  await clock.settle()
+  t.equal(asked(), 2)
+  heard()
+  await clock.settle()
+  t.equal(asked(), 2, 'a refusal without one rests')
 })

@@ -80,6 +80,51 @@ t.test('it lives an hour, and of one binding the latest few live', async (t) => 
   t.equal(await statusOf(rig, other, others), 200, "another's is no part of these")
 })
 
+t.test('a wall clock that is set back lengthens no life', async (t) => {
+  const { rig, box, key } = await setUp(t)
+  await rig.clock.advance(limit.callKeyMs - 1)
+  rig.clock.setBack(limit.callKeyMs / 2)
+  t.equal(await statusOf(rig, box, key), 200)
+  await rig.clock.advance(1)
+  t.equal(await statusOf(rig, box, key), 401)
+})
+
+t.test('a call for a key that is caught and said again throws none out', async (t) => {
+  const { rig, box } = await setUp(t)
+  const half = makeHalf(random)
+  const asked = { token: box.token, body: { half: half.shown } }
+  const { reply } = await rig.call('agreeCallKey', asked)
+  const key = acceptCallKey(half, reply.signed, {
+    bindingId: box.bindingId,
+    pondKey: rig.pond.services.core.keys.publicKey,
+  })
+  const latest = await agree(rig, box)
+  for (let count = 0; count <= limit.callKeysPerBinding; count++) {
+    t.strictSame((await rig.call('agreeCallKey', asked)).reply, reply)
+  }
+  t.strictSame(await Promise.all([key, latest].map((each) => statusOf(rig, box, each))), [200, 200])
+  const other = await pairMachine(rig, { letter: 'o' })
+  t.notSame(
+    (await rig.call('agreeCallKey', { ...asked, token: other.token })).reply,
+    reply,
+    'to another it is no answer',
+  )
+})
+
+t.test('under it a worker is not put into quarantine', async (t) => {
+  const { rig, box, key } = await setUp(t)
+  const { signing_key } = box.paired.worker
+  const told = { worker_id: box.workerId, labels: {}, resources: { slots: 2 }, inflight: 0, load: 0, version: '1' }
+  const shown = { ...told, keys: { sealing_key: makeHalf(random).shown, signing_key } }
+  const asking = { token: box.token, body: { session: 'session-1', seq: 1, workers: [shown] } }
+  const stateOf = async () => (await rig.call('listAllWorkers')).reply.items[0]?.state
+  const request = rig.request('sendSnapshot', asking)
+  t.equal((await rig.pond.answer(underKey(rig, request, key))).status, 401)
+  t.not(await stateOf(), 'quarantined')
+  t.equal((await rig.call('sendSnapshot', asking)).status, 200, 'by the key of the binding it is')
+  t.equal(await stateOf(), 'quarantined')
+})
+
 t.test('it goes with the key under which it was agreed, and with its binding', async (t) => {
   const { rig, box, key } = await setUp(t)
   const next = bindingPair('n').publicKey

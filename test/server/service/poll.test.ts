@@ -390,4 +390,7 @@ t.test('pond stops: each poll is answered with a time of its own to come back', 
   for (const wait of waits) t.match(wait, { type: 'slow_down' })
   t.ok(waits.every((wait) => wait?.wait_ms !== undefined && wait.wait_ms <= 90))
   t.equal(new Set(waits.map((wait) => wait?.wait_ms)).size, 3)
+  const [late] = boxes
+  const { reply } = (await late?.poll({ seq: 2, wait_ms: 50_000 })) ?? {}
+  t.match(reply?.directives, [{ type: 'slow_down' }], 'and so is one that comes while it stops')
 })

@@ -150,16 +150,19 @@ class Machine {
     })
     const { id, sealingKey, signingKey } = this.#worker
     const { slots, cpus, memoryBytes, gpus, arch } = this.#told
-    await snapshots.hear(this.#binding.id, {
-      ...{ session: this.#session, seq: 1 },
-      workers: [
-        {
-          ...{ worker_id: id, keys: { sealing_key: sealingKey, signing_key: signingKey }, labels: {} },
-          resources: { slots, cpus, memory_bytes: memoryBytes, ...(gpus.length > 0 && { gpus: [...gpus] }) },
-          ...{ inflight: 0, load: 0, version: '0.0.0', os: 'linux', arch, sandbox: 'uid' },
-        },
-      ],
-    })
+    await snapshots.hear(
+      { bindingId: this.#binding.id, passing: false },
+      {
+        ...{ session: this.#session, seq: 1 },
+        workers: [
+          {
+            ...{ worker_id: id, keys: { sealing_key: sealingKey, signing_key: signingKey }, labels: {} },
+            resources: { slots, cpus, memory_bytes: memoryBytes, ...(gpus.length > 0 && { gpus: [...gpus] }) },
+            ...{ inflight: 0, load: 0, version: '0.0.0', os: 'linux', arch, sandbox: 'uid' },
+          },
+        ],
+      },
+    )
     void this.#pollOn().catch((error: unknown) => this.#fault(`polls end: ${error}`))
   }
 
