@@ -11,6 +11,7 @@ import { limit } from '../../../src/protocol/limit.ts'
 import type { Intent, PollReply } from '../../../src/protocol/orch.ts'
 import { PROTOCOL } from '../../../src/protocol/version.ts'
 import { newWorker } from '../../../src/state/worker.ts'
+import { sleep } from '../../../src/system/clock.ts'
 import { silentLog } from '../../../src/system/log.ts'
 import { createMemoryDevice, openMemoryBlobs } from '../../harness/memory-blobs.ts'
 import { createLastingDatabase } from '../../harness/memory-lasting.ts'
@@ -191,6 +192,8 @@ class Machine {
       this.#heard = reply.receipt
       if (reply.intents.length > 0) this.#keys++
       this.#accept(reply.intents)
+      const slower = reply.directives.find(({ type }) => type === 'slow_down')
+      if (slower) await sleep(this.#fleet.clock, 1 + (slower.wait_ms ?? 0))
     }
   }
 
