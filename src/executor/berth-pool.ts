@@ -5,7 +5,7 @@ import { type Cgroup, type Hierarchy, makeCgroup, type Naming, nextName } from '
 import { SetupError } from './contract.ts'
 import { type Argv, DEFAULT_PATH, findProgram, reasonOf } from './launch.ts'
 import { printOrder } from './launcher.ts'
-import { LAUNCHERS, type LauncherName } from './launcher-program.ts'
+import { LAUNCHER_ENV, type LauncherName, launcherArgs } from './launcher-program.ts'
 import type { Order, Started, Starter } from './starter.ts'
 
 export interface BerthParts {
@@ -24,10 +24,12 @@ export interface BerthParts {
 /** Undefined on a machine where no berth comes up; then each job is spawned for itself. */
 export async function openBerths(parts: BerthParts): Promise<Starter | undefined> {
   for (const name of parts.launchers) {
+    const known = launcherArgs(name)
+    if (!known) continue
     try {
       const program = findProgram(name, '/', DEFAULT_PATH)
-      const [file = program, ...args] = [...parts.behind, program, ...LAUNCHERS[name]]
-      const pool = new BerthPool(parts, { file, args, env: {} })
+      const [file = program, ...args] = [...parts.behind, program, ...known]
+      const pool = new BerthPool(parts, { file, args, env: LAUNCHER_ENV })
       await pool.addSpare()
       return pool
     } catch (error) {

@@ -285,14 +285,21 @@ function namedNumber(cgroup: Cgroup, file: string, name: string): number | undef
 
 /** Of a file of its own: through its descriptor where it is open. */
 function linesIn({ folder, files }: Cgroup, name: string): string[] {
-  if (!files?.has(name)) return linesOf(join(folder, name))
-  const fd = files.get(name)
+  const file = `${folder}/${name}`
+  const open = files?.get(name)
+  if (open === undefined && files?.has(name)) return []
+  const fd = open ?? openThere(file, 'r')
   if (fd === undefined) return []
-  const length = readSync(fd, page, 0, page.length, 0)
-  // The kernel gives whole lines. A list that may go on is read the long way.
-  return length < page.length - LONGEST_LINE_BYTES
-    ? splitLines(page.toString('latin1', 0, length))
-    : linesOf(join(folder, name))
+  try {
+    const length = readSync(fd, page, 0, page.length, 0)
+    // The kernel gives whole lines. A list that may go on is read the long way.
+    if (length >= page.length - LONGEST_LINE_BYTES) return linesOf(file)
+    return splitLines(page.toString('latin1', 0, length))
+  } catch {
+    return []
+  } finally {
+    if (open === undefined) closeSync(fd)
+  }
 }
 
 const page = Buffer.alloc(4096)

@@ -8,6 +8,7 @@ import {
   openSync,
   readSync,
   rmSync,
+  type Stats,
   statSync,
   writeFileSync,
 } from 'node:fs'
@@ -118,9 +119,20 @@ const ABSENT = 'does not exist'
 /** What Linux reads of a script to find its interpreter. */
 const FIRST_LINE_BYTES = 256
 
+/**
+ * Files in which no problem was found, each with what the kernel said of it, which changes with the file. Services run the same few
+ * programs again and again; a bundle brings others with each job.
+ */
+const fit = new Map<string, number>()
+const FIT_MOST = 256
+
 function problemWith(file: string, cwd: string): string | undefined {
+  let stats: Stats | undefined
   try {
-    if (!statSync(file).isFile()) return 'is not a file'
+    stats = statSync(file, { throwIfNoEntry: false })
+    if (!stats) return ABSENT
+    if (fit.get(file) === stats.ctimeMs) return undefined
+    if (!stats.isFile()) return 'is not a file'
     accessSync(file, constants.X_OK)
   } catch (error) {
     const code = codeOf(error)
@@ -128,7 +140,11 @@ function problemWith(file: string, cwd: string): string | undefined {
     return code === 'EACCES' ? 'is not executable' : reasonOf(error)
   }
   const interpreter = interpreterOf(file)
-  if (interpreter === undefined) return undefined
+  if (interpreter === undefined) {
+    if (fit.size === FIT_MOST) fit.clear()
+    fit.set(file, stats.ctimeMs)
+    return undefined
+  }
   try {
     accessSync(resolve(cwd, interpreter), constants.X_OK)
     return undefined

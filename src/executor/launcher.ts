@@ -4,10 +4,9 @@ import type { Order } from './starter.ts'
 
 export type LauncherLine =
   | { readonly says: 'ready'; readonly pipes: readonly number[] }
-  | { readonly says: 'taken' }
   | { readonly says: 'started'; readonly pid: number }
   | { readonly says: 'failed'; readonly reason: string }
-  | { readonly says: 'ended'; readonly status: number }
+  | { readonly says: 'ended'; readonly status: number; readonly quiet: boolean }
 
 export function parseLine(line: string): LauncherLine | undefined {
   const [says, ...words] = line.split(' ')
@@ -15,14 +14,12 @@ export function parseLine(line: string): LauncherLine | undefined {
   switch (says) {
     case 'ready':
       return { says, pipes: words.map(Number) }
-    case 'taken':
-      return { says }
     case 'started':
       return { says, pid: first }
     case 'failed':
       return { says, reason: words.join(' ') }
     case 'ended':
-      return { says, status: first }
+      return { says, status: first, quiet: words[1] === 'quiet' }
     default:
       return undefined
   }
@@ -34,8 +31,10 @@ export function printOrder({ box, input, file, args, env }: Order): Buffer {
   const words = [box.work, input, String(box.uid ?? ''), String(args.length + 1), file, ...args, ...pairs]
   if (words.some((word) => word.includes('\0')))
     throw new SetupError(`cannot start ${file}: a null byte in its command or environment`)
-  const text = Buffer.from(words.join('\0'))
-  const length = Buffer.alloc(4)
-  length.writeUInt32BE(text.length)
-  return Buffer.concat([length, text])
+  const text = words.join('\0')
+  const length = Buffer.byteLength(text)
+  const order = Buffer.allocUnsafe(4 + length)
+  order.writeUInt32BE(length)
+  order.write(text, 4)
+  return order
 }

@@ -15,32 +15,53 @@ export interface Outlet {
   finish(): void
   /** Ends it now. */
   cut(): void
+  /** Whether it is over and may have held bytes that nobody can read any more. */
+  readonly lost: boolean
 }
 
 export function streamOutlet(readable: Readable): Outlet {
-  return { drain: (sink) => drainPipe({ readable, ...sink }), finish() {}, cut: () => void readable.destroy() }
+  return {
+    drain: (sink) => drainPipe({ readable, ...sink }),
+    finish() {},
+    cut: () => void readable.destroy(),
+    lost: false,
+  }
+}
+
+export interface PipeEnd {
+  /** Opens it, which the end of a process that wrote nothing makes needless. Throws where there is nobody any more to open it from. */
+  open(): number
+  /** Whether nothing was written and nobody can write any more, as far as is known. */
+  quiet(): boolean
 }
 
 /** The read end of a pipe. */
-export function pipeOutlet(fd: number, clock: Clock): Outlet {
-  return new PipeOutlet(fd, clock)
+export function pipeOutlet(end: PipeEnd, clock: Clock): PipeOutlet {
+  return new PipeOutlet(end, clock)
 }
 
 /** A process that ends before this is read at its end: to make a stream and to take it down costs as much as to fork. */
 const STREAM_AFTER_MS = 5
+/** Until a pipe that could not be opened is tried again. */
+const AGAIN_MS = 1000
+/** Whoever kept the pipe open has ended. */
+const GONE: ReadonlySet<string> = new Set(['ENOENT', 'ESRCH', 'ENXIO'])
 const page = Buffer.alloc(64 * 1024)
 
-class PipeOutlet implements Outlet {
-  readonly #fd: number
+export class PipeOutlet implements Outlet {
+  readonly #end: PipeEnd
   readonly #clock: Clock
+  /** Undefined before it was opened, and once it is closed or a stream's. */
+  #fd: number | undefined
   #stream: Readable | undefined
+  #opened = false
   #over = false
   #cancel: Cancel = () => {}
   #sink: Sink = { output() {}, failed() {} }
   #drained: (drained: void | Promise<void>) => void = () => {}
 
-  constructor(fd: number, clock: Clock) {
-    this.#fd = fd
+  constructor(end: PipeEnd, clock: Clock) {
+    this.#end = end
     this.#clock = clock
   }
 
@@ -54,26 +75,53 @@ class PipeOutlet implements Outlet {
 
   finish(): void {
     this.#cancel()
-    if (!this.#stream && !this.#over) void this.#readRest()
+    if (this.#stream || this.#over) return
+    if (this.#fd === undefined && this.#end.quiet()) this.#close()
+    else void this.#readRest()
   }
 
   cut(): void {
     this.#cancel()
     if (this.#stream) this.#stream.destroy()
-    else this.#end()
+    else this.#close()
+  }
+
+  get lost(): boolean {
+    return this.#over && !this.#opened && !this.#end.quiet()
+  }
+
+  /** True when whoever keeps the pipe open for us may end from here on. */
+  open(): boolean {
+    if (this.#opened || this.#over) return true
+    try {
+      this.#fd = this.#end.open()
+      this.#opened = true
+      return true
+    } catch (error) {
+      if (GONE.has(codeOf(error) ?? '')) this.#close()
+      else this.#sink.failed(error)
+      return this.#over
+    }
   }
 
   #becomeStream(): void {
+    if (!this.open()) {
+      // This process has no descriptor left for it, say. What was written waits in the pipe.
+      this.#cancel = this.#clock.after(AGAIN_MS, () => this.#becomeStream())
+    }
+    if (this.#fd === undefined) return
     this.#stream = new Socket({ fd: this.#fd, readable: true, writable: false })
+    this.#fd = undefined
     this.#drained(drainPipe({ readable: this.#stream, ...this.#sink }))
   }
 
   async #readRest(): Promise<void> {
-    while (!this.#over) {
-      const bytes = this.#readPage()
+    if (!this.open()) return this.#becomeStream()
+    while (this.#fd !== undefined) {
+      const bytes = readPage(this.#fd)
       // Somebody out of reach still holds the pipe.
       if (bytes === undefined) return this.#becomeStream()
-      if (bytes.length === 0) return this.#end()
+      if (bytes.length === 0) return this.#close()
       try {
         await this.#sink.output(bytes)
       } catch (error) {
@@ -82,20 +130,21 @@ class PipeOutlet implements Outlet {
     }
   }
 
-  /** Empty at the end, undefined where more may come. */
-  #readPage(): Buffer | undefined {
-    try {
-      return Buffer.from(page.subarray(0, readSync(this.#fd, page)))
-    } catch (error) {
-      if (codeOf(error) === 'EAGAIN') return undefined
-      return Buffer.alloc(0)
-    }
-  }
-
-  #end(): void {
+  #close(): void {
     if (this.#over) return
     this.#over = true
-    closeSync(this.#fd)
+    if (this.#fd !== undefined) closeSync(this.#fd)
+    this.#fd = undefined
     this.#drained()
+  }
+}
+
+/** Empty at the end, undefined where more may come. */
+function readPage(fd: number): Buffer | undefined {
+  try {
+    return Buffer.from(page.subarray(0, readSync(fd, page)))
+  } catch (error) {
+    if (codeOf(error) === 'EAGAIN') return undefined
+    return Buffer.alloc(0)
   }
 }

@@ -1,9 +1,10 @@
 // The plain executor: a plan becomes a process in its own group, in the sandbox that this machine has, reachable as a whole by the kill
 // ladder. With the sandbox `none` it can read what swarm's user can read, and one that means to can leave its cgroup.
+import type { Duplex } from 'node:stream'
 import { networks, type Sandbox } from '../protocol/field.ts'
 import type { Clock } from '../system/clock.ts'
 import type { Log } from '../system/log.ts'
-import type { LauncherProcess } from './berth.ts'
+import { KILLED, type LauncherProcess } from './berth.ts'
 import { openBerths } from './berth-pool.ts'
 import { type Box, Boxes, boxesInside, handOver, sweepBoxes } from './box.ts'
 import { CGROUP_ROOT, type Cgroup, type Naming, namingOf, removeAll } from './cgroup.ts'
@@ -170,7 +171,9 @@ async function runShort(execa: Execa, argv: Argv): Promise<string | undefined> {
 }
 
 function spawnLauncher(execa: Execa, { file, args, env }: Argv): LauncherProcess {
-  return inPrivate(() => execa(file, args, { ...SPAWN, stdio: ['pipe', 'pipe', 'ignore'], cwd: '/', env }))
+  const stdio = ['ignore', 'pipe', 'ignore', 'pipe'] as const
+  const child = inPrivate(() => execa(file, args, { ...SPAWN, stdio, cwd: '/', env }))
+  return Object.assign(child, { orders: child.stdio[3] as unknown as Duplex })
 }
 
 async function start(house: House, plan: Plan, watch: Watch): Promise<Execution> {
@@ -263,7 +266,7 @@ async function finish(house: House, running: Running, wipe: () => Promise<number
   const pipes = drainBoth(house, running)
   const meter = startMeter({ clock, cgroups, tree, before, sampled: house.sampled })
   const events = followEvents({ path: places.events, uid, clock, event: (value) => deliver(house, running, value) })
-  const { rc, signal } = await started.ended
+  const ended = await started.ended
   const deadline = clock.monotonic() + DRAIN_MS
   const wiped = wipe().then(() => {
     running.cleared = true
@@ -281,6 +284,8 @@ async function finish(house: House, running: Running, wipe: () => Promise<number
   const [eventsSkipped, result] = await Promise.all([events.finish(), readResult({ path: places.result, uid })])
   const { usage, oomKills } = meter.finish()
   await started.release()
+  // What it wrote went with its launcher. Its own code would say that all of that is there.
+  const { rc, signal } = started.stdout.lost || started.stderr.lost ? KILLED : ended
   // A kill for want of memory anywhere in the tree explains a failure, but does not make one of a success.
   const cause = oomKills > 0 && rc !== 0 ? 'oom' : signal === undefined ? 'exit' : 'signal'
   return { cause, rc, ...(signal === undefined ? {} : { signal }), usage, eventsSkipped, ...result }
