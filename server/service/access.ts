@@ -55,6 +55,12 @@ export class Access {
     return new Set(this.#bindings.values())
   }
 
+  /** Without a list of them: it is asked for again and again, and there may be ten thousand. */
+  hasEphemeral(): boolean {
+    for (const { ephemeral } of this.#bindings.values()) if (ephemeral) return true
+    return false
+  }
+
   setKey(row: KeyRow): void {
     if (row.revokedAt === undefined) this.#keys.set(row.tokenHash, row)
     else this.#keys.delete(row.tokenHash)

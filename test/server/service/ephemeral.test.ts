@@ -60,6 +60,18 @@ t.test('one that unpairs is gone from every list, and stays so; its old claims k
   )
 })
 
+t.test('one that comes where none was for long is removed as soon as any other', async (t) => {
+  const rig = await createPondRig(t)
+  const server = await pairMachine(rig, { letter: 's', name: 'server' })
+  await pass(rig, 612_000, [server])
+  const guest = await pairMachine(rig, { letter: 'g', name: 'guest', ephemeral: true })
+  await pass(rig, 20_000, [server, guest])
+  await pass(rig, GRACE_MS, [server])
+  t.strictSame(await listed(rig), only('server', 'guest'))
+  await pass(rig, 20_000, [server])
+  t.strictSame(await listed(rig), only('server'))
+})
+
 t.test(
   'one that left without a word is removed after a lease and the way back to pond, not before; others never',
   async (t) => {
