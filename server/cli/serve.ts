@@ -16,10 +16,12 @@ import { createPond, type Pond } from '../pond.ts'
 import { createKeyRotation } from '../pond-key.ts'
 import { openSqliteStore } from '../store/sqlite.ts'
 import { dataHome } from './config.ts'
+import { keepHeap } from './heap.ts'
 import { createLog } from './log.ts'
 
 export async function serve(flags: ServeFlags, io: Io): Promise<number> {
   const out = createOutput(io, { program: 'pond', json: flags.json })
+  keepHeap()
   const home = dataHome(io.env, flags.data)
   const data = dataFolder(home)
   await systemDisk.makeFolder(home)
