@@ -2,6 +2,7 @@
 import type { IncomingMessage } from 'node:http'
 import { Refusal } from '../../src/protocol/error.ts'
 import { limit } from '../../src/protocol/limit.ts'
+import { releaseMemory } from '../../src/system/release.ts'
 
 type Done = (error: Error | null, body?: Buffer) => void
 
@@ -59,6 +60,7 @@ class Filled implements Collector {
   add(part: Buffer): void {
     this.#slab.set(part, this.length)
     this.length += part.length
+    releaseMemory(part)
   }
 
   whole(): Buffer {

@@ -28,7 +28,10 @@ export interface Plan {
 }
 
 export interface Watch {
-  /** Bytes as they were read. A returned promise is back-pressure: the pipe is not read again until it resolves. */
+  /**
+   * Bytes as they were read. They are good until the call returns: who needs them longer copies them. A returned promise is back-pressure: the pipe is
+   * not read again until it resolves.
+   */
   output(stream: 'stdout' | 'stderr', bytes: Buffer): void | Promise<void>
   /** One parsed NDJSON line of `$POND_EVENTS`; lines that are no JSON object or over 64 KiB are counted, not delivered. */
   event(value: Readonly<Record<string, unknown>>): void

@@ -139,10 +139,10 @@ export class PipeOutlet implements Outlet {
   }
 }
 
-/** Empty at the end, undefined where more may come. */
+/** Empty at the end, undefined where more may come. Good until the next page is read. */
 function readPage(fd: number): Buffer | undefined {
   try {
-    return Buffer.from(page.subarray(0, readSync(fd, page)))
+    return page.subarray(0, readSync(fd, page))
   } catch (error) {
     if (codeOf(error) === 'EAGAIN') return undefined
     return Buffer.alloc(0)

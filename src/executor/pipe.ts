@@ -1,5 +1,6 @@
 // One output pipe of a process: bytes go to the watcher as they come, and the pipe waits when the watcher does.
 import type { Readable } from 'node:stream'
+import { releaseMemory } from '../system/release.ts'
 
 export interface PipeParts {
   readonly readable: Readable
@@ -25,6 +26,8 @@ export function drainPipe({ readable, output, failed }: PipeParts): Promise<void
       return output(bytes)
     } catch (error) {
       failed(error)
+    } finally {
+      releaseMemory(bytes)
     }
   }
   readable.on('data', (bytes: Buffer) => {

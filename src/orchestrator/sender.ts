@@ -76,7 +76,7 @@ class SpoolSender implements Sender {
   #flyingMost = 1
   #gaps = 0
   #sawGap = false
-  /** Buffers of chunks that landed. A fresh one costs as much as filling it, and then again to collect it. */
+  /** Buffers of chunks that landed, until nothing comes for a while. A fresh one costs as much as filling it, and then again to collect it. */
   #spare: Buffer[] = []
 
   constructor(parts: SenderParts) {
@@ -186,9 +186,11 @@ class SpoolSender implements Sender {
     const { clock, spool, signal } = this.#parts
     const waiting = () => spool.size() - this.#next
     if (waiting() === 0) {
-      this.#spare = []
-      await this.#bell.wait()
-      if (waiting() <= 0) return false
+      await (this.#spare.length > 0 ? this.#bell.waitAtMost(clock, FLUSH_MS) : this.#bell.wait())
+      if (waiting() <= 0) {
+        this.#spare = []
+        return false
+      }
     }
     const due = clock.monotonic() + FLUSH_MS
     for (;;) {

@@ -3,10 +3,11 @@ import { createHash } from 'node:crypto'
 import { limit } from '../protocol/limit.ts'
 import type { Clock } from '../system/clock.ts'
 import type { DiskFile } from '../system/disk.ts'
+import { releaseMemory } from '../system/release.ts'
 import type { Encoder, Mark, Piece, PlacedMark } from './encoder.ts'
 
 export interface Spool {
-  /** Takes what the process wrote. A returned promise says: read no more from it until this resolves. */
+  /** Takes what the process wrote, as a copy. A returned promise says: read no more from it until this resolves. */
   write(bytes: Buffer): void | Promise<void>
   /** No more comes. Resolves when all that was taken is in the file with its end, or never will be. */
   end(): Promise<void>
@@ -43,15 +44,16 @@ export interface SpoolParts {
   readonly resume?: { readonly file: DiskFile; readonly leftOut: number }
 }
 
-/** Above this much waiting for the disk the process is not read; the disk is then the slowest part. */
-const PENDING_BYTES_MOST = 1024 * 1024
+/**
+ * Above this much waiting for the disk the process is not read. More of it at a time keeps the sender waiting, as both share a thread: with 1 MiB
+ * pond was idle a quarter of the time while a job wrote as fast as it could.
+ */
+const PENDING_BYTES_MOST = 256 * 1024
 /** What a small piece really takes in memory, so that a process writing single bytes is not cheaper than it is. */
 const PIECE_BYTES = 256
 /** Marks kept for what pond has not got; above it every second one is dropped and times get coarser. */
 const MARKS_MOST = 4096
 const READ_BYTES = 256 * 1024
-/** Pieces that are remembered one by one; who writes single bytes has them put together. */
-const RECENT_MOST = 256
 
 export function createSpool(parts: SpoolParts): Spool {
   return new FileSpool(parts)
@@ -66,9 +68,7 @@ class FileSpool implements Spool {
   #full = false
   #hash = createHash('sha256')
   #hashed = 0
-  /** The latest pieces, at least the last 64 KiB together where there were as many. */
-  #recent: Buffer[] = []
-  #recentBytes = 0
+  readonly #latest = new Latest()
   #marks: PlacedMark[] = []
   /** The last piece that went to the file: who prints little is read from here. */
   #last: { readonly offset: number; readonly bytes: Buffer } | undefined
@@ -86,27 +86,15 @@ class FileSpool implements Spool {
 
   write(bytes: Buffer): void | Promise<void> {
     if (bytes.length === 0) return undefined
-    this.#remember(bytes)
+    this.#latest.push(bytes)
     if (this.#full || this.#broken) this.#leftOut += bytes.length
     else this.#keep(bytes)
     return this.#pendingBytes > PENDING_BYTES_MOST ? this.#pumping : undefined
   }
 
-  #remember(bytes: Buffer): void {
-    const last = bytes.subarray(-limit.tailBytes)
-    this.#recent.push(last)
-    this.#recentBytes += last.length
-    for (let first = this.#recent[0]; first; first = this.#recent[0]) {
-      if (this.#recentBytes - first.length < limit.tailBytes) break
-      this.#recent.shift()
-      this.#recentBytes -= first.length
-    }
-    if (this.#recent.length > RECENT_MOST) this.#recent = [Buffer.concat(this.#recent)]
-  }
-
   #keep(bytes: Buffer): void {
     const { clock, nextOrder } = this.#parts
-    this.#pending.push({ bytes, at: clock.now(), order: nextOrder() })
+    this.#pending.push({ bytes: Buffer.from(bytes), at: clock.now(), order: nextOrder() })
     this.#pendingBytes += bytes.length + PIECE_BYTES
     this.#pumping ??= this.#pump()
   }
@@ -141,6 +129,13 @@ class FileSpool implements Spool {
     } finally {
       this.#leftOut -= Math.min(taken, this.size() - before)
     }
+    this.#release([...stored, ...pieces.map(({ bytes }) => bytes)])
+  }
+
+  /** What is long is read from the file, where it is by now. */
+  #release(taken: readonly Buffer[]): void {
+    for (const bytes of taken) releaseMemory(bytes)
+    if (this.#last?.bytes.length === 0) this.#last = undefined
   }
 
   async #append(stored: readonly Buffer[]): Promise<void> {
@@ -234,8 +229,7 @@ class FileSpool implements Spool {
   }
 
   tail(most: number): Buffer {
-    const recent = Buffer.concat(this.#recent).subarray(-limit.tailBytes)
-    return recent.subarray(Math.max(0, recent.length - most))
+    return this.#latest.take(most)
   }
 
   broken(): boolean {
@@ -254,6 +248,33 @@ class FileSpool implements Spool {
   async close(): Promise<void> {
     await this.#settled()
     await this.#file?.close()
+  }
+}
+
+/** The last 64 KiB of what came, and at times some before them. */
+class Latest {
+  #bytes = Buffer.alloc(0)
+  #length = 0
+
+  push(bytes: Buffer): void {
+    const last = bytes.subarray(-limit.tailBytes)
+    if (this.#length + last.length > this.#bytes.length) this.#makeRoom(last.length)
+    this.#length += last.copy(this.#bytes, this.#length)
+  }
+
+  /** It doubles up to twice what it must hold, so that each byte is moved once or twice. */
+  #makeRoom(more: number): void {
+    const kept = this.take(limit.tailBytes - more)
+    const wanted = Math.min(2 ** Math.ceil(Math.log2(2 * (kept.length + more))), 2 * limit.tailBytes)
+    const bytes = wanted > this.#bytes.length ? Buffer.allocUnsafeSlow(wanted) : this.#bytes
+    this.#length = kept.copy(bytes)
+    this.#bytes = bytes
+  }
+
+  /** The last `most` bytes of them. */
+  take(most: number): Buffer {
+    const length = Math.min(most, limit.tailBytes, this.#length)
+    return this.#bytes.subarray(this.#length - length, this.#length)
   }
 }
 

@@ -1,5 +1,6 @@
 // Frames: a payload as secretstream messages of at most 64 KiB behind a header, the last one marked as final. Sealing only.
 import type { Context } from '../protocol/sealed.ts'
+import { releaseMemory } from '../system/release.ts'
 import { ByteQueue } from './byte-queue.ts'
 import { canonicalBytes } from './canonical.ts'
 import { freeState, type Sodium } from './sodium.ts'
@@ -49,6 +50,7 @@ export function createFrameSealer(sodium: typeof Sodium, key: Uint8Array, place:
       const frame = Buffer.allocUnsafe(LENGTH_BYTES + sealed.length)
       frame.writeUInt32BE(sealed.length)
       frame.set(sealed, LENGTH_BYTES)
+      releaseMemory(sealed)
       return frame
     },
     close,

@@ -224,11 +224,11 @@ t.test('a slow reader slows a fast writer and fills no memory', async (t) => {
   let [received, most, waiting, early] = [0, before, 0, 0]
   const execution = await executor.start(plan, {
     async output(_stream, bytes) {
+      received += bytes.length
       early += waiting
       waiting += 1
       await new Promise((resolve) => setImmediate(resolve))
       waiting -= 1
-      received += bytes.length
       most = Math.max(most, process.memoryUsage().rss)
     },
     event() {},

@@ -74,7 +74,7 @@ export async function watch(executor: Executor, plan: Plan): Promise<Seen> {
   const stdout = () => Buffer.concat(bytes.stdout)
   const execution = await executor.start(plan, {
     output(stream, chunk) {
-      bytes[stream].push(chunk)
+      bytes[stream].push(Buffer.from(chunk))
       for (const waiter of waiters) waiter()
     },
     event: (value) => void events.push(value),

@@ -137,3 +137,29 @@ t.test('a spool that a former life left is hashed from its first byte, whatever 
   await spool.end()
   t.equal(await spool.sha256(spool.size()), sha256(Buffer.from('what was there, and its end')))
 })
+
+t.test(
+  'what was written is its own: its memory may be used again at once, and many bursts keep every byte',
+  async (t) => {
+    const { spool } = await setUp()
+    const page = Buffer.alloc(64 * 1024)
+    const all: Buffer[] = []
+    for (let burst = 0; burst < 4; burst++) {
+      for (let piece = 0; piece < 12; piece++) {
+        // Long and short ones, more of them than wait at a time.
+        const bytes = page.subarray(0, piece % 4 === 3 ? 100 : page.length - piece)
+        bytes.fill(burst * 12 + piece)
+        all.push(Buffer.from(bytes))
+        const taken = spool.write(bytes)
+        page.fill(0xff)
+        if (piece % 2 === 1) await taken
+      }
+      await spool.read(0, Buffer.alloc(1))
+    }
+    await spool.end()
+    const whole = Buffer.concat(all)
+    t.ok((await readAll(spool)).equals(whole))
+    t.equal(await spool.sha256(whole.length), sha256(whole))
+    t.ok(spool.tail(limit.tailBytes).equals(whole.subarray(-limit.tailBytes)))
+  },
+)
