@@ -1,5 +1,6 @@
 // What a stream's bytes become in its spool: themselves, or sealed segments. Knows the cap; sees no file.
 import type { SegmentWriter } from '../seal/segment.ts'
+import { releaseMemory } from '../system/release.ts'
 
 /** When bytes were read: wall clock of this machine, and their place among all that the claim's process wrote. */
 export interface Mark {
@@ -56,9 +57,9 @@ export function sealedEncoder(writer: SegmentWriter): Encoder {
     encode(pieces, offset) {
       const [first] = pieces
       if (!first) return { stored: [], marks: [], taken: 0 }
-      const { stored, taken } = writer.seal(
-        pieces.length === 1 ? first.bytes : Buffer.concat(pieces.map(({ bytes }) => bytes)),
-      )
+      const together = pieces.length === 1 ? first.bytes : Buffer.concat(pieces.map(({ bytes }) => bytes))
+      const { stored, taken } = writer.seal(together)
+      if (together !== first.bytes) releaseMemory(together)
       return { stored, marks: taken > 0 ? [{ offset, at: first.at, order: first.order }] : [], taken }
     },
     end: () => writer.end(),
