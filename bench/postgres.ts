@@ -7,6 +7,8 @@ import { note } from './figure.ts'
 const HOME = '/usr/lib/postgresql'
 /** As whom it runs where we are root, which it refuses to be. */
 const USER = 'postgres'
+/** For clients to leave before they are cut. */
+const LEAVE_MS = 5000
 
 export interface Postgres {
   readonly url: string
@@ -43,9 +45,11 @@ export async function startPostgres(): Promise<Postgres> {
     url: `postgres://${USER}@127.0.0.1:${port}/postgres`,
     pid: child.pid ?? 0,
     async stop() {
-      // Fast: whoever is still connected is cut.
-      child.kill('SIGINT')
+      // Smart: who is still leaving may, for a pool whose client is cut throws out of nowhere.
+      child.kill('SIGTERM')
+      const cut = setTimeout(() => child.kill('SIGINT'), LEAVE_MS)
       await ended
+      clearTimeout(cut)
       await removeFolder(data)
     },
   }
