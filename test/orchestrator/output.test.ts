@@ -45,7 +45,8 @@ async function flood(t: Test, { disk, answer }: World): Promise<number> {
     return answer(Number(query?.offset), (body as unknown as Uint8Array).length, abort.signal)
   }) as Client['persist']
   const folder = t.testdir()
-  const before = heldBytes()
+  // The least of all looks is what holds nothing: at the first one memory of the world before may still be there.
+  const looks = [heldBytes()]
   const claim = factsOf(pond.give({}, { limits: { stream_bytes: 2 * WRITTEN, artifact_bytes: MiB } }))
   const random = createSeededRandom(2)
   const privacy = await createPrivacy({ random, signer: workerSigner, claim, secrets: [] })
@@ -61,11 +62,10 @@ async function flood(t: Test, { disk, answer }: World): Promise<number> {
     signal: abort.signal,
     failed: (error) => t.fail(String(error)),
   })
-  let most = 0
   let pieces = 0
   const take = (channel: 'stdout' | 'stderr') => (bytes: Buffer) => {
     const waits = output.write(channel, bytes)
-    if (++pieces % 32 === 0) most = Math.max(most, heldBytes() - before)
+    if (++pieces % 32 === 0) looks.push(heldBytes())
     return waits
   }
   const failed = (error: unknown) => t.fail(String(error))
@@ -76,7 +76,7 @@ async function flood(t: Test, { disk, answer }: World): Promise<number> {
     drainPipe({ readable: stderr, output: take('stderr'), failed }),
   ])
   await output.end()
-  most = Math.max(most, heldBytes() - before)
+  looks.push(heldBytes())
   t.match(await output.spooled(), {
     stdout: { kept: WRITTEN, left_out: 0 },
     stderr: { kept: WRITTEN, left_out: 0 },
@@ -84,7 +84,7 @@ async function flood(t: Test, { disk, answer }: World): Promise<number> {
   abort.abort()
   await output.deliver()
   await output.close()
-  return most
+  return Math.max(...looks) - Math.min(...looks)
 }
 
 const stopped: World['answer'] = async (_offset, _length, signal) => {
