@@ -27,7 +27,7 @@ export const pondTable: readonly ComponentRow[] = [
   { name: 'sql', files: /^server\/store\/sqlite\/connection\.js$/, functions: /^(run|insert|get|all|prepared)$/ },
   { name: 'rows', files: /^server\/store\/sqlite\/(?!connection|driver|tx)/ },
   { name: 'group', files: /^server\/store\/(group-commit|work|turn|sqlite|sqlite\/tx)\.js$/ },
-  { name: 'signature', files: /^(src\/seal\/request-signature|server\/service\/access)\.js$/ },
+  { name: 'signature', files: /^(src\/seal\/(request-signature|body-mac)|server\/service\/access)\.js$/ },
   {
     name: 'attestation',
     files: /^(src\/seal\/(attestation|dsse)|src\/protocol\/attestation|server\/service\/attestation)\.js$/,
@@ -54,7 +54,7 @@ export const pondTable: readonly ComponentRow[] = [
 ]
 
 export const swarmTable: readonly ComponentRow[] = [
-  { name: 'signature', files: /^src\/seal\/request-signature\.js$/ },
+  { name: 'signature', files: /^src\/seal\/(request-signature|body-mac)\.js$/ },
   {
     name: 'attestation',
     files: /^(src\/seal\/(attestation|dsse)|src\/protocol\/attestation|src\/orchestrator\/(statement|last-word))\.js$/,

@@ -43,6 +43,8 @@ export const callKeyTerms = z.object({
   swarm_half: publicKey,
   pond_half: publicKey,
   expires_at: wallMs,
+  /** Left out by a pond that takes digests of bodies alone. */
+  body_mac: z.string().optional(),
 })
 export type CallKeyTerms = z.infer<typeof callKeyTerms>
 export const callKeyReply = z.object({

@@ -4,6 +4,7 @@ import { createHash, createPrivateKey, createPublicKey, diffieHellman, hkdfSync,
 import { type CallKeyTerms, callKeyTerms } from '../protocol/renewal.ts'
 import { type Dsse, payloadType } from '../protocol/sealed.ts'
 import type { Random } from '../system/random.ts'
+import { BODY_MAC } from './body-mac.ts'
 import { canonicalBytes } from './canonical.ts'
 import { openDsse, signDsse } from './dsse.ts'
 import { SealError } from './refusal.ts'
@@ -15,6 +16,8 @@ export interface CallKey {
   readonly secret: Buffer
   /** Wall time of pond in milliseconds. */
   readonly expiresAt: number
+  /** Pond takes MACs of bodies under it. */
+  readonly macsBodies: boolean
 }
 
 /** One half: what it shows, and what it comes to with another. */
@@ -38,11 +41,12 @@ export function makeHalf(random: Random): Half {
 /** Pond's side: what both will know, in its own signature. A SealError for a half that is none. */
 export function grantCallKey(
   half: Half,
-  terms: Omit<CallKeyTerms, 'pond_half'>,
+  terms: Omit<CallKeyTerms, 'pond_half' | 'body_mac'>,
   signer: Signer,
 ): { readonly key: CallKey; readonly signed: Dsse } {
-  const payload = canonicalBytes({ ...terms, pond_half: half.shown })
-  const key = keyFrom(half, { payload, other: terms.swarm_half, id: terms.call_key, expiresAt: terms.expires_at })
+  const both: CallKeyTerms = { ...terms, pond_half: half.shown, body_mac: BODY_MAC }
+  const payload = canonicalBytes(both)
+  const key = keyFrom(half, { payload, other: terms.swarm_half, terms: both })
   return { key, signed: signDsse(payloadType.callKey, payload, signer) }
 }
 
@@ -55,23 +59,22 @@ export function acceptCallKey(
   const payload = openDsse(signed, payloadType.callKey, pondKey)
   const terms = callKeyTerms.safeParse(JSON.parse(payload.toString()))
   if (!terms.success) throw new SealError('damaged')
-  const { binding_id, swarm_half, pond_half: other, call_key: id, expires_at: expiresAt } = terms.data
+  const { binding_id, swarm_half, pond_half: other } = terms.data
   if (binding_id !== bindingId || swarm_half !== half.shown) throw new SealError('wrong_place')
-  return keyFrom(half, { payload, other, id, expiresAt })
+  return keyFrom(half, { payload, other, terms: terms.data })
 }
 
 interface Agreed {
   readonly payload: Buffer
   readonly other: string
-  readonly id: string
-  readonly expiresAt: number
+  readonly terms: CallKeyTerms
 }
 
 /** Whoever read or changed anything of what was agreed comes to another secret. */
-function keyFrom(half: Half, { payload, other, id, expiresAt }: Agreed): CallKey {
+function keyFrom(half: Half, { payload, other, terms }: Agreed): CallKey {
   const salt = createHash('sha256').update(payload).digest()
   const secret = Buffer.from(hkdfSync('sha256', meeting(half, other), salt, 'pond-call-key', KEY_BYTES))
-  return { id, secret, expiresAt }
+  return { id: terms.call_key, secret, expiresAt: terms.expires_at, macsBodies: terms.body_mac === BODY_MAC }
 }
 
 function meeting(half: Half, other: string): Buffer {

@@ -2,6 +2,7 @@
 // agreed under it. Pure: time and randomness come in.
 import { createHash, createHmac, createSecretKey, type KeyObject, timingSafeEqual } from 'node:crypto'
 import { limit } from '../protocol/limit.ts'
+import { BODY_MAC, macOfBody } from './body-mac.ts'
 import type { CallKey } from './call-key.ts'
 import type { KeyPair } from './key.ts'
 import { createSigner, isSignedBy } from './signature.ts'
@@ -37,10 +38,11 @@ export function createCallSigner(pair: KeyPair, pondKeyHash: Uint8Array): SignCa
   return signerFor({ keyId: pair.publicKey, alg: 'ed25519', sign }, pondKeyHash)
 }
 
-/** The same with a call key, at a tenth of the price. */
-export function createMacSigner({ id, secret }: CallKey, pondKeyHash: Uint8Array): SignCall {
+/** The same with a call key, at a tenth of the price; of a long body, where pond takes it, at a sixth. */
+export function createMacSigner({ id, secret, macsBodies }: CallKey, pondKeyHash: Uint8Array): SignCall {
   const key = createSecretKey(secret)
-  return signerFor({ keyId: id, alg: 'hmac-sha256', sign: (base) => macOf(key, base) }, pondKeyHash)
+  const bodyKey = macsBodies ? key : undefined
+  return signerFor({ keyId: id, alg: 'hmac-sha256', bodyKey, sign: (base) => macOf(key, base) }, pondKeyHash)
 }
 
 /** For one key at one pond. */
@@ -49,10 +51,10 @@ export function createCallVerifier(publicKey: string, pondKeyHash: Uint8Array): 
   return verifierFor({ keyId: publicKey, alg: 'ed25519', isGood }, pondKeyHash)
 }
 
-export function createMacVerifier({ id, secret }: CallKey, pondKeyHash: Uint8Array): VerifyCall {
-  const key = createSecretKey(secret)
-  const isGood: Checking['isGood'] = (base, mac) => mac.length === MAC_BYTES && timingSafeEqual(mac, macOf(key, base))
-  return verifierFor({ keyId: id, alg: 'hmac-sha256', isGood }, pondKeyHash)
+export function createMacVerifier({ id, secret }: Pick<CallKey, 'id' | 'secret'>, pondKeyHash: Uint8Array): VerifyCall {
+  const bodyKey = createSecretKey(secret)
+  const isGood: Checking['isGood'] = (base, mac) => isSame(mac, macOf(bodyKey, base))
+  return verifierFor({ keyId: id, alg: 'hmac-sha256', bodyKey, isGood }, pondKeyHash)
 }
 
 /** The key that a call says it is signed with; nothing is proved by that. */
@@ -63,6 +65,8 @@ export function keyIdOf({ headers }: SignableCall): string | undefined {
 interface Proof {
   readonly keyId: string
   readonly alg: 'ed25519' | 'hmac-sha256'
+  /** For MACs of bodies in place of their digests. */
+  readonly bodyKey?: KeyObject | undefined
 }
 
 interface Signing extends Proof {
@@ -73,14 +77,15 @@ interface Checking extends Proof {
   readonly isGood: (base: Buffer, signature: Buffer) => boolean
 }
 
-const MAC_BYTES = 32
 const macOf = (key: KeyObject, base: Buffer) => createHmac('sha256', key).update(base).digest()
+const isSame = (one: Buffer, other: Buffer) => one.length === other.length && timingSafeEqual(one, other)
+/** Shorter bodies are hashed sooner than the key of their MAC is made. */
+const MAC_FROM_BYTES = 16 * 1024
 
 function signerFor(proof: Signing, pondKeyHash: Uint8Array): SignCall {
   const pondId = base64url(pondKeyHash)
   return (call, { createdMs, nonce }) => {
-    const digest = digestOf(call)
-    const own = { 'pond-id': pondId, ...(digest === undefined ? {} : { 'content-digest': digest }) }
+    const own = { 'pond-id': pondId, ...bodyHeader(call, nonce, proof.bodyKey) }
     const signed = { ...call, headers: { ...call.headers, ...own } }
     const created = `${Math.floor(createdMs / 1000)}`
     const params = paramsOf(signed, proof, { created, nonce: base64url(nonce) })
@@ -104,7 +109,7 @@ function verifierFor(proof: Checking, pondKeyHash: Uint8Array): VerifyCall {
     const signature = Buffer.from(printed.slice(LABEL.length + 2, -1), 'base64')
     if (printed !== printSignature(signature) || !proof.isGood(Buffer.from(baseOf(call, params)), signature))
       return false
-    return call.headers['content-digest'] === digestOf(call)
+    return isBodyGood(call, Buffer.from(nonce, 'base64url'), proof.bodyKey)
   }
 }
 
@@ -121,7 +126,8 @@ interface Params {
 /** What is covered is no choice of the signer: all that says what the call does, as far as the call has it. */
 function coveredOf({ headers, body }: SignableCall): readonly string[] {
   const optional = ['content-encoding', 'x-claim-token'].filter((name) => headers[name] !== undefined)
-  return ['@method', '@path', '@query', 'pond-id', ...(hasBytes(body) ? ['content-digest'] : []), ...optional]
+  const ofBody = headers['content-mac'] === undefined ? 'content-digest' : 'content-mac'
+  return ['@method', '@path', '@query', 'pond-id', ...(hasBytes(body) ? [ofBody] : []), ...optional]
 }
 
 function paramsOf(call: SignableCall, { keyId, alg }: Proof, { created, nonce }: Params): string {
@@ -148,10 +154,28 @@ function componentOf({ method, path, search, headers }: SignableCall, name: stri
   }
 }
 
-/** Content-Digest of RFC 9530; undefined where there are no bytes. */
-function digestOf({ body }: SignableCall): string | undefined {
-  return hasBytes(body) ? `sha-256=:${createHash('sha256').update(body).digest('base64')}:` : undefined
+/** Nothing where there are no bytes. */
+function bodyHeader({ body }: SignableCall, nonce: Uint8Array, key: KeyObject | undefined): Record<string, string> {
+  if (!hasBytes(body)) return {}
+  return key && body.length >= MAC_FROM_BYTES
+    ? { 'content-mac': printMac(body, nonce, key) }
+    : { 'content-digest': printDigest(body) }
 }
+
+/** One of the two, and nothing but what it is of. The other kind of proof knows no MACs. */
+function isBodyGood({ headers, body }: SignableCall, nonce: Uint8Array, key: KeyObject | undefined): boolean {
+  const { 'content-digest': digest, 'content-mac': mac } = headers
+  if (mac === undefined) return digest === (hasBytes(body) ? printDigest(body) : undefined)
+  if (digest !== undefined || !hasBytes(body) || !key) return false
+  // The MAC that another body would have had may not be learned from how long this takes.
+  return isSame(Buffer.from(mac), Buffer.from(printMac(body, nonce, key)))
+}
+
+/** Content-Digest of RFC 9530. */
+const printDigest = (body: Uint8Array) => `sha-256=:${createHash('sha256').update(body).digest('base64')}:`
+
+const printMac = (body: Uint8Array, nonce: Uint8Array, key: KeyObject) =>
+  `${BODY_MAC}=:${macOfBody(key, nonce, body).toString('base64')}:`
 
 const hasBytes = (body: Uint8Array | undefined): body is Uint8Array => body !== undefined && body.length > 0
 

@@ -78,6 +78,16 @@ t.test('what is not the answer of this pond to this half of this binding is refu
   )
 })
 
+t.test('MACs of bodies are for a pond that said it takes them', async (t) => {
+  const { half, key, signed } = agree()
+  t.ok(key.macsBodies)
+  const { body_mac: _, ...terms } = JSON.parse(openDsse(signed, payloadType.callKey, of.pondKey).toString())
+  for (const told of [terms, { ...terms, body_mac: 'another' }]) {
+    const other = signDsse(payloadType.callKey, Buffer.from(JSON.stringify(told)), signer)
+    t.notOk(acceptCallKey(half, other, of).macsBodies)
+  }
+})
+
 const WEAK = Buffer.alloc(32).toString('base64url')
 
 t.test('pond meets no weak half', async (t) => {

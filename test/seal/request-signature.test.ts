@@ -34,16 +34,30 @@ const signed = (call: SignableCall, sign: SignCall = signCall) => ({
   ...call,
   headers: { ...call.headers, ...sign(call, { createdMs, nonce }) },
 })
-const callKey = { id: `cky_${'1'.repeat(26)}`, secret: Buffer.alloc(32, 7), expiresAt: createdMs + 1 }
+const callKey = {
+  id: `cky_${'1'.repeat(26)}`,
+  secret: Buffer.alloc(32, 7),
+  expiresAt: createdMs + 1,
+  macsBodies: true,
+}
 interface Ways {
   readonly sign: SignCall
   readonly verify: VerifyCall
+  readonly chunk: SignableCall
+  /** What it says of the chunk's bytes. */
+  readonly ofBody: 'content-digest' | 'content-mac'
 }
+
+/** As long as it must be for a MAC. */
+const longChunk: SignableCall = { ...chunk, body: Buffer.alloc(16 * 1024, 'hello\n') }
+const mac = { sign: createMacSigner(callKey, pond), verify: createMacVerifier(callKey, pond) }
 
 /** What holds for one holds for the other. */
 const ways: Readonly<Record<string, Ways>> = {
-  'binding key': { sign: signCall, verify: verifyCall },
-  'call key': { sign: createMacSigner(callKey, pond), verify: createMacVerifier(callKey, pond) },
+  'binding key': { sign: signCall, verify: verifyCall, chunk, ofBody: 'content-digest' },
+  'binding key, a long body': { sign: signCall, verify: verifyCall, chunk: longChunk, ofBody: 'content-digest' },
+  'call key': { ...mac, chunk, ofBody: 'content-digest' },
+  'call key, a long body': { ...mac, chunk: longChunk, ofBody: 'content-mac' },
 }
 const withHeader = (call: SignableCall, name: string, value: string | undefined): SignableCall => ({
   ...call,
@@ -93,9 +107,12 @@ t.test('a changed call is refused', async (t) => {
   for (const [way, hands] of Object.entries(ways)) isExact(t, way, hands)
 })
 
-function isExact(t: Test, way: string, { sign, verify }: Ways) {
+function isExact(t: Test, way: string, { sign, verify, chunk, ofBody }: Ways) {
   const good = signed(chunk, sign)
+  const { body = new Uint8Array() } = chunk
+  const other = ofBody === 'content-mac' ? 'content-digest' : 'content-mac'
   t.ok(verify(good, createdMs), way)
+  t.notOk(other in good.headers)
   const changed: Readonly<Record<string, SignableCall>> = {
     method: { ...good, method: 'PUT' },
     path: { ...good, path: '/orch/jobs/job_2/chunk' },
@@ -104,14 +121,18 @@ function isExact(t: Test, way: string, { sign, verify }: Ways) {
     'query in another order': { ...good, search: '?offset=0&claim=clm_1' },
     'no query': { ...good, search: '' },
     'an empty query more': { ...good, search: `${good.search}&` },
-    body: { ...good, body: Buffer.from('hellO\n') },
+    'the first byte': { ...good, body: Buffer.concat([Buffer.from('j'), body.subarray(1)]) },
+    'the last byte': { ...good, body: Buffer.concat([body.subarray(0, -1), Buffer.from('\r')]) },
     'no body': { ...good, body: undefined },
     'an empty body': { ...good, body: new Uint8Array() },
-    'a longer body': { ...good, body: Buffer.from('hello\n\n') },
+    'a longer body': { ...good, body: Buffer.concat([body, Buffer.from('\n')]) },
+    'a shorter body': { ...good, body: body.subarray(0, -1) },
     'pond-id': withHeader(good, 'pond-id', hashPondKey(pair.publicKey).toString('base64url')),
     'no pond-id': withHeader(good, 'pond-id', undefined),
-    'content-digest': withHeader(good, 'content-digest', 'sha-256=:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=:'),
-    'no content-digest': withHeader(good, 'content-digest', undefined),
+    [ofBody]: withHeader(good, ofBody, 'sha-256=:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=:'),
+    [`no ${ofBody}`]: withHeader(good, ofBody, undefined),
+    [`${other} too`]: withHeader(good, other, good.headers[ofBody]),
+    [`${other} instead`]: withHeader(withHeader(good, other, good.headers[ofBody]), ofBody, undefined),
     'content-encoding': withHeader(good, 'content-encoding', 'gzip'),
     'no content-encoding': withHeader(good, 'content-encoding', undefined),
     'claim token': withHeader(good, 'x-claim-token', 'pond_claim_y'),
@@ -122,20 +143,21 @@ function isExact(t: Test, way: string, { sign, verify }: Ways) {
   for (const [what, call] of Object.entries(changed)) t.notOk(verify(call, createdMs), `${way}: ${what}`)
   const late = signed({ ...chunk, headers: {} }, sign)
   t.notOk(verify(withHeader(late, 'x-claim-token', 'pond_claim_x'), createdMs), 'a claim token that was added')
-  t.notOk(
-    verify(withHeader(signed({ ...chunk, body: undefined }, sign), 'content-digest', 'x'), createdMs),
-    'a digest of nothing',
-  )
+  for (const name of [ofBody, other]) {
+    const bare = signed({ ...chunk, body: undefined }, sign)
+    t.ok(verify(bare, createdMs))
+    t.notOk(verify(withHeader(bare, name, good.headers[ofBody]), createdMs), `${name} of nothing`)
+  }
 }
 
 t.test('every character of the signature and of its parameters counts', async (t) => {
   for (const [way, hands] of Object.entries(ways)) countsEach(t, way, hands)
 })
 
-function countsEach(t: Test, way: string, { sign, verify }: Ways) {
+function countsEach(t: Test, way: string, { sign, verify, chunk, ofBody }: Ways) {
   const good = signed(chunk, sign)
   t.ok(verify(good, createdMs))
-  for (const name of ['signature', 'signature-input', 'pond-id', 'content-digest']) {
+  for (const name of ['signature', 'signature-input', 'pond-id', ofBody]) {
     const value = good.headers[name] ?? ''
     const wrong = [...value].flatMap((char, at) => {
       const other = char === 'A' ? 'B' : 'A'
@@ -147,7 +169,7 @@ function countsEach(t: Test, way: string, { sign, verify }: Ways) {
     t.strictSame(taken, [], `${wrong.length} changes of ${name}, ${way}`)
   }
   const signature = Buffer.from(good.headers.signature?.slice(6, -1) ?? '', 'base64')
-  t.equal(signature.length, way === 'call key' ? 32 : 64)
+  t.equal(signature.length, way.startsWith('call key') ? 32 : 64)
   for (let bit = 0; bit < signature.length * 8; bit += 7) {
     const bytes = Buffer.from(signature)
     bytes[bit >> 3] = (bytes[bit >> 3] ?? 0) ^ (1 << (bit & 7))
@@ -181,10 +203,28 @@ t.test('a key that is none signs nothing', async (t) => {
 })
 
 t.test('a signature of one kind is none of the other', async (t) => {
-  for (const sign of Object.values(ways).map((way) => way.sign)) {
+  for (const { sign, verify, chunk } of Object.values(ways)) {
     const call = signed(chunk, sign)
-    t.equal(Object.values(ways).filter(({ verify }) => verify(call, createdMs)).length, 1)
+    t.strictSame(
+      [verifyCall, mac.verify].filter((it) => it(call, createdMs)),
+      [verify],
+    )
   }
   const other = createMacVerifier({ ...callKey, secret: Buffer.alloc(32, 8) }, pond)
-  t.notOk(other(signed(chunk, ways['call key']?.sign), createdMs), 'another secret under the same name')
+  t.notOk(other(signed(chunk, mac.sign), createdMs), 'another secret under the same name')
+})
+
+t.test('a long body has a MAC where pond takes one; pond takes digests of it all the same', async (t) => {
+  const ofEach = (sign: SignCall, body: Uint8Array) => {
+    const call = signed({ ...chunk, body }, sign)
+    t.ok(mac.verify(call, createdMs))
+    return ['content-digest', 'content-mac'].filter((name) => name in call.headers)
+  }
+  const { body: long = new Uint8Array() } = longChunk
+  t.strictSame(ofEach(mac.sign, long), ['content-mac'])
+  t.strictSame(ofEach(mac.sign, long.subarray(1)), ['content-digest'])
+  t.strictSame(ofEach(createMacSigner({ ...callKey, macsBodies: false }, pond), long), ['content-digest'])
+  const other = { ...longChunk, headers: { ...longChunk.headers, ...mac.sign(longChunk, { createdMs, nonce }) } }
+  const another = mac.sign(longChunk, { createdMs, nonce: Buffer.alloc(16) })
+  t.not(other.headers['content-mac'], another['content-mac'], 'each call has a key of its own')
 })

@@ -7,7 +7,7 @@ import { hashPondKey } from '../../../src/seal/pairing.ts'
 import { createMacSigner } from '../../../src/seal/request-signature.ts'
 import { signRotation } from '../../../src/seal/rotation.ts'
 import { createSigner } from '../../../src/seal/signature.ts'
-import { type Machine, pairMachine } from '../../harness/machine.ts'
+import { type Machine, pairMachine, submit } from '../../harness/machine.ts'
 import { createPondRig, type PondRig } from '../../harness/pond.ts'
 import { createSeededRandom } from '../../harness/seeded-random.ts'
 import { bindingPair } from '../../harness/signing-key.ts'
@@ -24,8 +24,10 @@ async function agree(rig: PondRig, box: Machine): Promise<CallKey> {
 function underKey(rig: PondRig, request: PondRequest, key: CallKey): PondRequest {
   const { publicKey } = rig.pond.services.core.keys
   const sign = createMacSigner(key, hashPondKey(publicKey))
-  const own = sign(request, { createdMs: rig.clock.now(), nonce: random.bytes(16) })
-  return { ...request, headers: { ...request.headers, ...own } }
+  // The rig signed it with the binding key.
+  const { 'content-digest': _, ...headers } = request.headers
+  const own = sign({ ...request, headers }, { createdMs: rig.clock.now(), nonce: random.bytes(16) })
+  return { ...request, headers: { ...headers, ...own } }
 }
 
 async function statusOf(rig: PondRig, box: Machine, key: CallKey): Promise<number> {
@@ -63,6 +65,26 @@ t.test('what changes who is trusted takes the key of the binding itself', async 
     t.equal((await rig.pond.answer(underKey(rig, request, key))).status, 401, name)
   }
   t.equal(await statusOf(rig, box, key), 200, 'and nothing came of them')
+})
+
+t.test('a long chunk comes with its MAC, and no other bytes come with it', async (t) => {
+  const { rig, box, key } = await setUp(t)
+  await submit(rig)
+  const { job_id, claim_id, claim_token } = await box.start()
+  const chunk = rig.request('sendChunk', {
+    token: box.token,
+    params: { id: job_id },
+    query: { claim: claim_id, stream: 'stdout', offset: '0', at: '1', order: '0' },
+    headers: { 'x-claim-token': claim_token },
+    body: random.bytes(limit.chunkBytes),
+  })
+  const signed = underKey(rig, chunk, key)
+  t.match(signed.headers, { 'content-mac': /^chacha20-poly1305=:/, 'content-digest': undefined })
+  const other = Buffer.from(chunk.body ?? '').fill('x', limit.chunkBytes - 1)
+  t.equal((await rig.pond.answer({ ...signed, body: other })).status, 401)
+  const { status, body } = await rig.pond.answer(signed)
+  t.equal(status, 200)
+  t.strictSame(JSON.parse(`${body}`), { committed: limit.chunkBytes })
 })
 
 t.test('it lives an hour, and of one binding the latest few live', async (t) => {
