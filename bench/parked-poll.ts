@@ -12,7 +12,8 @@ import { connect, startPond, submit } from './pond-rig.ts'
 import type { BenchOptions } from './run.ts'
 
 const POLLS = 10_000
-const WAKES = 200
+/** Its p99 is the tenth worst: of a few hundred it would be one collection of V8 that came or did not. */
+const WAKES = 1000
 /** The longest that pond holds a poll: each comes back so often. */
 const HOLD_MS = limit.pollHoldMs
 /** Until pond has parked what was sent and its heap has come to rest. */

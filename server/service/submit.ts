@@ -1,5 +1,5 @@
 // Submitting: jobs in their exact bytes, stored all or not at all, once per Idempotency-Key.
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import { Refusal } from '../../src/protocol/error.ts'
 import type { JobId, ProjectId } from '../../src/protocol/id.ts'
 import { defaultPriority, type JobSpec } from '../../src/protocol/job.ts'
@@ -288,5 +288,5 @@ async function insert(core: Core, tx: WriteTx, made: FreshJob & { readonly by: s
 }
 
 function sha256(data: Uint8Array | string): string {
-  return createHash('sha256').update(data).digest('hex')
+  return hash('sha256', data, 'hex')
 }

@@ -1,5 +1,5 @@
 // Words: what workers say about their claims. A batch is one write; each word has its own outcome and disturbs no other.
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import canonicalize from 'canonicalize'
 import { type ErrorCode, type ErrorDetails, errorTable } from '../../src/protocol/error.ts'
 import type { BindingId, ClaimId, JobId } from '../../src/protocol/id.ts'
@@ -135,9 +135,7 @@ function eventOf(body: Said): Extract<LeaseEvent, { type: 'confirm' | 'decline' 
 
 /** What a repeat is told by: SHA-256 of the word's canonical form. */
 function digestOf(body: Said): string {
-  return createHash('sha256')
-    .update(canonicalize(body) ?? '')
-    .digest('hex')
+  return hash('sha256', canonicalize(body) ?? '', 'hex')
 }
 
 /** A word that the lease's law let through. */

@@ -1,6 +1,6 @@
 // Control groups of both versions: finding where folders may be made, making one for each attempt, emptying and counting it.
 // Which rung of the ladder is used is decided in kill.ts.
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import {
   closeSync,
   existsSync,
@@ -95,7 +95,7 @@ export interface Naming {
 
 /** `home` is the path of the pool's home; `startTicks` those of this very process. */
 export function namingOf(home: string, startTicks: number): Naming {
-  const mark = createHash('sha256').update(home).digest('hex').slice(0, 12)
+  const mark = hash('sha256', home, 'hex').slice(0, 12)
   return { home: `pond-${mark}-`, life: `pond-${mark}-${process.pid}.${startTicks}-` }
 }
 

@@ -1,5 +1,5 @@
 // Whether this swarm can run what an intent asks for. What it does not fully understand it declines: half a job is worse than none.
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import { describeFault, judge } from '../protocol/fault.ts'
 import type { Gpu, Sandbox } from '../protocol/field.ts'
 import { type JobSpec, jobSpec } from '../protocol/job.ts'
@@ -108,7 +108,7 @@ function read(text: string): Read {
   const known = lately.get(text)
   if (known) return known
   const bytes = Buffer.from(text, 'base64')
-  const found = { job: parse(bytes), digest: createHash('sha256').update(bytes).digest('hex') }
+  const found = { job: parse(bytes), digest: hash('sha256', bytes, 'hex') }
   if (text.length > LATELY_CHARS_MOST) return found
   if (lately.size === LATELY_MOST) lately.clear()
   lately.set(text, found)

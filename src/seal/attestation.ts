@@ -1,5 +1,5 @@
 // Attestations: what a worker signs about claims that ended, and what a reader may conclude from one. Batches share one signature.
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import { isDeepStrictEqual } from 'node:util'
 import {
   type ExecutionFacts,
@@ -125,5 +125,5 @@ export function isSameExecution(one: Execution, other: Execution): boolean {
 }
 
 function sha256(text: string): string {
-  return createHash('sha256').update(text).digest('hex')
+  return hash('sha256', text, 'hex')
 }

@@ -1,6 +1,6 @@
 // The signature of a call, by RFC 9421 (HTTP Message Signatures): how it is made and how it is judged. With the binding key, or with a call key that was
 // agreed under it. Pure: time and randomness come in.
-import { createHash, createHmac, createSecretKey, type KeyObject, timingSafeEqual } from 'node:crypto'
+import { createHmac, createSecretKey, hash, type KeyObject, timingSafeEqual } from 'node:crypto'
 import { limit } from '../protocol/limit.ts'
 import { BODY_MAC, macOfBody } from './body-mac.ts'
 import type { CallKey } from './call-key.ts'
@@ -172,7 +172,7 @@ function isBodyGood({ headers, body }: SignableCall, nonce: Uint8Array, key: Key
 }
 
 /** Content-Digest of RFC 9530. */
-const printDigest = (body: Uint8Array) => `sha-256=:${createHash('sha256').update(body).digest('base64')}:`
+const printDigest = (body: Uint8Array) => `sha-256=:${hash('sha256', body, 'base64')}:`
 
 const printMac = (body: Uint8Array, nonce: Uint8Array, key: KeyObject) =>
   `${BODY_MAC}=:${macOfBody(key, nonce, body).toString('base64')}:`

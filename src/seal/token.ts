@@ -1,5 +1,5 @@
 // Tokens: made, hashed and compared here and nowhere else.
-import { createHash, createHmac, timingSafeEqual } from 'node:crypto'
+import { createHmac, hash, timingSafeEqual } from 'node:crypto'
 import { tokenPrefix } from '../protocol/id.ts'
 import type { Random } from '../system/random.ts'
 
@@ -27,7 +27,7 @@ export function renewedToken(tokenKey: Uint8Array, { bindingId, before, bindingK
 
 /** What is stored of a long-lived token: SHA-256 in lower-case hex. */
 export function hashToken(token: string): string {
-  return createHash('sha256').update(token).digest('hex')
+  return hash('sha256', token, 'hex')
 }
 
 /** The token of a claim. Whoever has pond's token key can say it again, so it is never stored. */

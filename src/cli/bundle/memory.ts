@@ -1,6 +1,6 @@
 // What was sealed of which folder, for whom and with which key: an unchanged one is neither sealed nor sent again, and an upload that stopped goes on. One
 // file each, for its owner alone.
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import { type FileHandle, open, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
@@ -51,7 +51,7 @@ export function openMemory(
   const folder = join(home, 'bundles')
   const { project, signer } = placeOf(target)
   const about = JSON.stringify([url, project, signer ?? null, packed])
-  const file = join(folder, `${createHash('sha256').update(about).digest('hex')}.json`)
+  const file = join(folder, `${hash('sha256', about, 'hex')}.json`)
   const memory: BundleMemory = {
     async makeDraft(name) {
       await systemDisk.makeFolder(folder)

@@ -1,5 +1,5 @@
 // pond submit: hands a job in and prints its id. Retries under one Idempotency-Key, so that a lost reply submits nothing twice.
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import { stat } from 'node:fs/promises'
 import type { CallError } from '../../client/contract.ts'
 import type { JobView } from '../../protocol/consumer.ts'
@@ -103,7 +103,7 @@ async function keep(
   { id, digest: told }: JobView,
   { bytes, recipients }: { readonly bytes: Uint8Array; readonly recipients: string[] },
 ): Promise<void> {
-  const digest = createHash('sha256').update(bytes).digest('hex')
+  const digest = hash('sha256', bytes, 'hex')
   if (told !== digest) {
     throw new Failure({
       what: `pond took another job than was sent`,

@@ -1,5 +1,5 @@
 // The private end of a confidential job: its result, its error text and the paths of its artifacts, as its worker attested them.
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import { z } from 'zod'
 import type { JobView } from '../../protocol/consumer.ts'
 import type { ClaimId, JobId } from '../../protocol/id.ts'
@@ -30,7 +30,7 @@ export async function openPrivate(session: Session, job: JobView, opening: Openi
     const answer = await session.client.call('getResult', { params: { id: job.id } })
     if (!answer.ok) throw callFailure(`get the result of ${job.id}`, answer.error)
     const bytes = answer.reply instanceof Uint8Array ? answer.reply : new Uint8Array()
-    if (facts.result !== createHash('sha256').update(bytes).digest('hex')) throw new SealError('bad_signature')
+    if (facts.result !== hash('sha256', bytes, 'hex')) throw new SealError('bad_signature')
     const place = { kind: 'private', job: job.id as JobId, claim: facts.claim as ClaimId, part: 'end' } as const
     const sealed = parse(sealedInline.parse, bytes)
     const { identity, named, sodium } = opening
