@@ -64,10 +64,10 @@ export class Offers {
   }
 
   async #claimFor(woken: Woken): Promise<void> {
-    // A job that runs now would find no room for its output; the next poll looks again.
-    if ((await this.#core.blobs.roomBytes()) <= 0) return
-    if (!this.#canGive(woken)) return
     try {
+      // A job that runs now would find no room for its output; the next poll looks again.
+      if ((await this.#core.blobs.roomBytes()) <= 0) return
+      if (!this.#canGive(woken)) return
       await writeClaims(this.#core, 'poll', (_, claim) => {
         const openings: Opening[] = []
         for (const { parked } of this.#wokenBy(woken)) if (parked) openings.push(...this.#openings(parked, {}))
