@@ -1,11 +1,9 @@
 // The flags of a job, for `run` and for `submit`.
-import { type Command, InvalidArgumentError } from 'commander'
-import type { LabelNeed } from '../../protocol/job.ts'
+import type { Command } from 'commander'
 import { limit } from '../../protocol/limit.ts'
 import { asCount, asDuration, asList, asNumber, asPairs, asSize, flag } from '../flag.ts'
+import { asConditions, conditionForms } from '../label-condition.ts'
 import type { JobFlags } from './job-spec.ts'
-
-/** Long enough for a pond that restarts, short enough to notice a wrong URL. */
 
 const JOB_GROUP = 'The job:'
 
@@ -178,9 +176,9 @@ function addOrderFlags(command: Command): void {
 function addNeedFlags(command: Command): void {
   const group = 'What its worker must have:'
   flag(command, '--require <label>', {
-    says: 'a label: name, name=value, name>=number or name<=number, repeatable',
+    says: `a label: ${conditionForms}, repeatable`,
     variable: jobVariable('require'),
-    parse: asNeeds,
+    parse: asConditions,
     group,
   })
   flag(command, '--cpus <n>', {
@@ -216,19 +214,4 @@ function addNeedFlags(command: Command): void {
   })
   flag(command, '--os <name>', { says: 'linux or darwin', variable: jobVariable('os'), group })
   flag(command, '--arch <name>', { says: 'x64 or arm64', variable: jobVariable('arch'), group })
-}
-
-/** Repeatable; a variable holds one label per line. */
-export function asNeeds(text: string, before: unknown): Readonly<Record<string, LabelNeed>> {
-  const needs = text.split('\n').map((line) => {
-    const [, name, op, value = ''] = /^([^<>=]+)(>=|<=|=)?(.*)$/.exec(line) ?? []
-    if (name === undefined) throw new InvalidArgumentError('It must look like NAME, NAME=VALUE, NAME>=1 or NAME<=1.')
-    return [name, needOf(op, value)] as const
-  })
-  return { ...(before as object | undefined), ...Object.fromEntries(needs) }
-}
-
-function needOf(op: string | undefined, value: string): LabelNeed {
-  if (op === undefined) return { op: 'exists' }
-  return op === '=' ? value : { op: op === '>=' ? 'gte' : 'lte', value: asNumber(value) }
 }

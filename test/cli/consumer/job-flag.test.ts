@@ -29,6 +29,11 @@ t.test('what its worker must have', async (t) => {
     gpus: { count: 1, model: 'A100', min_vram_bytes: 40 * 1024 ** 3 },
   })
   t.equal(await asked(), undefined)
-  for (const wrong of ['=a', '', 'tier>=high']) t.equal(await pond(io, 'run', '--require', wrong, '--', 'x'), 2, wrong)
+  const sent = io.pond.calls.length
+  for (const wrong of ['=a', '', 'tier>=high', 'tier>9', 'tier<4', 'tier==3', 'tier=']) {
+    t.equal(await pond(io, 'run', '--require', wrong, '--', 'x'), 2, wrong)
+    t.equal(io.printed().err.includes(`'--require <label>' argument '${wrong}' is invalid. `), true)
+  }
+  t.equal(io.pond.calls.length, sent, 'nothing was sent')
   t.equal(await pond(io, 'run', '--cpus', 'many', '--', 'x'), 2)
 })

@@ -1,7 +1,7 @@
 // The operator's verbs against a scripted pond: what they send, what they print.
 import t from 'tap'
 import type { RouteName } from '../../../src/protocol/route.ts'
-import { pond } from '../../harness/fake-io.ts'
+import { createFakeIo, pond } from '../../harness/fake-io.ts'
 import { FAKE_URL, fakeId } from '../../harness/fake-pond.ts'
 import { answering, binding, PRINT, project, worker } from '../../harness/operator-view.ts'
 
@@ -272,6 +272,21 @@ t.test('a code of a loopback pond says that another machine needs another URL', 
   const io = answering('createPairingCode', { ...code, code: 'A.B.C' })
   t.equal(await pond(io, 'pairing', 'create'), 0)
   t.match(io.printed().err, /this host only/)
+})
+
+t.test('what a machine may choose is never read as more than was said', async (t) => {
+  for (const wrong of ['rack>7', 'rack<7', 'rack==7', 'rack=>7', 'rack=', 'rack!=7', '**', '']) {
+    for (const words of [
+      ['pairing', 'create'],
+      ['enrollment', 'create', binding.id],
+    ]) {
+      const io = createFakeIo()
+      t.equal(await pond(io, ...words, '--allow-label', wrong), 2, wrong)
+      const says = `'--allow-label <label>' argument '${wrong}' is invalid. ${JSON.stringify(wrong)} is no condition. It must look like`
+      t.equal(io.printed().err.includes(says), true, wrong)
+      t.strictSame(io.pond.calls, [])
+    }
+  }
 })
 
 t.test('a binding is found by its name, and only when there is one', async (t) => {
