@@ -52,11 +52,22 @@ const choiceOf = (values: readonly string[]): LabelNeed => {
 }
 
 function joined(key: string, one: LabelNeed, other: LabelNeed): LabelNeed {
-  const values = [valuesOf(one), valuesOf(other)]
-  if (values[0] && values[1]) return choiceOf(values.flatMap((some) => some ?? []))
+  const both = choiceOfBoth(one, other) ?? spanOf(one, other) ?? spanOf(other, one)
+  if (both !== undefined) return both
   throw new InvalidArgumentError(
-    `${key} is named twice, and the two are no one condition. Values of a key are a choice; any other condition stands alone.`,
+    `${key} is named twice, and the two are no one condition. Values of a key are a choice, key>=number and key<=number can both hold, and any other condition stands alone.`,
   )
+}
+
+function choiceOfBoth(one: LabelNeed, other: LabelNeed): LabelNeed | undefined {
+  const [values, more] = [valuesOf(one), valuesOf(other)]
+  return values && more && choiceOf([...values, ...more])
+}
+
+/** Undefined too where no number is both. */
+function spanOf(least: LabelNeed, most: LabelNeed): LabelNeed | undefined {
+  if (typeof least === 'string' || least.op !== 'gte' || typeof most === 'string' || most.op !== 'lte') return undefined
+  return least.value <= most.value ? { op: 'between', value: [least.value, most.value] } : undefined
 }
 
 function valuesOf(need: LabelNeed): readonly string[] | undefined {

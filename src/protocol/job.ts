@@ -76,8 +76,11 @@ const count = (least: number, most: number) => z.int().min(least).max(most)
 
 const labelValue = z.string().max(limit.labelValueChars)
 const labelNumber = z.number().min(-Number.MAX_SAFE_INTEGER).max(Number.MAX_SAFE_INTEGER)
+const labelSpan = z
+  .tuple([labelNumber, labelNumber])
+  .refine(([least, most]) => least <= most, 'must be the least number, then the most')
 
-/** What a label must be. `gte` and `lte` compare numbers, and a label whose text is none never fits; `exists` takes any value. */
+/** What a label must be. `gte`, `lte` and `between` (both ends included) compare numbers, and a label whose text is none never fits; `exists` takes any value. */
 const labelNeed = z.union([
   labelValue,
   z.discriminatedUnion('op', [
@@ -85,6 +88,7 @@ const labelNeed = z.union([
     z.strictObject({ op: z.literal('in'), value: z.array(labelValue).min(1).max(limit.labels) }),
     z.strictObject({ op: z.literal('gte'), value: labelNumber }),
     z.strictObject({ op: z.literal('lte'), value: labelNumber }),
+    z.strictObject({ op: z.literal('between'), value: labelSpan }),
     z.strictObject({ op: z.literal('exists') }),
   ]),
 ])

@@ -73,6 +73,8 @@ export function describeAllowed(key: string, need: LabelNeed): string {
       return `${key}>=${need.value}`
     case 'lte':
       return `${key}<=${need.value}`
+    case 'between':
+      return `${key}>=${need.value[0]} and <=${need.value[1]}`
     case 'exists':
       return key
     default:

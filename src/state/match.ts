@@ -102,6 +102,8 @@ export function suits(need: LabelNeed, has: string): boolean {
       return numberOf(has) >= need.value
     case 'lte':
       return numberOf(has) <= need.value
+    case 'between':
+      return numberOf(has) >= need.value[0] && numberOf(has) <= need.value[1]
     case 'exists':
       return true
     default:

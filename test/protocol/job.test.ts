@@ -67,6 +67,26 @@ t.test('labels', async (t) => {
   refuses(t, { labels: { k: 'a\0' } }, { path: 'labels.k', says: 'NUL' })
 })
 
+t.test('a label is required as a value or by a condition', async (t) => {
+  const asked = (need: unknown) => ({ requires: { labels: { tier: need } } })
+  const good = [
+    ...['', 'a', { op: 'eq', value: 'a' }, { op: 'in', value: ['a', ''] }, { op: 'exists' }],
+    ...[
+      { op: 'gte', value: -1.5 },
+      { op: 'lte', value: 0 },
+      { op: 'between', value: [-1, 2.5] },
+      { op: 'between', value: [1, 1] },
+    ],
+  ]
+  for (const need of good) takes(t, asked(need), JSON.stringify(need))
+  const wrong = [
+    ...[7, null, [], ['a'], {}, { op: 'exists', value: 'a' }, { op: 'gt', value: 1 }, { op: 'in', value: [] }],
+    ...[{ op: 'gte', value: '1' }, { op: 'gte', value: Number.NaN }, { op: 'lte' }],
+    ...[[], [1], [2, 1], [1, 2, 3], ['1', '2'], 1].map((value) => ({ op: 'between', value })),
+  ]
+  for (const need of wrong) t.notOk(jobSpec.safeParse({ command: ['x'], ...asked(need) }).success, JSON.stringify(need))
+})
+
 t.test('numbers stay between their limits', async (t) => {
   const edges: readonly (readonly [string, (value: number) => object, number, number])[] = [
     ['priority', (priority) => ({ priority }), 0, 9],

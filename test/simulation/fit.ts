@@ -35,6 +35,8 @@ function suitsLabel(need: LabelNeed, value: string | undefined): boolean {
       return Number(value) >= need.value
     case 'lte':
       return Number(value) <= need.value
+    case 'between':
+      return need.value[0] <= Number(value) && Number(value) <= need.value[1]
     case 'exists':
       return true
     default:

@@ -93,14 +93,15 @@ t.test(
 )
 
 t.test('as it is typed', async (t) => {
-  const told = Object.entries({
+  const told = Object.entries<AllowedLabels[string]>({
     ...code.allowedLabels,
     cpu: { op: 'gte', value: 2 },
+    year: { op: 'between', value: [20, 26] },
     os: 'x',
     arch: { op: 'eq', value: 'y' },
-  } as const)
+  })
   t.strictSame(
     told.map(([key, need]) => describeAllowed(key, need)),
-    ['rack', 'site=lab or attic', 'tier<=3', 'cpu>=2', 'os=x', 'arch=y'],
+    ['rack', 'site=lab or attic', 'tier<=3', 'cpu>=2', 'year>=20 and <=26', 'os=x', 'arch=y'],
   )
 })

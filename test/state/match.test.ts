@@ -40,6 +40,8 @@ t.test('what a worker has is enough', async (t) => {
     { labels: { zone: 'a' } },
     { labels: { zone: { op: 'in', value: ['b', 'a'] }, tier: { op: 'gte', value: 7.5 }, name: { op: 'exists' } } },
     { labels: { tier: { op: 'lte', value: 8 }, zone: { op: 'eq', value: 'a' } } },
+    { labels: { tier: { op: 'between', value: [7.5, 7.5] } } },
+    { labels: { tier: { op: 'between', value: [-1, 8] } } },
     { cpus: 4, memory_bytes: 1000, disk_bytes: 5000 },
     { gpus: { count: 3 } },
     { gpus: { count: 1, model: 'a100', min_vram_bytes: 80 } },
@@ -74,6 +76,17 @@ t.test('the first that it lacks is told, with what is wanted and what is there',
     [
       { labels: { name: { op: 'gte', value: 0 } } },
       { requirement: 'labels.name', wants: { op: 'gte', value: 0 }, has: 'x1' },
+    ],
+    ...[
+      { tier: { op: 'between' as const, value: [8, 9] as [number, number] } },
+      { tier: { op: 'between' as const, value: [1, 7] as [number, number] } },
+    ].map((labels): readonly [Needs, Lack] => [
+      { labels },
+      { requirement: 'labels.tier', wants: labels.tier, has: '7.5' },
+    ]),
+    [
+      { labels: { zone: { op: 'between', value: [0, 9] } } },
+      { requirement: 'labels.zone', wants: { op: 'between', value: [0, 9] }, has: 'a' },
     ],
     [
       { labels: { tier: { op: 'lte', value: 7 } } },
