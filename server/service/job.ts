@@ -25,7 +25,7 @@ export function readJob(core: Core, scope: Scope, id: JobId): Promise<JobRow> {
   return core.store.read((tx) => findJob(tx, scope, id))
 }
 
-/** Answers at once when the job is final (or its version above `above`), else when it is, or after `waitMs`. */
+/** Answers at once when the job is final (or its version above `above`), else when it is, or after `waitMs`. Tells what it still waits for. */
 export async function awaitJob(
   core: Core,
   asked: {
@@ -37,13 +37,20 @@ export async function awaitJob(
   },
 ): Promise<JobView> {
   const settled = (row: JobRow) => isFinal(row.law.state) || (asked.above !== undefined && row.version > asked.above)
-  return await waitFor(core, {
+  const row = await waitFor(core, {
     listen: (nudge) => core.hub.job.listen(asked.id, nudge),
     look: () => readJob(core, asked.scope, asked.id),
     done: settled,
     waitMs: asked.waitMs,
     signal: asked.signal,
-  }).then((row) => viewJob(core, row))
+  })
+  const view = viewJob(core, row)
+  return row.law.state === 'waiting' ? { ...view, after: await readAfter(core, row.id) } : view
+}
+
+async function readAfter(core: Core, id: JobId): Promise<JobView['after']> {
+  const rows = await core.store.read((tx) => tx.listDependencies(id, limit.listMost))
+  return rows.map(({ otherId, on }) => ({ job: otherId, on }))
 }
 
 export async function listJobs(

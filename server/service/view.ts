@@ -2,11 +2,13 @@
 import type { AttemptView, JobView, WorkerView } from '../../src/protocol/consumer.ts'
 import { elementOf } from '../../src/protocol/id.ts'
 import { fingerprint } from '../../src/seal/fingerprint.ts'
+import { anything } from '../../src/state/match.ts'
 import type { ClaimRow, JobRow, WorkerDrain, WorkerRow } from '../store/row.ts'
 import type { Core } from './core.ts'
 import { viewTally } from './element.ts'
 import { grantedOf } from './label.ts'
 import { leaseMsOf } from './lease.ts'
+import { readNeeds } from './line.ts'
 import type { Polls } from './poll.ts'
 import { cordonOf } from './stop.ts'
 
@@ -25,6 +27,7 @@ export function viewJob(core: Core, row: JobRow): JobView {
     command: [...row.command],
     labels: { ...row.labels },
     priority: row.priority,
+    requires: viewRequires(row.needs),
     idempotent: law.policy.idempotent,
     attempts: law.attempts,
     created_at: row.createdAt,
@@ -49,6 +52,14 @@ export function viewJob(core: Core, row: JobRow): JobView {
     replayed_by: row.replay?.by,
     dismissed_at: row.replay?.dismissedAt,
   }
+}
+
+/** Of its needs, what stands in its own field `requires`. */
+function viewRequires(text: string): JobView['requires'] {
+  const needs = readNeeds(text)
+  if (needs === anything) return undefined
+  const { secrets: _, 'sandbox.backend': _backend, 'sandbox.network': _network, ...requires } = needs
+  return Object.keys(requires).length > 0 ? requires : undefined
 }
 
 function viewAdoption({ attempt, by, at, cause, rc }: NonNullable<JobRow['law']['adopted']>): JobView['adopted'] {

@@ -41,6 +41,10 @@ export const jobView = z.object({
   command: z.array(z.string()),
   labels: z.record(z.string(), z.string()),
   priority: z.int(),
+  /** What it asks of its worker, where it asks for anything. */
+  requires: z.record(z.string(), z.unknown()).optional(),
+  /** Where one job is asked for: those that it still waits for. */
+  after: z.array(z.object({ job: z.string(), on: z.enum(['success', 'end']) })).optional(),
   idempotent: z.boolean(),
   /** Attempts that were confirmed so far. */
   attempts: z.int(),

@@ -1,5 +1,6 @@
 // The flags of a job, for `run` and for `submit`.
 import type { Command } from 'commander'
+import type { Sandbox } from '../../protocol/field.ts'
 import { limit } from '../../protocol/limit.ts'
 import { asCount, asDuration, asList, asNumber, asPairs, asSize, flag } from '../flag.ts'
 import { asConditions, conditionForms } from '../label-condition.ts'
@@ -172,6 +173,11 @@ function addOrderFlags(command: Command): void {
   })
 }
 
+/** Of `process.platform` and `process.arch`, as Node's manual lists them: a worker tells its own, and what is spelled otherwise would fit nowhere. */
+const systems = ['linux', 'darwin', 'win32', 'freebsd', 'openbsd', 'aix', 'android', 'sunos'] as const
+const processors = ['x64', 'arm64', 'arm', 'ia32', 'loong64', 'mips', 'mipsel', 'ppc64', 'riscv64', 's390x'] as const
+const walls = ['uid', 'bubblewrap'] as const satisfies readonly Sandbox[]
+
 /** It comes to no worker that lacks any of it, and holds what can be held until it ends. */
 function addNeedFlags(command: Command): void {
   const group = 'What its worker must have:'
@@ -212,6 +218,22 @@ function addNeedFlags(command: Command): void {
     parse: asSize,
     group,
   })
-  flag(command, '--os <name>', { says: 'linux or darwin', variable: jobVariable('os'), group })
-  flag(command, '--arch <name>', { says: 'x64 or arm64', variable: jobVariable('arch'), group })
+  flag(command, '--os <name>', {
+    says: 'linux, darwin or another that Node knows',
+    variable: jobVariable('os'),
+    choices: systems,
+    group,
+  })
+  flag(command, '--arch <name>', {
+    says: 'x64, arm64 or another that Node knows',
+    variable: jobVariable('arch'),
+    choices: processors,
+    group,
+  })
+  flag(command, '--sandbox <kind>', {
+    says: 'what keeps its jobs apart',
+    variable: jobVariable('sandbox'),
+    choices: walls,
+    group,
+  })
 }

@@ -41,6 +41,7 @@ export interface JobFlags {
   readonly gpuMemory?: number
   readonly os?: string
   readonly arch?: string
+  readonly sandbox?: string
   /** Output is not sealed. */
   readonly plain?: boolean
   /** Sealed to these too. */
@@ -96,11 +97,11 @@ function afterOf({ after = [], afterEnd = [] }: JobFlags) {
 }
 
 /** A model or a size of memory alone means one GPU of that kind. */
-function requiresOf({ require: labels, cpus, memory, disk, gpus, gpuModel, gpuMemory, os, arch }: JobFlags) {
+function requiresOf({ require: labels, cpus, memory, disk, gpus, gpuModel, gpuMemory, os, arch, sandbox }: JobFlags) {
   const kind = given({ model: gpuModel, min_vram_bytes: gpuMemory })
   const wanted = gpus ?? (Object.keys(kind).length > 0 ? 1 : undefined)
   const devices = wanted === undefined ? undefined : { count: wanted, ...kind }
-  const all = given({ labels, cpus, memory_bytes: memory, disk_bytes: disk, gpus: devices, os, arch })
+  const all = given({ labels, cpus, memory_bytes: memory, disk_bytes: disk, gpus: devices, os, arch, sandbox })
   return Object.keys(all).length > 0 ? (all as Requires) : undefined
 }
 

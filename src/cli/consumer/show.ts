@@ -2,7 +2,8 @@
 
 import type { z } from 'zod'
 import type { AttemptView, JobView, transitionList } from '../../protocol/consumer.ts'
-import { isFinal } from '../../protocol/job.ts'
+import { isFinal, type Requires } from '../../protocol/job.ts'
+import { describeAllowed } from '../../state/label.ts'
 import type { ConnectionFlags } from '../config.ts'
 import { formatDuration, formatTime } from '../duration.ts'
 import type { Io } from '../io.ts'
@@ -51,6 +52,8 @@ function describeJob(job: JobView): readonly string[] {
     ['command', job.command.map(quote).join(' ')],
     ['labels', pairs(job.labels)],
     ['priority', job.priority],
+    ['requires', job.requires && describeRequires(job.requires)],
+    ['waits for', job.after?.map(({ job, on }) => (on === 'end' ? `the end of ${job}` : job)).join(', ')],
     ['idempotent', job.idempotent],
     ['attempts', job.attempts],
     ['worker', job.worker],
@@ -68,6 +71,22 @@ function describeJob(job: JobView): readonly string[] {
     ['result', job.has_result ? 'yes (pond result)' : undefined],
     ['digest', job.digest],
   ])
+}
+
+/** As flags would say it; what is newer than this program shows as it came. */
+function describeRequires({ labels, gpus, ...rest }: NonNullable<JobView['requires']>): string {
+  const { count, model, min_vram_bytes: each } = (gpus ?? {}) as Partial<NonNullable<Requires['gpus']>>
+  const sizes = each === undefined ? '' : ` of ${formatSize(each)}`
+  return [
+    ...Object.entries((labels ?? {}) as NonNullable<Requires['labels']>).map(([key, need]) =>
+      describeAllowed(key, need),
+    ),
+    ...Object.entries(rest).map(([name, value]) => {
+      const isSize = name.endsWith('_bytes') && typeof value === 'number'
+      return isSize ? `${name.slice(0, -'_bytes'.length)} ${formatSize(value)}` : `${name} ${value}`
+    }),
+    ...(count === undefined ? [] : [`gpus ${count}${model === undefined ? '' : ` ${model}`}${sizes}`]),
+  ].join(', ')
 }
 
 function describeAdoption({ attempt, by, at, ...end }: NonNullable<JobView['adopted']>): string {

@@ -132,6 +132,28 @@ const hostFacts = ({ cpus, memory, disk, gpu }: RunFlags) => ({
 
 /** A sandbox that was asked for and does not hold is a reason not to run at all. */
 async function openExecutor({ io, flags, home, log }: Pick<Assembly, 'io' | 'flags' | 'home' | 'log'>) {
+  const executor = await createExecutor({ io, flags, home, log })
+  const problem = problemWithGpus(flags.gpu, executor.gpus)
+  if (problem === undefined) return executor
+  await executor.close()
+  throw problem
+}
+
+/** A device that is misspelt would be offered to nobody, and its jobs wait. */
+export function problemWithGpus(asked: readonly string[] = [], there: Executor['gpus']): Failure | undefined {
+  const absent = asked.find((uuid) => uuid !== NO_GPU && there.every((gpu) => gpu.uuid !== uuid))
+  if (absent === undefined) return undefined
+  const all = there.map(({ uuid, model }) => (model === undefined ? uuid : `${uuid} (${model})`)).join(', ')
+  const next = all
+    ? `Name one of ${all}, or none.`
+    : 'Neither nvidia-smi nor rocm-smi tells of any; leave the flag out, or say --gpu none.'
+  return usageFailure(`--gpu ${JSON.stringify(absent)} names no GPU of this machine`, next)
+}
+
+/** Of `--gpu`, which then names no device. */
+const NO_GPU = 'none'
+
+async function createExecutor({ io, flags, home, log }: Pick<Assembly, 'io' | 'flags' | 'home' | 'log'>) {
   try {
     const executor = await createProcessExecutor({
       ...executorParts(io, { home: home.path, boxes: flags.boxes }),

@@ -36,4 +36,15 @@ t.test('what its worker must have', async (t) => {
   }
   t.equal(io.pond.calls.length, sent, 'nothing was sent')
   t.equal(await pond(io, 'run', '--cpus', 'many', '--', 'x'), 2)
+  t.strictSame(await asked('--sandbox', 'uid'), { sandbox: 'uid' })
+  for (const [flag, wrong, right] of [
+    ['--os', 'Linux', 'linux'],
+    ['--os', 'macos', 'darwin'],
+    ['--arch', 'x86_64', 'x64'],
+    ['--arch', 'aarch64', 'arm64'],
+    ['--sandbox', 'none', 'bubblewrap'],
+  ] as const) {
+    t.equal(await pond(io, 'run', flag, wrong, '--', 'x'), 2)
+    t.match(io.printed().err, new RegExp(`${flag} .*${wrong}.* Allowed choices are .*\\b${right}\\b`))
+  }
 })

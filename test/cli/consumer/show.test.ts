@@ -110,6 +110,30 @@ t.test('show tells fields, transitions, attempts and streams', async (t) => {
   })
 })
 
+t.test('show tells what the job requires and what it waits for', async (t) => {
+  const io = createFakeIo()
+  const requires = {
+    labels: { ssd: { op: 'exists' }, zone: { op: 'in', value: ['a', 'b'] }, tier: { op: 'between', value: [1, 2] } },
+    ...{ cpus: 0.5, memory_bytes: 1024 ** 3, gpus: { count: 2, model: 'A100', min_vram_bytes: 16 * 1024 ** 3 } },
+    sandbox: 'uid',
+  }
+  const { id } = io.pond.addJob({
+    requires,
+    after: [
+      { job: 'job_a', on: 'success' },
+      { job: 'job_b', on: 'end' },
+    ],
+  })
+  io.pond.answers.listTransitions = { items: [] }
+  t.equal(await pond(io, 'show', id), 0)
+  const { out } = io.printed()
+  t.match(
+    out,
+    /requires: +ssd, zone=a or b, tier>=1 and <=2, cpus 0\.5, memory 1\.0 GiB, sandbox uid, gpus 2 A100 of 16\.0 GiB\n/,
+  )
+  t.match(out, /waits for: +job_a, the end of job_b\n/)
+})
+
 t.test('cancel', async (t) => {
   const io = createFakeIo()
   const { id } = io.pond.addJob({ state: 'running' })

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { checkSkew } from '../../../src/cli/pool/doctor.ts'
 import { splitCode } from '../../../src/cli/pool/pair.ts'
+import { problemWithGpus } from '../../../src/cli/pool/run.ts'
 import { serveControl } from '../../../src/orchestrator/control.ts'
 import { openHome } from '../../../src/orchestrator/home.ts'
 import type { SwarmStatus } from '../../../src/orchestrator/status.ts'
@@ -332,4 +333,16 @@ t.test('status, drain, pause and resume go over control.sock', async (t) => {
   io.writes.length = 0
   t.equal(await swarm(io, 'status', '--json'), 0)
   t.same(JSON.parse(io.printed().out), status)
+})
+
+t.test('a GPU that is not there is named, with those that are', async (t) => {
+  const there = [{ uuid: 'GPU-a', model: 'NVIDIA A100' }, { uuid: 'GPU-b' }]
+  t.equal(problemWithGpus(undefined, there), undefined)
+  t.equal(problemWithGpus(['GPU-b', 'GPU-a'], there), undefined)
+  t.equal(problemWithGpus(['none'], []), undefined)
+  t.match(problemWithGpus(['GPU-a', 'GPU-c'], there), {
+    ...{ message: '--gpu "GPU-c" names no GPU of this machine', exit: 2 },
+    next: 'Name one of GPU-a (NVIDIA A100), GPU-b, or none.',
+  })
+  t.match(problemWithGpus(['GPU-a'], []), { next: /Neither nvidia-smi nor rocm-smi tells of any/ })
 })

@@ -36,10 +36,16 @@ t.test('a job is released by the last of those that it waits for', async (t) => 
       { job: other.id, on: 'end' },
     ],
   })
+  t.strictSame((await jobOf(rig, id)).after, [
+    { job: one.id, on: 'success' },
+    { job: other.id, on: 'end' },
+  ])
   t.equal(await runNext(rig, box), one.id)
   t.equal(await stateOf(rig, id), 'waiting')
+  t.strictSame((await jobOf(rig, id)).after, [{ job: other.id, on: 'end' }], 'what it still waits for')
   t.equal(await runNext(rig, box, failing), other.id)
   t.equal(await stateOf(rig, id), 'queued')
+  t.equal((await jobOf(rig, id)).after, undefined)
   t.equal(await runNext(rig, box), id)
   t.equal(await stateOf(rig, id), 'succeeded')
 })

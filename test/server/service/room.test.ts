@@ -4,10 +4,11 @@ import fc from 'fast-check'
 import t from 'tap'
 import { type Told, takerOf } from '../../../server/service/room.ts'
 import type { ClaimId } from '../../../src/protocol/id.ts'
+import type { JobSpec } from '../../../src/protocol/job.ts'
 import type { Intent } from '../../../src/protocol/orch.ts'
 import { nothing } from '../../../src/state/room.ts'
 import { claimIdOf, claimRow, jobIdOf } from '../../contract/store-row.ts'
-import { finalWord, type Machine, pairMachine, submit } from '../../harness/machine.ts'
+import { finalWord, jobOf, type Machine, pairMachine, submit } from '../../harness/machine.ts'
 import { createPondRig, type PondRig } from '../../harness/pond.ts'
 
 /** Two jobs run, more wait, and the poll that names the two is held. */
@@ -332,4 +333,13 @@ t.test('what is counted once and kept is what a recount gives, whatever happens 
     }
   })
   t.doesNotThrow(() => fc.assert(property))
+})
+
+t.test('a job shows what it asked for, and what follows from its other fields is not among it', async (t) => {
+  const rig = await createPondRig(t)
+  const requires: JobSpec['requires'] = { labels: { tier: { op: 'between', value: [1, 2] } }, cpus: 2, sandbox: 'uid' }
+  const { id } = await submit(rig, { requires, sandbox: { backend: 'uid', network: 'none' } })
+  t.strictSame((await jobOf(rig, id)).requires, requires)
+  t.equal((await jobOf(rig, (await submit(rig, { sandbox: { backend: 'uid' } })).id)).requires, undefined)
+  t.equal((await jobOf(rig, (await submit(rig)).id)).requires, undefined)
 })
