@@ -77,14 +77,17 @@ export async function revokeBinding(
   return viewBinding(core, polls, row)
 }
 
-/** As an operator names the projects; none of them is the binding's own, and a ladder that adds nobody is none. */
+/** As an operator names the projects; a ladder that adds nobody is none. Whoever names the binding's own project means something else than is said. */
 export function readLadder(
   core: Core,
   own: ProjectId,
   { friends, public: isPublic }: LadderBody,
 ): LadderRow | undefined {
   const ids = new Set(friends.map((name) => projectByName(core, name)))
-  ids.delete(own)
+  if (ids.has(own)) {
+    const says = `friends: ${core.projects.get(own)} is the binding's own project, whose jobs come first; name those that come behind it`
+    throw new Refusal('invalid_field', says, { field: 'friends' })
+  }
   return ids.size > 0 || isPublic ? { friends: [...ids], public: isPublic } : undefined
 }
 

@@ -58,6 +58,12 @@ export function checkUrl(text: string, insecureHttp: boolean): string {
 
 /** From a file (`-`: stdin), else from POND_TOKEN, else from the service manager's credentials folder. */
 export async function readToken(io: Io, { tokenFile }: ConnectionFlags): Promise<string | undefined> {
+  if (tokenFile === '') {
+    throw usageFailure(
+      'the name of the token file is empty',
+      'Name a file with --token-file or POND_TOKEN_FILE, or leave both out.',
+    )
+  }
   if (tokenFile === '-') return checkToken((await io.stdin.readAll()).toString('utf8'), 'stdin')
   if (tokenFile !== undefined) return checkToken(await readText(tokenFile), tokenFile)
   const variable = present(io.env.POND_TOKEN)

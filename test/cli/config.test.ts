@@ -64,6 +64,7 @@ t.test('a token comes from a file, a variable or the service manager', async (t)
   t.match(await resolveConnection(io, { url }), { token: 'pond_key_env' })
   io.input = 'pond_key_stdin'
   t.match(await resolveConnection(io, { url, tokenFile: '-' }), { token: 'pond_key_stdin' })
+  await t.rejects(resolveConnection(io, { url, tokenFile: '' }), { message: /token file is empty/, exit: 2 })
   await t.rejects(resolveConnection(io, { url, tokenFile: join(io.home, 'none') }), {
     exit: 1,
     message: /could not read/,

@@ -72,8 +72,11 @@ export function serveOthers(io: Io, flags: ServeFlags): Promise<number> {
   return withSession(io, flags, async ({ client, out }) => {
     const id = await resolveBinding(client, flags.binding)
     const body = { friends: [...(flags.friend ?? [])], public: flags.public === true }
+    const before = await client.call('getBinding', { params: { id } })
     const binding = need(`say whom ${id} serves`, await client.call('putLadder', { params: { id }, body }))
     await out.result(binding, () => `${binding.name} serves ${binding.project}, then ${sayLadder(binding) ?? 'nobody'}`)
+    const dropped = before.ok ? rungs(before.reply).filter((name) => !rungs(binding).includes(name)) : []
+    if (dropped.length > 0) await out.note(`it serves no longer: ${dropped.join(', ')}; what is not named is dropped`)
     return 0
   })
 }
@@ -90,9 +93,11 @@ export function cordonBinding(io: Io, flags: Named & StopFlags): Promise<number>
 }
 
 function sayLadder({ ladder }: Binding): string | undefined {
-  if (!ladder) return undefined
-  return [...ladder.friends, ...(ladder.public ? ['everybody'] : [])].join(', ')
+  return ladder && rungs({ ladder }).join(', ')
 }
+
+const rungs = ({ ladder }: Pick<Binding, 'ladder'>) =>
+  ladder ? [...ladder.friends, ...(ladder.public ? ['everybody'] : [])] : []
 
 export function uncordonBinding(io: Io, flags: Named): Promise<number> {
   return withSession(io, flags, async ({ client, out }) => {

@@ -260,7 +260,7 @@ for (const { words, route, reply, out, sent } of rows) {
     const io = answering(route, reply)
     t.equal(await pond(io, ...words), 0)
     t.match(io.printed().out, out)
-    if (sent) t.same(io.pond.calls[0]?.body, sent)
+    if (sent) t.same(io.pond.calls.find(({ name }) => name === route)?.body, sent)
     const json = answering(route, reply)
     t.equal(await pond(json, ...words, '--json'), 0)
     t.doesNotThrow(() => JSON.parse(json.printed().out))
@@ -297,6 +297,14 @@ t.test('a binding is found by its name, and only when there is one', async (t) =
   t.equal(await pond(io, 'binding', 'revoke', 'bnd_01kaab'), 2)
   t.match(io.printed().err, '2 bindings are called bnd_01kaab')
   t.equal(await pond(io, 'binding', 'revoke', 'none'), 1)
+})
+
+t.test('whom a binding serves no longer is said', async (t) => {
+  const io = answering('getBinding', { ...binding, ladder: { friends: ['a', 'b'], public: true } })
+  io.pond.answers.putLadder = { ...binding, ladder: { friends: ['b', 'c'], public: false } }
+  t.equal(await pond(io, 'binding', 'serve', binding.id, '--friend', 'b', '--friend', 'c'), 0)
+  t.match(io.printed().out, 'lab serves web, then b, c\n')
+  t.match(io.printed().err, 'it serves no longer: a, everybody; what is not named is dropped\n')
 })
 
 t.test('a worker in quarantine is pointed out, and judged by its name only where there is one', async (t) => {

@@ -37,7 +37,7 @@ t.test('a worker takes the jobs of its own project, then of its friends, then of
     friend: await submit(rig, {}, inProject('friend')),
     own: await submit(rig, { priority: 0 }),
   }
-  const { reply } = await serve(rig, box, ['friend', 'friend', 'default', everybody])
+  const { reply } = await serve(rig, box, ['friend', 'friend', everybody])
   t.strictSame(reply.ladder, { friends: ['friend'], public: true })
   const order: string[] = []
   for (let turn = 0; turn < 3; turn++) {
@@ -128,7 +128,9 @@ t.test('what is no ladder and no weight is refused with its field', async (t) =>
   const box = await pairMachine(rig)
   const unknown = await serve(rig, box, ['nobody'])
   t.match(unknown, { code: 'not_found', error: { details: { field: 'project' } } })
-  t.equal((await serve(rig, box, ['default'])).reply.ladder, undefined, 'its own project adds nobody')
+  const own = await serve(rig, box, ['default'])
+  t.match(own, { status: 422, error: { code: 'invalid_field', details: { field: 'friends' } } }, 'its own project')
+  t.match(own.error?.message, /default is the binding's own project/)
   const many = await serve(
     rig,
     box,
