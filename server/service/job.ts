@@ -94,7 +94,7 @@ export async function cancelJob(
   const row = await core.store.write(async (tx) => {
     const row = await findJob(tx, scope, id)
     if (row.law.state === 'cancelled') return row
-    if (row.version === 0) {
+    if (row.version === 0 && !isFinal(row.law.state)) {
       const says = 'this element of the array has not begun; cancel the array, or this one once it has'
       throw new Refusal('not_possible', says, { state: row.law.state })
     }

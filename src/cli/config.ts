@@ -87,6 +87,7 @@ export function checkToken(text: string, from: string): string {
 export interface PondState {
   readonly token?: string
   readonly last_job?: string
+  readonly last_array?: string
 }
 
 export interface State {

@@ -1,5 +1,6 @@
 // A failure as a person reads it: what did not work, why, what to do next; and the exit code it ends with.
 import type { CallError } from '../client/contract.ts'
+import { type ErrorCode, errorTable } from '../protocol/error.ts'
 import { type ExitName, exitCode, exitOfError } from './exit-code.ts'
 
 export interface FailureParts {
@@ -45,7 +46,8 @@ export function nameFailure(count: number, kind: string, { given, next }: { give
 /** `doing` completes "could not …". */
 export function callFailure(doing: string, error: CallError): Failure {
   const { code, message, details, help, status, requestId } = error
-  return new Failure({ what: `could not ${doing}`, why: message, next: help }, exitOfError(error), {
+  const next = sayDetails(error) ?? help
+  return new Failure({ what: `could not ${doing}`, why: message, next }, exitOfError(error), {
     code,
     message,
     details,
@@ -53,4 +55,13 @@ export function callFailure(doing: string, error: CallError): Failure {
     ...(status === undefined ? {} : { status }),
     ...(requestId === undefined ? {} : { request_id: requestId }),
   })
+}
+
+/** The table's help names fields of the details, which a person does not see. */
+function sayDetails({ code, details, help }: CallError): string | undefined {
+  if (help !== errorTable[code as ErrorCode]?.help) return undefined
+  const { field, state } = details
+  if (code === 'invalid_field' && typeof field === 'string' && field !== '') return `Mend ${field}.`
+  if (code === 'not_possible' && typeof state === 'string') return `It is ${state}, which does not allow this.`
+  return undefined
 }

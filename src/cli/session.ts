@@ -1,6 +1,7 @@
 // What most verbs of pond need: a client for the pond that was meant, an output, and the id of the job that was meant.
 import { createClient } from '../client/client.ts'
 import type { Answer, Client } from '../client/contract.ts'
+import type { JobView } from '../protocol/consumer.ts'
 import { jobId } from '../protocol/id.ts'
 import { limit } from '../protocol/limit.ts'
 import type { ReplyOf, RouteName } from '../protocol/route.ts'
@@ -58,19 +59,20 @@ export function need<N extends RouteName>(doing: string, answer: Answer<N>): Rep
   throw callFailure(doing, answer.error)
 }
 
-/** Kept so that the next verb knows "the latest job"; a home that cannot be written costs only that. */
-export async function rememberJob({ connection }: Session, id: string): Promise<void> {
+/** Kept so that the next verb knows the latest job and the latest array; a home that cannot be written costs only that. */
+export async function rememberJob({ connection }: Session, { id, array }: JobView): Promise<void> {
   try {
-    await writeState(connection.home, connection.url, { last_job: id })
+    await writeState(connection.home, connection.url, { last_job: id, ...(array && { last_array: id }) })
   } catch {
     // The newest job of pond's own list stands in.
   }
 }
 
-/** A whole id, a unique prefix with or without `job_`, or nothing for the latest job; with `.3` behind it that element of an array. */
+/** A whole id, a unique prefix with or without `job_`, or nothing for the latest job; with `.3` behind it that element of an array, and `.3` alone is one of the latest array. */
 export async function resolveJob(session: Session, given = ''): Promise<string> {
   const [, job = '', element = ''] = /^(.*?)(\.\d+)?$/.exec(given) ?? []
-  return (await resolveWhole(session, job)) + element
+  const isOfLatest = job === '' && element !== ''
+  return (isOfLatest ? await latestArray(session) : await resolveWhole(session, job)) + element
 }
 
 async function resolveWhole(session: Session, given: string): Promise<string> {
@@ -97,6 +99,18 @@ async function latestJob(session: Session): Promise<string> {
   const [newest] = need('list the jobs', await client.call('listJobs', { query: { limit: 1 } })).items
   if (newest) return newest.id
   throw new Failure({ what: 'there is no job yet', next: 'Submit one: pond run -- echo hello.' })
+}
+
+async function latestArray({ client, connection }: Session): Promise<string> {
+  const remembered = (await readState(connection.home)).ponds[connection.url]?.last_array
+  if (remembered !== undefined) return remembered
+  const { items } = need('list the jobs', await client.call('listJobs', { query: { limit: limit.listMost } }))
+  const newest = items.find(({ array }) => array !== undefined)
+  if (newest) return newest.id
+  throw new Failure({
+    what: `there is no array among the latest ${limit.listMost} jobs`,
+    next: 'Put its id in front of the element: pond ps --all.',
+  })
 }
 
 /** Jobs come newest first and ids sort by time, so the search ends where ids fall below the prefix. */

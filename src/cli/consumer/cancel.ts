@@ -1,5 +1,7 @@
 // pond cancel: asks pond to end a job; it does not wait for the end.
 import type { CallError } from '../../client/contract.ts'
+import { elementOf, type JobId } from '../../protocol/id.ts'
+import { isFinal, jobStates } from '../../protocol/job.ts'
 import type { ConnectionFlags } from '../config.ts'
 import { callFailure, type Failure, usageFailure } from '../failure.ts'
 import type { Io } from '../io.ts'
@@ -16,7 +18,7 @@ export function cancel(io: Io, flags: CancelFlags): Promise<number> {
     if (flags.label !== undefined) return await cancelAll(session, flags.label, flags.job)
     const id = await resolveJob(session, flags.job)
     const answer = await session.client.call('cancelJob', { params: { id }, body: {} })
-    if (!answer.ok && answer.error.code === 'not_possible') throw endedBefore(id, answer.error)
+    if (!answer.ok && answer.error.code === 'not_possible') throw notCancelled(id, answer.error)
     const job = need(`cancel ${id}`, answer)
     await session.out.result(
       job,
@@ -34,9 +36,13 @@ async function cancelAll({ client, out }: Session, label: string, job: string | 
   return 0
 }
 
-function endedBefore(id: string, error: CallError): Failure {
-  return callFailure(`cancel ${id}`, {
-    ...error,
-    help: `There is nothing left to cancel; see how it ended: pond show ${id}.`,
-  })
+/** It ended before, or it is an element that has not begun, which only its array can drop. */
+function notCancelled(id: string, error: CallError): Failure {
+  const state = jobStates.find((state) => state === error.details.state)
+  const array = elementOf(id as JobId)?.array
+  const help =
+    state !== undefined && !isFinal(state) && array !== undefined
+      ? `Cancel all of the array, or wait until this one has begun: pond cancel ${array}.`
+      : `There is nothing left to cancel; see how it ended: pond show ${id}.`
+  return callFailure(`cancel ${id}`, { ...error, help })
 }

@@ -25,7 +25,7 @@ export function replay(io: Io, flags: ReplayFlags): Promise<number> {
       throw usageFailure('--most is for many jobs', 'Name a --label, an --array or a --cause.')
     const id = await resolveJob(session, flags.job)
     const job = need(`replay ${id}`, await session.client.call('replayJob', { params: { id }, body: {} }))
-    await rememberJob(session, job.id)
+    await rememberJob(session, job)
     await session.out.result(job, () => job.id)
     await passOn(session, { from: id, to: job.id })
     return 0

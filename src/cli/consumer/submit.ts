@@ -75,7 +75,7 @@ async function hand(
   const answer = await client.persist('submitJob', call, createQuotaWait(session, flags, patience))
   if (!answer.ok) throw callFailure('submit the job', answer.error)
   if ('items' in answer.reply) throw new Error('pond answered one job with a batch')
-  await rememberJob(session, answer.reply.id)
+  await rememberJob(session, answer.reply)
   await keep(session, answer.reply, { bytes, recipients: job.recipients ?? [] })
   return answer.reply
 }

@@ -145,6 +145,22 @@ t.test('cancel', async (t) => {
   t.match(io.printed().err, `next: There is nothing left to cancel; see how it ended: pond show ${id}.`)
 })
 
+t.test('a refusal says what to do next in words that stand on the screen', async (t) => {
+  const io = createFakeIo()
+  const array = fakeId('job', 7)
+  const details = { field: 'requires.labels.tier', state: 'queued' }
+  const refuse = (code: 'not_possible' | 'invalid_field') => () => errorReply(code, 'no', details)
+  io.pond.intercept = refuse('not_possible')
+  t.equal(await pond(io, 'cancel', `${array}.3`), 1)
+  t.match(io.printed().err, `next: Cancel all of the array, or wait until this one has begun: pond cancel ${array}.`)
+  t.equal(await pond(io, 'adopt', array, '--attempt', '1'), 1)
+  t.match(io.printed().err, 'next: It is queued, which does not allow this.')
+  io.pond.intercept = refuse('invalid_field')
+  t.equal(await pond(io, 'submit', '--plain', '--', 'x'), 1)
+  t.match(io.printed().err, 'next: Mend requires.labels.tier.')
+  t.notMatch(io.printed().err, 'details.')
+})
+
 t.test('result is passed through byte for byte; one that is not there yet is 75', async (t) => {
   const io = createFakeIo()
   io.pond.addJob()
@@ -205,6 +221,30 @@ t.test('the latest job is the one submitted from here', async (t) => {
   t.match(io.printed().out, mine)
   io.pond.jobs.clear()
   t.equal(await pond(createFakeIo(), 'cancel'), 1, 'no job at all')
+})
+
+t.test('an element without its array is one of the latest array', async (t) => {
+  const io = createFakeIo()
+  const tally = { count: 3, queued: 3, under_way: 0, succeeded: 0, failed: 0, cancelled: 0, expired: 0 }
+  const refused = errorReply('not_found', 'seen')
+  const asked = async (...words: string[]) => {
+    await pond(io, ...words)
+    return io.pond.calls.at(-1)?.params.id
+  }
+  t.equal(await pond(io, 'cancel', '.1'), 1)
+  t.match(io.printed().err, 'there is no array among the latest 1000 jobs')
+  const other = io.pond.addJob({ array: tally })
+  io.pond.addJob()
+  io.pond.intercept = (call) => (call.name === 'cancelJob' ? refused : undefined)
+  t.equal(await asked('cancel', '.1'), `${other.id}.1`, 'where none was submitted from here')
+  const mine = io.pond.addJob({ array: tally })
+  io.pond.intercept = (call) =>
+    call.name === 'submitJob' ? jsonReply(mine) : call.name === 'cancelJob' ? refused : undefined
+  await pond(io, 'submit', '--plain', '--count', '3', '--', 'x')
+  io.pond.intercept = (call) => (call.name === 'cancelJob' ? refused : undefined)
+  await pond(io, 'submit', '--plain', '--', 'x')
+  io.pond.addJob({ array: tally })
+  t.equal(await asked('cancel', '.2'), `${mine.id}.2`, 'whatever was submitted since')
 })
 
 t.test('input comes from a file or from stdin, as text', async (t) => {

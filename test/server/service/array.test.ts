@@ -133,6 +133,8 @@ t.test('its time to live ends what was not drawn', async (t) => {
   await rig.clock.advance(60_000)
   t.match(await jobOf(rig, array.id), { state: 'running', array: { expired: 3, under_way: 1 } })
   t.match(await jobOf(rig, unseen.id), { state: 'expired', cause: 'ttl', array: { expired: 4 } })
+  const late = await rig.call('cancelJob', { params: { id: `${unseen.id}.3` }, body: {} })
+  t.match(late.error, { code: 'not_possible', message: /has expired already/, details: { state: 'expired' } })
   await box.end([one])
   t.match(await jobOf(rig, array.id), { state: 'expired', array: { succeeded: 1, expired: 3 } })
 })
