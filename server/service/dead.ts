@@ -1,4 +1,4 @@
-// Dead letters: jobs that failed or expired and that nobody replayed or dismissed. They are no rows of their own; a mark on the job takes it out of the list.
+// Dead letters: jobs that failed or expired and that nobody replayed or dismissed; an array among them stands for those of its elements that never began. They are no rows of their own; a mark on the job takes it out of the list.
 import type { JobView } from '../../src/protocol/consumer.ts'
 import { Refusal } from '../../src/protocol/error.ts'
 import { type JobId, jobId, type ProjectId } from '../../src/protocol/id.ts'
@@ -76,7 +76,11 @@ export async function dismissJob(core: Core, { scope, id, by }: Asked): Promise<
 
 function checkDead(row: JobRow): void {
   const { state, array } = row.law
-  if (array) throw new Refusal('not_possible', 'an array is no dead letter, its elements are', { state })
+  if (array && array.dropped === 0) {
+    throw new Refusal('not_possible', 'all of the array began: its elements are dead letters, and it is none', {
+      state,
+    })
+  }
   checkBegun(row)
   if (state === 'failed' || state === 'expired') return
   throw new Refusal('not_possible', `only what failed or expired is a dead letter; the job is ${state}`, { state })

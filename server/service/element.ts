@@ -38,6 +38,9 @@ export const findAny = async (tx: ReadTx, id: JobId) => (await tx.getJob(id)) ??
 
 /** What an array shows of its elements. */
 export function viewTally(tally: Tally): TallyView {
-  const { count, from, maxParallel, ended } = tally
-  return { count, from, max_parallel: maxParallel, queued: undrawn(tally), under_way: underWay(tally), ...ended }
+  const { count, from, maxParallel, ended, dropped } = tally
+  return {
+    ...{ count, from, max_parallel: maxParallel, queued: undrawn(tally), under_way: underWay(tally), ...ended },
+    ...(dropped > 0 ? { never_began: dropped } : {}),
+  }
 }

@@ -6,6 +6,7 @@ import { type ErrorCode, Refusal } from '../../src/protocol/error.ts'
 import { elementOf, type JobId, type ProjectId } from '../../src/protocol/id.ts'
 import { isFinal, type JobSpec } from '../../src/protocol/job.ts'
 import { limit } from '../../src/protocol/limit.ts'
+import { nextIndex } from '../../src/state/array.ts'
 import type { EndPlace, ReadTx } from '../store/contract.ts'
 import type { JobRow } from '../store/row.ts'
 import type { Core } from './core.ts'
@@ -43,7 +44,10 @@ async function replay({ core, polls }: Parts, { scope, id, by }: Asked, check: C
   if (!bytes) throw new Error(`${id} has its exact bytes`)
   const { projectId } = row
   const once = onceOf(id, by, check)
-  const made = await submitJobs({ core, polls }, { projectId, by, jobs: [again(row, bytes)], batch: false, once })
+  const made = await submitJobs(
+    { core, polls },
+    { projectId, by, jobs: [again(row, bytes, check)], batch: false, once },
+  )
   const [first] = made
   if (!first) throw new Error('a replay makes a job')
   return first
@@ -54,17 +58,18 @@ function checkEnded({ law: { state } }: JobRow): void {
 }
 
 /** Those that it waited for ended then: it does not wait for them again. */
-function again(row: JobRow, bytes: Buffer): SubmittedJob {
+function again(row: JobRow, bytes: Buffer, check: Check): SubmittedJob {
   const { after: _, ...spec } = JSON.parse(bytes.toString()) as JobSpec
   const { signature } = row
-  return { spec, field: '', exact: { bytes, ...(signature ? { signature } : {}) }, replay: replayOf(row) }
+  return { spec, field: '', exact: { bytes, ...(signature ? { signature } : {}) }, replay: replayOf(row, check) }
 }
 
-/** An element runs as an array of its own, at the same index; an array over all of its indexes. */
-function replayOf({ id, law: { array } }: JobRow): Replay {
+/** An element runs as an array of its own, at the same index; an array over all of its indexes, and as a dead letter over those that never began. */
+function replayOf({ id, law: { array } }: JobRow, check: Check): Replay {
   const element = elementOf(id)
   if (element) return { of: id, array: { count: 1, from: element.index } }
-  return array ? { of: id, array } : { of: id }
+  if (!array) return { of: id }
+  return { of: id, array: check === checkDismissed ? { count: array.dropped, from: nextIndex(array) } : array }
 }
 
 /** The old job says what was made of it, inside the write. */

@@ -105,7 +105,7 @@ export interface DeadFilter {
   readonly projectId: ProjectId
   readonly cause?: Cause
   readonly label?: { readonly key: string; readonly value: string }
-  /** Elements of this array. */
+  /** This array and its elements. */
   readonly array?: JobId
   readonly before?: EndPlace
   readonly limit: number

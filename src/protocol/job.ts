@@ -227,5 +227,7 @@ export const tallyView = z.object({
   failed: z.int(),
   cancelled: z.int(),
   expired: z.int(),
+  /** Of those that ended: so many, behind all others, never began. */
+  never_began: z.int().optional(),
 })
 export type TallyView = z.infer<typeof tallyView>

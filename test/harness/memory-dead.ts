@@ -8,11 +8,14 @@ import { byId, where } from './memory-table.ts'
 const endOf = ({ law }: JobRow) => law.end?.at ?? 0
 
 const isDead = ({ law: { state, array }, replay }: JobRow) =>
-  (state === 'failed' || state === 'expired') && !array && replay?.by === undefined && replay?.dismissedAt === undefined
+  (state === 'failed' || state === 'expired') &&
+  array?.dropped !== 0 &&
+  replay?.by === undefined &&
+  replay?.dismissedAt === undefined
 
 const matches = (row: JobRow, { cause, label, array }: DeadFilter) =>
   (cause === undefined || row.law.end?.cause === cause) &&
-  (array === undefined || elementOf(row.id)?.array === array) &&
+  (array === undefined || (row.id === array && row.law.array !== undefined) || elementOf(row.id)?.array === array) &&
   (label === undefined || row.labels[label.key] === label.value)
 
 export const deadReads: Statements<Pick<ReadTx, 'listDead'>, MemoryRows> = {

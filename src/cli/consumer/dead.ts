@@ -43,7 +43,7 @@ async function fetchDead({ client }: Session, { cause, label, array, limit: most
 
 const columns = (now: number): readonly Column<JobView>[] => [
   { title: 'JOB', cell: ({ id }) => id },
-  { title: 'CAUSE', cell: ({ cause }) => cause ?? '-' },
+  { title: 'CAUSE', cell: ({ cause = '-', array }) => (array ? `${cause}, ${array.never_began} never began` : cause) },
   { title: 'CODE', cell: ({ rc }) => (rc === undefined ? '-' : `${rc}`) },
   { title: 'ENDED', cell: ({ ended_at }) => (ended_at === undefined ? '-' : formatAgo(ended_at, now)) },
   { title: 'COMMAND', cell: ({ command }) => shorten(command.join(' ')) },

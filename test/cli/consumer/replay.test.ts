@@ -26,6 +26,11 @@ t.test('dead ls goes on behind short pages, as far as asked', async (t) => {
   t.equal(await pond(io, 'dead', 'ls', '--json'), 0)
   t.match(JSON.parse(io.printed().out.split('\n')[1] ?? ''), { id: two.id, cause: 'ttl' })
   io.writes.length = 0
+  const tally = { count: 4, queued: 0, under_way: 0, succeeded: 1, failed: 0, cancelled: 0, expired: 3, never_began: 3 }
+  io.pond.answers.listDead = { items: [{ ...two, array: tally }], next: null }
+  t.equal(await pond(io, 'dead', 'ls'), 0)
+  t.match(io.printed().out, `${two.id}\tttl, 3 never began\t`)
+  io.writes.length = 0
   io.pond.answers.listDead = { items: [], next: null }
   t.equal(await pond(io, 'dead', 'ls', '--array', one.id, '--cause', 'exit'), 0)
   t.equal(io.printed().err, 'no dead letters\n')

@@ -141,14 +141,40 @@ t.test('an element runs again as an array of its own at the same index; an array
   t.strictSame(await dead(rig), [one.job_id], 'the run of the whole leaves its elements where they are')
 })
 
-t.test('an element that never began is replayed with its array', async (t) => {
+t.test(
+  'an array stands in the list for its elements that never began, and these are replayed from there',
+  async (t) => {
+    const rig = await createPondRig(t)
+    const box = await pairMachine(rig)
+    const array = await submit(rig, { count: 4, ttl_ms: 60_000 })
+    const [zero] = await box.take(1)
+    if (!zero) throw new Error('one element')
+    await box.say(zero, { state: 'running' })
+    await rig.clock.advance(60_000)
+    t.strictSame(await dead(rig), [], 'it has not ended')
+    await box.say(zero, { ...finalWord, rc: 1 })
+    t.strictSame((await dead(rig)).sort(), [array.id, zero.job_id], 'once for all of them')
+    t.match(await jobOf(rig, array.id), { array: { failed: 1, expired: 3, never_began: 3 } })
+    t.match(await replay(rig, `${array.id}.1`), { code: 'not_possible', error: { message: /replay its array/ } })
+    t.match((await dismiss(rig, `${array.id}.1`)).code, 'not_possible')
+    const { reply } = await replayMany(rig, { array: array.id })
+    t.strictSame(reply.replayed.map(({ from }) => from).sort(), [array.id, zero.job_id])
+    const made = reply.replayed.find(({ from }) => from === array.id)?.to ?? ''
+    t.match(await jobOf(rig, made), { replay_of: array.id, array: { count: 3, from: 1, queued: 3 } })
+    t.strictSame(await dead(rig), [])
+  },
+)
+
+t.test('an array of which nothing began: dismissed, or replayed as a whole', async (t) => {
   const rig = await createPondRig(t)
-  const array = await submit(rig, { count: 2, ttl_ms: 1000 })
+  const [one, other] = [await submit(rig, { count: 2, ttl_ms: 1000 }), await submit(rig, { count: 2, ttl_ms: 1000 })]
   await rig.clock.advance(2000)
-  t.match(await jobOf(rig, `${array.id}.1`), { state: 'expired' })
-  t.match(await replay(rig, `${array.id}.1`), { code: 'not_possible', error: { message: /replay its array/ } })
-  t.match((await dismiss(rig, `${array.id}.1`)).code, 'not_possible')
-  t.match((await replay(rig, array.id)).reply, { array: { count: 2, queued: 2 } })
+  t.match((await dismiss(rig, one.id)).reply, { state: 'expired', dismissed_at: rig.clock.now() })
+  t.match((await replay(rig, other.id)).reply, { array: { count: 2, queued: 2 } })
+  t.strictSame(await dead(rig), [])
+  const cancelled = await submit(rig, { count: 2 })
+  await rig.call('cancelJob', { params: { id: cancelled.id }, body: {} })
+  t.strictSame(await dead(rig), [], 'what somebody ended on purpose is no dead letter')
 })
 
 t.test('many: by label, array and cause, so many at a time, latest first', async (t) => {
