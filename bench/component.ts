@@ -42,7 +42,7 @@ export const pondTable: readonly ComponentRow[] = [
   { name: 'words', files: /^server\/service\/word\.js$/ },
   { name: 'claim', files: /^server\/service\/(claim|queue|live|room|intent|refusal)\.js$/ },
   { name: 'poll', files: /^server\/service\/(poll|session|directive|drain|lease)\.js$/ },
-  { name: 'change', files: /^server\/service\/(change|hub|stats|due)\.js$/ },
+  { name: 'change', files: /^server\/service\/(change|hub|stats|window|due)\.js$/ },
   { name: 'route', files: /^(server\/http\/(answer|handler|sealed)\.js|src\/protocol\/)/ },
   { name: 'services', files: /^server\/(service|blob)\// },
   { name: 'http', files: nodeHttp },

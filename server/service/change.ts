@@ -154,7 +154,7 @@ function mirrorPlace(core: Core, before: Job | undefined, row: JobRow): void {
     const { startedAt, law } = row
     const endedAt = law.end?.at ?? core.clock.now()
     const ran = startedAt === undefined || law.attempts === 0 ? undefined : Math.max(0, endedAt - startedAt)
-    core.stats.ended(core.clock.now(), row.law.state, ran)
+    core.stats.ended(row.law.state, ran)
     if (law.end) core.meter?.ended(row.law.state, law.end.cause, ran)
   }
   const live = row.law.claimId === undefined ? undefined : core.live.ofJob(row.id)

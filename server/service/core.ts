@@ -148,7 +148,7 @@ export function createCore(parts: Parts): Core {
     ready,
     tell: new Signal<BindingId>(),
     expired,
-    stats: new Stats(world.clock.now()),
+    stats: new Stats(world.clock),
     awaited: new Set(),
     settling: new DueList(world.clock, (ids) => settle.send(ids)),
     settle,
