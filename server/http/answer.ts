@@ -91,7 +91,7 @@ async function answerSubmit(
   reply: () => Promise<PondReply | HeldReply>,
 ): Promise<PondReply | HeldReply> {
   const projectId = projectOf(services.core, identity, request)
-  const answer = await reply().catch((error: unknown) => refuse(services, error))
+  const answer = await reply().catch((error: unknown) => replyTo(services, error))
   return isHeld(answer) ? answer : tellRateLimits(services.core, projectId, answer)
 }
 
