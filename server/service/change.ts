@@ -1,7 +1,7 @@
 // How a row changes: ask the law, save, append the transition, and bring the mirrors after the commit.
 import { elementOf, type JobId } from '../../src/protocol/id.ts'
-import { isFinal } from '../../src/protocol/job.ts'
-import { type ArrayEvent, stepArray } from '../../src/state/array.ts'
+import { finalStates, isFinal } from '../../src/protocol/job.ts'
+import { type ArrayEvent, stepArray, type Tally } from '../../src/state/array.ts'
 import { type Job, type JobEvent, type JobRefusal, stepJob } from '../../src/state/job.ts'
 import { isLive, type LeaseStep } from '../../src/state/lease.ts'
 import type { Refused } from '../../src/state/table.ts'
@@ -9,7 +9,7 @@ import { stepWorker, type WorkerEvent } from '../../src/state/worker.ts'
 import type { WriteTx } from '../store/contract.ts'
 import type { ClaimRow, JobRow, TransitionRow, WorkerRow } from '../store/row.ts'
 import { type Core, delay } from './core.ts'
-import { viewTally } from './element.ts'
+import { causeOfDrop, viewTally } from './element.ts'
 import { waitingOf } from './line.ts'
 import { countUse, isNarrow, waitingIn } from './quota.ts'
 
@@ -134,7 +134,19 @@ function mirrorArray(core: Core, before: Job | undefined, row: JobRow): void {
   }
   if (!before && expiresAt !== undefined) core.expiring.add(expiresAt, row.id)
   if (law.cancel && !before?.cancel && !isFinal(law.state)) core.recall.send(row.id)
-  if (before && law.array?.dropped !== before.array?.dropped) settleUndrawn(core, row.id)
+  if (before?.array && law.array && law.array.dropped !== before.array.dropped) {
+    countDropped(core, before.array, law.array)
+    settleUndrawn(core, row.id)
+  }
+}
+
+/** Those of one event ended alike, so however many they are they count at once. */
+function countDropped({ stats, meter }: Core, before: Tally, after: Tally): void {
+  const state = finalStates.find((one) => after.ended[one] > before.ended[one])
+  if (!state) return
+  const jobs = after.dropped - before.dropped
+  stats.dropped(jobs, state)
+  meter?.dropped(jobs, state, causeOfDrop(state))
 }
 
 /** Elements that will never be drawn have ended. */

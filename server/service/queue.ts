@@ -13,6 +13,7 @@ import {
   type Place,
   PRIORITIES,
   type RequirementClass,
+  readNeeds,
   type Waiting,
 } from './line.ts'
 
@@ -22,7 +23,7 @@ const AHEAD_MOST = 10_000
 interface Counted {
   readonly projectId: ProjectId
   readonly needs: Needs
-  readonly queued: number
+  queued: number
   readonly priorities: Record<string, number>
 }
 
@@ -108,17 +109,26 @@ export class Queue {
     return this.#find(job) !== undefined
   }
 
-  /** Everything that could be claimed now, by class, and all that is queued. */
-  census(): { readonly total: number; readonly classes: Counted[] } {
-    const classes = [...this.#projects].flatMap(([projectId, all]) =>
-      [...all.values()].map(({ needs, lines, size }) => {
-        const counts = lines.map((line, priority) => [priority, line.size] as const).filter(([, count]) => count > 0)
-        return { projectId, needs, queued: size, priorities: Object.fromEntries(counts) }
-      }),
-    )
-    let total = classes.reduce((sum, { queued }) => sum + queued, 0)
-    for (const place of this.#arrays.values()) total += jobsIn(place.job) - (this.stands(place) ? 1 : 0)
-    return { total, classes }
+  /** Every job that waits for a worker, by class, with each element of an array that has not begun, also of one that is at its `max_parallel`. */
+  census(): { readonly total: number; readonly classes: readonly Counted[] } {
+    const classes = new Map<string, Counted>()
+    let total = 0
+    const count = ({ projectId, needs, priority }: Pick<Waiting, 'projectId' | 'needs' | 'priority'>, jobs: number) => {
+      if (jobs === 0) return
+      const name = `${projectId} ${needs}`
+      const of = classes.get(name) ?? { projectId, needs: readNeeds(needs), queued: 0, priorities: {} }
+      classes.set(name, of)
+      of.queued += jobs
+      of.priorities[priority] = (of.priorities[priority] ?? 0) + jobs
+      total += jobs
+    }
+    for (const [projectId, all] of this.#projects) {
+      for (const { name: needs, lines } of all.values()) {
+        for (const [priority, { size }] of lines.entries()) count({ projectId, needs, priority }, size)
+      }
+    }
+    for (const place of this.#arrays.values()) count(place.job, jobsIn(place.job) - (this.stands(place) ? 1 : 0))
+    return { total, classes: [...classes.values()] }
   }
 
   /** Whether a job of these needs would be one of so many kinds that each look would take long. */

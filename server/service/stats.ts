@@ -100,7 +100,7 @@ export function readStats(parts: Parts): StatsView {
   const { core } = parts
   const at = core.clock.now()
   const { classes, ...now } = lookNow(parts)
-  const largest = classes.sort((one, other) => other.queued - one.queued).slice(0, CLASSES_MOST)
+  const largest = [...classes].sort((one, other) => other.queued - one.queued).slice(0, CLASSES_MOST)
   return {
     ...{ at, since: core.stats.startedAt },
     ...now,

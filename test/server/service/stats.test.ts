@@ -51,6 +51,47 @@ t.test('who waits for others is counted as they come, go on, end, and after a re
   t.equal(await waiting(), 0, 'what it names had ended otherwise: it ends at once')
 })
 
+t.test('of an array each element that has not begun is queued, also one that must wait for the others', async (t) => {
+  const rig = await createPondRig(t)
+  const read = async () => (await rig.call('getStats', {})).reply
+  await submit(rig, { count: 50_000, max_parallel: 1, priority: 3 })
+  await submit(rig, { requires: { os: 'plan9' } })
+  await submit(rig, { priority: 5 })
+  const wide = { requires: {}, queued: 50_001, priorities: { 3: 50_000, 5: 1 } }
+  t.match(await read(), { queued: 50_002, classes: [wide, { queued: 1 }], classes_in_all: 2 })
+  const box = await pairMachine(rig)
+  const taken = await box.take(2)
+  t.equal(taken.length, 2, 'the job and one element')
+  const rest = { requires: {}, queued: 49_999, priorities: { 3: 49_999 } }
+  t.match(await read(), { queued: 50_000, classes: [rest, { queued: 1 }], classes_in_all: 2 })
+  await rig.restart()
+  t.match(await read(), { queued: 50_000, classes: [rest, { queued: 1 }] })
+  await box.end(taken)
+  const [one] = await box.take(1)
+  t.ok(one)
+  t.match(await read(), { queued: 49_999 })
+})
+
+t.test('elements that never began are counted as they end, all at once', async (t) => {
+  const rig = await createPondRig(t)
+  const ended = async () => (await rig.call('getStats', {})).reply.windows[0]?.ended
+  const box = await pairMachine(rig)
+  const cancelled = await submit(rig, { count: 50_000 })
+  const [one] = await box.take(1)
+  if (!one) throw new Error('it is taken')
+  const cancel = async (id: string) => await rig.call('cancelJob', { params: { id }, body: {} })
+  await cancel(cancelled.id)
+  await cancel(cancelled.id)
+  t.strictSame(await ended(), { cancelled: 49_999 })
+  await box.end([one])
+  t.strictSame(await ended(), { succeeded: 1, cancelled: 49_999 })
+  await submit(rig, { count: 70, ttl_ms: 2000 })
+  await rig.clock.advance(3000)
+  t.strictSame(await ended(), { succeeded: 1, cancelled: 49_999, expired: 70 })
+  await submit(rig, { count: 30, after: [cancelled.id] })
+  t.strictSame(await ended(), { succeeded: 1, failed: 30, cancelled: 49_999, expired: 70 })
+})
+
 t.test('a job that ends without a start has no run, and each end counts once', async (t) => {
   const rig = await createPondRig(t)
   const { id } = await submit(rig)
