@@ -38,7 +38,7 @@ export const pondTable: readonly ComponentRow[] = [
   { name: 'token', files: /^src\/seal\/token\.js$/ },
   { name: 'ids', files: /^node_modules\/ulid\/|^src\/system\/random/ },
   { name: 'law', files: /^src\/state\// },
-  { name: 'submit', files: /^server\/service\/(submit|dependency|recipient|view|job|event)\.js$/ },
+  { name: 'submit', files: /^server\/service\/(submit|kind|dependency|recipient|view|job|event)\.js$/ },
   { name: 'words', files: /^server\/service\/word\.js$/ },
   { name: 'claim', files: /^server\/service\/(claim|queue|live|room|intent|refusal)\.js$/ },
   { name: 'poll', files: /^server\/service\/(poll|session|directive|drain|lease)\.js$/ },

@@ -107,7 +107,7 @@ export function transition(
 /** Brings queue, timers and listeners in line with a job that was committed; `before` is absent for a new one. */
 export function mirrorJob(core: Core, before: Job | undefined, row: JobRow): void {
   const jobs = row.law.array?.count ?? 1
-  core.quotas.add(row.projectId, waitingIn(row.law) - (before ? waitingIn(before) : 0))
+  core.quotas.add(row, waitingIn(row.law) - (before ? waitingIn(before) : 0))
   if (!before && !elementOf(row.id)) core.meter?.submitted(jobs)
   if (row.law.state === 'waiting') core.stats.waiting += before ? 0 : jobs
   else if (before?.state === 'waiting') core.stats.waiting -= jobs

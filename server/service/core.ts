@@ -229,7 +229,7 @@ async function loadQueue(core: Core, tx: ReadTx, of: Pick<QueuedFilter, 'project
 
 function loadQueued(core: Core, row: QueuedRow, now: number): void {
   if (row.expiresAt !== undefined) core.expiring.add(row.expiresAt, row.id)
-  core.quotas.add(row.projectId, row.array ? undrawn(row.array) : 1)
+  core.quotas.add(row, row.array ? undrawn(row.array) : 1)
   if (row.state === 'waiting') {
     core.stats.waiting += row.array?.count ?? 1
     return

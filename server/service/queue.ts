@@ -2,7 +2,6 @@
 // of its project. So a worker looks at the heads of the classes that suit it and never past what does not, however much waits. It mirrors committed rows; the
 // row decides. An array stands in its line as one, while there is an element that may be taken.
 import type { JobId, ProjectId, WorkerId } from '../../src/protocol/id.ts'
-import { limit } from '../../src/protocol/limit.ts'
 import type { Needs } from '../../src/state/match.ts'
 import {
   type Cursor,
@@ -129,12 +128,6 @@ export class Queue {
     }
     for (const place of this.#arrays.values()) count(place.job, jobsIn(place.job) - (this.stands(place) ? 1 : 0))
     return { total, classes: [...classes.values()] }
-  }
-
-  /** Whether a job of these needs would be one of so many kinds that each look would take long. */
-  isCrowded(projectId: ProjectId, needs: string): boolean {
-    const classes = this.#projects.get(projectId)
-    return classes !== undefined && classes.size >= limit.requirementClasses && !classes.has(needs)
   }
 
   /** How many of its project are offered before it; undefined: it does not stand here. Counted up to a limit, for a long line takes long. */
