@@ -100,6 +100,13 @@ t.test('the first that it lacks is told, with what is wanted and what is there',
   t.strictSame(lackOf({ disk_bytes: 1 }, bare), { requirement: 'disk_bytes', wants: 1 })
   t.strictSame(lackOf({ gpus: { count: 1 } }, bare), { requirement: 'gpus.count', wants: 1, has: 0 })
   t.strictSame(lackOf({ 'sandbox.backend': 'none' }, bare), { requirement: 'sandbox.backend', wants: 'none' })
+  const open: Means = { ...bare, sandbox: 'none' }
+  t.equal(
+    lackOf({ sandbox: 'none', 'sandbox.backend': 'none' }, open),
+    undefined,
+    'who asks for no walls gets a worker without',
+  )
+  t.strictSame(lackOf({ sandbox: 'uid' }, open), { requirement: 'sandbox', wants: 'uid', has: 'none' })
   t.strictSame(lackOf({ 'sandbox.network': 'none' }, bare)?.has, ['host'])
   t.equal(lackOf({ 'sandbox.network': 'none' }, { ...bare, sandbox: 'bubblewrap' }), undefined)
   t.strictSame(lackOf({ secrets: true }, bare), { requirement: 'secrets', wants: 'a sandbox', has: 'none' })
