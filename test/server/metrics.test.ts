@@ -4,6 +4,7 @@ import { type MetricRow, metricTable } from '../../server/metric.ts'
 import { createMetrics } from '../../server/metrics.ts'
 import { alarms } from '../../server/service/meter.ts'
 import { standings } from '../../server/service/view.ts'
+import { Refusal } from '../../src/protocol/error.ts'
 import { causes, finalStates, type JobSpec, workerCauses } from '../../src/protocol/job.ts'
 import { routeNames } from '../../src/protocol/route.ts'
 import { finalWord, type Machine, pairMachine, submit } from '../harness/machine.ts'
@@ -175,6 +176,7 @@ t.test('calls count by the name of their route, and are timed unless they wait',
     await pond.answer({ ...rig.request('healthz'), path, method: 'GET' })
   await pond.answer({ ...rig.request('healthz'), method: 'BREW' })
   pond.refuse(new Error('no request'))
+  pond.refuse(new Refusal('body_too_large', 'too large'), { method: 'POST', path: '/v1/jobs' })
   const box = await pairMachine(rig)
   await box.take()
   const events = await rig.open('followJobs')
@@ -186,6 +188,7 @@ t.test('calls count by the name of their route, and are timed unless they wait',
     {
       'pond_http_requests_total{route="submitJob",status="201"}': 1,
       'pond_http_requests_total{route="submitJob",status="422"}': 1,
+      'pond_http_requests_total{route="submitJob",status="413"}': 1,
       'pond_http_requests_total{route="getJob",status="200"}': 2,
       'pond_http_requests_total{route="getJob",status="404"}': 1,
       'pond_http_requests_total{route="listJobs",status="401"}': 1,
