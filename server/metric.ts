@@ -26,11 +26,15 @@ export const metricTable = {
     says: 'Jobs that have not ended: waiting (for others), queued, delayed (for their next attempt), claimed, running, held.',
   },
   pond_queue_classes: { type: 'gauge', labels: [], says: 'Kinds of requirements among the queued jobs.' },
-  pond_jobs_submitted_total: { type: 'counter', labels: [], says: 'Jobs that were submitted.' },
+  pond_jobs_submitted_total: {
+    type: 'counter',
+    labels: [],
+    says: 'Jobs that were submitted; of an array each element.',
+  },
   pond_jobs_ended_total: {
     type: 'counter',
     labels: ['state', 'cause'],
-    says: 'Jobs that ended, by their final state and its cause.',
+    says: 'Jobs that ended, by their final state and its cause; elements of arrays that never began too.',
   },
   pond_job_wait_seconds: { type: 'histogram', labels: [], buckets: jobSeconds, says: 'From the queue to a claim.' },
   pond_job_run_seconds: {
@@ -42,7 +46,7 @@ export const metricTable = {
   pond_workers: {
     type: 'gauge',
     labels: ['state'],
-    says: 'Workers: online, paused, draining, away (silent, still waited for), offline, quarantined, revoked.',
+    says: 'Workers: online, paused, cordoned, draining, away (silent, still waited for), offline, quarantined, revoked.',
   },
   pond_polls_parked: { type: 'gauge', labels: [], says: 'Polls that wait for a job.' },
   pond_claims_total: { type: 'counter', labels: [], says: 'Claims that were granted.' },

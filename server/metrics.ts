@@ -5,6 +5,7 @@ import { metricTable } from './metric.ts'
 import { alarms, type Meter } from './service/meter.ts'
 import type { Services } from './service/pond.ts'
 import { lookNow } from './service/stats.ts'
+import { standings } from './service/view.ts'
 import type { StoreEvents } from './store/contract.ts'
 
 /** What is asked when the figures are read. */
@@ -27,7 +28,6 @@ export interface Metrics {
 
 /** How the table calls what a job is while it has a live claim. */
 const jobStateOf = { granted: 'claimed', confirmed: 'running', held: 'held' } as const
-const workerStates = ['online', 'paused', 'draining', 'away', 'offline', 'quarantined', 'revoked'] as const
 
 export function createMetrics(): Metrics {
   const registry = new Registry()
@@ -103,6 +103,7 @@ function createMeter(set: MetricSet): Meter {
       set.ended.inc({ state, cause })
       if (ranMs !== undefined) set.runSeconds.observe(ranMs / 1000)
     },
+    dropped: (jobs, state, cause) => set.ended.inc({ state, cause }, jobs),
     returned: (reason) => set.returned.inc({ reason }),
     lapsed: () => set.lapsed.inc(),
     stored: (bytes) => set.chunkBytes.inc(bytes),
@@ -118,7 +119,7 @@ function look(set: MetricSet, services: Watched): void {
   const { queued, delayed, waiting, classes, claims, workers, polls_parked } = lookNow(services)
   for (const [state, count] of Object.entries({ queued, delayed, waiting })) set.jobs.set({ state }, count)
   for (const [lease, state] of Object.entries(jobStateOf)) set.jobs.set({ state }, claims[lease] ?? 0)
-  for (const state of workerStates) set.workers.set({ state }, workers[state] ?? 0)
+  for (const state of standings) set.workers.set({ state }, workers[state] ?? 0)
   set.classes.set(classes.length)
   set.parked.set(polls_parked)
 }

@@ -25,7 +25,7 @@ export async function createPond(
   return {
     begin: (request) => begin(services, request),
     answer: (request) => answer(services, request),
-    refuse: (error) => refuse(services, error),
+    refuse: (error, target) => refuse(services, error, target),
     ...(services.adminToken === undefined ? {} : { adminToken: services.adminToken }),
     services,
     close: () => services.close(),

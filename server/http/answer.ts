@@ -34,7 +34,7 @@ async function beginMeasured(services: Services, request: PondRequest, found: Fo
   const { clock, meter } = services.core
   const from = clock.monotonic()
   const begun = await beginFound(services, request, found)
-  const name = typeof found === 'object' ? found.name : 'other'
+  const name = nameOf(found)
   const measure = (reply: PondReply) =>
     meter?.answered(name, reply.status, waits(name, request) ? undefined : clock.monotonic() - from)
   if (isHeld(begun)) return measured(begun, measure)
@@ -52,6 +52,9 @@ const measured = ({ listen, leave }: HeldReply, measure: (reply: PondReply) => v
 })
 
 type Found = ReturnType<typeof find>
+type Target = Pick<PondRequest, 'method' | 'path'>
+
+const nameOf = (found: Found) => (typeof found === 'object' ? found.name : 'other')
 
 async function beginFound(services: Services, request: PondRequest, found: Found): Promise<PondReply | HeldReply> {
   try {
@@ -91,14 +94,14 @@ async function answerSubmit(
   reply: () => Promise<PondReply | HeldReply>,
 ): Promise<PondReply | HeldReply> {
   const projectId = projectOf(services.core, identity, request)
-  const answer = await reply().catch((error: unknown) => refuse(services, error))
+  const answer = await reply().catch((error: unknown) => replyTo(services, error))
   return isHeld(answer) ? answer : tellRateLimits(services.core, projectId, answer)
 }
 
 const all = { ...handlers, ...sealedHandlers }
 
 /** HEAD is answered by the route whose headers alone say something, and the front leaves the body off. */
-function find({ method, path }: PondRequest): ReturnType<typeof matchRoute> {
+function find({ method, path }: Target): ReturnType<typeof matchRoute> {
   const found = matchRoute(method, path)
   if (method !== 'HEAD' || found !== 'other method') return found
   const got = matchRoute('GET', path)
@@ -118,10 +121,10 @@ function bearer(request: PondRequest): string | undefined {
   return token
 }
 
-/** The reply to what never became a call. */
-export function refuse(services: Services, error: unknown): PondReply {
+/** The reply to what never became a call; `target`, where that much of it was read. */
+export function refuse(services: Services, error: unknown, target?: Target): PondReply {
   const reply = replyTo(services, error)
-  services.core.meter?.answered('other', reply.status, undefined)
+  services.core.meter?.answered(nameOf(target && find(target)), reply.status, undefined)
   return reply
 }
 

@@ -62,8 +62,13 @@ export async function openFront(pond: Answerer, options: FrontOptions): Promise<
     forceCloseConnections: true,
     exposeHeadRoutes: false,
     routerOptions: { maxParamLength: PARAM_CHARS },
-    frameworkErrors: (error, _request, reply) => void send(reply as FastifyReply, pond.refuse(refusalOf(error))),
-    clientErrorHandler: (error, socket) => hangUp(socket, pond.refuse(clientRefusalOf(error))),
+    frameworkErrors: (error, request, reply) =>
+      void send(reply as FastifyReply, pond.refuse(refusalOf(error), targetOf(request))),
+    clientErrorHandler: (error, socket) => {
+      // Whoever hung up asked for nothing, and whoever came too slowly was answered.
+      if (socket.writable) hangUp(socket, pond.refuse(clientRefusalOf(error)))
+      else socket.destroy()
+    },
   })
   await app.register(helmet, { crossOriginResourcePolicy: false, contentSecurityPolicy: NO_PAGE })
   if (options.corsOrigins?.length) {
@@ -76,7 +81,7 @@ export async function openFront(pond: Answerer, options: FrontOptions): Promise<
     })
   }
   const deadlines = new Deadlines(requestMs)
-  const late = ({ socket }: IncomingMessage) => hangUp(socket, pond.refuse(tooSlow()))
+  const late = (request: IncomingMessage) => hangUp(request.socket, pond.refuse(tooSlow(), targetOf(request)))
   limitTime(app, deadlines, late)
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body))
@@ -91,8 +96,10 @@ export async function openFront(pond: Answerer, options: FrontOptions): Promise<
   addRoutes(app, { rows: all.filter(({ body }) => body !== 'stream'), handle })
   app.setNotFoundHandler(handle)
   app.setErrorHandler(async (error, request, reply) => {
+    // What came too slowly was answered before its body broke off.
+    if (!request.raw.socket.writable) return reply.hijack()
     await drain(request.raw)
-    return send(reply, pond.refuse(refusalOf(error)))
+    return send(reply, pond.refuse(refusalOf(error), targetOf(request)))
   })
   await app.register(async (uploads) => {
     uploads.removeAllContentTypeParsers()
@@ -201,6 +208,11 @@ function splitTarget(url: string): { path: string; search: string } {
   const end = url.indexOf('?')
   return end < 0 ? { path: url, search: '' } : { path: url.slice(0, end), search: url.slice(end) }
 }
+
+const targetOf = ({ method = '', url = '' }: Pick<IncomingMessage, 'method' | 'url'>) => ({
+  method,
+  path: splitTarget(url).path,
+})
 
 const tooSlow = () => new Refusal('body_timeout', 'the request came too slowly')
 

@@ -38,8 +38,8 @@ export interface Answerer {
   begin(request: PondRequest): Promise<PondReply | HeldReply>
   /** Answers one request when there is a reply; never rejects. */
   answer(request: PondRequest): Promise<PondReply>
-  /** The reply to a request that the front itself could not take. */
-  refuse(error: unknown): PondReply
+  /** The reply to a request that the front itself could not take; `target`, where it read that much. */
+  refuse(error: unknown, target?: Pick<PondRequest, 'method' | 'path'>): PondReply
 }
 
 export function jsonReply(status: number, value: unknown, headers: Readonly<Record<string, string>> = {}): PondReply {

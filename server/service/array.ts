@@ -19,7 +19,7 @@ export async function drawElement(write: Write, id: JobId): Promise<JobRow | und
   const row = elementRow(array, nextIndex(tally))
   await tx.insertElement(row)
   // From here on it waits by itself, until its claim.
-  tx.afterCommit(() => core.quotas.add(row.projectId, 1))
+  tx.afterCommit(() => core.quotas.add(row, 1))
   await tx.insertTransition(transition(row, core.clock.now(), { who: { by: 'pond', note: `drawn of ${id}` } }))
   return row
 }

@@ -1,7 +1,7 @@
 // How a row changes: ask the law, save, append the transition, and bring the mirrors after the commit.
 import { elementOf, type JobId } from '../../src/protocol/id.ts'
-import { isFinal } from '../../src/protocol/job.ts'
-import { type ArrayEvent, stepArray } from '../../src/state/array.ts'
+import { finalStates, isFinal } from '../../src/protocol/job.ts'
+import { type ArrayEvent, stepArray, type Tally } from '../../src/state/array.ts'
 import { type Job, type JobEvent, type JobRefusal, stepJob } from '../../src/state/job.ts'
 import { isLive, type LeaseStep } from '../../src/state/lease.ts'
 import type { Refused } from '../../src/state/table.ts'
@@ -9,7 +9,7 @@ import { stepWorker, type WorkerEvent } from '../../src/state/worker.ts'
 import type { WriteTx } from '../store/contract.ts'
 import type { ClaimRow, JobRow, TransitionRow, WorkerRow } from '../store/row.ts'
 import { type Core, delay } from './core.ts'
-import { viewTally } from './element.ts'
+import { causeOfDrop, viewTally } from './element.ts'
 import { waitingOf } from './line.ts'
 import { countUse, isNarrow, waitingIn } from './quota.ts'
 
@@ -107,7 +107,7 @@ export function transition(
 /** Brings queue, timers and listeners in line with a job that was committed; `before` is absent for a new one. */
 export function mirrorJob(core: Core, before: Job | undefined, row: JobRow): void {
   const jobs = row.law.array?.count ?? 1
-  core.quotas.add(row.projectId, waitingIn(row.law) - (before ? waitingIn(before) : 0))
+  core.quotas.add(row, waitingIn(row.law) - (before ? waitingIn(before) : 0))
   if (!before && !elementOf(row.id)) core.meter?.submitted(jobs)
   if (row.law.state === 'waiting') core.stats.waiting += before ? 0 : jobs
   else if (before?.state === 'waiting') core.stats.waiting -= jobs
@@ -134,7 +134,19 @@ function mirrorArray(core: Core, before: Job | undefined, row: JobRow): void {
   }
   if (!before && expiresAt !== undefined) core.expiring.add(expiresAt, row.id)
   if (law.cancel && !before?.cancel && !isFinal(law.state)) core.recall.send(row.id)
-  if (before && law.array?.dropped !== before.array?.dropped) settleUndrawn(core, row.id)
+  if (before?.array && law.array && law.array.dropped !== before.array.dropped) {
+    countDropped(core, before.array, law.array)
+    settleUndrawn(core, row.id)
+  }
+}
+
+/** Those of one event ended alike, so however many they are they count at once. */
+function countDropped({ stats, meter }: Core, before: Tally, after: Tally): void {
+  const state = finalStates.find((one) => after.ended[one] > before.ended[one])
+  if (!state) return
+  const jobs = after.dropped - before.dropped
+  stats.dropped(jobs, state)
+  meter?.dropped(jobs, state, causeOfDrop(state))
 }
 
 /** Elements that will never be drawn have ended. */
@@ -154,7 +166,7 @@ function mirrorPlace(core: Core, before: Job | undefined, row: JobRow): void {
     const { startedAt, law } = row
     const endedAt = law.end?.at ?? core.clock.now()
     const ran = startedAt === undefined || law.attempts === 0 ? undefined : Math.max(0, endedAt - startedAt)
-    core.stats.ended(core.clock.now(), row.law.state, ran)
+    core.stats.ended(row.law.state, ran)
     if (law.end) core.meter?.ended(row.law.state, law.end.cause, ran)
   }
   const live = row.law.claimId === undefined ? undefined : core.live.ofJob(row.id)

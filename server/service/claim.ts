@@ -126,7 +126,7 @@ async function claimOne(write: Write, opening: Opening): Promise<ClaimId | undef
   const spec = fresh?.bytes ?? (await tx.getSpec(row.id))
   tx.afterCommit(() => {
     const waitMs = Math.max(0, claim.claimedAt - job.since)
-    core.stats.claimed(claim.claimedAt, waitMs)
+    core.stats.claimed(waitMs)
     core.meter?.claimed(waitMs)
   })
   tx.afterCommit(() => core.live.add(claim, core.listening.now(), spec && jobPart(row, spec)))

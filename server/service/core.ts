@@ -148,7 +148,7 @@ export function createCore(parts: Parts): Core {
     ready,
     tell: new Signal<BindingId>(),
     expired,
-    stats: new Stats(world.clock.now()),
+    stats: new Stats(world.clock),
     awaited: new Set(),
     settling: new DueList(world.clock, (ids) => settle.send(ids)),
     settle,
@@ -229,7 +229,7 @@ async function loadQueue(core: Core, tx: ReadTx, of: Pick<QueuedFilter, 'project
 
 function loadQueued(core: Core, row: QueuedRow, now: number): void {
   if (row.expiresAt !== undefined) core.expiring.add(row.expiresAt, row.id)
-  core.quotas.add(row.projectId, row.array ? undrawn(row.array) : 1)
+  core.quotas.add(row, row.array ? undrawn(row.array) : 1)
   if (row.state === 'waiting') {
     core.stats.waiting += row.array?.count ?? 1
     return

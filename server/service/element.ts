@@ -1,7 +1,7 @@
 // Elements of arrays as rows: what one gets of its array when it is drawn, and what it is until then.
 
 import { elementId, elementOf, type JobId } from '../../src/protocol/id.ts'
-import type { FinalState, TallyView } from '../../src/protocol/job.ts'
+import type { Cause, FinalState, TallyView } from '../../src/protocol/job.ts'
 import { hasIndex, type Tally, underWay, undrawn } from '../../src/state/array.ts'
 import { newJob } from '../../src/state/job.ts'
 import type { ReadTx } from '../store/contract.ts'
@@ -23,7 +23,7 @@ export async function findUndrawn(tx: ReadTx, id: JobId): Promise<JobRow | undef
   if (array.law.state === 'waiting') return { ...row, law: newJob(row.law.policy, 'waiting') }
   if (undrawn(tally) > 0) return row
   const state = droppedAs(array)
-  const cause = state === 'expired' ? 'ttl' : state === 'cancelled' ? 'cancelled' : 'dependency'
+  const cause = causeOfDrop(state)
   const at = array.law.end?.at ?? array.law.cancel?.at ?? array.createdAt
   return { ...row, law: { ...row.law, state, end: { cause, at } } }
 }
@@ -31,6 +31,12 @@ export async function findUndrawn(tx: ReadTx, id: JobId): Promise<JobRow | undef
 function droppedAs({ law }: JobRow): FinalState {
   if (law.cancel) return 'cancelled'
   return law.end?.cause === 'dependency' ? 'failed' : 'expired'
+}
+
+/** Why an element ended that was never drawn. */
+export function causeOfDrop(state: FinalState): Cause {
+  if (state === 'expired') return 'ttl'
+  return state === 'cancelled' ? 'cancelled' : 'dependency'
 }
 
 /** A job, or an element that was not drawn yet. */

@@ -8,6 +8,8 @@ export interface Meter {
   claimed(waitMs: number): void
   /** `ranMs` is absent where no process ran. */
   ended(state: FinalState, cause: Cause, ranMs: number | undefined): void
+  /** So many elements of an array ended without having begun. */
+  dropped(jobs: number, state: FinalState, cause: Cause): void
   /** A claim came back unstarted: the time to confirm it was over, or its worker declined, and said why or did not. */
   returned(reason: Cause | 'unconfirmed' | 'declined'): void
   /** A worker was silent for a full lease. */

@@ -2,7 +2,6 @@
 // of its project. So a worker looks at the heads of the classes that suit it and never past what does not, however much waits. It mirrors committed rows; the
 // row decides. An array stands in its line as one, while there is an element that may be taken.
 import type { JobId, ProjectId, WorkerId } from '../../src/protocol/id.ts'
-import { limit } from '../../src/protocol/limit.ts'
 import type { Needs } from '../../src/state/match.ts'
 import {
   type Cursor,
@@ -13,6 +12,7 @@ import {
   type Place,
   PRIORITIES,
   type RequirementClass,
+  readNeeds,
   type Waiting,
 } from './line.ts'
 
@@ -22,7 +22,7 @@ const AHEAD_MOST = 10_000
 interface Counted {
   readonly projectId: ProjectId
   readonly needs: Needs
-  readonly queued: number
+  queued: number
   readonly priorities: Record<string, number>
 }
 
@@ -108,23 +108,26 @@ export class Queue {
     return this.#find(job) !== undefined
   }
 
-  /** Everything that could be claimed now, by class, and all that is queued. */
-  census(): { readonly total: number; readonly classes: Counted[] } {
-    const classes = [...this.#projects].flatMap(([projectId, all]) =>
-      [...all.values()].map(({ needs, lines, size }) => {
-        const counts = lines.map((line, priority) => [priority, line.size] as const).filter(([, count]) => count > 0)
-        return { projectId, needs, queued: size, priorities: Object.fromEntries(counts) }
-      }),
-    )
-    let total = classes.reduce((sum, { queued }) => sum + queued, 0)
-    for (const place of this.#arrays.values()) total += jobsIn(place.job) - (this.stands(place) ? 1 : 0)
-    return { total, classes }
-  }
-
-  /** Whether a job of these needs would be one of so many kinds that each look would take long. */
-  isCrowded(projectId: ProjectId, needs: string): boolean {
-    const classes = this.#projects.get(projectId)
-    return classes !== undefined && classes.size >= limit.requirementClasses && !classes.has(needs)
+  /** Every job that waits for a worker, by class, with each element of an array that has not begun, also of one that is at its `max_parallel`. */
+  census(): { readonly total: number; readonly classes: readonly Counted[] } {
+    const classes = new Map<string, Counted>()
+    let total = 0
+    const count = ({ projectId, needs, priority }: Pick<Waiting, 'projectId' | 'needs' | 'priority'>, jobs: number) => {
+      if (jobs === 0) return
+      const name = `${projectId} ${needs}`
+      const of = classes.get(name) ?? { projectId, needs: readNeeds(needs), queued: 0, priorities: {} }
+      classes.set(name, of)
+      of.queued += jobs
+      of.priorities[priority] = (of.priorities[priority] ?? 0) + jobs
+      total += jobs
+    }
+    for (const [projectId, all] of this.#projects) {
+      for (const { name: needs, lines } of all.values()) {
+        for (const [priority, { size }] of lines.entries()) count({ projectId, needs, priority }, size)
+      }
+    }
+    for (const place of this.#arrays.values()) count(place.job, jobsIn(place.job) - (this.stands(place) ? 1 : 0))
+    return { total, classes: [...classes.values()] }
   }
 
   /** How many of its project are offered before it; undefined: it does not stand here. Counted up to a limit, for a long line takes long. */

@@ -18,8 +18,9 @@ import {
   standings,
   type Used,
 } from '../../src/state/quota.ts'
-import type { ClaimRow, UseRow } from '../store/row.ts'
+import type { ClaimRow, JobRow, UseRow } from '../store/row.ts'
 import type { Core } from './core.ts'
+import { countKind, freshKinds, type Kinds } from './kind.ts'
 
 /** What one project uses. */
 interface Ledger {
@@ -27,6 +28,7 @@ interface Ledger {
   waiting: number
   /** Jobs of submits under way. */
   coming: number
+  readonly kinds: Kinds
   bucket?: Bucket
   /** The start of the day that is counted. */
   day: number
@@ -40,14 +42,17 @@ export class Quotas {
   of(projectId: ProjectId): Ledger {
     const known = this.#ledgers.get(projectId)
     if (known) return known
-    const made = { waiting: 0, coming: 0, day: 0, cpuMs: 0, outputBytes: 0 }
+    const made: Ledger = { waiting: 0, coming: 0, kinds: new Map(), day: 0, cpuMs: 0, outputBytes: 0 }
     this.#ledgers.set(projectId, made)
     return made
   }
 
-  /** So many more jobs wait. */
-  add(projectId: ProjectId, jobs: number): void {
-    if (jobs !== 0) this.of(projectId).waiting += jobs
+  /** So many more jobs with these needs wait. */
+  add({ projectId, needs }: Pick<JobRow, 'projectId' | 'needs'>, jobs: number): void {
+    if (jobs === 0) return
+    const ledger = this.of(projectId)
+    ledger.waiting += jobs
+    countKind(ledger.kinds, needs, jobs)
   }
 
   /** The ledger with the counts of today. */
@@ -67,7 +72,7 @@ export function waitingIn({ state, array }: Job): number {
 const quotaOf = ({ projectRows }: Core, projectId: ProjectId): Quota | undefined => projectRows.get(projectId)?.quota
 
 function usedOf({ quotas, clock }: Core, projectId: ProjectId): Used {
-  const { waiting, coming, ...ledger } = quotas.today(projectId, clock.now())
+  const { waiting, coming, kinds: _, ...ledger } = quotas.today(projectId, clock.now())
   return { ...ledger, queued: waiting + coming }
 }
 
@@ -85,45 +90,48 @@ export const priorityMostOf = (core: Core, projectId: ProjectId) => quotaOf(core
 interface Asked {
   readonly jobs: number
   readonly submits: number
+  /** What its jobs need, with where that stands in the body. */
+  readonly kinds: ReadonlyMap<string, string>
 }
 
 /** What a submit costs: taken inside its write, before other works of the same commit look, and given back if nothing is stored. */
 export class Charge {
   readonly #core: Core
   readonly #projectId: ProjectId
-  readonly #jobs: number
-  readonly #submits: number
+  readonly #asked: Asked
   #ledger: Ledger | undefined
   #coming = 0
+  #submits = 0
+  #fresh: readonly string[] = []
 
   /** `jobs`: those that will wait, the elements of arrays each; `submits`: an array is one. */
-  constructor(core: Core, projectId: ProjectId, { jobs, submits }: Asked) {
+  constructor(core: Core, projectId: ProjectId, asked: Asked) {
     this.#core = core
     this.#projectId = projectId
-    this.#jobs = jobs
-    this.#submits = submits
+    this.#asked = asked
   }
 
   /** Refuses, or takes all of it. */
   take(): void {
     const core = this.#core
+    const { jobs, submits, kinds } = this.#asked
+    const ledger = core.quotas.of(this.#projectId)
+    const fresh = freshKinds(ledger.kinds, kinds)
     const quota = quotaOf(core, this.#projectId)
-    if (!quota) return
     const at = moment(core)
-    const refusal = judgeSubmit(quota, usedOf(core, this.#projectId), {
-      ...at,
-      ...{ jobs: this.#jobs, submits: this.#submits },
-    })
+    const refusal = quota && judgeSubmit(quota, usedOf(core, this.#projectId), { ...at, jobs, submits })
     if (refusal?.refused === 'never') throw tooMany(refusal.name, refusal.most)
     if (refusal) throw notNow(refusal)
-    const ledger = core.quotas.of(this.#projectId)
-    ledger.coming += this.#jobs
-    const rate = quota.submits_per_minute
+    ledger.coming += jobs
+    for (const needs of fresh) countKind(ledger.kinds, needs, 1)
+    const rate = quota?.submits_per_minute
     if (rate !== undefined) {
-      ledger.bucket = { level: levelOf(ledger.bucket, rate, at.monotonic) - this.#submits, at: at.monotonic }
+      ledger.bucket = { level: levelOf(ledger.bucket, rate, at.monotonic) - submits, at: at.monotonic }
+      this.#submits = submits
     }
     this.#ledger = ledger
-    this.#coming = this.#jobs
+    this.#coming = jobs
+    this.#fresh = fresh
   }
 
   /** So many of them are claimed in the same commit, and wait no more. */
@@ -135,7 +143,9 @@ export class Charge {
 
   /** They are stored: the mirrors of their rows count them. */
   settle(): void {
-    if (this.#ledger) this.#ledger.coming -= this.#coming
+    if (!this.#ledger) return
+    this.#ledger.coming -= this.#coming
+    for (const needs of this.#fresh) countKind(this.#ledger.kinds, needs, -1)
     this.#ledger = undefined
   }
 

@@ -1,67 +1,76 @@
-// Figures of this process: what waits and runs now, and how long waits and runs were. Measured since the start; nothing of it is stored.
+// Figures of this process: what waits and runs now, what ended, and how long waits and runs were. Measured since the start; nothing of it is stored.
 
-import type { FinalState } from '../../src/protocol/job.ts'
+import { type FinalState, finalStates } from '../../src/protocol/job.ts'
 import type { StatsView } from '../../src/protocol/stats.ts'
+import type { Clock } from '../../src/system/clock.ts'
 import type { Core } from './core.ts'
 import type { Polls } from './poll.ts'
 import { standing } from './view.ts'
+import { BINS, binOf, spreadOf, Window } from './window.ts'
 
 const WINDOWS_MS = [60_000, 300_000, 3_600_000] as const
-const LONGEST_MS = Math.max(...WINDOWS_MS)
-/** Of one kind; a pond that is busier than that tells of less time. */
-const SAMPLES_MOST = 50_000
 const CLASSES_MOST = 100
+/** The columns of a window: ends by state, then the bins of waits and those of runs. */
+const WAITS = finalStates.length
+const RUNS = WAITS + BINS
+const COLUMNS = RUNS + BINS
+/** A rate of less time would say much of a moment. */
+const RATE_LEAST_MS = 1000
 
-interface Sample<T> {
-  readonly at: number
-  readonly value: T
-}
-
-/** The latest samples, oldest first. */
-class Samples<T> {
-  #samples: Sample<T>[] = []
-
-  add(at: number, value: T): void {
-    this.#samples.push({ at, value })
-    if (this.#samples.length > 2 * SAMPLES_MOST) this.#samples = this.#samples.slice(-SAMPLES_MOST)
-  }
-
-  since(at: number): readonly T[] {
-    const old = this.#samples.findIndex((sample) => sample.at >= at - LONGEST_MS)
-    if (old > SAMPLES_MOST) this.#samples = this.#samples.slice(old)
-    return this.#samples.filter((sample) => sample.at > at).map(({ value }) => value)
-  }
-}
-
+/** At any rate of events the memory stays the same and an event costs the same. */
 export class Stats {
+  /** By the wall clock, for people; windows go by one that does not jump. */
   readonly startedAt: number
   /** Jobs that wait for others: they stand in no queue, so they are counted as they come and go. */
   waiting = 0
-  readonly #waits = new Samples<number>()
-  readonly #runs = new Samples<number>()
-  readonly #ends = new Samples<FinalState>()
+  readonly #clock: Pick<Clock, 'now' | 'monotonic'>
+  readonly #started: number
+  readonly #windows = WINDOWS_MS.map((windowMs) => new Window(windowMs, COLUMNS))
 
-  constructor(startedAt: number) {
-    this.startedAt = startedAt
+  constructor(clock: Pick<Clock, 'now' | 'monotonic'>) {
+    this.#clock = clock
+    this.startedAt = clock.now()
+    this.#started = clock.monotonic()
   }
 
-  claimed(at: number, waitMs: number): void {
-    this.#waits.add(at, waitMs)
+  claimed(waitMs: number): void {
+    this.#add(this.#clock.monotonic(), WAITS + binOf(waitMs), 1)
   }
 
-  ended(at: number, state: FinalState, runMs: number | undefined): void {
-    this.#ends.add(at, state)
-    if (runMs !== undefined) this.#runs.add(at, runMs)
+  /** `runMs` is absent where no process ran. */
+  ended(state: FinalState, runMs: number | undefined): void {
+    const now = this.#clock.monotonic()
+    this.#add(now, finalStates.indexOf(state), 1)
+    if (runMs !== undefined) this.#add(now, RUNS + binOf(runMs), 1)
   }
 
-  window(now: number, windowMs: number): StatsView['windows'][number] {
-    const from = now - windowMs
-    return {
-      window_ms: windowMs,
-      ended: tally(this.#ends.since(from)),
-      wait_ms: spreadOf(this.#waits.since(from)),
-      run_ms: spreadOf(this.#runs.since(from)),
-    }
+  /** So many elements of an array ended without having begun. */
+  dropped(jobs: number, state: FinalState): void {
+    this.#add(this.#clock.monotonic(), finalStates.indexOf(state), jobs)
+  }
+
+  windows(): StatsView['windows'] {
+    const now = this.#clock.monotonic()
+    const at = this.#clock.now()
+    return this.#windows.map((window) => {
+      const { from, sums } = window.sum(now)
+      const spanMs = now - Math.max(from, this.#started)
+      const ended = finalStates
+        .map((state, column) => [state, sums[column] ?? 0] as const)
+        .filter(([, jobs]) => jobs > 0)
+      const seconds = Math.max(spanMs, RATE_LEAST_MS) / 1000
+      return {
+        ...{ window_ms: window.windowMs, from: Math.round(at - spanMs) },
+        ended: Object.fromEntries(ended),
+        ended_per_second: Object.fromEntries(ended.map(([state, jobs]) => [state, jobs / seconds])),
+        wait_ms: spreadOf(sums.subarray(WAITS, RUNS)),
+        run_ms: spreadOf(sums.subarray(RUNS)),
+      }
+    })
+  }
+
+  #add(now: number, column: number, count: number): void {
+    for (const window of this.#windows) window.add(now, column, count)
   }
 }
 
@@ -91,7 +100,7 @@ export function readStats(parts: Parts): StatsView {
   const { core } = parts
   const at = core.clock.now()
   const { classes, ...now } = lookNow(parts)
-  const largest = classes.sort((one, other) => other.queued - one.queued).slice(0, CLASSES_MOST)
+  const largest = [...classes].sort((one, other) => other.queued - one.queued).slice(0, CLASSES_MOST)
   return {
     ...{ at, since: core.stats.startedAt },
     ...now,
@@ -102,7 +111,7 @@ export function readStats(parts: Parts): StatsView {
       priorities,
     })),
     classes_in_all: classes.length,
-    windows: WINDOWS_MS.map((windowMs) => core.stats.window(at, windowMs)),
+    windows: core.stats.windows(),
   }
 }
 
@@ -110,11 +119,4 @@ function tally(names: readonly string[]): Record<string, number> {
   const counts: Record<string, number> = {}
   for (const name of names) counts[name] = (counts[name] ?? 0) + 1
   return counts
-}
-
-function spreadOf(values: readonly number[]): StatsView['windows'][number]['wait_ms'] {
-  if (values.length === 0) return undefined
-  const sorted = Float64Array.from(values).sort()
-  const at = (part: number) => sorted[Math.max(0, Math.ceil(part * sorted.length) - 1)] ?? 0
-  return { count: values.length, p50: at(0.5), p95: at(0.95), p99: at(0.99) }
 }

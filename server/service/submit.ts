@@ -94,13 +94,13 @@ export async function submitJobs(
   if ((await core.blobs.roomBytes()) <= 0) throw new Refusal('disk_full', 'pond has no room for new jobs')
   const prepared = jobs.map((job) => prepare(core, projectId, job))
   const waiting = prepared.reduce((sum, { row }) => sum + waitingIn(row.law), 0)
-  const charge = new Charge(core, projectId, { jobs: waiting, submits: jobs.length })
+  const kinds = new Map(prepared.map(({ row }, index) => [row.needs, jobs[index]?.field ?? '']))
+  const charge = new Charge(core, projectId, { jobs: waiting, submits: jobs.length, kinds })
   const order = jobs.some(({ spec }) => spec.after) ? inOrder(jobs.map(wantedBy)) : [...jobs.keys()]
   const digest = sha256(prepared.map(({ row }) => [row.digest, row.signature?.keyid].join(' ')).join('\n'))
   const store = async ({ tx }: Write, claim: Claim) => {
     const repeated = await (submission.once ? submission.once.find(tx) : findRepeat(tx, submission, digest))
     if (repeated) return repeated
-    checkKinds(core, projectId, prepared)
     checkPriorities(core, submission)
     charge.take()
     const fresh = [...prepared]
@@ -145,16 +145,6 @@ function checkSpec(core: Core, spec: JobSpec, prefix: string): void {
     throw new Refusal('invalid_field', `${field} must not be above ${most} on this pond`, { field, most })
   }
   if (spec.recipients) readRecipients(spec.recipients, `${prefix}recipients`)
-}
-
-/** Each look for a job goes through the kinds of requirements that wait. */
-function checkKinds({ queue }: Core, projectId: ProjectId, prepared: readonly FreshJob[]): void {
-  const kinds = new Set(prepared.map(({ row }) => row.needs))
-  for (const needs of kinds) {
-    if (kinds.size <= limit.requirementClasses && !queue.isCrowded(projectId, needs)) continue
-    const says = `jobs of ${limit.requirementClasses} kinds of requirements wait in this project`
-    throw new Refusal('too_many_requests', says, { field: 'requires', most: limit.requirementClasses })
-  }
 }
 
 function checkPriorities(core: Core, { projectId, jobs }: Submission): void {

@@ -127,8 +127,26 @@ function viewDrain({ at, by, deadlineAt, note, heardBy }: WorkerDrain): WorkerVi
   return { at, by, deadline_at: deadlineAt, note, heard: heardBy !== undefined }
 }
 
+/** Every state in which a worker can be. */
+export const standings = [
+  'online',
+  'paused',
+  'cordoned',
+  'draining',
+  'away',
+  'offline',
+  'quarantined',
+  'revoked',
+] as const
+
+interface Standing {
+  readonly state: (typeof standings)[number]
+  readonly note?: string | undefined
+}
+
 /** Trust first, then whether it is there, for nothing else helps before; then what an operator ordered, then what it says of itself. */
-export function standing(core: Core, polls: Polls, { id, bindingId, law, report, drain }: WorkerRow) {
+export function standing(core: Core, polls: Polls, worker: WorkerRow): Standing {
+  const { id, bindingId, law, report, drain } = worker
   if (law.state === 'quarantined' || law.state === 'revoked') return { state: law.state }
   if (!polls.isOnline(bindingId)) return { state: isAway(core, polls, { id, bindingId }) ? 'away' : 'offline' }
   if (drain) return { state: 'draining', note: drain.note }

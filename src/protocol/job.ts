@@ -124,7 +124,7 @@ const requires = z.strictObject({
   os: z.string().min(1).max(32).optional(),
   /** As Node names it: `x64`, `arm64`. */
   arch: z.string().min(1).max(32).optional(),
-  /** What keeps its jobs apart: `uid`, `bubblewrap`. */
+  /** What keeps its jobs apart: `uid`, `bubblewrap`; `none` for a worker where nothing does. */
   sandbox: z.string().min(1).max(32).optional(),
 })
 export type Requires = z.infer<typeof requires>

@@ -44,7 +44,7 @@ export const callKeyTerms = z.object({
   pond_half: publicKey,
   expires_at: wallMs,
   /** Left out by a pond that takes digests of bodies alone. */
-  body_mac: z.string().optional(),
+  body_mac: z.unknown().optional(),
 })
 export type CallKeyTerms = z.infer<typeof callKeyTerms>
 export const callKeyReply = z.object({

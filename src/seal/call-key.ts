@@ -4,7 +4,7 @@ import { createHash, createPrivateKey, createPublicKey, diffieHellman, hkdfSync,
 import { type CallKeyTerms, callKeyTerms } from '../protocol/renewal.ts'
 import { type Dsse, payloadType } from '../protocol/sealed.ts'
 import type { Random } from '../system/random.ts'
-import { BODY_MAC } from './body-mac.ts'
+import { BODY_MAC, canMacBodies } from './body-mac.ts'
 import { canonicalBytes } from './canonical.ts'
 import { openDsse, signDsse } from './dsse.ts'
 import { SealError } from './refusal.ts'
@@ -16,7 +16,7 @@ export interface CallKey {
   readonly secret: Buffer
   /** Wall time of pond in milliseconds. */
   readonly expiresAt: number
-  /** Pond takes MACs of bodies under it. */
+  /** Both sides can make MACs of bodies under it. */
   readonly macsBodies: boolean
 }
 
@@ -44,7 +44,7 @@ export function grantCallKey(
   terms: Omit<CallKeyTerms, 'pond_half' | 'body_mac'>,
   signer: Signer,
 ): { readonly key: CallKey; readonly signed: Dsse } {
-  const both: CallKeyTerms = { ...terms, pond_half: half.shown, body_mac: BODY_MAC }
+  const both: CallKeyTerms = { ...terms, pond_half: half.shown, ...(canMacBodies() && { body_mac: BODY_MAC }) }
   const payload = canonicalBytes(both)
   const key = keyFrom(half, { payload, other: terms.swarm_half, terms: both })
   return { key, signed: signDsse(payloadType.callKey, payload, signer) }
@@ -74,7 +74,8 @@ interface Agreed {
 function keyFrom(half: Half, { payload, other, terms }: Agreed): CallKey {
   const salt = createHash('sha256').update(payload).digest()
   const secret = Buffer.from(hkdfSync('sha256', meeting(half, other), salt, 'pond-call-key', KEY_BYTES))
-  return { id: terms.call_key, secret, expiresAt: terms.expires_at, macsBodies: terms.body_mac === BODY_MAC }
+  const macsBodies = terms.body_mac === BODY_MAC && canMacBodies()
+  return { id: terms.call_key, secret, expiresAt: terms.expires_at, macsBodies }
 }
 
 function meeting(half: Half, other: string): Buffer {

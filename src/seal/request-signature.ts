@@ -65,7 +65,7 @@ export function keyIdOf({ headers }: SignableCall): string | undefined {
 interface Proof {
   readonly keyId: string
   readonly alg: 'ed25519' | 'hmac-sha256'
-  /** For MACs of bodies in place of their digests. */
+  /** For MACs of bodies in place of their digests; the other kind of proof knows none. */
   readonly bodyKey?: KeyObject | undefined
 }
 
@@ -85,11 +85,12 @@ const MAC_FROM_BYTES = 16 * 1024
 function signerFor(proof: Signing, pondKeyHash: Uint8Array): SignCall {
   const pondId = base64url(pondKeyHash)
   return (call, { createdMs, nonce }) => {
-    const own = { 'pond-id': pondId, ...bodyHeader(call, nonce, proof.bodyKey) }
-    const signed = { ...call, headers: { ...call.headers, ...own } }
+    const hasMac = proof.bodyKey && call.body && call.body.length >= MAC_FROM_BYTES
+    const bare = withHeaders(call, { 'pond-id': pondId, ...(hasMac && { 'content-mac': '' }) })
     const created = `${Math.floor(createdMs / 1000)}`
-    const params = paramsOf(signed, proof, { created, nonce: base64url(nonce) })
-    const signature = proof.sign(Buffer.from(baseOf(signed, params)))
+    const params = paramsOf(bare, proof, { created, nonce: base64url(nonce) })
+    const own = { 'pond-id': pondId, ...bodyHeader(bare, params, proof.bodyKey) }
+    const signature = proof.sign(Buffer.from(baseOf(withHeaders(call, own), params)))
     return { ...own, 'signature-input': `${LABEL}=${params}`, signature: printSignature(signature) }
   }
 }
@@ -109,7 +110,7 @@ function verifierFor(proof: Checking, pondKeyHash: Uint8Array): VerifyCall {
     const signature = Buffer.from(printed.slice(LABEL.length + 2, -1), 'base64')
     if (printed !== printSignature(signature) || !proof.isGood(Buffer.from(baseOf(call, params)), signature))
       return false
-    return isBodyGood(call, Buffer.from(nonce, 'base64url'), proof.bodyKey)
+    return isBodyGood(call, params, proof.bodyKey)
   }
 }
 
@@ -154,28 +155,38 @@ function componentOf({ method, path, search, headers }: SignableCall, name: stri
   }
 }
 
-/** Nothing where there are no bytes. */
-function bodyHeader({ body }: SignableCall, nonce: Uint8Array, key: KeyObject | undefined): Record<string, string> {
+/** What a call says of its bytes; nothing where there are none. */
+function bodyHeader(call: SignableCall, params: string, key: KeyObject | undefined): Record<string, string> {
+  const { headers, body } = call
   if (!hasBytes(body)) return {}
-  return key && body.length >= MAC_FROM_BYTES
-    ? { 'content-mac': printMac(body, nonce, key) }
-    : { 'content-digest': printDigest(body) }
+  if (headers['content-mac'] !== undefined && key) return { 'content-mac': printMac(call, body, { params, key }) }
+  return { 'content-digest': `sha-256=:${hash('sha256', body, 'base64')}:` }
 }
 
-/** One of the two, and nothing but what it is of. The other kind of proof knows no MACs. */
-function isBodyGood({ headers, body }: SignableCall, nonce: Uint8Array, key: KeyObject | undefined): boolean {
-  const { 'content-digest': digest, 'content-mac': mac } = headers
-  if (mac === undefined) return digest === (hasBytes(body) ? printDigest(body) : undefined)
-  if (digest !== undefined || !hasBytes(body) || !key) return false
-  // The MAC that another body would have had may not be learned from how long this takes.
-  return isSame(Buffer.from(mac), Buffer.from(printMac(body, nonce, key)))
+/** One of the two, and nothing but what it is of. */
+function isBodyGood(call: SignableCall, params: string, key: KeyObject | undefined): boolean {
+  const expected = bodyHeader(call, params, key)
+  return ['content-digest', 'content-mac'].every((name) => {
+    const [told, due] = [call.headers[name], expected[name]]
+    if (told === undefined || due === undefined) return told === due
+    // The MAC that another body would have had may not be learned from how long this takes.
+    return isSame(Buffer.from(told), Buffer.from(due))
+  })
 }
 
-/** Content-Digest of RFC 9530. */
-const printDigest = (body: Uint8Array) => `sha-256=:${hash('sha256', body, 'base64')}:`
+function printMac(
+  call: SignableCall,
+  body: Uint8Array,
+  { params, key }: { readonly params: string; readonly key: KeyObject },
+): string {
+  const base = baseOf(withHeaders(call, { 'content-mac': '' }), params)
+  return `${BODY_MAC}=:${macOfBody(key, base, body).toString('base64')}:`
+}
 
-const printMac = (body: Uint8Array, nonce: Uint8Array, key: KeyObject) =>
-  `${BODY_MAC}=:${macOfBody(key, nonce, body).toString('base64')}:`
+const withHeaders = (call: SignableCall, more: SignableCall['headers']): SignableCall => ({
+  ...call,
+  headers: { ...call.headers, ...more },
+})
 
 const hasBytes = (body: Uint8Array | undefined): body is Uint8Array => body !== undefined && body.length > 0
 

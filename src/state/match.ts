@@ -71,9 +71,7 @@ function lackOfKind(needs: Needs, means: Means): Lack | undefined {
 export function lackOfWalls(needs: Needs, walls: Walls): Lack | undefined {
   for (const name of ['sandbox', 'sandbox.backend'] as const) {
     const wanted = needs[name]
-    // A job that asks for no walls asks for nothing that could be kept.
-    const isKept = wanted === undefined || (wanted !== 'none' && wanted === walls.sandbox)
-    if (!isKept) return lack(name, wanted, walls.sandbox)
+    if (wanted !== undefined && wanted !== walls.sandbox) return lack(name, wanted, walls.sandbox)
   }
   const network = needs['sandbox.network']
   const can = networks[walls.sandbox ?? 'none']

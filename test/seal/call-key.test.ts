@@ -78,11 +78,21 @@ t.test('what is not the answer of this pond to this half of this binding is refu
   )
 })
 
-t.test('MACs of bodies are for a pond that said it takes them', async (t) => {
+t.test('MACs of bodies are for two sides that can make them', async (t) => {
   const { half, key, signed } = agree()
   t.ok(key.macsBodies)
+  const unable = await t.mockImport<typeof import('../../src/seal/call-key.ts')>('../../src/seal/call-key.ts', {
+    '../../src/seal/body-mac.ts': { BODY_MAC: 'chacha20-poly1305', canMacBodies: () => false },
+  })
+  t.notOk(unable.acceptCallKey(half, signed, of).macsBodies, 'a swarm that cannot')
+  const terms = { binding_id: bindingId, call_key: key.id, swarm_half: half.shown, expires_at: key.expiresAt }
+  t.notOk(acceptCallKey(half, unable.grantCallKey(makeHalf(random), terms, signer).signed, of).macsBodies, 'a pond')
+})
+
+t.test('what a pond says of MACs and is not understood means none', async (t) => {
+  const { half, signed } = agree()
   const { body_mac: _, ...terms } = JSON.parse(openDsse(signed, payloadType.callKey, of.pondKey).toString())
-  for (const told of [terms, { ...terms, body_mac: 'another' }]) {
+  for (const told of [terms, { ...terms, body_mac: 'another' }, { ...terms, body_mac: ['chacha20-poly1305'] }]) {
     const other = signDsse(payloadType.callKey, Buffer.from(JSON.stringify(told)), signer)
     t.notOk(acceptCallKey(half, other, of).macsBodies)
   }

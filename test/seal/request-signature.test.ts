@@ -1,7 +1,8 @@
 // Signatures of calls: the vector of the RFC, the one form that is taken, and that nothing of a call or of its signature can be changed.
-import { sign, verify } from 'node:crypto'
+import { createSecretKey, sign, verify } from 'node:crypto'
 import t, { type Test } from 'tap'
 import { limit } from '../../src/protocol/limit.ts'
+import { macOfBody } from '../../src/seal/body-mac.ts'
 import { importPrivateKey, importPublicKey } from '../../src/seal/key.ts'
 import { hashPondKey } from '../../src/seal/pairing.ts'
 import {
@@ -227,4 +228,33 @@ t.test('a long body has a MAC where pond takes one; pond takes digests of it all
   const other = { ...longChunk, headers: { ...longChunk.headers, ...mac.sign(longChunk, { createdMs, nonce }) } }
   const another = mac.sign(longChunk, { createdMs, nonce: Buffer.alloc(16) })
   t.not(other.headers['content-mac'], another['content-mac'], 'each call has a key of its own')
+  const elsewhere = mac.sign({ ...longChunk, search: '?claim=clm_1&offset=9' }, { createdMs, nonce })
+  t.not(other.headers['content-mac'], elsewhere['content-mac'], 'also one with a nonce that came before')
+})
+
+t.test('the MAC of a body is bound to what the call says', async (t) => {
+  const { headers } = signed(longChunk, mac.sign)
+  const lines = [
+    '"@method": POST',
+    '"@path": /orch/jobs/job_1/chunk',
+    '"@query": ?claim=clm_1&offset=0',
+    `"pond-id": ${pond.toString('base64url')}`,
+    '"content-mac": ',
+    '"content-encoding": identity',
+    '"x-claim-token": pond_claim_x',
+    `"@signature-params": ${headers['signature-input']?.slice('pond='.length)}`,
+  ]
+  const due = macOfBody(createSecretKey(callKey.secret), lines.join('\n'), longChunk.body ?? new Uint8Array())
+  t.equal(headers['content-mac'], `chacha20-poly1305=:${due.toString('base64')}:`)
+})
+
+t.test('the binding key signs no MAC of a body', async (t) => {
+  const id = pond.toString('base64url')
+  const told = 'chacha20-poly1305=:AAAAAAAAAAAAAAAAAAAAAA==:'
+  const params = `("@method" "@path" "@query" "pond-id" "content-mac");created=${createdMs / 1000};nonce="${nonce.toString('base64url')}";keyid="${pair.publicKey}";alg="ed25519";tag="pond"`
+  const base = `"@method": POST\n"@path": /orch/x\n"@query": ?\n"pond-id": ${id}\n"content-mac": ${told}\n"@signature-params": ${params}`
+  const signature = sign(null, Buffer.from(base), importPrivateKey(pair)).toString('base64')
+  const own = { 'content-mac': told, 'signature-input': `pond=${params}`, signature: `pond=:${signature}:` }
+  const call = { method: 'POST', path: '/orch/x', search: '', headers: { 'pond-id': id, ...own }, body: longChunk.body }
+  t.notOk(verifyCall(call, createdMs))
 })

@@ -3,6 +3,8 @@ import t, { type Test } from 'tap'
 import { type MetricRow, metricTable } from '../../server/metric.ts'
 import { createMetrics } from '../../server/metrics.ts'
 import { alarms } from '../../server/service/meter.ts'
+import { standings } from '../../server/service/view.ts'
+import { Refusal } from '../../src/protocol/error.ts'
 import { causes, finalStates, type JobSpec, workerCauses } from '../../src/protocol/job.ts'
 import { routeNames } from '../../src/protocol/route.ts'
 import { finalWord, type Machine, pairMachine, submit } from '../harness/machine.ts'
@@ -67,6 +69,47 @@ t.test('what waits and runs is told as it is, what happened as often as it did',
   await hold(t, { 'pond_jobs{state="claimed"}': 1, pond_jobs_submitted_total: 3 }, 'the state of the next life')
 })
 
+t.test('elements that never began end too, so that what was submitted and what ended add up', async (t) => {
+  const { rig, hold } = await createMeasuredRig(t)
+  const { id } = await submit(rig, { count: 50_000 })
+  await submit(rig, { count: 50, ttl_ms: 1000 })
+  await rig.call('cancelJob', { params: { id }, body: {} })
+  await submit(rig, { count: 7, after: [id] })
+  await rig.clock.advance(2000)
+  await hold(
+    t,
+    {
+      pond_jobs_submitted_total: 50_057,
+      'pond_jobs_ended_total{state="cancelled",cause="cancelled"}': 50_000,
+      'pond_jobs_ended_total{state="expired",cause="ttl"}': 50,
+      'pond_jobs_ended_total{state="failed",cause="dependency"}': 7,
+      'pond_jobs{state="queued"}': 0,
+    },
+    'each once',
+  )
+})
+
+t.test('every worker is told in one state', async (t) => {
+  const { rig, text, hold } = await createMeasuredRig(t)
+  const boxes = [
+    await pairMachine(rig),
+    await pairMachine(rig, { letter: 'l' }),
+    await pairMachine(rig, { letter: 'm' }),
+  ]
+  for (const box of boxes) await box.take()
+  const [first, second] = boxes
+  await rig.call('cordonWorker', { params: { id: first?.workerId ?? '' }, body: {} })
+  await rig.call('drainWorker', { params: { id: second?.workerId ?? '' }, body: {} })
+  const lines = { 'pond_workers{state="cordoned"}': 1, 'pond_workers{state="draining"}': 1 }
+  await hold(t, { ...lines, 'pond_workers{state="online"}': 1 }, 'an order is seen')
+  const counts = [...(await text()).matchAll(/^pond_workers\{state="\w+"\} (\d+)$/gm)].map(([, count]) => Number(count))
+  t.equal(counts.length, 8)
+  t.equal(
+    counts.reduce((sum, count) => sum + count, 0),
+    boxes.length,
+  )
+})
+
 t.test('claims that come back, and leases that ran out', async (t) => {
   const { rig, hold } = await createMeasuredRig(t)
   const box = await pairMachine(rig)
@@ -126,12 +169,14 @@ t.test('calls count by the name of their route, and are timed unless they wait',
   await rig.clock.advance(1000)
   await waiting
   await rig.call('getJob', { params: { id: 'job_secret' } })
+  await rig.call('submitJob', { body: { command: [] } })
   await rig.call('listJobs', { token: 'pond_key_wrong' })
   const { pond } = rig
   for (const path of ['/v1/secret', '/', '/v1/jobs/a/b/c/d'])
     await pond.answer({ ...rig.request('healthz'), path, method: 'GET' })
   await pond.answer({ ...rig.request('healthz'), method: 'BREW' })
   pond.refuse(new Error('no request'))
+  pond.refuse(new Refusal('body_too_large', 'too large'), { method: 'POST', path: '/v1/jobs' })
   const box = await pairMachine(rig)
   await box.take()
   const events = await rig.open('followJobs')
@@ -142,6 +187,8 @@ t.test('calls count by the name of their route, and are timed unless they wait',
     t,
     {
       'pond_http_requests_total{route="submitJob",status="201"}': 1,
+      'pond_http_requests_total{route="submitJob",status="422"}': 1,
+      'pond_http_requests_total{route="submitJob",status="413"}': 1,
       'pond_http_requests_total{route="getJob",status="200"}': 2,
       'pond_http_requests_total{route="getJob",status="404"}': 1,
       'pond_http_requests_total{route="listJobs",status="401"}': 1,
@@ -149,13 +196,15 @@ t.test('calls count by the name of their route, and are timed unless they wait',
       'pond_http_requests_total{route="other",status="405"}': 1,
       'pond_http_requests_total{route="other",status="500"}': 1,
       'pond_http_requests_total{route="poll",status="200"}': 1,
-      'pond_http_request_seconds_count{route="submitJob"}': 1,
+      'pond_http_request_seconds_count{route="submitJob"}': 2,
       'pond_http_request_seconds_count{route="getJob"}': 2,
     },
     'by name',
   )
   for (const route of ['poll', 'followJobs', 'readStream', 'createBundle'])
     t.equal(await read(`pond_http_request_seconds_count{route="${route}"}`), undefined, `${route} waits by its nature`)
+  const refused = await read('pond_http_requests_total{route="other",status="422"}')
+  t.equal(refused, undefined, 'a refusal counts under its route alone')
 })
 
 t.test('a poll of another session is an alarm, an entry like any other is none', async (t) => {
@@ -219,10 +268,7 @@ t.test('nothing that a consumer or a machine wrote is in the figures', async (t)
   for (const secret of [CANARY, ...ids]) t.notMatch(page, secret)
   t.notMatch(page, /\b(job|prj|key|bnd|wrk|clm|crd|cod|aud|req)_[0-9A-HJKMNP-TV-Z]{10}/i, 'nor any id')
   const allowed: Readonly<Record<string, readonly string[]>> = {
-    state: [
-      ...['waiting', 'queued', 'delayed', 'claimed', 'running', 'held', ...finalStates],
-      ...['online', 'paused', 'draining', 'away', 'offline', 'quarantined', 'revoked'],
-    ],
+    state: [...['waiting', 'queued', 'delayed', 'claimed', 'running', 'held', ...finalStates], ...standings],
     cause: causes,
     reason: ['unconfirmed', 'declined', ...workerCauses, 'full', 'fsync', 'other'],
     route: [...routeNames, 'other'],

@@ -51,6 +51,17 @@ t.test('what a worker has is enough', async (t) => {
   }
 })
 
+t.test('a number lies between two, ends included', async (t) => {
+  const spans: readonly [number, number][] = [
+    [8, 9],
+    [1, 7],
+  ]
+  for (const value of spans) {
+    const tier = { op: 'between' as const, value }
+    t.strictSame(lackOf({ labels: { tier } }, means), { requirement: 'labels.tier', wants: tier, has: '7.5' })
+  }
+})
+
 t.test('the first that it lacks is told, with what is wanted and what is there', async (t) => {
   const inherited = JSON.parse('{"constructor": {"op": "exists"}}')
   const cases: readonly (readonly [Needs, Lack])[] = [
@@ -77,13 +88,6 @@ t.test('the first that it lacks is told, with what is wanted and what is there',
       { labels: { name: { op: 'gte', value: 0 } } },
       { requirement: 'labels.name', wants: { op: 'gte', value: 0 }, has: 'x1' },
     ],
-    ...[
-      { tier: { op: 'between' as const, value: [8, 9] as [number, number] } },
-      { tier: { op: 'between' as const, value: [1, 7] as [number, number] } },
-    ].map((labels): readonly [Needs, Lack] => [
-      { labels },
-      { requirement: 'labels.tier', wants: labels.tier, has: '7.5' },
-    ]),
     [
       { labels: { zone: { op: 'between', value: [0, 9] } } },
       { requirement: 'labels.zone', wants: { op: 'between', value: [0, 9] }, has: 'a' },
@@ -113,6 +117,13 @@ t.test('the first that it lacks is told, with what is wanted and what is there',
   t.strictSame(lackOf({ disk_bytes: 1 }, bare), { requirement: 'disk_bytes', wants: 1 })
   t.strictSame(lackOf({ gpus: { count: 1 } }, bare), { requirement: 'gpus.count', wants: 1, has: 0 })
   t.strictSame(lackOf({ 'sandbox.backend': 'none' }, bare), { requirement: 'sandbox.backend', wants: 'none' })
+  const open: Means = { ...bare, sandbox: 'none' }
+  t.equal(
+    lackOf({ sandbox: 'none', 'sandbox.backend': 'none' }, open),
+    undefined,
+    'who asks for no walls gets a worker without',
+  )
+  t.strictSame(lackOf({ sandbox: 'uid' }, open), { requirement: 'sandbox', wants: 'uid', has: 'none' })
   t.strictSame(lackOf({ 'sandbox.network': 'none' }, bare)?.has, ['host'])
   t.equal(lackOf({ 'sandbox.network': 'none' }, { ...bare, sandbox: 'bubblewrap' }), undefined)
   t.strictSame(lackOf({ secrets: true }, bare), { requirement: 'secrets', wants: 'a sandbox', has: 'none' })

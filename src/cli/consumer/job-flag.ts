@@ -176,7 +176,7 @@ function addOrderFlags(command: Command): void {
 /** Of `process.platform` and `process.arch`, as Node's manual lists them: a worker tells its own, and what is spelled otherwise would fit nowhere. */
 const systems = ['linux', 'darwin', 'win32', 'freebsd', 'openbsd', 'aix', 'android', 'sunos'] as const
 const processors = ['x64', 'arm64', 'arm', 'ia32', 'loong64', 'mips', 'mipsel', 'ppc64', 'riscv64', 's390x'] as const
-const walls = ['uid', 'bubblewrap'] as const satisfies readonly Sandbox[]
+const walls = ['uid', 'bubblewrap', 'none'] as const satisfies readonly Sandbox[]
 
 /** It comes to no worker that lacks any of it, and holds what can be held until it ends. */
 function addNeedFlags(command: Command): void {

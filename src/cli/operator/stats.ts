@@ -33,16 +33,27 @@ function describe(view: StatsView): readonly string[] {
       ? ['', `queued by what they require${all > shown.length ? `, ${all} kinds in all` : ''}:`]
       : []),
     ...shown.map((one) => `  ${one.queued}  ${one.project}  ${sayNeeds(one.requires)}`),
-    ...view.windows.flatMap((window) => ['', ...describeWindow(window)]),
+    ...view.windows.flatMap((window) => ['', ...describeWindow(window, at)]),
   ]
 }
 
-function describeWindow({ window_ms, ended, wait_ms, run_ms }: StatsView['windows'][number]): readonly string[] {
+function describeWindow(window: StatsView['windows'][number], at: number): readonly string[] {
+  const { window_ms, from, ended, ended_per_second: rates, wait_ms, run_ms } = window
+  // It moves on in steps of a 60th, which is no news to anybody.
+  const isYoung = at - from < window_ms - window_ms / 60
+  const says = Object.entries(ended).map(([state, jobs]) => `${jobs} ${state} (${sayRate(rates[state] ?? 0)})`)
   return fields([
-    [`last ${formatDuration(window_ms)}`, counts(ended) || 'nothing ended'],
+    [`last ${formatDuration(window_ms)}`, says.join(', ') || 'nothing ended'],
+    ['  counted for', isYoung ? formatDuration(at - from) : undefined],
     ['  wait', saySpread(wait_ms)],
     ['  run', saySpread(run_ms)],
   ])
+}
+
+/** In the unit in which it is a number above one, to two digits. */
+function sayRate(perSecond: number): string {
+  const [rate, unit] = perSecond >= 1 ? [perSecond, 's'] : [perSecond * 60, 'min']
+  return `${rate >= 100 ? Math.round(rate) : Number(rate.toPrecision(2))}/${unit}`
 }
 
 function saySpread(spread: StatsView['windows'][number]['wait_ms']): string | undefined {

@@ -42,7 +42,7 @@ t.test('what its worker must have', async (t) => {
     ['--os', 'macos', 'darwin'],
     ['--arch', 'x86_64', 'x64'],
     ['--arch', 'aarch64', 'arm64'],
-    ['--sandbox', 'none', 'bubblewrap'],
+    ['--sandbox', 'bwrap', 'bubblewrap'],
   ] as const) {
     t.equal(await pond(io, 'run', flag, wrong, '--', 'x'), 2)
     t.match(io.printed().err, new RegExp(`${flag} .*${wrong}.* Allowed choices are .*\\b${right}\\b`))

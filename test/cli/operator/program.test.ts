@@ -191,9 +191,18 @@ const rows: readonly Row[] = [
       },
       classes: [{ project: 'web', requires: { os: 'linux' }, queued: 12, priorities: { 5: 12 } }],
       polls_parked: 4,
-      windows: [{ window_ms: 60_000, ended: { failed: 2 }, run_ms: { count: 2, p50: 1500, p95: 2000, p99: 2000 } }],
+      windows: [
+        {
+          ...{ window_ms: 60_000, from: 1000, ended: { failed: 2 }, ended_per_second: { failed: 0.0333 } },
+          run_ms: { count: 2, p50: 1500, p95: 2000, p99: 2000 },
+        },
+        {
+          ...{ window_ms: 300_000, from: 1000, ended: { failed: 2, succeeded: 425_000 } },
+          ended_per_second: { failed: 0.0333, succeeded: 7083.3 },
+        },
+      ],
     },
-    out: /2 kinds in all:\n {2}12 {2}web {2}\{"os":"linux"\}\n\nlast 1 min: +2 failed\n {2}run: +p50 /,
+    out: /2 kinds in all:\n {2}12 {2}web {2}\{"os":"linux"\}\n\nlast 1 min: +2 failed \(2\/min\)\n {2}run: +p50 [^\n]+\n\nlast 5 min: +2 failed \(2\/min\), 425000 succeeded \(7083\/s\)\n {2}counted for: +1 min\n/,
   },
   {
     words: ['worker', 'show', 'lab'],

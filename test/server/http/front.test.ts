@@ -4,12 +4,13 @@ import { type IncomingMessage, request } from 'node:http'
 import { connect } from 'node:net'
 import t, { type Test } from 'tap'
 import { type FrontOptions, openFront } from '../../../server/http/front.ts'
+import { createMetrics, type Metrics } from '../../../server/metrics.ts'
 import { limit } from '../../../src/protocol/limit.ts'
 import { finalWord, type Machine, pairMachine, submit } from '../../harness/machine.ts'
 import { createPondRig } from '../../harness/pond.ts'
 
-async function openSocket(t: Test, options: Partial<FrontOptions> = {}) {
-  const rig = await createPondRig(t)
+async function openSocket(t: Test, { metrics, ...options }: Partial<FrontOptions> & { metrics?: Metrics } = {}) {
+  const rig = await createPondRig(t, metrics ? { metrics } : {})
   const front = await openFront(rig.pond, { host: '127.0.0.1', port: 0, ...options })
   const { hostname, port } = new URL(front.url)
   const closeFront = async () => {
@@ -139,6 +140,26 @@ t.test('HTTP itself', async (t) => {
   const two = await raw(`GET /healthz HTTP/1.1\r\n${head}\r\nGET /healthz HTTP/1.1\r\n${head}Connection: close\r\n\r\n`)
   t.equal(two.match(/HTTP\/1\.1 200/g)?.length, 2, 'two calls on one connection')
   t.equal((await rig.call('listJobs')).reply.items.length, 2)
+})
+
+t.test('what is refused before it is a call counts once, under its route as far as that was read', async (t) => {
+  const metrics = createMetrics()
+  const { raw, send } = await openSocket(t, { metrics, requestMs: 200 })
+  await raw('nonsense\r\n\r\n')
+  await send('POST', '/v1/jobs?x=1', { headers: json, body: 'x'.repeat(10_000_000) })
+  await send('GET', '/v1/jobs/%zz')
+  await send('GET', `/v1/jobs/${'x'.repeat(600)}`)
+  for (const path of ['/v1/jobs', '/orch/poll'])
+    await raw(`POST ${path} HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{"a"`)
+  const { text } = await metrics.read()
+  const counts = [...text.matchAll(/^pond_http_requests_total\{route="(\w+)",status="(\d+)"\} (\d+)$/gm)]
+  t.strictSame(counts.map(([, ...row]) => row.join(' ')).sort(), [
+    'getJob 400 2',
+    'other 400 1',
+    'poll 408 1',
+    'submitJob 408 1',
+    'submitJob 413 1',
+  ])
 })
 
 t.test('a poll past Fastify is limited as every call is', async (t) => {

@@ -37,7 +37,6 @@ function createQueue() {
     add: (job: Waiting) => queue.add(job),
     remove: (job: Waiting) => queue.remove(job),
     size: (of: typeof project) => queue.size(of),
-    isCrowded: (of: typeof project, needs: string) => queue.isCrowded(of, needs),
     putBack(taken: readonly Taken[]) {
       for (const { job, number } of taken) if (number !== undefined) queue.putBack({ job, number })
     },
@@ -148,8 +147,6 @@ t.test('what was taken in vain stands where it stood', async (t) => {
 t.test('thousands of kinds that do not fit cost one pass', async (t) => {
   const queue = createQueue()
   for (let number = 0; number < 5000; number++) queue.add(waiting(number, needing({ memory_bytes: 2 + number })))
-  t.ok(queue.isCrowded(project, '{}'))
-  t.notOk(queue.isCrowded(project, '{"memory_bytes":2}'))
   t.strictSame(
     queue.take({
       ...taker,

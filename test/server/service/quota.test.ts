@@ -117,15 +117,6 @@ t.test('a repeat is answered with its jobs though the quota is full, and costs n
   t.match((await usage(rig)).quotas, [{ used: 1 }, { used: 1 }])
 })
 
-t.test('a repeat is answered while too many kinds of requirements wait', async (t) => {
-  const rig = await createPondRig(t)
-  const { services } = rig.pond
-  await send(rig, { requires: { cpus: 1 } }, 'once')
-  services.core.queue.isCrowded = () => true
-  t.equal((await send(rig, { requires: { cpus: 2 } })).code, 'too_many_requests')
-  t.equal((await send(rig, { requires: { cpus: 1 } }, 'once')).status, 201)
-})
-
 t.test('so many jobs a minute: a burst, then as time brings them', async (t) => {
   const rig = await limited(t, { submits_per_minute: 60 })
   t.equal((await sendMany(rig, 60)).status, 201)
