@@ -77,7 +77,7 @@ async function gather(write: Write, { id, law: { state, end } }: JobRow): Promis
   if (!row || !end || !isFinal(state)) return
   const { cause, rc } = end
   const verdict = { cause, ...(rc === undefined ? {} : { rc }) }
-  await changeJob(write, { row, event: { type: 'gather', state, verdict }, who: { by: 'pond' } })
+  await changeJob(write, { row, event: { type: 'gather', state, verdict, index: element.index }, who: { by: 'pond' } })
 }
 
 /** A new row of the transition log. */

@@ -1,6 +1,6 @@
 // Who gets what: a worker with room chooses among the heads of the lines that suit it. Whose turn it is: its owner's ladder first, then priority, then the
 // project that had least of these machines for its weight, then who came first. One that waits for long gets a turn all the same.
-import type { BindingId, ClaimId, ProjectId, WorkerId } from '../../src/protocol/id.ts'
+import type { BindingId, ClaimId, JobId, ProjectId, WorkerId } from '../../src/protocol/id.ts'
 import type { Means } from '../../src/state/match.ts'
 import { fill, type Held, hold, type Room, setAside, shortOf } from '../../src/state/room.ts'
 import { isShared, type Ladder, rungOf } from './ladder.ts'
@@ -12,18 +12,22 @@ import {
   isFor,
   type Looker,
   type Place,
-  type RequirementClass,
   suits,
   type Waiting,
 } from './line.ts'
+import { type Before, countBefore, first, type Head, type Rival } from './precedence.ts'
 import type { Queue } from './queue.ts'
 import type { Shares, Turns } from './share.ts'
 
-/** Who asks, with how much room, and whose jobs it takes. */
-export interface Taker extends Looker {
+/** Who asks, and whose jobs it takes. */
+export interface Asker extends Looker {
   readonly bindingId: BindingId
   readonly ladder: Ladder
   readonly means: Means
+}
+
+/** With how much room. */
+export interface Taker extends Asker {
   readonly room: Room
   /** Claims that end in the write under way. */
   readonly ended: ReadonlySet<ClaimId>
@@ -45,15 +49,6 @@ const KEEP_MOST_MS = 600_000
 /** One of so many that are handed out is the one that waits longest, whatever its priority, if that is longer than this: so what is never urgent ends too. */
 const AGED_EVERY = 10
 const AGED_AFTER_MS = 600_000
-
-/** Where a class that suits the taker begins. */
-interface Head {
-  readonly of: RequirementClass
-  readonly projectId: ProjectId
-  /** Of the taker's ladder. */
-  readonly rung: number
-  place: Place
-}
 
 /** What a worker keeps room for. */
 type Kept = Omit<Head, 'rung'>
@@ -84,7 +79,7 @@ export class Choice {
     return this.#choose(taker, (place) => this.#queue.take(place))
   }
 
-  /** What it would take now. */
+  /** What it would take now; nothing is changed by it. */
   peek(taker: Taker): Taken[] {
     return this.#choose(taker, undefined)
   }
@@ -112,6 +107,12 @@ export class Choice {
     return kept ? setAside(taker.room, kept.of.needs) : taker.room
   }
 
+  /** The job for which a worker keeps room, and until when. */
+  keptAt(taker: Taker): { readonly id: JobId; readonly until: number } | undefined {
+    const place = this.#keptBy(taker)?.place
+    return place && { id: place.job.id, until: place.kept?.until ?? taker.now }
+  }
+
   /** Whether anything waits of those whose jobs it takes. */
   hasAny(ladder: Ladder): boolean {
     for (const projectId of this.#servedBy(ladder)) if (this.#queue.size(projectId) > 0) return true
@@ -129,7 +130,7 @@ export class Choice {
     let { room } = taker
     let heads = this.#heads(taker)
     if (heads.length === 0) return taken
-    const turns = isShared(taker.ladder) ? this.#turns(taker, heads) : undefined
+    const turns = this.#turns(taker, heads, onTake ? 'look' : 'peek')
     const left = new Map<ProjectId, number>()
     const leftOf = (projectId: ProjectId) => left.get(projectId) ?? this.mayStart(projectId, taker.ended)
     const give = ({ of, place, projectId }: Kept) => {
@@ -178,12 +179,44 @@ export class Choice {
     return taker.now - aged.place.job.since >= AGED_AFTER_MS ? aged : next
   }
 
-  #turns({ bindingId }: Taker, heads: readonly Head[]): Turns {
-    return this.#shares.look(bindingId, new Set(heads.map(({ projectId }) => projectId)))
+  /** What comes before a place at a worker, whatever room that has. */
+  before(asker: Asker, place: Place): readonly Before[] {
+    const { projectId } = place.job
+    const own = { projectId, place, rung: rungOf(asker.ladder, projectId) ?? 0 }
+    const turns = this.#turns(asker, [...this.#heads(asker), own], 'peek')
+    return countBefore(this.#rivals(asker, projectId), own, { turns, looker: asker })
+  }
+
+  /** The same at any worker that could take it, where none is known: of what requires the same. */
+  beforeAmongEquals(place: Place, now: number): readonly Before[] {
+    const { projectId } = place.job
+    const lines = this.#queue.classOf(place.job)?.lines ?? []
+    const rivals = lines.map((line) => ({ projectId, rung: 0, line }))
+    return countBefore(rivals, { projectId, place, rung: 0 }, { turns: undefined, looker: { workerId: nobody, now } })
+  }
+
+  /** The lines from which a worker chooses now, and those of the one project also while nothing of it may be handed out. */
+  *#rivals({ ladder, means }: Asker, own: ProjectId): Generator<Rival> {
+    for (const projectId of this.#servedBy(ladder)) {
+      if (projectId !== own && this.mayStart(projectId, none) < 1) continue
+      const rung = rungOf(ladder, projectId) ?? 0
+      for (const of of this.#queue.classesOf(projectId)) {
+        if (suits(of, means)) for (const line of of.lines) if (line.size > 0) yield { projectId, rung, line }
+      }
+    }
+  }
+
+  #turns(
+    { bindingId, ladder }: Asker,
+    among: readonly { readonly projectId: ProjectId }[],
+    how: 'look' | 'peek',
+  ): Turns | undefined {
+    if (!isShared(ladder)) return undefined
+    return this.#shares[how](bindingId, new Set(among.map(({ projectId }) => projectId)))
   }
 
   /** Where each class that suits the taker begins. */
-  #heads(taker: Taker): Head[] {
+  #heads(taker: Asker): Head[] {
     const heads: Head[] = []
     for (const projectId of this.#servedBy(taker.ladder)) {
       const rung = rungOf(taker.ladder, projectId) ?? 0
@@ -225,23 +258,5 @@ export class Choice {
 
 const countOf = (taken: readonly Taken[], { job }: Place) => taken.filter((one) => one.job.id === job.id).length
 
-/** Whose turn it is. */
-function first(heads: readonly Head[], turns: Turns | undefined): Head | undefined {
-  const [any] = heads
-  return any && heads.reduce((best, head) => (isBefore(head, best, turns) ? head : best), any)
-}
-
-function isBefore(one: Head, other: Head, turns: Turns | undefined): boolean {
-  if (one.rung !== other.rung) return one.rung < other.rung
-  const priority = one.place.job.priority - other.place.job.priority
-  if (priority !== 0) return priority > 0
-  if (turns && one.projectId !== other.projectId) {
-    const standing = turns.standing(one.projectId) - turns.standing(other.projectId)
-    if (standing !== 0) return standing < 0
-    const last = turns.last(one.projectId) - turns.last(other.projectId)
-    if (last !== 0) return last < 0
-  }
-  return one.place.number < other.place.number
-}
-
 const none: ReadonlySet<ClaimId> = new Set()
+const nobody = '' as WorkerId

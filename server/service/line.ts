@@ -118,15 +118,21 @@ export class Line {
     return back
   }
 
-  /** How many jobs stand before a number, counted up to `most`. */
-  jobsBefore(before: number, most: number): number {
-    let count = 0
-    for (const { job, number } of this.#back) if (number < before) count += jobsIn(job)
-    for (const { job, number } of this.#places.values()) {
-      if (number >= before || count >= most) break
-      count += jobsIn(job)
+  /** How many jobs whoever looks may have, elements of arrays each, before a number where one is given; `most`: places that are looked at. */
+  countFor(
+    looker: Looker,
+    { before = Number.POSITIVE_INFINITY, most }: { readonly before?: number | undefined; readonly most: number },
+  ): { readonly jobs: number; readonly places: number; readonly isLeast: boolean } {
+    let [jobs, places] = [0, 0]
+    for (const standing of [this.#back, this.#places.values()]) {
+      for (const place of standing) {
+        if (place.number >= before) break
+        if (places === most) return { jobs, places, isLeast: true }
+        places += 1
+        if (isFor(place, looker)) jobs += place.job.array ? elementsNow(place.job.array) : 1
+      }
     }
-    return count
+    return { jobs, places, isLeast: false }
   }
 }
 

@@ -16,9 +16,6 @@ import {
   type Waiting,
 } from './line.ts'
 
-/** Counted one by one, in less than a millisecond. */
-const AHEAD_MOST = 10_000
-
 interface Counted {
   readonly projectId: ProjectId
   readonly needs: Needs
@@ -130,17 +127,13 @@ export class Queue {
     return { total, classes: [...classes.values()] }
   }
 
-  /** How many of its project are offered before it; undefined: it does not stand here. Counted up to a limit, for a long line takes long. */
-  ahead(job: Waiting): { readonly count: number; readonly isLeast: boolean } | undefined {
-    const place = this.#find(job)
-    if (!place) return undefined
-    let count = 0
-    for (const { lines } of this.classesOf(job.projectId)) {
-      for (const line of lines.slice(job.priority + 1)) count += line.size
-      const line = lines[job.priority]
-      if (line && count < AHEAD_MOST) count += line.jobsBefore(place.number, AHEAD_MOST - count)
-    }
-    return { count: Math.min(count, AHEAD_MOST), isLeast: count >= AHEAD_MOST }
+  /** Where a job stands; an array also while it stands outside. */
+  placeOf(job: Waiting): Place | undefined {
+    return this.#arrays.get(job.id) ?? this.#find(job)
+  }
+
+  classOf({ projectId, needs }: Waiting): RequirementClass | undefined {
+    return this.#projects.get(projectId)?.get(needs)
   }
 
   #find(job: Waiting): Place | undefined {

@@ -4,7 +4,7 @@ import type { PollBody } from '../../src/protocol/orch.ts'
 import type { Means } from '../../src/state/match.ts'
 import { nothing, type Room, slotsOf, wholeOf, without } from '../../src/state/room.ts'
 import type { WorkerRow } from '../store/row.ts'
-import type { Taker } from './choice.ts'
+import type { Asker, Taker } from './choice.ts'
 import type { Core } from './core.ts'
 import { isCordoned } from './stop.ts'
 
@@ -56,6 +56,12 @@ export function takerOf(
     ...{ workerId, bindingId: worker.bindingId, ladder: core.ladders.of(worker), means: meansOf(worker) },
     ...{ room: { ...left, slots }, ended, now },
   }
+}
+
+/** A worker as it asks for jobs, whatever is free of it. */
+export function askerOf({ clock, ladders }: Core, worker: WorkerRow): Asker {
+  const { id: workerId, bindingId } = worker
+  return { workerId, bindingId, ladder: ladders.of(worker), means: meansOf(worker), now: clock.now() }
 }
 
 /** What pond counts for a worker under one of its polls. */

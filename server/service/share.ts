@@ -42,8 +42,22 @@ export class Shares {
 
   /** Looks at a pool of which these projects want something now. */
   look(bindingId: BindingId, wanted: ReadonlySet<ProjectId>): Turns {
-    const pool = this.#pools.get(bindingId) ?? { accounts: new Map(), wanted: new Set(), floor: 0, turn: 0 }
+    const pool = this.#poolOf(bindingId)
     this.#pools.set(bindingId, pool)
+    return this.#turnsOf(bindingId, pool, wanted)
+  }
+
+  /** What such a look would see and give, of which nothing is remembered. */
+  peek(bindingId: BindingId, wanted: ReadonlySet<ProjectId>): Turns {
+    const pool = this.#poolOf(bindingId)
+    return this.#turnsOf(bindingId, { ...pool, accounts: new Map(pool.accounts) }, wanted)
+  }
+
+  #poolOf(bindingId: BindingId): Pool {
+    return this.#pools.get(bindingId) ?? { accounts: new Map(), wanted: new Set(), floor: 0, turn: 0 }
+  }
+
+  #turnsOf(bindingId: BindingId, pool: Pool, wanted: ReadonlySet<ProjectId>): Turns {
     this.#admit(pool, wanted)
     const units = this.#unitsOf(bindingId)
     const of = (projectId: ProjectId) => pool.accounts.get(projectId) ?? openAccount(0, 1, [])

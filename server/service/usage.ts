@@ -62,7 +62,7 @@ async function sumDays(
 }
 
 /** Whoever waits in the event loop comes first. */
-const turn = ({ clock }: Core) => new Promise<void>((resolve) => void clock.after(0, resolve))
+export const turn = ({ clock }: Core) => new Promise<void>((resolve) => void clock.after(0, resolve))
 
 const emptyDay = (at: number): Day => ({
   day: new Date(at).toISOString().slice(0, 10),

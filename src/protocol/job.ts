@@ -81,7 +81,7 @@ const labelSpan = z
   .refine(([least, most]) => least <= most, 'must be the least number, then the most')
 
 /** What a label must be. `gte`, `lte` and `between` (both ends included) compare numbers, and a label whose text is none never fits; `exists` takes any value. */
-const labelNeed = z.union([
+export const labelNeed = z.union([
   labelValue,
   z.discriminatedUnion('op', [
     z.strictObject({ op: z.literal('eq'), value: labelValue }),

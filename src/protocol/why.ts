@@ -4,30 +4,76 @@ import { causes, jobStates, tallyView } from './job.ts'
 import { standingView } from './quota.ts'
 import { stopView } from './stop.ts'
 
-/** Why a worker does not get a job now; each with what would change it. The first that holds is told, in this order. */
+/** Why a worker does not get a job now: of one worker, of several, and what would change it. The nearest to running it first. */
 export const hindranceTable = {
-  shut_out: ['is shut out', 'an operator looks at it: pond worker reinstate, or a new pairing'],
-  offline: ['is not heard of', 'start swarm run on it, or look why it cannot reach pond'],
-  away: ['is silent and may be asleep', 'wake it'],
-  draining: ['is draining', 'start its swarm again when it is done'],
-  cordoned: [
-    'is cordoned',
-    'its cordon ends, or an operator takes it back: pond worker uncordon, or pond binding uncordon',
+  next: ['has room and gets it at its next poll', 'have room and one gets it at its next poll', 'nothing is needed'],
+  behind: ['has room, and other jobs come first', 'have room, and other jobs come first', 'those before it are taken'],
+  open: ['has room', 'have room', 'its turn comes'],
+  kept: [
+    'keeps what is free for a job that was overtaken for long',
+    'keep what is free for jobs that were overtaken for long',
+    'that job got its room there, or the time for which it is kept ends',
   ],
-  paused: ['is paused', 'its owner resumes it, or what its rules wait for comes'],
-  lacks: ['does not have what the job requires', 'another worker, or a job that requires less'],
-  passed_over: ['declined the job a while ago', 'the time for which it is passed over ends'],
-  probation: ['had mishaps in a row and gets one job at a time', 'its pause ends, or what it runs goes well'],
-  slowed: ['refused many jobs in a row and is asked about one a second', 'its owner welcomes such jobs'],
-  busy: ['has no room for it', 'a job there ends'],
-  quota: [
-    'has room, and the project is at its quota',
-    'a job of the project ends, its day ends, or an operator allows more',
+  busy: ['has no room for it', 'have no room for it', 'a job there ends'],
+  probation: [
+    'had mishaps in a row (it did not confirm, declined or could not start what it got) and gets one job at a time',
+    'had mishaps in a row (they did not confirm, declined or could not start what they got) and get one job at a time',
+    'its pause ends, or what it runs goes well',
   ],
-  behind: ['has room, and other jobs come first', 'the jobs before it are taken'],
-  next: ['has room and gets it at its next poll', 'nothing is needed'],
-} as const satisfies Record<string, readonly [says: string, change: string]>
+  slowed: [
+    'refused many jobs in a row and is asked about one a second',
+    'refused many jobs in a row and are asked about one a second',
+    'the second passes; its owner changes what it takes: swarm rules',
+  ],
+  quota: ['has room, and the project is at its quota', 'have room, and the project is at its quota', ''],
+  passed_over: [
+    'declined the job',
+    'declined the job',
+    'another worker comes, or a job that asks for what it serves; it is asked again when that time is over',
+  ],
+  refused: [
+    "declined the job by its owner's rules",
+    "declined the job by their owners' rules",
+    'another worker comes, or its owner changes its rules (swarm rules); it is asked again when that time is over',
+  ],
+  paused: ['is paused', 'are paused', 'its owner resumes it, or what its rules wait for comes'],
+  cordoned: ['is cordoned', 'are cordoned', 'the cordon ends, or an operator takes it back: '],
+  draining: ['is draining', 'are draining', 'its swarm is started again when it is done'],
+  away: ['is silent and may be asleep', 'are silent and may be asleep', 'it is woken'],
+  offline: ['is not heard of', 'are not heard of', 'swarm run is started on it, or reaches pond again'],
+  lacks: [
+    'does not have what the job requires',
+    'do not have what the job requires',
+    'another worker comes, or a job that requires less',
+  ],
+  shut_out: ['is shut out', 'are shut out', 'an operator reinstates it (pond worker reinstate), or it is paired anew'],
+} as const satisfies Record<string, readonly [one: string, several: string, change: string]>
 export type Hindrance = keyof typeof hindranceTable
+export const hindrances = Object.keys(hindranceTable) as readonly Hindrance[]
+
+const named = z.object({ id: z.string(), name: z.string() })
+
+/** What comes before a job: of one job, of several. A worker goes by these rules, in this order; `array` stands within a job's own place. */
+export const precedenceTable = {
+  own: ["job of the worker's own project comes first", "jobs of the worker's own project come first"],
+  friends: ["job of the worker's friends comes first", "jobs of the worker's friends come first"],
+  priority: ['job of a higher priority comes first', 'jobs of a higher priority come first'],
+  turn: ['job is of a project whose turn is before', 'jobs are of projects whose turn is before'],
+  earlier: ['job came earlier', 'jobs came earlier'],
+  array: ['element of its array comes first', 'elements of its array come first'],
+} as const
+export type Precedence = keyof typeof precedenceTable
+
+const precedence = z.object({
+  by: z.string(),
+  says: z.string(),
+  /** Elements of arrays count each. */
+  jobs: z.int(),
+  /** There are more of them. */
+  is_least: z.boolean().optional(),
+  /** Whose they are. With `turn`: of each at least one job comes first. */
+  projects: z.int().optional(),
+})
 
 export const hindrance = z.object({
   reason: z.string(),
@@ -38,17 +84,30 @@ export const hindrance = z.object({
   requirement: z.string().optional(),
   /** What the job asks for. */
   wants: z.unknown().optional(),
-  /** What the worker has, or has free; absent where it tells nothing of the kind. */
+  /** What the worker has, or has free; absent where it tells nothing of the kind, and where several have different amounts. */
   has: z.unknown().optional(),
-  /** It ends by itself then. */
+  /** Of several: from the least to the most, where they are numbers. */
+  has_least: z.number().optional(),
+  has_most: z.number().optional(),
+  /** Of several: the first of the different values; null stands for none. */
+  has_some: z.array(z.unknown()).optional(),
+  /** It ends by itself then; of several the first. */
   until: z.int().optional(),
+  /** Of several the last. */
+  until_most: z.int().optional(),
   /** Whose cordon it is. With `cordoned`. */
   of: z.enum(['worker', 'binding']).optional(),
-  /** What its owner or an operator said. */
+  /** Mishaps in a row; of several the most. With `probation`. */
+  mishaps: z.int().optional(),
+  /** What its owner, an operator or, with the word by which it declined, the worker said. */
   note: z.string().optional(),
+  /** Of several that said different things: the first of these. */
+  notes: z.array(z.string()).optional(),
+  /** What comes before the job there. */
+  before: z.array(precedence).optional(),
   /** The workers of which all this is true; the first of them by name. */
   count: z.int(),
-  workers: z.array(z.object({ id: z.string(), name: z.string() })),
+  workers: z.array(named),
 })
 
 export const whyView = z.object({
@@ -56,24 +115,50 @@ export const whyView = z.object({
   state: z.enum(jobStates),
   /** All of it in one sentence. */
   says: z.string(),
+  /** What would change it. Of a job that has not ended. */
+  change: z.string().optional(),
   /** Of a job in the queue. */
   waiting: z
     .object({
       /** When it came into the queue, the last time. */
       since: z.int(),
-      /** Jobs of the project that are offered before it. */
+      /** Jobs that come before it at the worker `at`, elements of arrays each; where no worker could take it, those that require the same. */
       ahead: z.int().optional(),
-      /** There are more than `ahead` of them. */
+      /** There may be more than `ahead` of them. */
       ahead_is_least: z.boolean().optional(),
+      /** What they are. */
+      before: z.array(precedence).optional(),
+      /** Of the workers that could take it, the one where the fewest come before it. */
+      at: named.optional(),
+      /** Of an element that has not begun: so many of its array are under way, and no more may be. */
+      max_parallel: z.object({ most: z.int(), under_way: z.int() }).optional(),
+      /** Of an array all of which has begun: an element that waits, about which the rest is told, and how many do. */
+      element: z.object({ job: z.string(), count: z.int(), is_least: z.boolean().optional() }).optional(),
       /** It is offered to nobody before: it was tried, and waits for its next attempt. */
       not_before: z.int().optional(),
+      /** What its last attempt came to. */
+      tried: z
+        .object({
+          cause: z.enum(causes),
+          means: z.string(),
+          at: z.int(),
+          by: z.string(),
+          note: z.string().optional(),
+          attempt: z.int(),
+          rc: z.int().optional(),
+          worker: named.optional(),
+        })
+        .optional(),
       /** Nothing is offered while pond itself has no room for output. */
       pond_full: z.boolean().optional(),
       /** Nothing of the project is offered. */
       paused: stopView.optional(),
       /** Nothing of the project is handed out while it is at this quota. */
       quota: standingView.extend({ says: z.string(), change: z.string() }).optional(),
+      /** The nearest to running it first. */
       workers: z.array(hindrance),
+      /** Workers of which nothing is told here, for there are so many reasons. */
+      rest: z.int().optional(),
     })
     .optional(),
   /** Of an array: how far it is, and the most of it that may be under way. */
@@ -83,8 +168,13 @@ export const whyView = z.object({
   /** Of a job that somebody has. */
   held: z
     .object({
-      worker: z.object({ id: z.string(), name: z.string() }),
+      worker: named,
       since: z.int(),
+      /** `granted`: it has not confirmed it yet. `held`: it fell silent, and pond waits for it until `until`. */
+      lease: z.enum(['granted', 'confirmed', 'held']).optional(),
+      until: z.int().optional(),
+      /** Who asked to cancel it. */
+      cancelled_by: z.string().optional(),
       /** How long pond has not heard of it, in milliseconds. */
       silent_ms: z.int(),
       /** How long that may be before the attempt counts as lost. */
@@ -103,14 +193,22 @@ export const whyView = z.object({
       /** What was said with that word. */
       note: z.string().optional(),
       rc: z.int().optional(),
-      /** Number of the signal, with the causes signal and oom. */
+      /** The signal that `rc` stands for. With the cause signal the process ended by it; else by it, or with the code that stands for it. */
       signal: z.int().optional(),
       /** Who asked to cancel it, and when. */
       cancelled_by: z.string().optional(),
       cancel_requested_at: z.int().optional(),
-      worker: z.object({ id: z.string(), name: z.string() }).optional(),
+      worker: named.optional(),
       started_at: z.int().optional(),
+      /** How long its process ran, and how long it had waited, in milliseconds. With ttl and timeout `limit_ms` is what it was allowed. */
+      ran_ms: z.number().optional(),
+      waited_ms: z.int().optional(),
+      limit_ms: z.int().optional(),
       max_rss_bytes: z.number().optional(),
+      /** What it asked for. */
+      memory_bytes: z.int().optional(),
+      /** Of an array: the element that failed first. */
+      first: z.object({ job: z.string().optional(), cause: z.enum(causes), rc: z.int().optional() }).optional(),
       attempts: z.int(),
       /** The worker signed it. */
       attested: z.boolean(),

@@ -16,8 +16,8 @@ export interface Tally {
   readonly dropped: number
   /** How elements ended. */
   readonly ended: Readonly<Record<FinalState, number>>
-  /** How the first one ended that failed. */
-  readonly first?: Verdict
+  /** How the first one ended that failed, and its index, which is absent where all that was left failed at once. */
+  readonly first?: Verdict & { readonly index?: number }
 }
 
 export interface ArrayJob extends Job {
@@ -28,7 +28,7 @@ export interface ArrayEvents extends Pick<JobEvents, 'release' | 'block' | 'canc
   /** Somebody has room for one more. */
   readonly draw: object
   /** One ended. */
-  readonly gather: { readonly state: FinalState; readonly verdict: Verdict }
+  readonly gather: { readonly state: FinalState; readonly verdict: Verdict; readonly index?: number }
 }
 export type ArrayEvent = { readonly [E in keyof ArrayEvents]: { readonly type: E } & ArrayEvents[E] }[keyof ArrayEvents]
 
@@ -128,9 +128,9 @@ function draw(job: ArrayJob): Answer {
   return { job: { ...job, state: 'running', array: { ...array, next: array.next + 1 } }, effects: [] }
 }
 
-function gather(job: ArrayJob, { state, verdict }: ArrayEvents['gather'], now: number): Answer {
+function gather(job: ArrayJob, event: ArrayEvents['gather'], now: number): Answer {
   if (underWay(job.array) < 1) return notPossible
-  return endIfDone(count(job, { state, verdict, by: 1 }), now)
+  return endIfDone(count(job, { ...event, by: 1 }), now)
 }
 
 function cancel(job: ArrayJob, { by }: ArrayEvents['cancel'], now: number): Answer {
@@ -150,10 +150,14 @@ function drop(job: ArrayJob, state: FinalState, verdict: Verdict): ArrayJob {
   return { ...counted, array: { ...counted.array, dropped: counted.array.dropped + rest } }
 }
 
-function count(job: ArrayJob, { state, verdict, by }: ArrayEvents['gather'] & { readonly by: number }): ArrayJob {
+function count(
+  job: ArrayJob,
+  { state, verdict, index, by }: ArrayEvents['gather'] & { readonly by: number },
+): ArrayJob {
   const { array } = job
   const ended = { ...array.ended, [state]: array.ended[state] + by }
-  const first = array.first ?? (state === 'failed' && by > 0 ? verdict : undefined)
+  const failed = { ...verdict, ...(index === undefined ? {} : { index }) }
+  const first = array.first ?? (state === 'failed' && by > 0 ? failed : undefined)
   return { ...job, array: { ...array, ended, ...(first ? { first } : {}) } }
 }
 
@@ -176,7 +180,7 @@ function stateOf(ended: Tally['ended'], count: number, isCancelled: boolean): Fi
   return ended.cancelled > 0 ? 'cancelled' : 'expired'
 }
 
-function verdictOf(state: FinalState, first: Verdict | undefined): Verdict {
+function verdictOf(state: FinalState, first: Tally['first']): Verdict {
   switch (state) {
     case 'succeeded':
       return { cause: 'exit', rc: 0 }
@@ -184,8 +188,10 @@ function verdictOf(state: FinalState, first: Verdict | undefined): Verdict {
       return { cause: 'cancelled' }
     case 'expired':
       return { cause: 'ttl' }
-    case 'failed':
-      return first ?? { cause: 'exit' }
+    case 'failed': {
+      const { index: _, ...verdict } = first ?? { cause: 'exit' as const }
+      return verdict
+    }
     default:
       return state satisfies never
   }

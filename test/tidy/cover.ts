@@ -218,6 +218,18 @@ export const coverTable: readonly CoverRow[] = [
     why: 'they are the memory behind a poll',
   },
   {
+    test: 'test/server/service/why.test.ts',
+    covers: ['precedence', 'why-ended', 'why-group', 'why-waiting', 'why-worker'].map(
+      (name) => `server/service/${name}.ts`,
+    ),
+    why: 'each explains a part, and only a whole pond shows that it is true',
+  },
+  {
+    test: 'test/cli/consumer/why.test.ts',
+    covers: ['src/cli/consumer/why-value.ts'],
+    why: 'values are shown in what the verb prints',
+  },
+  {
     test: 'test/server/service/queue.test.ts',
     covers: ['server/service/choice.ts'],
     why: 'what stands where shows in who gets what',

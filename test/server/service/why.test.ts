@@ -140,3 +140,111 @@ t.test('an adoption is not the end', async (t) => {
   await rig.call('adoptAttempt', { params: { id }, body: { attempt: 1 } })
   t.match((await why(rig, id)).ended, { cause: 'worker_lost', by: 'pond' })
 })
+
+t.test('an element that has not begun waits for its array: how many may be under way, and its place', async (t) => {
+  const { rig, box } = await withBox(t, { slots: 2 })
+  await submit(rig, { requires: { labels: { never: 'here' } } })
+  const { id } = await submit(rig, { count: 5, max_parallel: 1 })
+  const intent = await box.start(2)
+  const bound = {
+    says: /max_parallel of its array is reached: 1 of 1/,
+    change: /an element of the array that is under way ends/,
+    waiting: { max_parallel: { most: 1, under_way: 1 }, workers: [] },
+  }
+  t.match(await why(rig, `${id}.3`), { ...bound, waiting: { ahead: 2, before: [{ by: 'array', jobs: 2 }] } })
+  t.match(await why(rig, id), { ...bound, array: { queued: 4, under_way: 1 } })
+  void box.poll({ slots: 1, wait_ms: 20_000, claim_key: 'another key', have: box.have([intent]) })
+  await box.say(intent, finalWord)
+  await rig.clock.settle()
+  t.match(await why(rig, `${id}.1`), { state: 'claimed', held: { lease: 'granted' } })
+})
+
+t.test('elements of arrays count each, and only what competes for a worker that could take the job', async (t) => {
+  const { rig, box } = await withBox(t, { slots: 1 })
+  await submit(rig, { requires: { labels: { never: 'here' } }, priority: 9 })
+  await submit(rig, { count: 30, priority: 9 })
+  await submit(rig, { count: 20, max_parallel: 4, priority: 5 })
+  await submit(rig, { count: 7, priority: 0 })
+  const { id } = await submit(rig, { priority: 5 })
+  await submit(rig, { priority: 5 })
+  const intent = await box.start()
+  const { waiting, says, change } = await why(rig, id)
+  t.match(waiting, {
+    ...{ ahead: 33, at: { name: 'box' } },
+    before: [
+      { by: 'priority', jobs: 29 },
+      { by: 'earlier', jobs: 4 },
+    ],
+    workers: [{ reason: 'busy', requirement: 'slots', change: /a job there ends, and those before it are taken/ }],
+  })
+  t.match(says, /box has no room for it, and 29 jobs of a higher priority come first and 4 jobs came earlier/)
+  t.match(change, /those before it are taken/)
+  t.equal(intent.job_id.endsWith('.0'), true)
+})
+
+t.test('where the order of an owner or of turns makes a job wait, that is told', async (t) => {
+  const rig = await createPondRig(t)
+  for (const name of ['friend', 'other']) await rig.call('createProject', { body: { name } })
+  const box = await pairMachine(rig, { slots: 1 })
+  const body = { friends: ['friend', 'other'], public: false }
+  await rig.call('putLadder', { params: { id: box.bindingId }, body })
+  await submit(rig, { count: 5, priority: 0 })
+  const mine = await submit(rig, { priority: 9 }, { 'pond-project': 'friend' })
+  const intent = await box.start()
+  const own = await why(rig, mine.id)
+  t.match(own.waiting, { ahead: 4, before: [{ by: 'own', jobs: 4 }] })
+  t.match(own.says, /box has no room for it, and 4 jobs of the worker's own project come first/)
+  t.match(own.change, /a job there ends, and those before it are taken/)
+  await rig.call('cancelJob', { params: { id: intent.job_id.split('.')[0] ?? '' }, body: {} })
+  await box.say(intent, finalWord)
+  await submit(rig, { count: 3, priority: 9 }, { 'pond-project': 'other' })
+  const [first] = await box.take()
+  t.equal(first?.job_id, mine.id)
+  const next = await submit(rig, { priority: 9 }, { 'pond-project': 'friend' })
+  for (let looks = 0; looks < 3; looks++) {
+    t.match((await why(rig, next.id)).waiting, {
+      ...{ ahead: 1, ahead_is_least: true },
+      before: [{ by: 'turn', jobs: 3, projects: 1 }],
+    })
+  }
+})
+
+t.test('a decline is told as it was said, with what would change it', async (t) => {
+  const { rig, box } = await withBox(t)
+  const { id } = await submit(rig)
+  const [intent] = await box.take()
+  if (!intent) throw new Error('it was to be offered')
+  await box.say(intent, { state: 'declined', cause: 'refused', message: 'the owner does not run "sh"' })
+  void hold(rig, box, 1)
+  await rig.clock.settle()
+  t.match(await why(rig, id), {
+    says: /declined the job by its owner's rules/,
+    change: /its owner changes its rules/,
+    waiting: { workers: [{ reason: 'refused', note: 'the owner does not run "sh"', until: Number }] },
+  })
+})
+
+t.test('of an array all of which was given back it is told why its elements wait', async (t) => {
+  const { rig, box } = await withBox(t, { slots: 2 })
+  const { id } = await submit(rig, { count: 2 })
+  for (const intent of await box.take(2)) await box.say(intent, { state: 'declined', message: 'not here' })
+  void hold(rig, box, 1)
+  await rig.clock.settle()
+  t.match(await why(rig, id), {
+    says: /all of it has begun; 2 elements are under way, and 2 of these wait for another attempt/,
+    waiting: { element: { job: `${id}.0`, count: 2 }, workers: [{ reason: 'passed_over', note: 'not here' }] },
+  })
+})
+
+t.test('what of an array is passed over is told also before it begins', async (t) => {
+  const { rig, box } = await withBox(t)
+  const { id } = await submit(rig, { count: 3 })
+  const [intent] = await box.take()
+  if (!intent) throw new Error('it was to be offered')
+  await box.say(intent, { state: 'declined', cause: 'refused', message: 'not here' })
+  void hold(rig, box, 1)
+  await rig.clock.settle()
+  for (const job of [id, `${id}.2`]) {
+    t.match((await why(rig, job)).waiting?.workers, [{ reason: 'refused', note: 'not here' }])
+  }
+})
