@@ -219,9 +219,7 @@ export const coverTable: readonly CoverRow[] = [
   },
   {
     test: 'test/server/service/why.test.ts',
-    covers: ['precedence', 'why-ended', 'why-group', 'why-waiting', 'why-worker'].map(
-      (name) => `server/service/${name}.ts`,
-    ),
+    covers: ['precedence', 'why-group', 'why-waiting', 'why-worker'].map((name) => `server/service/${name}.ts`),
     why: 'each explains a part, and only a whole pond shows that it is true',
   },
   {

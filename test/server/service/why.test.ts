@@ -1,11 +1,9 @@
-// Why a job waits and how it ended: each reason with the facts behind it, of the same moment.
+// Why a job waits: each reason with the facts behind it, of the same moment.
 import t from 'tap'
 import type { Hindrance, WhyView } from '../../../src/protocol/why.ts'
 import { finalWord, type Machine, pairMachine, submit } from '../../harness/machine.ts'
 import { createPondRig, type PondRig } from '../../harness/pond.ts'
-
-const why = async (rig: PondRig, id: string): Promise<WhyView> =>
-  (await rig.call('explainJob', { params: { id } })).reply
+import { hold, why, withBox } from '../../harness/why.ts'
 
 /** Of the only kind of worker that there is. */
 async function reasonOf(
@@ -15,19 +13,6 @@ async function reasonOf(
   const { waiting } = await why(rig, id)
   if (waiting?.workers.length !== 1) throw new Error(`one kind of worker, not ${JSON.stringify(waiting)}`)
   return waiting.workers[0] ?? {}
-}
-
-async function withBox(t: Parameters<typeof createPondRig>[0], said: Parameters<typeof pairMachine>[1] = {}) {
-  const rig = await createPondRig(t)
-  const box = await pairMachine(rig, { slots: 1, ...said })
-  return { rig, box }
-}
-
-/** Its poll is held with nothing free, so it is online and busy. */
-async function hold(rig: PondRig, box: Machine, slots = 0) {
-  const poll = box.poll({ slots, wait_ms: 20_000, claim_key: 'the key of the held' })
-  await rig.clock.settle()
-  return poll
 }
 
 t.test('without a worker, and of one that is not heard of', async (t) => {
@@ -95,50 +80,6 @@ t.test('a worker that declined it is told with the time for which it is passed o
   const told = await reasonOf(rig, id)
   t.match(told, { reason: 'passed_over' satisfies Hindrance, until: Number })
   t.ok((told.until ?? 0) > rig.clock.now())
-})
-
-t.test('an end is told with whose word it was and what was said', async (t) => {
-  const { rig, box } = await withBox(t)
-  const { id } = await submit(rig)
-  const intent = await box.start()
-  await rig.call('cancelJob', { params: { id }, body: {} })
-  await box.say(intent, { ...finalWord, cause: 'cancelled', rc: 143, message: 'it stopped in time' })
-  const { ended, state } = await why(rig, id)
-  t.equal(state, 'cancelled')
-  t.match(ended, { cause: 'cancelled', by: /^worker:/, note: 'it stopped in time', cancelled_by: /^(key|admin):/ })
-  const lost = await submit(rig)
-  await box.start()
-  await rig.clock.advance(200_000)
-  t.match((await why(rig, lost.id)).ended, {
-    cause: 'worker_lost',
-    by: 'pond',
-    note: /fell silent/,
-    worker: { name: 'box' },
-  })
-})
-
-t.test('what an earlier attempt said is no evidence of the end, and nobody is in the way of a retry', async (t) => {
-  const { rig, box } = await withBox(t)
-  const { id } = await submit(rig, { retry: { on: ['exit'], attempts: 3, backoff_ms: 60_000 } })
-  const intent = await box.start()
-  await box.say(intent, { ...finalWord, rc: 1, message: 'the first went wrong' })
-  const later = await why(rig, id)
-  t.match(later, { state: 'queued', waiting: { workers: [] } })
-  t.ok((later.waiting?.not_before ?? 0) > rig.clock.now())
-  await rig.call('cancelJob', { params: { id }, body: {} })
-  const { ended } = await why(rig, id)
-  t.match(ended, { cause: 'cancelled', attested: false })
-  t.notMatch(ended?.note, /first/)
-})
-
-t.test('an adoption is not the end', async (t) => {
-  const { rig, box } = await withBox(t)
-  const { id } = await submit(rig)
-  const intent = await box.start()
-  await rig.clock.advance(200_000)
-  await box.say(intent, finalWord)
-  await rig.call('adoptAttempt', { params: { id }, body: { attempt: 1 } })
-  t.match((await why(rig, id)).ended, { cause: 'worker_lost', by: 'pond' })
 })
 
 t.test('an element that has not begun waits for its array: how many may be under way, and its place', async (t) => {
@@ -247,4 +188,103 @@ t.test('what of an array is passed over is told also before it begins', async (t
   for (const job of [id, `${id}.2`]) {
     t.match((await why(rig, job)).waiting?.workers, [{ reason: 'refused', note: 'not here' }])
   }
+})
+
+t.test('an element of an array that waits for others waits for them too', async (t) => {
+  const { rig } = await withBox(t)
+  const first = await submit(rig)
+  const { id } = await submit(rig, { count: 2, after: [first.id] })
+  const told = { says: 'it waits for 1 other job', change: /it ends; one that has to succeed and does not/ }
+  t.match(await why(rig, `${id}.1`), { state: 'waiting', ...told, after: [{ job: first.id, state: 'queued' }] })
+})
+
+t.test('a retry tells what its last attempt came to', async (t) => {
+  const { rig, box } = await withBox(t)
+  const { id } = await submit(rig, { retry: { on: ['exit'], attempts: 3, backoff_ms: 60_000 } })
+  await box.say(await box.start(), { ...finalWord, rc: 4, message: 'no such input' })
+  t.match(await why(rig, id), {
+    says: /attempt 1 ended \(the process exited by itself; rc tells how\), and it waits for its next attempt/,
+    change: /its time comes: 2026-/,
+    waiting: { tried: { attempt: 1, cause: 'exit', rc: 4, note: 'no such input', worker: { name: 'box' } } },
+  })
+})
+
+t.test('the nearest to running it comes first, and waking what lacks something would not help', async (t) => {
+  const rig = await createPondRig(t)
+  const gpus = [{ uuid: 'GPU-1' }]
+  const boxes = [
+    await pairMachine(rig, { letter: 'a', name: 'lab1', slots: 1 }),
+    await pairMachine(rig, { letter: 'b', name: 'lab2', slots: 1 }),
+  ]
+  const gpu = await pairMachine(rig, { letter: 'c', name: 'lab3', slots: 1, has: { gpus } })
+  await pairMachine(rig, { letter: 'd', name: 'gone', slots: 1 })
+  for (const machine of boxes) void hold(rig, machine, 1)
+  void hold(rig, gpu, 0)
+  const { id } = await submit(rig, { requires: { gpus: { count: 1 } } })
+  const told = await why(rig, id)
+  t.equal(told.says, 'lab3 has no room for it; 3 others for other reasons')
+  t.match(told.waiting, {
+    ahead: 0,
+    at: { name: 'lab3' },
+    workers: [{ reason: 'busy' }, { reason: 'lacks', count: 3 }],
+  })
+})
+
+t.test('equals are told once, with the range of what they have', async (t) => {
+  const rig = await createPondRig(t)
+  const sizes = [1, 3, 2].map((gigabytes) => gigabytes * 2 ** 30)
+  const machines: Machine[] = []
+  for (const [index, memory_bytes] of sizes.entries()) {
+    machines.push(
+      await pairMachine(rig, { letter: 'abc'[index] ?? 'd', name: `lab${index}`, slots: 1, has: { memory_bytes } }),
+    )
+  }
+  for (const machine of machines) void hold(rig, machine)
+  const large = await submit(rig, { requires: { memory_bytes: 100 * 2 ** 30 } })
+  const [group] = (await why(rig, large.id)).waiting?.workers ?? []
+  t.match(group, { reason: 'lacks', count: 3, says: /^do not have/, has_least: 2 ** 30, has_most: 3 * 2 ** 30 })
+  const small = await submit(rig)
+  for (const machine of machines) {
+    for (const intent of await machine.take())
+      await machine.say(intent, { state: 'declined', message: `not at ${machine.workerId}` })
+    await rig.clock.advance(1000)
+  }
+  for (const machine of machines) void hold(rig, machine, 1)
+  await rig.clock.settle()
+  const [declined, ...others] = (await why(rig, small.id)).waiting?.workers ?? []
+  t.strictSame(others, [])
+  t.match(declined, { reason: 'passed_over', count: 3, notes: [/not at/, /not at/, /not at/] })
+  t.ok((declined?.until_most ?? 0) > (declined?.until ?? 0))
+})
+
+t.test('a large fleet of different machines is told in few words', async (t) => {
+  const rig = await createPondRig(t)
+  const box = await pairMachine(rig, { slots: 1 })
+  const { core } = rig.pond.services
+  const known = core.fleet.get(box.workerId)
+  if (!known) throw new Error('it is paired')
+  for (let index = 0; index < 5000; index++) {
+    const id = `wrk_${index}` as typeof known.id
+    core.fleet.set({ ...known, id, name: `box${index}`, resources: { slots: 1, memory_bytes: index + 1 } })
+  }
+  const { id } = await submit(rig, { requires: { memory_bytes: 1e9 } })
+  const asked = why(rig, id)
+  await rig.clock.advance(1000)
+  const told = await asked
+  t.match(told.waiting?.workers, [{ reason: 'lacks', count: 5001, says: /^do not/ }])
+  t.ok(JSON.stringify(told).length < 4096, `${JSON.stringify(told).length}`)
+})
+
+t.test('a worker on probation, and a project that is paused, tell what ends that', async (t) => {
+  const { rig, box } = await withBox(t)
+  for (let mishap = 0; mishap < 3; mishap++) {
+    await submit(rig)
+    for (const intent of await box.take()) await box.say(intent, { state: 'declined', message: 'odd' })
+  }
+  const { id } = await submit(rig)
+  void hold(rig, box, 1)
+  await rig.clock.settle()
+  t.match((await why(rig, id)).waiting?.workers, [{ reason: 'probation', mishaps: 3, until: Number }])
+  await rig.call('pauseProject', { params: { name: 'default' }, body: { note: 'a move' } })
+  t.match(await why(rig, id), { says: /is paused by an operator: a move/, change: /pond project resume/ })
 })
