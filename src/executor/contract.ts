@@ -48,6 +48,8 @@ export interface Usage {
 export interface Exit {
   /** `oom` only where the cgroup's counter proves it. */
   readonly cause: 'exit' | 'signal' | 'oom'
+  /** How many of its processes the kernel killed, with `oom`. */
+  readonly oomKills?: number
   /** 0–255; for a signal 128 + its number. */
   readonly rc: number
   readonly signal?: string

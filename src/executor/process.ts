@@ -288,7 +288,8 @@ async function finish(house: House, running: Running, wipe: () => Promise<number
   const { rc, signal } = started.stdout.lost || started.stderr.lost ? KILLED : ended
   // A kill for want of memory anywhere in the tree explains a failure, but does not make one of a success.
   const cause = oomKills > 0 && rc !== 0 ? 'oom' : signal === undefined ? 'exit' : 'signal'
-  return { cause, rc, ...(signal === undefined ? {} : { signal }), usage, eventsSkipped, ...result }
+  const how = { ...(signal === undefined ? {} : { signal }), ...(cause === 'oom' && { oomKills }) }
+  return { cause, rc, ...how, usage, eventsSkipped, ...result }
 }
 
 /** Its box may have to wait until pond was told of the end; what is secret in it does not. */

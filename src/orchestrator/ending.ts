@@ -13,7 +13,7 @@ export const NO_CODE = 125
 
 /** `stopped`: why swarm ended it, which outdoes what its process came to by that. */
 export function endOf(
-  { cause, rc, usage, result, resultProblem }: Exit,
+  { cause, rc, oomKills, usage, result, resultProblem }: Exit,
   {
     stopped,
     startedAt,
@@ -26,8 +26,15 @@ export function endOf(
     ...{ started_at: startedAt, ended_at },
     usage,
     ...(result && { result: result.toString('utf8') }),
-    ...(resultProblem !== undefined && { message: resultProblem.slice(0, limit.messageChars) }),
+    ...messageOf(oomKills, resultProblem),
   }
+}
+
+/** What its cgroup counted is said in words: its number has no field of its own on the wire. */
+function messageOf(oomKills: number | undefined, problem: string | undefined): Pick<Ending, 'message'> {
+  const counted = oomKills === undefined ? [] : [`the kernel killed ${oomKills} of its processes for lack of memory`]
+  const said = [...counted, ...(problem === undefined ? [] : [problem])]
+  return said.length === 0 ? {} : { message: said.join('; ').slice(0, limit.messageChars) }
 }
 
 interface Unstarted {

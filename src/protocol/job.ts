@@ -30,7 +30,7 @@ export const causeTable = {
   ttl: 'it waited longer than ttl_ms',
   worker_lost: 'its worker fell silent for a full lease, or restarted',
   drained: 'its worker stopped before it was done',
-  oom: 'the kernel ended it for lack of memory',
+  oom: 'the kernel killed a process of it for lack of memory, by the count of its cgroup (oom_kill)',
   disk_full: 'the worker had no room for its output',
   refused: 'the worker does not run such jobs',
   bad_signature: 'a signature did not match the pinned key',

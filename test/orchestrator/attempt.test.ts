@@ -46,6 +46,14 @@ t.test('a job runs, its output arrives while it runs, and pond gets its code', a
   )
 })
 
+t.test('what the kernel killed for lack of memory is counted in the message', async (t) => {
+  const { clock, pond, process, intent } = await running({ command: ['eat'] })
+  process.exit({ cause: 'oom', rc: 3, oomKills: 2, resultProblem: 'the result is not JSON' })
+  await clock.settle()
+  const message = 'the kernel killed 2 of its processes for lack of memory; the result is not JSON'
+  t.match(pond.finalOf(intent.claim_id), { cause: 'oom', rc: 3, message })
+})
+
 t.test(
   'a job not declared idempotent starts only after pond accepted its confirmation and the journal is on the disk',
   async (t) => {
