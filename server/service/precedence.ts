@@ -44,13 +44,15 @@ export interface Rival {
   readonly line: Line
 }
 
-/** What comes before a job by one rule. */
+/** What comes before a job by one rule; by `turn`, what takes turns with it. */
 export interface Before {
   readonly by: Precedence
   readonly jobs: number
   /** There are more of them. */
   readonly isLeast: boolean
   readonly projects: number
+  /** Those of them whose turn is before, as they stand now. */
+  readonly first: number
 }
 
 /** Places that are looked at one by one, which takes less than a millisecond. */
@@ -62,24 +64,43 @@ export function countBefore(
   own: Candidate,
   { turns, looker }: { readonly turns: Turns | undefined; readonly looker: Looker },
 ): readonly Before[] {
-  const counts = new Map<Precedence, { jobs: number; isLeast: boolean; readonly projects: Set<ProjectId> }>()
+  const counts = new Map<
+    Precedence,
+    { jobs: number; isLeast: boolean; projects: Set<ProjectId>; first: Set<ProjectId> }
+  >()
   let left = LOOKED_AT_MOST
   for (const { line, projectId, rung } of rivals) {
     const place = line.first(looker)
-    if (!place || !isBefore({ projectId, rung, place }, own, turns)) continue
+    if (!place) continue
+    const isFirst = isBefore({ projectId, rung, place }, own, turns)
     const by = ruleOf({ projectId, rung, place }, own)
-    const count = counts.get(by) ?? { jobs: 0, isLeast: false, projects: new Set() }
+    if (!isFirst && by !== 'turn') continue
+    const count = counts.get(by) ?? { jobs: 0, isLeast: false, projects: new Set(), first: new Set() }
     counts.set(by, count)
     const found = line.countFor(looker, { before: by === 'earlier' ? own.place.number : undefined, most: left })
     left -= found.places
     count.jobs += found.jobs
     count.isLeast ||= found.isLeast
     count.projects.add(projectId)
+    if (isFirst) count.first.add(projectId)
   }
   return rules.flatMap((by) => {
     const count = counts.get(by)
-    return count ? [{ ...count, by, projects: count.projects.size }] : []
+    return count && count.jobs > 0 ? [{ ...count, by, projects: count.projects.size, first: count.first.size }] : []
   })
+}
+
+/**
+ * How many come before it for certain. Of a project whose turn is before, one does, unless others come first: what is given to them moves the turns. How many
+ * more do depends on how long they take.
+ */
+export function aheadOf(before: readonly Before[]): { readonly count: number; readonly isLeast: boolean } {
+  const certain = before.filter(({ by }) => by !== 'turn')
+  const turn = before.find(({ by }) => by === 'turn')
+  const areMoved = certain.some(({ by }) => by !== 'earlier' && by !== 'array')
+  const ofTurns = turn && !areMoved ? turn.first : 0
+  const count = certain.reduce((sum, { jobs }) => sum + jobs, ofTurns)
+  return { count, isLeast: turn !== undefined || certain.some(({ isLeast }) => isLeast) }
 }
 
 const rules = Object.keys(precedenceTable) as readonly Precedence[]

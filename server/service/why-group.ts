@@ -1,7 +1,7 @@
 // Workers that are alike for a job that waits are told once: by reason and requirement, with what they have as a range or a list that has an end.
 import { type Hindrance, hindrances, hindranceTable, precedenceTable, type WhyView } from '../../src/protocol/why.ts'
 import type { WorkerRow } from '../store/row.ts'
-import type { Before } from './precedence.ts'
+import { aheadOf, type Before } from './precedence.ts'
 import type { Told } from './why-worker.ts'
 
 type Waits = NonNullable<WhyView['waiting']>
@@ -41,8 +41,7 @@ export function groupUp(all: readonly Case[]): Pick<Waits, 'workers' | 'rest'> {
   return { workers: sorted.slice(0, GROUPS_MOST).flatMap(({ cases }) => view(cases)), ...(rest > 0 && { rest }) }
 }
 
-const jobsBefore = ([first]: readonly Case[]) => sumOf(first?.before ?? [])
-const sumOf = (before: readonly Before[]) => before.reduce((sum, { jobs }) => sum + jobs, 0)
+const jobsBefore = ([first]: readonly Case[]) => aheadOf(first?.before ?? []).count
 
 function view(cases: readonly Case[]): readonly Group[] {
   const [first] = cases
@@ -72,7 +71,7 @@ function view(cases: readonly Case[]): readonly Group[] {
 export function nearest(cases: readonly Case[]): Case | undefined {
   const known = cases.filter(({ before }) => before !== undefined)
   return known.reduce<Case | undefined>(
-    (best, one) => (best && sumOf(best.before ?? []) <= sumOf(one.before ?? []) ? best : one),
+    (best, one) => (best && jobsBefore([best]) <= jobsBefore([one]) ? best : one),
     undefined,
   )
 }
@@ -80,8 +79,9 @@ export function nearest(cases: readonly Case[]): Case | undefined {
 /** Room alone brings a job nothing while others come first. */
 function changeOf(reason: Hindrance, usual: string, before: readonly Before[] | undefined): string {
   if (reason !== 'busy') return usual
-  if (before === undefined) return `${usual}, and its turn comes`
-  return before.length > 0 ? `${usual}, and those before it are taken` : usual
+  if (before?.length === 0) return usual
+  const isTurn = before === undefined || before.every(({ by }) => by === 'turn')
+  return isTurn ? `${usual}, and its turn comes` : `${usual}, and those before it are taken`
 }
 
 /** Different values once each; null stands for none. */
@@ -110,7 +110,7 @@ function notesOf(cases: readonly Case[]): Pick<Group, 'note' | 'notes'> {
   return notes.length === 1 ? { note } : { notes: notes.slice(0, DIFFERENT_MOST) }
 }
 
-export function viewBefore({ by, jobs, isLeast, projects }: Before): NonNullable<Waits['before']>[number] {
+export function viewBefore({ by, jobs, isLeast, projects, first }: Before): NonNullable<Waits['before']>[number] {
   const says = precedenceTable[by][jobs === 1 ? 0 : 1]
-  return { by, says, jobs, ...(isLeast && { is_least: true }), ...(by === 'turn' && { projects }) }
+  return { by, says, jobs, ...(isLeast && { is_least: true }), ...(by === 'turn' && { projects, first }) }
 }

@@ -10,7 +10,7 @@ import type { Core } from './core.ts'
 import { workersFor } from './ladder.ts'
 import { elementsNow, type Place, readNeeds, waitingOf } from './line.ts'
 import type { Polls } from './poll.ts'
-import type { Before } from './precedence.ts'
+import { aheadOf, type Before } from './precedence.ts'
 import { heldBack } from './quota.ts'
 import { askerOf } from './room.ts'
 import { viewStopOf } from './stop.ts'
@@ -138,7 +138,7 @@ export async function queuedOf(tx: ReadTx, array: JobId, limit: number): Promise
 
 /** Workers between which others get their turn, a few milliseconds. */
 const SLICE = 100
-const LOOKS_MOST = 200
+const LOOKS_MOST = 50
 /** Workers of which it is looked at what comes first there: others that are alike have the same. */
 const ORDERS_MOST = 8
 
@@ -154,13 +154,25 @@ async function casesOf(
   const cases: Case[] = []
   const looks = { left: LOOKS_MOST }
   const orders = new Map<string, readonly Before[]>()
+  const isLong = waitingIn(parts.core) > LONG_QUEUE
   for (const [index, worker] of workers.entries()) {
     if (index > 0 && index % SLICE === 0) await turn(parts.core)
+    const known = orders.size - looks.left
     const told = hindranceOf(parts, worker, subject, looks)
     const before = place && couldTake(told) ? orderAt(parts.core, { worker, place, subject, orders }) : undefined
     cases.push({ worker, told, ...(before && { before }) })
+    if (isLong && orders.size - looks.left > known) await turn(parts.core)
   }
   return cases
+}
+
+/** From so many on others get their turn also between two looks at the order. */
+const LONG_QUEUE = 1000
+
+function waitingIn({ queue }: Core): number {
+  let count = 0
+  for (const id of queue.projects()) count += queue.size(id)
+  return count
 }
 
 const couldTake = ({ reason }: Told) => reason !== 'lacks' && reason !== 'shut_out'
@@ -187,7 +199,7 @@ function orderAt(core: Core, { worker, place, subject, orders }: Order): readonl
 }
 
 function withElements(before: readonly Before[], jobs: number): readonly Before[] {
-  return jobs > 0 ? [...before, { by: 'array', jobs, isLeast: false, projects: 1 }] : before
+  return jobs > 0 ? [...before, { by: 'array', jobs, isLeast: false, projects: 1, first: 1 }] : before
 }
 
 /** Told at the worker where the fewest come before it, of those that are there if there are any. */
@@ -202,11 +214,9 @@ function placeOf(
   const isThere = ({ told: { reason } }: Case) => reason !== 'offline' && reason !== 'away'
   const best = nearest(cases.filter(isThere)) ?? nearest(cases)
   const before = best?.before ?? withElements(core.choice.beforeAmongEquals(place, core.clock.now()), elementsBefore)
-  // Of projects whose turn is before one job each comes first for certain, and how many more depends on how long they take.
-  const ahead = before.reduce((sum, { by, jobs, projects }) => sum + (by === 'turn' ? projects : jobs), 0)
-  const isLeast = before.some((one) => one.isLeast || (one.by === 'turn' && one.jobs > one.projects))
+  const { count, isLeast } = aheadOf(before)
   return {
-    ahead,
+    ahead: count,
     ...(isLeast && { ahead_is_least: true }),
     ...(before.length > 0 && { before: before.map(viewBefore) }),
     ...(best && { at: { id: best.worker.id, name: best.worker.name } }),

@@ -58,7 +58,7 @@ export const precedenceTable = {
   own: ["job of the worker's own project comes first", "jobs of the worker's own project come first"],
   friends: ["job of the worker's friends comes first", "jobs of the worker's friends come first"],
   priority: ['job of a higher priority comes first', 'jobs of a higher priority come first'],
-  turn: ['job is of a project whose turn is before', 'jobs are of projects whose turn is before'],
+  turn: ['job of another project takes turns with it', 'jobs of other projects take turns with it'],
   earlier: ['job came earlier', 'jobs came earlier'],
   array: ['element of its array comes first', 'elements of its array come first'],
 } as const
@@ -71,8 +71,9 @@ const precedence = z.object({
   jobs: z.int(),
   /** There are more of them. */
   is_least: z.boolean().optional(),
-  /** Whose they are. With `turn`: of each at least one job comes first. */
+  /** With `turn`: of how many other projects they are, and of how many of these the turn is before as they stand now. */
   projects: z.int().optional(),
+  first: z.int().optional(),
 })
 
 export const hindrance = z.object({

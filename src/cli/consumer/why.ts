@@ -68,8 +68,9 @@ function describePlace({ ahead, ahead_is_least, before = [], at }: Waiting): str
   return `${count}${at ? `, at ${at.name}` : ''}${what}`
 }
 
-function describeBefore({ jobs, says, is_least, projects = 1 }: Before): string {
-  const whose = projects > 1 ? ` (${projects} projects)` : ''
+function describeBefore({ jobs, says, is_least, projects, first = 0 }: Before): string {
+  const whose =
+    projects === undefined ? '' : ` (${first} of ${projects} ${projects === 1 ? 'project' : 'projects'} before it now)`
   return `${is_least ? 'more than ' : ''}${jobs} ${says}${whose}`
 }
 

@@ -21,7 +21,7 @@ const waiting: Omit<WhyView, 'id'> = {
     ...{ ahead: 10_000, ahead_is_least: true, at: lab },
     before: [
       { by: 'own', says: 'jobs of the owner come first', jobs: 9999, is_least: true },
-      { by: 'turn', says: 'job is of a project whose turn is before', jobs: 1, projects: 2 },
+      { by: 'turn', says: 'job is of a project whose turn is before', jobs: 1, projects: 2, first: 1 },
     ],
     rest: 3,
     workers: [
@@ -41,7 +41,10 @@ t.test('of a job that waits: its place, and for each kind of worker what stands 
   const { code, out } = await ask(waiting)
   t.equal(code, 0)
   t.match(out, /why: +two workers lack something/)
-  t.match(out, /before it: +at least 10000 jobs, at lab: more than 9999 jobs of the owner come first, 1 job is of/)
+  t.match(
+    out,
+    /before it: +at least 10000 jobs, at lab: more than 9999 jobs of the owner come first, 1 job is .* \(1 of 2 projects before it now\)/,
+  )
   t.match(out, /\n3 more workers, for other reasons\n$/)
   t.match(out, /workers: +lab, box and 1 more\n +why: +does not have it/)
   t.match(out, /labels\.zone: +wanted zone=a or c, there b/)

@@ -1,8 +1,10 @@
 // Whose turn it is: the owner's ladder, then priority, then fair share, then who came first; and what is never urgent ends too.
+import fc from 'fast-check'
 import t from 'tap'
 import { Choice, type Taken, type Taker } from '../../../server/service/choice.ts'
 import { type Ladder, ownLadder } from '../../../server/service/ladder.ts'
 import { type Waiting, waitingOf } from '../../../server/service/line.ts'
+import { aheadOf } from '../../../server/service/precedence.ts'
 import { Queue } from '../../../server/service/queue.ts'
 import { Shares } from '../../../server/service/share.ts'
 import type { ProjectId } from '../../../src/protocol/id.ts'
@@ -45,6 +47,10 @@ function createPool(ladder: Ladder, mayStart = (_: ProjectId) => Number.POSITIVE
       return taken
     },
     peek: (slots: number) => choice.peek(taker(slots)),
+    before(job: Waiting) {
+      const place = queue.placeOf(job)
+      return place ? choice.before(taker(0), place) : []
+    },
     end({ job }: Taken, ms: number) {
       count(job.projectId, -1)
       shares.settle({ bindingId: bindingIdOf(1), projectId: job.projectId, held: nothing }, ms)
@@ -157,5 +163,38 @@ t.test('looking ahead takes nothing', async (t) => {
   t.strictSame(
     take(4).map(({ job }) => job.id),
     seen,
+  )
+})
+
+const queued = fc.record({
+  projectId: fc.constantFrom(own, friend, stranger),
+  priority: fc.integer({ min: 3, max: 5 }),
+  needs: fc.constantFrom('{}', '{"cpus":0}', '{"labels":{"never":"here"}}'),
+})
+
+t.test('what is told to come before a job is what a worker takes before it, and to look changes nothing', async () => {
+  fc.assert(
+    fc.property(
+      fc.array(queued, { minLength: 1, maxLength: 30 }),
+      fc.constantFrom(shared, equals, ownLadder(own)),
+      fc.nat(),
+      (all, ladder, which) => {
+        const [seen, unseen] = [createPool(ladder), createPool(ladder)]
+        const jobs = all.map((one) => waiting(one.projectId, one))
+        for (const job of jobs) for (const { queue } of [seen, unseen]) queue.add(job)
+        for (const { take } of [seen, unseen]) take(2)
+        const job = jobs[which % jobs.length]
+        const before = job && seen.queue.placeOf(job) ? seen.before(job) : []
+        seen.peek(5)
+        const order = seen.take(64).map(({ job: { id } }) => id)
+        const plain = unseen.take(64).map(({ job: { id } }) => id)
+        if (order.join() !== plain.join()) return false
+        const place = job ? order.indexOf(job.id) : -1
+        if (place < 0) return true
+        const { count, isLeast } = aheadOf(before)
+        return isLeast ? count <= place : count === place
+      },
+    ),
+    { numRuns: 500 },
   )
 })

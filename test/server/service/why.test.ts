@@ -145,7 +145,7 @@ t.test('where the order of an owner or of turns makes a job wait, that is told',
   for (let looks = 0; looks < 3; looks++) {
     t.match((await why(rig, next.id)).waiting, {
       ...{ ahead: 1, ahead_is_least: true },
-      before: [{ by: 'turn', jobs: 3, projects: 1 }],
+      before: [{ by: 'turn', jobs: 3, projects: 1, first: 1 }],
     })
   }
 })
