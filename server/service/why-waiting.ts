@@ -52,6 +52,7 @@ export async function waitOf(parts: Parts, waiter: Waiter): Promise<Waits> {
   const declines = isHeld ? new Map() : await declinesOf(core, stands, passedOver)
   const subject = {
     ...{ needs: readNeeds(row.needs), id: stands.id, elementsBefore, passedOver, declines },
+    looks: { left: LOOKS_MOST },
     ...(quota && { quotaChange: quota.change }),
   }
   const cases = await casesOf(parts, { subject, place, workers: workersFor(core, row.projectId) })
@@ -152,13 +153,13 @@ async function casesOf(
   }: { readonly subject: Subject; readonly place: Place | undefined; readonly workers: readonly WorkerRow[] },
 ): Promise<readonly Case[]> {
   const cases: Case[] = []
-  const looks = { left: LOOKS_MOST }
+  const { looks } = subject
   const orders = new Map<string, readonly Before[]>()
   const isLong = waitingIn(parts.core) > LONG_QUEUE
   for (const [index, worker] of workers.entries()) {
     if (index > 0 && index % SLICE === 0) await turn(parts.core)
     const known = orders.size - looks.left
-    const told = hindranceOf(parts, worker, subject, looks)
+    const told = hindranceOf(parts, worker, subject)
     const before = place && couldTake(told) ? orderAt(parts.core, { worker, place, subject, orders }) : undefined
     cases.push({ worker, told, ...(before && { before }) })
     if (isLong && orders.size - looks.left > known) await turn(parts.core)

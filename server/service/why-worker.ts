@@ -38,11 +38,8 @@ export interface Subject {
   readonly declines: ReadonlyMap<string, Decline>
   /** What would end the quota that it is held back by. */
   readonly quotaChange?: string
-}
-
-/** Looks at what a worker would take, which takes long where many kinds of jobs wait: so many workers of one call are looked at. */
-export interface Looks {
-  left: number
+  /** Looks at what a worker would take, which takes long where many kinds of jobs wait: so many workers of one call are still looked at. */
+  readonly looks: { left: number }
 }
 
 interface Parts {
@@ -51,7 +48,7 @@ interface Parts {
 }
 
 /** The first thing that stands between them: what no time changes, then whether it is there, then what it declined, then its room and whose turn it is. */
-export function hindranceOf(parts: Parts, worker: WorkerRow, subject: Subject, looks: Looks): Told {
+export function hindranceOf(parts: Parts, worker: WorkerRow, subject: Subject): Told {
   const { core, polls } = parts
   if (worker.law.state === 'quarantined' || worker.law.state === 'revoked') return { reason: 'shut_out' }
   const lack = lackOf(subject.needs, meansOf(worker))
@@ -62,7 +59,7 @@ export function hindranceOf(parts: Parts, worker: WorkerRow, subject: Subject, l
     declineOf(subject, worker, now) ??
     distrustOf(core, worker, now) ??
     shortageOf(core, polls.takerNow(worker), subject) ??
-    turnOf(core, polls.takerNow(worker), { subject, looks })
+    turnOf(core, polls.takerNow(worker), subject)
   )
 }
 
@@ -111,14 +108,11 @@ function shortageOf({ choice }: Core, taker: Taker | undefined, { needs, id }: S
   return { reason: 'kept', until: kept.until }
 }
 
-function turnOf(
-  { choice }: Core,
-  taker: Taker | undefined,
-  { subject, looks }: { readonly subject: Subject; readonly looks: Looks },
-): Told {
-  if (subject.quotaChange !== undefined) return { reason: 'quota', change: subject.quotaChange }
+function turnOf({ choice }: Core, taker: Taker | undefined, subject: Subject): Told {
+  const { id, elementsBefore, quotaChange, looks } = subject
+  if (quotaChange !== undefined) return { reason: 'quota', change: quotaChange }
   if (!taker || looks.left < 1) return { reason: 'open' }
   looks.left -= 1
-  const taken = choice.peek(taker).filter(({ job }) => job.id === subject.id).length
-  return { reason: taken > subject.elementsBefore ? 'next' : 'behind' }
+  const taken = choice.peek(taker).filter(({ job }) => job.id === id).length
+  return { reason: taken > elementsBefore ? 'next' : 'behind' }
 }
