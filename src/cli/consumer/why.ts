@@ -63,7 +63,8 @@ function describeWaiting(waiting: Waiting, now: number): Rows {
 
 function describePlace({ ahead, ahead_is_least, before = [], at }: Waiting): string | undefined {
   if (ahead === undefined) return undefined
-  const count = ahead === 0 ? 'nothing' : `${ahead_is_least ? 'at least ' : ''}${ahead} ${ahead === 1 ? 'job' : 'jobs'}`
+  const [least, none] = ahead_is_least ? ['at least ', 'nothing for certain'] : ['', 'nothing']
+  const count = ahead === 0 ? none : `${least}${ahead} ${ahead === 1 ? 'job' : 'jobs'}`
   const what = before.length > 0 ? `: ${before.map(describeBefore).join(', ')}` : ''
   return `${count}${at ? `, at ${at.name}` : ''}${what}`
 }
@@ -139,7 +140,7 @@ function describeWorkers(one: Group, now: number): readonly string[] {
     [`  ${requirement}`, requirement && `wanted ${describeWanted(requirement, wants)}, there ${describeHas(one)}`],
     ['  cordon of', of && (of === 'binding' ? 'its binding' : 'the worker')],
     ['  mishaps', one.mishaps],
-    ['  first', before.map(describeBefore).join(', ')],
+    ['  before it', before.map(describeBefore).join(', ')],
     ...[note, ...notes].map((said) => ['  said', said] as const),
     ['  until', until === undefined ? undefined : `${sayUntil(until, now)}${last}`],
     ['  changes when', change],
