@@ -246,10 +246,7 @@ t.test('a budget of the day that is used up stops submits and what waits until t
   const why = (await rig.call('explainJob', { params: { id: waiting[0]?.id ?? '' } })).reply
   t.match(why, {
     says: /used its CPU time of the day: 10 of 10/,
-    waiting: {
-      quota: { name: 'cpu_seconds_per_day', most: 10, used: 10, until },
-      workers: [{ reason: 'quota', change: /the day ends, in UTC/ }],
-    },
+    waiting: { quota: { name: 'cpu_seconds_per_day', most: 10, used: 10, until } },
   })
   rig.clock.jump(until - rig.clock.now() - 5000)
   const poll = hold(rig, box, { slots: 1 })

@@ -288,3 +288,18 @@ t.test('a worker on probation, and a project that is paused, tell what ends that
   await rig.call('pauseProject', { params: { name: 'default' }, body: { note: 'a move' } })
   t.match(await why(rig, id), { says: /is paused by an operator: a move/, change: /pond project resume/ })
 })
+
+t.test('at a budget of the day each worker tells what ends that', async (t) => {
+  const { rig, box } = await withBox(t)
+  await rig.call('setQuota', { params: { project: 'default' }, body: { cpu_seconds_per_day: 1 } })
+  await submit(rig)
+  const usage = { cpu_ms: 2000, max_rss_bytes: 1, wall_ms: 1, sampled: false }
+  await box.say(await box.start(), { ...finalWord, usage })
+  const { id } = await submit(rig)
+  void hold(rig, box, 1)
+  await rig.clock.settle()
+  t.match(await why(rig, id), {
+    change: /the day ends, in UTC, or an operator allows more/,
+    waiting: { workers: [{ reason: 'quota', change: /the day ends, in UTC/ }] },
+  })
+})
