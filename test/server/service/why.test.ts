@@ -294,8 +294,9 @@ t.test('at a budget of the day each worker tells what ends that', async (t) => {
   await rig.call('setQuota', { params: { project: 'default' }, body: { cpu_seconds_per_day: 1 } })
   await submit(rig)
   const usage = { cpu_ms: 2000, max_rss_bytes: 1, wall_ms: 1, sampled: false }
-  await box.say(await box.start(), { ...finalWord, usage })
+  const intent = await box.start()
   const { id } = await submit(rig)
+  await box.say(intent, { ...finalWord, usage })
   void hold(rig, box, 1)
   await rig.clock.settle()
   t.match(await why(rig, id), {
