@@ -210,8 +210,8 @@ t.test('retention removes elements, then their array', async (t) => {
   const box = await pairMachine(rig)
   const array = await submit(rig, { count: 3 })
   await box.end(await box.take(3))
-  await rig.clock.advance(rig.pond.services.core.settings.retentionMs + 1)
   const { core } = rig.pond.services
+  rig.clock.jump(core.settings.retentionMs + 1)
   while ((await removeEnded(core)) > 0);
   t.equal((await rig.call('getJob', { params: { id: array.id } })).code, 'not_found')
   t.equal((await rig.call('getJob', { params: { id: `${array.id}.1` } })).code, 'not_found')
