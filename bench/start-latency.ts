@@ -8,7 +8,7 @@ import { type PondRig, startPond, startSwarm, submit } from './pond-rig.ts'
 import type { BenchOptions } from './run.ts'
 import { now, type Started } from './worker-report.ts'
 
-const JOBS = 200
+const JOBS = 1000
 /** The first ones pay for compiling code and opening connections, on each side: a service does that once. */
 const WARM_JOBS = 600
 /** Between two jobs, so that each meets a pool at rest with its poll parked. */
