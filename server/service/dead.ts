@@ -1,4 +1,5 @@
-// Dead letters: jobs that failed or expired and that nobody replayed or dismissed; an array among them stands for those of its elements that never began. They are no rows of their own; a mark on the job takes it out of the list.
+// Dead letters: jobs that failed or expired and that nobody replayed or dismissed; an array among them stands for those of its elements that never began.
+// They are no rows of their own; a mark on the job takes it out of the list.
 import type { JobView } from '../../src/protocol/consumer.ts'
 import { Refusal } from '../../src/protocol/error.ts'
 import { type JobId, jobId, type ProjectId } from '../../src/protocol/id.ts'
