@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
+import type { JobSpec } from '../../src/protocol/job.ts'
 import { sleep, systemClock } from '../../src/system/clock.ts'
 import type { Random } from '../../src/system/random.ts'
 import type { FaultProxy } from '../harness/fault-proxy.ts'
@@ -41,16 +42,20 @@ export interface Stage {
   readonly fired: Record<string, number>
   /** Broken promises. */
   readonly faults: string[]
+  /** Jobs that only made programs write, by their ids. */
+  readonly probes: Promise<readonly string[]>[]
 }
 
 const SHORTEST_STOP_MS = 1000
 /** A disk stays full for long enough that somebody else meets it. */
 const FULL_MS = 3000
-/** A call that is never made cannot fail, so an injection does not wait for it for ever. */
+/** A call that is never made cannot fail: somebody has to go on submitting, and an injection does not wait for it for ever. */
 const INJECT_MS = 15_000
 /** What strace writes behind a call that it let fail. */
 const INJECTED = '(INJECTED)'
 const LOOK_MS = 50
+const PROBE_MS = 100
+const probeJob: JobSpec = { command: ['echo', 'probe'], idempotent: true }
 /** So many calls of a thread go well before the one that fails. */
 const CALLS_MOST = 8
 
@@ -96,7 +101,7 @@ export const swarmFaults = {
     const journal = join(home, 'journal')
     const before = countOf(swarm, 'journal_sync_failed')
     const syncs = await attachStrace(stage, { pid: swarm.pid, call: 'fdatasync', files: [journal], when: 1 })
-    await syncs.failed()
+    await whileProbing(stage, () => syncs.failed())
     if (!(await syncs.detach()).includes(INJECTED)) return
     await until('a swarm that says so', () => countOf(swarm, 'journal_sync_failed') > before)
     fire(stage, 'eio_journal')
@@ -134,7 +139,7 @@ async function failSync(stage: Stage, call: 'fsync' | 'fdatasync'): Promise<void
   const when = 1 + Math.floor(stage.random.number() * CALLS_MOST)
   const syncs = await attachStrace(stage, { pid: pond.pid, call, files, when })
   const end = () => Promise.race([pond.exited, sleep(systemClock, INJECT_MS)])
-  let ended = await end()
+  let ended = await whileProbing(stage, end)
   const trace = await syncs.detach()
   const { file, isCopy } = failureIn(trace)
   if (!ended && isCopy) {
@@ -150,6 +155,29 @@ async function failSync(stage: Stage, call: 'fsync' | 'fdatasync'): Promise<void
   else if (!file || ended.code === 0)
     stage.faults.push(`pond ended by itself: ${JSON.stringify(ended)} ${pond.stderr().slice(-2000)}`)
   await startPond(stage)
+}
+
+/** Small jobs are submitted until `work` is done, so that something is synced also when the workload is through or stands still. */
+async function whileProbing<T>({ rig, probes }: Stage, work: () => Promise<T>): Promise<T> {
+  const [keys, ids] = [`probe-${probes.length}`, [] as string[]]
+  let over = false
+  const probe = async () => {
+    for (let index = 0; !over; index++) {
+      // A pond that ends under it is started again, and answers the repeat.
+      const answer = await rig.client.persist('submitJob', {
+        body: { jobs: [probeJob] },
+        idempotencyKey: `${keys}-${index}`,
+      })
+      // A full pond refuses it.
+      if (answer.ok && 'items' in answer.reply) ids.push(...answer.reply.items.map(({ id }) => id))
+      await sleep(systemClock, PROBE_MS)
+    }
+    return ids
+  }
+  probes.push(probe())
+  return work().finally(() => {
+    over = true
+  })
 }
 
 interface Target {

@@ -77,7 +77,7 @@ export async function chaos({
     await startPond({ rig, flags })
     if (!proxy) throw new Error('a rig that starts pond opens its front')
     const fired: Record<string, number> = {}
-    const stage: Stage = { rig, proxy, disk, random, flags, longestStopMs, fired, faults: [] }
+    const stage: Stage = { rig, proxy, disk, random, flags, longestStopMs, fired, faults: [], probes: [] }
     while (seats.length < SWARMS) seats.push(await takeSeat(rig))
     proxy.rouse()
     const workload = createWorkload({ folder: rig.folder, jobs, random, longestMs: 300 })
@@ -99,7 +99,8 @@ export async function chaos({
     await Promise.all(parties.values())
     await submitted
     proxy.calm()
-    const verdict = await judge(rig, workload, { mayLose: true, disksFail: true, mostLost })
+    const others = (await Promise.all(stage.probes)).flat()
+    const verdict = await judge(rig, workload, { mayLose: true, disksFail: true, mostLost, others })
     const felt = { ...fired, ...proxy.fired }
     return {
       ...verdict,
