@@ -43,6 +43,8 @@ type State =
 export interface Attempt extends HeldClaim {
   /** Resolves when nothing is owed any more, or swarm ends. `freeSlot` is called as soon as nothing of it runs. */
   readonly run: (freeSlot: () => void, takeRoom?: TakeRoom) => Promise<LastWordEnd>
+  /** Resolves once its process is there, or will not be. */
+  readonly begun: Promise<void>
 }
 
 /** `refusal`: why it is declined unseen. */
@@ -70,6 +72,7 @@ class ClaimAttempt implements Attempt {
   /** Between which sleeps pond was last asked whether the claim still holds. */
   #askedIn = 0
   #giveBack = () => {}
+  #begin = () => {}
   #killed = false
   #dropped = false
   #abandoned = false
@@ -80,6 +83,10 @@ class ClaimAttempt implements Attempt {
   #released: Promise<void> | undefined
   #cancelConfirm: Cancel | undefined
   #cancelKill: Cancel | undefined
+
+  readonly begun = new Promise<void>((resolve) => {
+    this.#begin = resolve
+  })
 
   constructor(parts: ClaimParts, intent: Intent, refusal: Unwilling | undefined) {
     this.claimId = intent.claim_id
@@ -114,7 +121,7 @@ class ClaimAttempt implements Attempt {
   }
 
   readonly run = async (freeSlot: () => void, takeRoom?: TakeRoom): Promise<LastWordEnd> => {
-    const ending = await this.#live(takeRoom)
+    const ending = await this.#live(takeRoom).finally(this.#begin)
     this.#cancelConfirm?.()
     this.#state = { at: 'ended', startedAt: ending?.started_at }
     this.#holdsSlot = false
@@ -226,10 +233,7 @@ class ClaimAttempt implements Attempt {
           supply: this.#supply,
           confirm: () => this.#confirmAwake(job.idempotent !== true),
         }),
-        {
-          output: (channel, bytes) => this.#write(channel, bytes),
-          event: (value) => this.#event(value),
-        },
+        { output: (channel, bytes) => this.#write(channel, bytes), event: (value) => this.#event(value) },
       )
     } catch (error) {
       if (this.#dropped || this.#abandoned) return undefined
@@ -237,6 +241,7 @@ class ClaimAttempt implements Attempt {
     }
     // Not sooner: a large folder is prepared for minutes, and the machine may sleep meanwhile.
     const startedAt = clock.now()
+    this.#begin()
     this.#execution = execution
     this.#state = { at: 'running', startedAt, execution }
     // Not waited for: a tree without this line is found by its claim.

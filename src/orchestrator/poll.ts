@@ -33,6 +33,9 @@ const FRESH_SHARE = 1 / 10
 /** Nothing is polled between a sleep and the look at the rules that follows it; should that look never end, polls go on. */
 const WAKING_MS = 2000
 
+/** What was given is started first: to poll at once would take the time of this swarm, and of a pond beside it, that the start of a process takes. */
+const STARTING_MOST_MS = 10
+
 /** A pond that asks for less would be polled without a pause. */
 const POND_HOLD_LEAST_MS = 1000
 
@@ -88,7 +91,8 @@ export interface PollParts {
   readonly dialect: Dialect
   readonly session: string
   readonly facts: () => PollFacts
-  readonly take: (reply: PollReply) => void
+  /** Resolves once what was given has begun, or will not. */
+  readonly take: (reply: PollReply) => Promise<unknown>
   /** Leaves all connections and makes new ones. */
   readonly renew: () => void
 }
@@ -102,6 +106,8 @@ class PollLoop implements Poll {
   readonly #bell = createBell()
   readonly #underWay = new Set<number>()
   #seq = 0
+  /** What the latest reply gave has not begun. */
+  #starting = false
   #claimKey: string
   #dirty = true
   #failures = 0
@@ -133,7 +139,7 @@ class PollLoop implements Poll {
     while (!signal.aborted && !this.#end) {
       const waitMs = Math.max(this.#notBefore, this.#dirty ? 0 : this.#restUntil) - clock.monotonic()
       const wanted = this.#underWay.size === 0 || (this.#dirty && this.#underWay.size < POLLS_MOST)
-      if (!wanted) await this.#bell.wait()
+      if (!wanted || this.#starting) await this.#bell.wait()
       else if (waitMs > 0) await this.#bell.waitAtMost(clock, waitMs)
       else void this.#send(signal)
     }
@@ -176,6 +182,7 @@ class PollLoop implements Poll {
   }
 
   readonly woke = (): void => {
+    this.#starting = false
     this.#notBefore = 0
     this.#restUntil = 0
     this.#failures = 0
@@ -250,11 +257,24 @@ class PollLoop implements Poll {
       // The old key would bring the same intents again; the reply to another poll may have retired it already.
       if (claimKey === this.#claimKey) this.#claimKey = newKey(random)
     }
-    take(reply)
+    const begun = take(reply)
+    if (reply.intents.length > 0) void this.#letBegin(begun)
     // Where no slot is free and none may be filled later, the next poll may wait until that changes, or until the rest is over.
     if (reply.intents.length > 0 && mayGetMore(facts())) this.#dirty = true
     for (const { type, wait_ms = retryWait.baseMs } of reply.directives)
       if (type === 'slow_down') this.#waitAtLeast(wait_ms)
+  }
+
+  async #letBegin(begun: Promise<unknown>): Promise<void> {
+    const { clock } = this.#parts
+    this.#starting = true
+    this.#turnsBy = Math.max(this.#turnsBy, clock.monotonic() + STARTING_MOST_MS)
+    await new Promise<void>((resolve) => {
+      const cancel = clock.after(STARTING_MOST_MS, resolve)
+      void begun.then(cancel).then(resolve)
+    })
+    this.#starting = false
+    this.#bell.ring()
   }
 
   #settleError({ code, message, details, retry, retryAfterMs = 0 }: CallError): void {

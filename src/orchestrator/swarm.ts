@@ -5,7 +5,7 @@ import type { Intent, PollReply, SnapshotBody } from '../protocol/orch.ts'
 import { sleep } from '../system/clock.ts'
 import { createWake, type Wake } from '../system/wake.ts'
 import { refuse, type Unwilling } from './admission.ts'
-import { createAttempt } from './attempt.ts'
+import { type Attempt, createAttempt } from './attempt.ts'
 import { createBell } from './bell.ts'
 import { findWorker } from './binding.ts'
 import type { ClaimParts, HeldClaim } from './claim.ts'
@@ -232,29 +232,29 @@ class OneSwarm implements Swarm {
     return Math.min(this.#drain.room(this.#holding.size), limit.havePerPoll - this.#holding.size)
   }
 
-  #take(reply: PollReply): void {
+  #take(reply: PollReply): Promise<unknown> {
     // What is said only in newer steps waits until pond has told its own.
     const spoken = [3, 4].filter((step) => this.#dialect.speaks(step)).length
     if (spoken > this.#spoken) this.#snapshot.changed()
     this.#spoken = spoken
     if (this.#dialect.speaks(4)) this.#renewal.heard()
     this.#over.forget({ poll: this.#poll.oldestSeq(), words: this.#claimParts?.words.oldestCall() ?? 1 })
-    this.#acceptAll(reply.intents)
+    const begun = this.#acceptAll(reply.intents)
     for (const directive of reply.directives) this.#obey(directive)
+    return begun
   }
 
-  #acceptAll(intents: readonly Intent[]): void {
-    for (const intent of intents) this.#accept(intent)
-  }
+  readonly #acceptAll = (intents: readonly Intent[]) => Promise.all(intents.map((one) => this.#accept(one)?.begun))
 
-  #accept(intent: Intent): void {
-    if (!this.#claimParts || this.#holding.get(intent.claim_id) || this.#over.has(intent.claim_id)) return
+  #accept(intent: Intent): Attempt | undefined {
+    if (!this.#claimParts || this.#holding.get(intent.claim_id) || this.#over.has(intent.claim_id)) return undefined
     const { worker_id } = intent
     const attempt = createAttempt(this.#claimParts, intent, this.#refusal(worker_id))
     const add = (id: WorkerId) => this.#groups.add(id, attempt.run)
     const run = add(worker_id) ?? attempt.run(() => {})
     this.#hold(attempt, run, worker_id)
     this.#noticed()
+    return attempt
   }
 
   #refusal(worker: WorkerId): Unwilling | undefined {

@@ -152,7 +152,7 @@ export function createCrowd(size: number, random: Random, { isBusy = false } = {
     const client = { call: pond.call, skewMs: () => 0 } as unknown as Client
     const facts = () => ({ workers: [], have: isBusy ? busy : idle, hold: true, refill: false })
     const loop = { client, clock, random, log: silentLog, session: `session-${index}` }
-    const polls = createPoll({ ...loop, dialect: createDialect(), facts, take: () => {}, renew: () => {} })
+    const polls = createPoll({ ...loop, dialect: createDialect(), facts, take: async () => {}, renew: () => {} })
     const snapshots = createSnapshot({ ...loop, look: async () => [], alone: (run) => run() })
     const ending = new AbortController()
     endings.push(ending)

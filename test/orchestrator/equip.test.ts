@@ -13,7 +13,7 @@ t.test('a cancel ends the wait for what the job is given', async (t) => {
   rig.pond.fault = (name) => (name === 'seal' ? refusal('unreachable') : undefined)
   await rig.start()
   const intent = rig.pond.give({ credential: 'db' }, { cred_request: { name: 'db', project: 'default' } })
-  await rig.clock.settle()
+  await rig.clock.advance(10)
   rig.pond.direct({ type: 'cancel', claim_id: intent.claim_id })
   await rig.clock.settle()
   t.equal(rig.executor.processes.length, 0)
