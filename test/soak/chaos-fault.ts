@@ -174,7 +174,10 @@ async function whileProbing<T>({ rig, probes }: Stage, work: () => Promise<T>): 
     }
     return ids
   }
-  probes.push(probe())
+  const probing = probe()
+  // Heard of at the end, with all the others.
+  probing.catch(() => {})
+  probes.push(probing)
   return work().finally(() => {
     over = true
   })
