@@ -6,7 +6,8 @@ import { BlobBrokenError, NoRoomError } from '../blob/contract.ts'
 import { authorise, type Identity } from '../service/access.ts'
 import type { Services } from '../service/pond.ts'
 import { StoreFailing, StoreFull } from '../store/contract.ts'
-import { handlers, projectOf } from './handler.ts'
+import { projectOf } from './caller.ts'
+import { handlers } from './handler.ts'
 import { type HeldReply, isHeld, jsonReply, type PondReply, type PondRequest } from './message.ts'
 import { parseRequest } from './parse.ts'
 import { tellRateLimits } from './rate-limit.ts'
@@ -16,7 +17,7 @@ import { sealedHandlers } from './sealed.ts'
 export async function answer(services: Services, request: PondRequest): Promise<PondReply> {
   const begun = await begin(services, request)
   if (!isHeld(begun)) return begun
-  const { signal } = request
+  const signal = request.signal()
   if (signal.aborted) begun.leave()
   signal.addEventListener('abort', begun.leave, { once: true })
   return await new Promise<PondReply>((resolve) => begun.listen(resolve)).finally(() =>
@@ -82,7 +83,7 @@ async function route(services: Services, request: PondRequest, found: Found): Pr
   if (row.reserved || !handler) throw new Refusal('unsupported', `${request.path} is not served by this pond`)
   const reply = async () => {
     const parsed = parseRequest(found.name, request, found.params)
-    return await handler(services, { ...parsed, identity, request })
+    return await handler(services, { identity, request, ...parsed })
   }
   return found.name === 'submitJob' ? await answerSubmit(services, { identity, request }, reply) : await reply()
 }

@@ -63,7 +63,8 @@ async function serve(pond: Answerer, { request, reply, body }: Came): Promise<vo
 
 const none = {}
 /** Who leaves while it is heard is seen once it is parked. */
-const never = new AbortController().signal
+const stays = new AbortController().signal
+const never = () => stays
 
 function park(reply: ServerResponse, { listen, leave }: HeldReply): void {
   if (reply.destroyed) {
@@ -80,5 +81,5 @@ function park(reply: ServerResponse, { listen, leave }: HeldReply): void {
 function send(reply: ServerResponse, { status, headers, body }: PondReply): void {
   if (reply.destroyed) return
   assert(typeof body === 'string', 'a poll is answered with JSON')
-  reply.writeHead(status, { ...headers, 'content-length': Buffer.byteLength(body) }).end(body)
+  reply.writeHead(status, { 'content-length': Buffer.byteLength(body), ...headers }).end(body)
 }

@@ -173,10 +173,7 @@ async function serve(pond: Answerer, { request, reply, pieceMs }: Serving): Prom
     headers: request.headers as Record<string, string | undefined>,
     ...(request.body instanceof Uint8Array ? { body: request.body } : {}),
     ...(request.body === request.raw ? { stream: piecesOf(request.raw, { pieceMs }) } : {}),
-    // Made when it is first asked for: most calls never wait.
-    get signal() {
-      return left.signal
-    },
+    signal: () => left.signal,
   })
   if (request.body === request.raw && answer.status !== errorTable.body_timeout.status) await drain(request.raw)
   return send(reply, answer)

@@ -1,6 +1,5 @@
 // One handler per route: from what was asked to the service that does it, and from its answer to a reply. No rule lives here.
 import { Refusal } from '../../src/protocol/error.ts'
-import type { ProjectId } from '../../src/protocol/id.ts'
 import { openApi } from '../../src/protocol/openapi.ts'
 import type { BodyOf, ParamsOf, QueryOf, RouteName } from '../../src/protocol/route.ts'
 import type { StopBody } from '../../src/protocol/stop.ts'
@@ -32,6 +31,7 @@ import { viewAttempt, viewJob } from '../service/view.ts'
 import { explainJob } from '../service/why.ts'
 import { hearWords } from '../service/word.ts'
 import * as worker from '../service/worker.ts'
+import { adminOf, bindingOf, byOf, claimTokenOf, projectOf, reachOf, scopeOf } from './caller.ts'
 import {
   bytesReply,
   eventsReply,
@@ -90,11 +90,13 @@ export const handlers: { readonly [N in RouteName]?: Handler<N> } = {
     return wordReply(outcome)
   },
   async sendChunk({ streams }, { params, query, body, identity, request }) {
-    const caller = { ...bindingOf(identity), jobId: params.id, claimId: query.claim, token: claimTokenOf(request) }
+    const { bindingId } = bindingOf(identity)
+    const caller = { bindingId, jobId: params.id, claimId: query.claim, token: claimTokenOf(request) }
     return jsonReply(200, await streams.append(caller, query, body))
   },
   async sendTelemetry({ core }, { params, body, identity, request }) {
-    const caller = { ...bindingOf(identity), jobId: params.id, claimId: body.claim_id, token: claimTokenOf(request) }
+    const { bindingId } = bindingOf(identity)
+    const caller = { bindingId, jobId: params.id, claimId: body.claim_id, token: claimTokenOf(request) }
     return jsonReply(200, await hearTelemetry(core, caller, body))
   },
   sendSnapshot: async ({ snapshots }, { body, identity }) =>
@@ -135,7 +137,7 @@ export const handlers: { readonly [N in RouteName]?: Handler<N> } = {
     jsonReply(200, await job.listJobs(core, scopeOf(core, identity, request), query)),
   async getJob({ core }, { params, query, identity, request }) {
     const asked = { scope: reachOf(identity), id: params.id, waitMs: query.wait_ms ?? 0, above: query.above }
-    return jsonReply(200, await job.awaitJob(core, { ...asked, signal: request.signal }))
+    return jsonReply(200, await job.awaitJob(core, { ...asked, signal: request.signal() }))
   },
   async getJobSpec({ core }, { params, identity }) {
     await job.readJob(core, reachOf(identity), params.id)
@@ -194,12 +196,12 @@ export const handlers: { readonly [N in RouteName]?: Handler<N> } = {
     const scope = reachOf(identity)
     await job.readJob(core, scope, params.id)
     const lastVersion = Number.parseInt(request.headers['last-event-id'] ?? '0', 10) || 0
-    return eventsReply(followJob(core, { scope, id: params.id, lastVersion, signal: request.signal }))
+    return eventsReply(followJob(core, { scope, id: params.id, lastVersion, signal: request.signal() }))
   },
   async followJobs({ core }, { query, identity, request }) {
     const label = query.label === undefined ? undefined : job.parseLabel(query.label)
     const projectId = projectOf(core, identity, request)
-    return eventsReply(followProject(core, { projectId, label, signal: request.signal }))
+    return eventsReply(followProject(core, { projectId, label, signal: request.signal() }))
   },
   getAttestation: async ({ core }, { params, query, identity }) =>
     jsonReply(200, await readAttestation(core, { scope: reachOf(identity), jobId: params.id, attempt: query.attempt })),
@@ -331,63 +333,9 @@ function wordReply(outcome: OutcomeReply): PondReply {
   }
 }
 
-export function bindingOf(identity: Identity) {
-  if (identity.kind !== 'binding') throw new Error('the route is for bindings')
-  return identity
-}
-
-function adminOf(identity: Identity) {
-  if (identity.kind !== 'admin') throw new Error('the route is for admins')
-  return identity.keyId
-}
-
-export function byOf(identity: Identity): string {
-  switch (identity.kind) {
-    case 'admin':
-    case 'key':
-      return `${identity.kind}:${identity.keyId}`
-    case 'binding':
-      return `binding:${identity.bindingId}`
-    case 'nobody':
-      return 'nobody'
-    default:
-      return identity satisfies never
-  }
-}
-
 const orderOf = (identity: Identity, { for_ms, note }: StopBody): order.Order => ({
   ...{ by: byOf(identity), forMs: for_ms, note },
 })
-
-/** The jobs that a caller may reach by id. */
-function reachOf(identity: Identity): job.Scope {
-  return identity.kind === 'key' ? identity.projectId : 'all'
-}
-
-/** The project that a call without an id is about: the key's own, or the one an admin names in Pond-Project. */
-export function projectOf(
-  core: Services['core'],
-  identity: Identity,
-  request: Pick<PondRequest, 'headers'>,
-): ProjectId {
-  const named = request.headers['pond-project']
-  if (identity.kind !== 'key') return key.projectByName(core, named ?? key.DEFAULT_PROJECT)
-  if (named !== undefined && core.projects.get(identity.projectId) !== named) {
-    throw new Refusal('forbidden', `this key is not of project ${named}`, { field: 'pond-project' })
-  }
-  return identity.projectId
-}
-
-/** Lists are of one project, for an admin too; the admin's own routes list all. */
-function scopeOf(core: Services['core'], identity: Identity, request: PondRequest): job.Scope {
-  return projectOf(core, identity, request)
-}
-
-export function claimTokenOf(request: PondRequest): string {
-  const token = request.headers['x-claim-token']
-  if (token === undefined) throw new Refusal('unauthenticated', 'this call needs the claim token as X-Claim-Token')
-  return token
-}
 
 async function describeCaller(core: Services['core'], identity: Identity) {
   if (identity.kind !== 'admin' && identity.kind !== 'key') throw new Error('the route is for keys')

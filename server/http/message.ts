@@ -12,8 +12,8 @@ export interface PondRequest {
   readonly body?: Uint8Array
   /** In the place of `body` where the route takes one that is too large to be held. */
   readonly stream?: AsyncIterable<Uint8Array>
-  /** Aborts when the caller left. */
-  readonly signal: AbortSignal
+  /** Aborts when the caller left. Made when it is first asked for: most calls never wait. */
+  readonly signal: () => AbortSignal
 }
 
 export interface PondReply {

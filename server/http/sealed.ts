@@ -4,7 +4,8 @@ import * as credential from '../service/credential.ts'
 import type { Services } from '../service/pond.ts'
 import { getRecipients, type Owner, putRecipients } from '../service/recipient.ts'
 import { readBundle, redeemBundle, type SealCaller, sealCredential, tokenForBundle } from '../service/seal.ts'
-import { type Asked, bindingOf, byOf, claimTokenOf, type Handler, projectOf } from './handler.ts'
+import { bindingOf, byOf, claimTokenOf, projectOf } from './caller.ts'
+import type { Asked, Handler } from './handler.ts'
 import { bytesReply, jsonReply, type PondReply, type PondRequest } from './message.ts'
 
 export const sealedHandlers = {

@@ -25,9 +25,9 @@ export async function readStream(core: Core, asked: Asked & { readonly request: 
   if (query.follow === '1') {
     const view = await lookStream(core, { ...asked, attempt: query.attempt })
     const ask = { ...asked, attempt: view.attempt }
-    return bytesReply(200, followStream(core, ask, { offset, signal: request.signal }), headersOf(view, offset))
+    return bytesReply(200, followStream(core, ask, { offset, signal: request.signal() }), headersOf(view, offset))
   }
-  const wait = { offset, waitMs: query.wait_ms ?? 0, signal: request.signal }
+  const wait = { offset, waitMs: query.wait_ms ?? 0, signal: request.signal() }
   const view = await awaitStream(core, { ...asked, attempt: query.attempt }, wait)
   if (range !== undefined) return await readRange(core, view, { name: asked.name, range })
   const bytes = await core.blobs.read({ claimId: view.claimId, name: asked.name }, offset, PIECE_BYTES)

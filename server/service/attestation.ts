@@ -52,7 +52,7 @@ function openWith(workers: readonly WorkerRow[], dsse: Dsse): Signed | undefined
   try {
     const statement = openAttestation(dsse, key)
     const holder = holders.find(({ worker }) => worker.id === statement.predicate.worker)
-    return holder && { ...holder, statement }
+    return holder && { statement, ...holder }
   } catch (error) {
     if (error instanceof SealError) return undefined
     throw error
@@ -108,7 +108,9 @@ function proofOf({ signed }: Testimony, { claim, job, word }: Proved): Proof {
   // Keys that were out of use before the claim was made say nothing of it.
   if (worker.id !== claim.workerId || (keys.until !== undefined && keys.until < claim.claimedAt)) return 'bad'
   const origin = { job_digest: job.digest, epoch: claim.epoch, bundle: job.bundle?.digest }
-  return isSameExecution(attested, describeExecution({ ...word, job_id: job.id }, origin)) ? 'good' : 'bad'
+  return isSameExecution(attested, describeExecution(Object.assign({}, word, { job_id: job.id }), origin))
+    ? 'good'
+    : 'bad'
 }
 
 export async function readAttestation(core: Core, ask: AttemptAsk): Promise<AttestationView> {

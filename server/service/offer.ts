@@ -143,7 +143,7 @@ export class Offers {
       const isNext = !line || !choice.hasFor(taker)
       const taken = line ? (isNext ? this.#takeFresh(line, taker) : []) : choice.take(taker)
       for (const one of taken) live.expect(workerId, one)
-      return taken.map((one) => ({ ...one, worker, claimKey }))
+      return taken.map((one) => ({ worker, claimKey, ...one }))
     })
   }
 

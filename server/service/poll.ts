@@ -271,7 +271,7 @@ export class Polls {
   }
 
   #reply(seq: number, intents: readonly Intent[], directives: readonly Directive[]): PollReply {
-    const limits = { ...limitsOf(this.#core.settings.pollHoldMs), return_ms: this.#returnMs() }
+    const limits = { return_ms: this.#returnMs(), ...limitsOf(this.#core.settings.pollHoldMs) }
     const receipt = receiptOf(this.#life, seq)
     return { protocol: PROTOCOL, intents: [...intents], directives: [...directives], limits, receipt }
   }

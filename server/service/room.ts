@@ -50,11 +50,16 @@ export function takerOf(
     ended.size > 0 ? count(core, told, { worker, ended }) : balanceOf(core, told, worker)
   if (freeSlots < 1) return undefined
   const now = clock.now()
-  const slots = slotsOf({ ...worker, worker: worker.law, freeSlots, claims, most: refusals.room(workerId, now) }, now)
+  const slots = slotsOf({ worker: worker.law, freeSlots, claims, most: refusals.room(workerId, now), ...worker }, now)
   if (slots < 1) return undefined
   return {
-    ...{ workerId, bindingId: worker.bindingId, ladder: core.ladders.of(worker), means: meansOf(worker) },
-    ...{ room: { ...left, slots }, ended, now },
+    workerId,
+    bindingId: worker.bindingId,
+    ladder: core.ladders.of(worker),
+    means: meansOf(worker),
+    room: { ...left, slots },
+    ended,
+    now,
   }
 }
 
@@ -80,7 +85,7 @@ function balanceOf(core: Core, told: Told, worker: WorkerRow): Balance {
   const changes = core.live.changesOf(worker.id)
   const known = balances.get(worker)
   if (known?.told === told && known.changes === changes) return known
-  const balance = { ...count(core, told, { worker, ended: noClaims }), told, changes }
+  const balance = { told, changes, ...count(core, told, { worker, ended: noClaims }) }
   balances.set(worker, balance)
   return balance
 }

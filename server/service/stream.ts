@@ -127,7 +127,7 @@ export class Streams {
     return new Promise((answer, fail) => {
       const path = `${key.claimId} ${key.name}`
       const waiting = this.#waiting.get(path)
-      const offer = { ...chunk, answer, fail }
+      const offer = { answer, fail, ...chunk }
       if (waiting) return void waiting.push(offer)
       this.#waiting.set(path, [offer])
       void this.#work(key, path)

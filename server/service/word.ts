@@ -59,7 +59,7 @@ export async function hearWords(
     const call = { bindingId, unproved: new Set<ClaimId>(), witness: witnessOf(write, testimony) }
     for (const [index, word] of words.entries()) {
       const missing = lacks[index]
-      outcomes.push(await hearWord(write, { ...call, word, ...(missing ? { missing } : {}) }))
+      outcomes.push(await hearWord(write, { word, ...call, ...(missing ? { missing } : {}) }))
     }
     const ended = call.unproved.size > 0 ? none : endedBy(words, outcomes)
     if (!hasRoom || ended.size === 0) return { outcomes, claimed: [] }
@@ -239,13 +239,12 @@ async function finishJob(
 ): Promise<void> {
   const { claim, body, hearing } = heard
   const { verdict, message, result, attestationId } = judged
-  const patch: Partial<JobRow> = {
-    ...(body.started_at === undefined ? {} : { startedAt: body.started_at }),
-    ...(message === undefined ? {} : { message }),
-    ...(body.usage ? { usage: body.usage } : {}),
-    ...(result === undefined ? {} : { resultClaimId: claim.id }),
-    ...(attestationId === undefined ? {} : { attested: true }),
-  }
+  const patch: { -readonly [N in keyof JobRow]?: JobRow[N] } = {}
+  if (body.started_at !== undefined) patch.startedAt = body.started_at
+  if (message !== undefined) patch.message = message
+  if (body.usage) patch.usage = body.usage
+  if (result !== undefined) patch.resultClaimId = claim.id
+  if (attestationId !== undefined) patch.attested = true
   const event = { type: 'finish', claimId: claim.id, verdict } as const
   write.tx.afterCommit(() => write.core.refusals.took(claim.workerId))
   await changeJob(write, { row, event, who: byWorker(claim, message), patch })

@@ -203,7 +203,7 @@ function toRequest(world: World, route: Route, call: AnyCall): HttpRequest {
   return {
     method,
     url: world.baseUrl + path + search,
-    headers: { ...headers, ...own },
+    headers: Object.assign(headers, own),
     ...optional('body', body),
     ...optional('signal', call.signal),
     deadlineMs: call.deadlineMs ?? defaultDeadline(call),

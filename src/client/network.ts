@@ -1,4 +1,5 @@
 // The real Network: undici's agents on kept-alive connections. No redirects, no decompression, no retries: those are decisions of the client.
+import { EventEmitter } from 'node:events'
 import { Agent, type Dispatcher, Pool, ProxyAgent } from 'undici'
 import type { Clock } from '../system/clock.ts'
 import type { HttpReply, HttpRequest, Network } from '../system/network.ts'
@@ -114,20 +115,20 @@ function throughProxy({ origin }: HttpProxy, error: unknown): Error {
 const codeOf = (error: unknown) => (error instanceof Error && 'code' in error ? error.code : undefined)
 
 async function send(agent: Dispatcher, clock: Clock, call: HttpRequest): Promise<HttpReply> {
-  const limit = startLimit(clock, call)
+  const { limit, over, release } = startLimit(clock, call)
   try {
     const asked = agent.request({
-      ...placeOf(call.url),
       method: call.method as 'GET',
+      ...placeOf(call.url),
       headers: call.headers,
       body: call.body ?? null,
-      signal: limit.signal,
+      signal: limit,
     })
     // undici looks at the signal when it has a connection, so while a proxy digs no tunnel it would not see that the time is over.
-    const reply = await Promise.race([asked, limit.over])
-    return { status: reply.statusCode, headers: flatten(reply.headers), body: limited(reply.body, limit.release) }
+    const reply = await Promise.race([asked, over])
+    return { status: reply.statusCode, headers: flatten(reply.headers), body: limited(reply.body, release) }
   } catch (error) {
-    limit.release()
+    release()
     throw error
   }
 }
@@ -142,15 +143,26 @@ function placeOf(text: string): { readonly origin: string; readonly path: string
   return { origin: url.origin, path: url.pathname + url.search }
 }
 
+/** As much of an AbortSignal as undici asks for: V8 makes three hidden classes for each of Node's own. */
+class Limit extends EventEmitter {
+  aborted = false
+  reason: unknown
+
+  abort(reason: unknown): void {
+    if (this.aborted) return
+    this.aborted = true
+    this.reason = reason
+    this.emit('abort')
+  }
+}
+
 /** One signal for the deadline and the caller's own; released as soon as the body is over, so that neither leaks. */
 function startLimit(clock: Clock, { deadlineMs, signal }: HttpRequest) {
-  const controller = new AbortController()
-  const over = new Promise<never>((_, reject) => {
-    controller.signal.addEventListener('abort', () => reject(controller.signal.reason), { once: true })
-  })
+  const limit = new Limit()
+  const over = new Promise<never>((_, reject) => limit.once('abort', () => reject(limit.reason)))
   over.catch(() => {})
-  const follow = () => controller.abort(signal?.reason)
-  const late = () => controller.abort(new DeadlineError(`no complete reply within ${deadlineMs} ms`))
+  const follow = () => limit.abort(signal?.reason)
+  const late = () => limit.abort(new DeadlineError(`no complete reply within ${deadlineMs} ms`))
   const cancel = deadlineMs === undefined ? () => {} : clock.after(deadlineMs, late)
   if (signal?.aborted) follow()
   signal?.addEventListener('abort', follow, { once: true })
@@ -158,7 +170,7 @@ function startLimit(clock: Clock, { deadlineMs, signal }: HttpRequest) {
     cancel()
     signal?.removeEventListener('abort', follow)
   }
-  return { signal: controller.signal, over, release }
+  return { limit, over, release }
 }
 
 async function* limited(body: AsyncIterable<Uint8Array>, release: () => void): AsyncGenerator<Uint8Array> {

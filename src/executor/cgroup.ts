@@ -242,7 +242,7 @@ function readCounter(cgroup: Cgroup): Partial<CgroupCounters> {
   }
   const most = numberIn(cgroup, PEAK[duty] ?? '')
   const memory = most === undefined ? {} : { maxMemoryBytes: most }
-  if (duty === 'memory') return { ...memory, oomKills: namedNumber(cgroup, 'memory.oom_control', 'oom_kill') ?? 0 }
+  if (duty === 'memory') return { oomKills: namedNumber(cgroup, 'memory.oom_control', 'oom_kill') ?? 0, ...memory }
   const microseconds = namedNumber(cgroup, 'cpu.stat', 'usage_usec')
   const oomKills = namedNumber(cgroup, 'memory.events', 'oom_kill')
   return {

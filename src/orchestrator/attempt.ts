@@ -330,13 +330,13 @@ class ClaimAttempt implements Attempt {
 
   #outputs(privacy: Privacy): Output {
     this.#output ??= createOutput({
-      ...this.#parts,
       claim: this.#claim,
       privacy,
       folder: this.#folder,
       ready: () => this.#makeFolder(),
       signal: this.#abort.signal,
       failed: (error) => this.#spoolFailed(error),
+      ...this.#parts,
     })
     return this.#output
   }

@@ -31,7 +31,7 @@ export interface ClaimScope {
   /** Of the binding, as pairing told it. */
   readonly project: string
   /** Pond's Ed25519 key, as pinned. */
-  readonly pondKey: string
+  readonly pondKey: () => string
   /** The worker's own X25519 pairs, older ones behind. */
   readonly pairs: readonly KeyPair[]
   /** Who signed the job, if anyone did. */
@@ -65,7 +65,7 @@ export async function openFor(
 ): Promise<ReturnType<typeof openGrant> & { readonly sodium: Awaited<ReturnType<typeof loadSodium>> }> {
   const sodium = await loadSodium()
   const { pairs, pondKey, bound, jobSigner } = scope
-  return { ...openGrant({ sodium, pairs, pondKey, bound, place, jobSigner }, signed), sodium }
+  return { ...openGrant({ sodium, pairs, pondKey: pondKey(), bound, place, jobSigner }, signed), sodium }
 }
 
 /** One sentence for all that can be wrong with what is sealed or signed: who changes bytes must not learn by the answers. */

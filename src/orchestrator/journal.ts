@@ -119,7 +119,7 @@ class FileJournal implements Journal {
   }
 
   write(entry: Entry, durable = false): Promise<boolean> {
-    const line = print(entry.step === 'claim' ? { ...entry, boot: this.#boot } : entry)
+    const line = print(entry.step === 'claim' ? Object.assign({}, entry, { boot: this.#boot }) : entry)
     remember(this.#live, entry, line)
     return new Promise((resolve) => {
       this.#queue.push({ line, durable, resolve })

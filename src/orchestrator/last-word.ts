@@ -53,7 +53,11 @@ function toWord(claim: ClaimFacts, ending: Ending, streams?: Reports): BatchWord
   const { claim_id, job_id, claim_token } = claim
   const { artifacts, ...rest } = ending
   return {
-    ...{ job_id, claim_id, claim_token, state: 'final', ...rest },
+    job_id,
+    claim_id,
+    claim_token,
+    state: 'final',
+    ...rest,
     ...(artifacts && { artifacts: [...artifacts] }),
     ...(streams && hasAny(streams) && { streams }),
   }

@@ -16,10 +16,13 @@ interface Planned {
 export function planOf({ intent, job, supply, confirm }: Planned): Plan {
   const { claim_id, job_id, attempt, array_index, gpus } = intent
   return {
-    ...{ claimId: claim_id, jobId: job_id, attempt, confirm },
-    ...(array_index !== undefined && { arrayIndex: array_index }),
+    claimId: claim_id,
+    jobId: job_id,
+    attempt,
+    confirm,
     command: job.command,
     env: { ...supply?.env, ...job.env },
+    ...(array_index !== undefined && { arrayIndex: array_index }),
     ...(supply && { files: supply.files }),
     ...(supply?.prepare && { prepare: supply.prepare }),
     ...(gpus && { gpus }),

@@ -168,11 +168,11 @@ class PollLoop implements Poll {
 
   pulse(): Pulse {
     return {
-      ...(this.#answeredAt !== undefined && { answeredAt: this.#answeredAt }),
       turnsBy: this.#turnsBy,
       missed: this.#missed,
       pondHoldMs: this.#pondHoldMs,
       holdMs: Math.min(this.#pondHoldMs, this.#hold.mostMs),
+      ...(this.#answeredAt !== undefined && { answeredAt: this.#answeredAt }),
     }
   }
 
@@ -211,9 +211,14 @@ class PollLoop implements Poll {
       deadlineMs,
       signal,
       body: {
-        ...{ protocol: dialect.protocol(), session, seq, claim_key, wait_ms, workers },
-        ...(dialect.speaks(HEARD_STEP) && receipt !== undefined && { heard: receipt }),
+        protocol: dialect.protocol(),
+        session,
+        seq,
+        claim_key,
+        wait_ms,
+        workers,
         have: have.slice(0, limit.havePerPoll),
+        ...(dialect.speaks(HEARD_STEP) && receipt !== undefined && { heard: receipt }),
         ...(refill && { refill }),
       },
     })

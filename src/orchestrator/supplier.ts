@@ -31,7 +31,12 @@ export function createSupplier({ binding, client, clock, disk, home, log, option
     fetchSupply: (order) =>
       fetchSupply(
         {
-          ...{ client, log, unpack: unpackInto, bundles, pairsOf: binding.pairsOf, signers: options.signers ?? [] },
+          client,
+          log,
+          unpack: unpackInto,
+          bundles,
+          pairsOf: binding.pairsOf,
+          signers: options.signers ?? [],
           project: binding.now().project,
           pondKey: () => binding.now().pond_key,
         },

@@ -105,9 +105,7 @@ function scopeOf(parts: SupplyParts, { intent, job }: SupplyOrder): ClaimScope {
     bound: { job: job_id, claim: claim_id, worker: worker_id },
     project: parts.project,
     // It may be replaced while a bundle is on its way.
-    get pondKey() {
-      return parts.pondKey()
-    },
+    pondKey: parts.pondKey,
     pairs: parts.pairsOf(worker_id),
     jobSigner,
   }

@@ -91,7 +91,7 @@ function signerFor(proof: Signing, pondKeyHash: Uint8Array): SignCall {
     const params = paramsOf(bare, proof, { created, nonce: base64url(nonce) })
     const own = { 'pond-id': pondId, ...bodyHeader(bare, params, proof.bodyKey) }
     const signature = proof.sign(Buffer.from(baseOf(withHeaders(call, own), params)))
-    return { ...own, 'signature-input': `${LABEL}=${params}`, signature: printSignature(signature) }
+    return { 'signature-input': `${LABEL}=${params}`, signature: printSignature(signature), ...own }
   }
 }
 
@@ -185,7 +185,7 @@ function printMac(
 
 const withHeaders = (call: SignableCall, more: SignableCall['headers']): SignableCall => ({
   ...call,
-  headers: { ...call.headers, ...more },
+  headers: Object.assign({}, call.headers, more),
 })
 
 const hasBytes = (body: Uint8Array | undefined): body is Uint8Array => body !== undefined && body.length > 0

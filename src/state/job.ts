@@ -214,8 +214,8 @@ function giveBack(job: Job, event: Partial<JobEvents['giveBack']>, now: number):
 
 function finish(job: Job, verdict: Verdict, now: number): Step {
   if (verdict.cause === 'worker_lost') return lose(job, 'worker_lost', now)
-  if (verdict.cause === 'exit' && verdict.rc === 0) return end(job, 'succeeded', { ...verdict, at: now })
-  if (verdict.cause === 'cancelled' && job.cancel) return end(job, 'cancelled', { ...verdict, at: now })
+  if (verdict.cause === 'exit' && verdict.rc === 0) return end(job, 'succeeded', { at: now, ...verdict })
+  if (verdict.cause === 'cancelled' && job.cancel) return end(job, 'cancelled', { at: now, ...verdict })
   return retryOrFail(job, verdict, now)
 }
 
@@ -227,5 +227,5 @@ function lose(job: Job, cause: 'worker_lost' | 'revoked', now: number): Step {
 /** A cancel on record forbids another attempt; the word that beat it stands. */
 function retryOrFail(job: Job, verdict: Verdict, now: number): Step {
   const due = job.cancel ? undefined : retryAt(job.policy, { cause: verdict.cause, used: job.attempts, now })
-  return due === undefined ? end(job, 'failed', { ...verdict, at: now }) : queue(job, due, verdict.cause)
+  return due === undefined ? end(job, 'failed', { at: now, ...verdict }) : queue(job, due, verdict.cause)
 }

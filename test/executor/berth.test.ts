@@ -6,11 +6,13 @@ import { join } from 'node:path'
 import type { Duplex, Readable } from 'node:stream'
 import t from 'tap'
 import { Berth } from '../../src/executor/berth.ts'
+import { CGROUP_ROOT, cgroupMembers, findHierarchies, findLeft, namingOf } from '../../src/executor/cgroup.ts'
 import { type Executor, SetupError } from '../../src/executor/contract.ts'
 import { parseLine } from '../../src/executor/launcher.ts'
 import { LAUNCHER_NAMES } from '../../src/executor/launcher-program.ts'
 import { readStat } from '../../src/executor/proc.ts'
 import { systemClock } from '../../src/system/clock.ts'
+import { until } from '../harness/process-rig.ts'
 import { fixture, HOME, lives, makeExecutor, makePlan, onRung, run, watch } from './workshop.ts'
 
 /** The launcher that a running job came from. */
@@ -231,6 +233,8 @@ t.test('launchers at rest keep no process alive, and end with it', async (t) => 
     stdio: ['ignore', 'inherit', 'inherit'],
   })
   t.strictSame(await once(child, 'exit'), [0, null])
+  const left = () => findLeft(findHierarchies(CGROUP_ROOT), namingOf(home, 0), []).flatMap(cgroupMembers)
+  await until('the launchers of a swarm that ended', () => left().length === 0)
   t.equal(await (await makeExecutor({ home })).sweep([]), 0)
 })
 

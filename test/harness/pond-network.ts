@@ -34,7 +34,7 @@ export function createLine(clock: Clock, answer: (request: PondRequest) => Promi
       search,
       headers: request.headers,
       ...(request.body ? { body: Uint8Array.from(request.body) } : {}),
-      signal: given.signal,
+      signal: () => given.signal,
     })
     try {
       const reply = await Promise.race([asked, given.over])

@@ -227,7 +227,7 @@ function requestOf(name: RouteName, asking: Asking): PondRequest {
     headers: { ...(token === null ? {} : { authorization: `Bearer ${token}` }), ...headers },
     ...(body === undefined ? {} : { body: body instanceof Uint8Array ? body : Buffer.from(JSON.stringify(body)) }),
     ...(stream ? { stream } : {}),
-    signal: signal ?? new AbortController().signal,
+    signal: () => signal ?? new AbortController().signal,
   }
 }
 

@@ -167,7 +167,7 @@ async function passOn(
     search: url.search,
     headers: request.headers,
     ...(request.body && { body: request.body }),
-    signal,
+    signal: () => signal,
   }
   parts.tap.asked(host, asked)
   const reply = await parts.answer(asked)

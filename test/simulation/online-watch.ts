@@ -17,7 +17,7 @@ export async function lookWhoIsOnline({ place, token, answer, completedAt }: Onl
   const reply = await answer({
     ...{ method: 'GET', path: '/v1/admin/bindings', query: {}, search: '' },
     headers: { authorization: `Bearer ${token}` },
-    signal: new AbortController().signal,
+    signal: () => new AbortController().signal,
   })
   if (reply?.status !== 200 || typeof reply.body !== 'string') return
   const { pollHoldMs = limit.pollHoldMs } = storm.settings

@@ -170,7 +170,7 @@ export const coverTable: readonly CoverRow[] = [
   },
   {
     test: 'test/server/http/matrix.test.ts',
-    covers: ['http/answer', 'http/handler', 'http/message', 'pond'].map((name) => `server/${name}.ts`),
+    covers: ['http/answer', 'http/caller', 'http/handler', 'http/message', 'pond'].map((name) => `server/${name}.ts`),
     why: 'every route passes through them, and the matrix calls every route as everybody',
   },
   {

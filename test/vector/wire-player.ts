@@ -79,7 +79,7 @@ function requestOf(exchange: Exchange, { variables, keys, rig }: Stage): PondReq
     search,
     headers: Object.fromEntries(Object.entries(exchange.headers).map(([name, value]) => [name, fill(value)])),
     ...(exchange.body && { body: bytesOf(exchange, { variables, keys }) }),
-    signal: new AbortController().signal,
+    signal: () => new AbortController().signal,
   }
   return signed(streamed(request), exchange, { variables, keys, rig })
 }

@@ -323,7 +323,7 @@ t.test('bad input', async (t) => {
 t.test('what names no route', async (t) => {
   const rig = await createPondRig(t)
   const send = (method: string, path: string) =>
-    rig.pond.answer({ method, path, query: {}, search: '', headers: {}, signal: new AbortController().signal })
+    rig.pond.answer({ method, path, query: {}, search: '', headers: {}, signal: () => new AbortController().signal })
   for (const path of ['/', '/v1', '/v1/jobs/', '/v1/jobs/a/b/c', '/orch/poll/x', '/v1/jobs/%zz/x/y']) {
     t.equal((await send('GET', path)).status, 404, path)
   }
