@@ -30,13 +30,9 @@ function isPlain({ method, url, headers }: IncomingMessage): boolean {
 function take({ pond, deadlines, late }: DirectParts, request: IncomingMessage, reply: ServerResponse): void {
   const parts: Buffer[] = []
   request.on('data', (part: Buffer) => void parts.push(part))
-  request.once('end', () => {
-    deadlines.stop(request)
-    void serve(pond, { request, reply, body: Buffer.concat(parts.splice(0)) })
-  })
+  request.once('end', () => void serve(pond, { request, reply, body: Buffer.concat(parts.splice(0)) }))
   // Who leaves in the middle of a body leaves nothing behind.
   request.once('close', () => {
-    deadlines.stop(request)
     parts.length = 0
   })
   // Of most calls the body came with the headers, and is there behind this turn.

@@ -109,7 +109,7 @@ export async function openFront(pond: Answerer, options: FrontOptions): Promise<
   await app.ready()
   goDirect(app.server, (usual) => createDirect({ pond, deadlines, late, usual }))
   await app.listen({ host: options.host, port: options.port, backlog: 4096 })
-  return { url: urlOf(app.server.address(), options), close: () => app.close().finally(() => deadlines.close()) }
+  return { url: urlOf(app.server.address(), options), close: () => app.close() }
 }
 
 type Handle = (request: FastifyRequest, reply: FastifyReply) => Promise<FastifyReply>
@@ -134,10 +134,6 @@ function limitTime(
 ): void {
   app.addHook('onRequest', (request, _reply, done) => {
     if (!isUpload(request)) deadlines.start(request.raw, late)
-    done()
-  })
-  app.addHook('onResponse', ({ raw }, _reply, done) => {
-    deadlines.stop(raw)
     done()
   })
 }

@@ -45,9 +45,8 @@ async function within<T>(piece: Promise<T>, clock: Clock, pieceMs: number): Prom
   }
 }
 
-/** Calls back for a request that is not whole after so long. */
+/** Calls back for a request that is not whole after so long. Its timer hangs on the request alone: a list of all that run would keep each alive for long. */
 export class Deadlines {
-  readonly #running = new Map<IncomingMessage, Cancel>()
   readonly #ms: number
   readonly #clock: Clock
 
@@ -58,19 +57,9 @@ export class Deadlines {
 
   start(request: IncomingMessage, late: (request: IncomingMessage) => void): void {
     const cancel = this.#clock.after(this.#ms, () => {
-      this.#running.delete(request)
       if (!request.complete && !request.destroyed) late(request)
     })
-    this.#running.set(request, cancel)
-  }
-
-  stop(request: IncomingMessage): void {
-    this.#running.get(request)?.()
-    this.#running.delete(request)
-  }
-
-  close(): void {
-    for (const cancel of this.#running.values()) cancel()
-    this.#running.clear()
+    // Once its body was taken, or it was answered, or its caller left.
+    request.once('close', cancel)
   }
 }

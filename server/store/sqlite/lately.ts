@@ -1,6 +1,9 @@
 // Rows that the writer put down lately, as they stand in its transaction: a job is read three times within a second of being written, and a row of so many
-// columns costs more to read than to keep. There is one writer, so what it wrote last is what there is; what is undone is forgotten.
+// columns costs more to read than to keep. There is one writer, so what it wrote last is what there is; what is undone is forgotten, and what has ended,
+// for what is kept longer than for a moment moves into V8's old generation, and of that each few megabytes cost a full collection.
 import type { ClaimId, JobId } from '../../../src/protocol/id.ts'
+import { isFinal } from '../../../src/protocol/job.ts'
+import { isLive } from '../../../src/state/lease.ts'
 import type { ClaimRow, JobRow } from '../row.ts'
 
 /** Of each kind, at least: twice as many at most, of which the older half goes at once. */
@@ -12,7 +15,8 @@ const STREAMS_MOST = 8
 
 export class Lately {
   readonly #jobs = new Newest<JobId, JobRow>()
-  readonly #specs = new Newest<JobId, Buffer>()
+  /** A byte a character: a small Buffer would keep 8 KiB that it shares with others. */
+  readonly #specs = new Newest<JobId, string>()
   readonly #claims = new Newest<ClaimId, ClaimRow>()
 
   job(id: JobId): JobRow | undefined {
@@ -20,7 +24,8 @@ export class Lately {
   }
 
   spec(id: JobId): Buffer | undefined {
-    return this.#specs.get(id)
+    const spec = this.#specs.get(id)
+    return spec === undefined ? undefined : Buffer.from(spec, 'latin1')
   }
 
   claim(id: ClaimId): ClaimRow | undefined {
@@ -30,11 +35,13 @@ export class Lately {
   insertedJob(row: JobRow, spec: Uint8Array): void {
     if (spec.byteLength > SPEC_BYTES_MOST) return
     this.#jobs.add(row.id, row)
-    this.#specs.add(row.id, Buffer.from(spec))
+    this.#specs.add(row.id, Buffer.from(spec.buffer, spec.byteOffset, spec.byteLength).toString('latin1'))
   }
 
   updatedJob(row: JobRow): void {
-    this.#jobs.replace(row.id, row)
+    if (!isFinal(row.law.state)) return this.#jobs.replace(row.id, row)
+    this.#jobs.delete(row.id)
+    this.#specs.delete(row.id)
   }
 
   insertedClaim(row: ClaimRow): void {
@@ -42,7 +49,8 @@ export class Lately {
   }
 
   updatedClaim(row: ClaimRow): void {
-    if (row.streams && Object.keys(row.streams).length > STREAMS_MOST) this.#claims.delete(row.id)
+    const isLong = row.streams && Object.keys(row.streams).length > STREAMS_MOST
+    if (isLong || !isLive(row.lease.state)) this.#claims.delete(row.id)
     else this.#claims.replace(row.id, row)
   }
 
