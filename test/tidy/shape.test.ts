@@ -23,6 +23,7 @@ t.test('it can fail', async (t) => {
     ['src/a/b.ts', `${first}namespace X { run() }\n`, /declares a namespace/],
     ['src/a/b.ts', `${first}let x: any\n`, /says any/],
     ['src/a/b.ts', `${first}const x = y!.z\n`, /asserts with !/],
+    ['src/a/b.ts', `${first}const x = { get y() { return 1 } }\n`, /getter in a literal/],
     ['src/a/b.ts', `${first}export default 1\n`, /exports a default/],
     ['src/a/b.ts', `${first}export default function x() {}\n`, /exports a default/],
     ['src/a/b.ts', `${first}export { x as default }\n`, /exports a default/],

@@ -69,6 +69,11 @@ function faultOf(source: Source, node: ts.Node): Fault | undefined {
     return { what: 'says any', why: 'any turns the compiler off; say unknown and parse' }
   if (ts.isNonNullExpression(node))
     return { what: 'asserts with !', why: 'a wish is no check: test it, or assert with a message' }
+  if (ts.isGetAccessor(node) && ts.isObjectLiteralExpression(node.parent) && !source.path.startsWith('test/'))
+    return {
+      what: 'has a getter in a literal',
+      why: 'V8 makes each such object a hidden class of its own, which lives long',
+    }
   if (isDefaultExport(node)) return { what: 'exports a default', why: 'a thing has one name everywhere' }
   if (ts.isFunctionLike(node) && 'body' in node && node.body) return faultOfFunction(source, node)
   return undefined
