@@ -39,9 +39,11 @@ export class Lately {
   }
 
   updatedJob(row: JobRow): void {
-    if (!isFinal(row.law.state)) return this.#jobs.replace(row.id, row)
-    this.#jobs.delete(row.id)
-    this.#specs.delete(row.id)
+    if (!isFinal(row.law.state)) this.#jobs.replace(row.id, row)
+    else {
+      this.#jobs.delete(row.id)
+      this.#specs.delete(row.id)
+    }
   }
 
   insertedClaim(row: ClaimRow): void {
