@@ -108,6 +108,24 @@ t.test('one that is refused early still hears why', async (t) => {
   t.equal(await rows(), 0)
 })
 
+t.test('no request leaves its timer behind', async (t) => {
+  const { begin, answerTo } = await openSocket(t)
+  const running = () => process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length
+  const before = running()
+  // Without a body, with one that nobody reads, one that breaks off in Fastify's hands, and one past it.
+  await answerTo(begin({}, '/nowhere').end())
+  await answerTo(begin({}, '/v1/nowhere').end('x'.repeat(100_000)))
+  for (const path of ['/v1/jobs', '/orch/poll']) {
+    const call = begin({ 'content-type': 'application/json', 'content-length': 100 }, path).on('error', () => {})
+    call.write('{')
+    while (running() === before) await turn()
+    call.destroy()
+    while (running() > before) await turn()
+  }
+  while (running() > before) await turn()
+  t.equal(running(), before)
+})
+
 t.test('the time of a request, and of a piece', async (t) => {
   const clock = createVirtualClock()
   const deadlines = new Deadlines(1000, clock)
