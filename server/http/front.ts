@@ -3,7 +3,6 @@ import { type IncomingMessage, type RequestListener, type Server, STATUS_CODES }
 import type { Socket } from 'node:net'
 import { Readable } from 'node:stream'
 import cors from '@fastify/cors'
-import helmet from '@fastify/helmet'
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import { errorTable, Refusal } from '../../src/protocol/error.ts'
 import { limit } from '../../src/protocol/limit.ts'
@@ -13,6 +12,7 @@ import { Bodies } from './body.ts'
 import { createDirect } from './direct.ts'
 import type { Answerer, PondReply } from './message.ts'
 import { rateLimitHeaders } from './rate-limit.ts'
+import { securityHeaders } from './security-header.ts'
 import { Deadlines, piecesOf, UPLOAD_FACTOR } from './upload.ts'
 import { urlOf } from './url.ts'
 
@@ -45,8 +45,6 @@ const BODY_SLACK_BYTES = 64 * 1024
 const DRAIN_BYTES = 64 * 1024 * 1024
 /** Longer than any id, name or stream. */
 const PARAM_CHARS = 512
-/** Pond serves no page: nothing of a reply may run or be framed. */
-const NO_PAGE = { useDefaults: false, directives: { defaultSrc: ["'none'"], frameAncestors: ["'none'"] } }
 
 export async function openFront(pond: Answerer, options: FrontOptions): Promise<Front> {
   const { requestMs = REQUEST_MS } = options
@@ -70,7 +68,7 @@ export async function openFront(pond: Answerer, options: FrontOptions): Promise<
       else socket.destroy()
     },
   })
-  await app.register(helmet, { crossOriginResourcePolicy: false, contentSecurityPolicy: NO_PAGE })
+  secure(app)
   if (options.corsOrigins?.length) {
     const ours = ['Pond-Attempt', 'Pond-Committed', 'Pond-Next-Offset', 'Pond-End']
     const exposedHeaders = ['Location', 'X-Request-Id', 'Retry-After', ...rateLimitHeaders, ...ours]
@@ -120,10 +118,17 @@ function addRoutes(
 ): void {
   for (const { method, path } of rows) {
     const url = path.replace(/\{\w+\.\.\.\}$/, '*').replace(/\{(\w+)\}/g, ':$1')
-    // No browser calls the routes of orchestrators, and what helmet says is a tenth of a poll's price.
-    const own = path.startsWith('/orch/') ? { helmet: false as const } : {}
-    app.route({ method, url, handler: handle, ...own })
+    app.route({ method, url, handler: handle })
   }
+}
+
+/** No browser calls the routes of orchestrators. */
+function secure(app: Pick<FastifyInstance, 'addHook'>): void {
+  const headers = securityHeaders()
+  app.addHook('onRequest', ({ routeOptions: { url } }, reply, done) => {
+    if (!url?.startsWith('/orch/')) reply.headers(headers)
+    done()
+  })
 }
 
 /** Node's own limit of a request's time is one for all, and there are uploads; so the others get theirs here. */

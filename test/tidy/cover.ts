@@ -175,8 +175,8 @@ export const coverTable: readonly CoverRow[] = [
   },
   {
     test: 'test/server/http/front.test.ts',
-    covers: ['server/http/direct.ts'],
-    why: 'it is the front’s shorter way for one call, and must keep what the front promises',
+    covers: ['server/http/direct.ts', 'server/http/security-header.ts'],
+    why: 'the front’s shorter way for one call must keep what the front promises, and what it says for browsers shows in its replies',
   },
   {
     test: 'test/server/http/bad-input.test.ts',

@@ -113,7 +113,6 @@ export interface PackageRow {
 export const packageMap: Readonly<Record<string, PackageRow>> = {
   '@clack/prompts': { places: ['src/cli'], why: 'asks questions on a terminal; loaded only when there is one' },
   '@fastify/cors': { places: ['server/http'], why: 'lets the pages of named origins call' },
-  '@fastify/helmet': { places: ['server/http'], why: 'the security headers of every reply' },
   '@photostructure/sqlite': {
     places: ['server/store/sqlite'],
     why: 'SQLite with binaries in the package, in the shape of node:sqlite, which can replace it one day',
@@ -127,6 +126,7 @@ export const packageMap: Readonly<Record<string, PackageRow>> = {
   conf: { places: ['src/cli', 'src/orchestrator'], why: 'small state files, written atomically with mode 0600' },
   execa: { places: ['src/executor'], why: 'starts processes in their own group with an environment of our choice' },
   fastify: { places: ['server/http'], why: 'the HTTP server, with limits and timeouts that hold' },
+  helmet: { places: ['server/http'], why: 'the security headers of every reply that a browser may see' },
   'libsodium-wrappers': { places: ['src/seal'], why: 'sealed boxes and secretstream; no home-made crypto' },
   'light-my-request': {
     places: [],
