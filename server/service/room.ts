@@ -124,7 +124,7 @@ function count(
 const known = new WeakMap<WorkerRow, Means>()
 
 export function meansOf(worker: WorkerRow): Means {
-  const means = known.get(worker) ?? { ...worker.report, labels: worker.labels, resources: worker.resources }
+  const means = known.get(worker) ?? { labels: worker.labels, resources: worker.resources, ...worker.report }
   known.set(worker, means)
   return means
 }

@@ -56,7 +56,7 @@ async function hearWorker(write: Write, told: SnapshotBody['workers'][number], p
   const row = await write.tx.getWorker(told.worker_id)
   if (!row) return
   const { keys, resources, worker_id: _id, labels: _labels, ...report } = told
-  const next = { ...row, resources, report: { ...classOf(row), ...report } }
+  const next = { ...row, resources, report: Object.assign({}, classOf(row), report) }
   const shown = { sealingKey: keys.sealing_key, signingKey: keys.signing_key }
   if (isSame(row, shown)) await saveWorker(write, endFormerKeys(next, write.core.clock.now()))
   else if (isReplaced(row, shown)) await saveWorker(write, next)

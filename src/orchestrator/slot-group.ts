@@ -58,7 +58,9 @@ export function resourcesOf(parts: Pick<SwarmParts, 'executor' | 'host' | 'optio
 /** What it is, whatever it does. */
 export function natureOf({ executor, host, options }: Pick<SwarmParts, 'executor' | 'host' | 'options'>) {
   return {
-    ...{ version: host.version, os: host.os, arch: host.arch },
+    version: host.version,
+    os: host.os,
+    arch: host.arch,
     executor: `${executor.name} ${executor.rung}`,
     sandbox: executor.sandbox,
     allow_unsandboxed: options.allowUnsandboxed ?? false,
@@ -127,9 +129,10 @@ export function createSlotGroups({ binding, first, moved, clock, stop }: SlotGro
     isDraining: (worker) => find(worker)?.draining === true,
     snapshot: ({ inflight, diskBytes, ...facts }) =>
       both().map(([{ worker_id, keys, labels }, { resources, draining }], index) => ({
-        ...facts,
-        ...{ worker_id, keys, labels, inflight: inflight(worker_id) },
+        worker_id,
+        ...{ keys, labels, inflight: inflight(worker_id) },
         resources: withDisk(resources, index === 0 ? diskBytes : undefined),
+        ...facts,
         ...(draining && { state: 'draining' as const }),
       })),
     status(mostFree, diskBytes) {
@@ -148,7 +151,7 @@ export function createSlotGroups({ binding, first, moved, clock, stop }: SlotGro
 }
 
 const withDisk = (resources: Resources, disk_bytes: number | undefined): Resources =>
-  disk_bytes === undefined ? resources : { ...resources, disk_bytes }
+  disk_bytes === undefined ? resources : Object.assign({}, resources, { disk_bytes })
 
 /** The run goes on after its slot is free. */
 function runIn<T>(group: Group, run: (freeSlot: () => void) => Promise<T>): Promise<T> {

@@ -304,9 +304,9 @@ class OneSwarm implements Swarm {
   async #look(): Promise<SnapshotBody['workers']> {
     const state = this.#stateNow()
     return this.#groups.snapshot({
-      ...natureOf(this.#parts),
       inflight: (worker) => this.#holding.countOf(worker),
       load: Math.max(0, this.#parts.host.load()),
+      ...natureOf(this.#parts),
       state: state === 'paused' || state === 'draining' ? state : 'ready',
       diskBytes: this.#dialect.speaks(4) ? this.#diskOffer() : undefined,
       ...(this.#dialect.speaks(3) && this.#standing()),
