@@ -9,8 +9,11 @@ import type { BenchOptions } from './run.ts'
 import { now, type Started } from './worker-report.ts'
 
 const JOBS = 1000
-/** The first ones pay for compiling code and opening connections, on each side: a service does that once. V8 still compiles 80 functions in the third thousand. */
-const WARM_JOBS = 3000
+/**
+ * The first ones pay for compiling code and opening connections, on each side: a service does that once. V8 still compiles 80 functions in the third
+ * thousand, and a hundred seconds after a busy start it collects the whole heap and compiles some of them anew.
+ */
+const WARM_JOBS = 4000
 /** Between two jobs, so that each meets a pool at rest with its poll parked. */
 const REST_MS = 5
 /** Writes when it is there itself: after whatever a worker puts around a process. In nanoseconds of wall time. */

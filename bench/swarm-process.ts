@@ -9,6 +9,7 @@ import { createSwarm, openHome, openLiveBinding, pair } from '../src/orchestrato
 import type { Signer } from '../src/seal/signature.ts'
 import { systemClock } from '../src/system/clock.ts'
 import { systemDisk } from '../src/system/disk.ts'
+import { keepHeap } from '../src/system/heap.ts'
 import { type Log, silentLog } from '../src/system/log.ts'
 import { systemRandom } from '../src/system/random.ts'
 import type { SwarmOrder } from './pond-rig.ts'
@@ -16,6 +17,7 @@ import { connect } from './pond-rig.ts'
 import { createTally, now, tell } from './worker-report.ts'
 
 const order = JSON.parse(process.argv[2] ?? '') as SwarmOrder & { url: string; code: string; home: string }
+keepHeap()
 const network = createNetwork({ clock: systemClock })
 const home = await openHome(systemDisk, order.home)
 await pair(
