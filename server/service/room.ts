@@ -124,7 +124,9 @@ function count(
 const known = new WeakMap<WorkerRow, Means>()
 
 export function meansOf(worker: WorkerRow): Means {
-  const means = known.get(worker) ?? { labels: worker.labels, resources: worker.resources, ...worker.report }
+  const { labels, resources, report } = worker
+  // What the operator granted comes last: no report of a worker stands over it.
+  const means = known.get(worker) ?? Object.assign({}, report, { labels, resources })
   known.set(worker, means)
   return means
 }

@@ -108,6 +108,19 @@ t.test('what goes out', async (t) => {
     t.match(headers['content-security-policy'], /^default-src 'none'/)
     t.notOk(headers['access-control-allow-origin'])
   }
+  for (const refused of [
+    await send('POST', '/v1/jobs', { headers: json, body: '[[[' }),
+    await send('POST', '/v1/jobs', { headers: json, body: 'x'.repeat(3 * 2 ** 20) }),
+  ]) {
+    t.ok(refused.status >= 400)
+    t.equal(refused.headers['x-content-type-options'], 'nosniff', 'refusals too')
+  }
+  // The one with an origin takes the usual way, the other the short one.
+  for (const more of [{}, { origin: 'https://app.example' }]) {
+    const { status, headers } = await send('POST', '/orch/poll', { headers: { ...json, ...more }, body: '{}' })
+    t.equal(status, 403, 'the route is there, and not for this caller')
+    t.notOk(headers['x-content-type-options'], 'no browser calls the routes of orchestrators')
+  }
   t.match(JSON.parse((await send('GET', '/openapi.json')).text), { openapi: '3.1.0' })
 })
 
