@@ -24,6 +24,8 @@ export interface ChildOptions {
   readonly env?: Readonly<Record<string, string>>
   /** Loads profiler.ts first. */
   readonly profiled?: boolean
+  /** The program that it stands for, whose flags of node it gets; by default itself. */
+  readonly program?: string
 }
 
 /** `npm run bench -- --profile DIR` keeps a CPU profile of every child there. */
@@ -49,16 +51,23 @@ export const compiled = new URL('../', import.meta.url)
 export const source = new URL('../', compiled)
 
 /** Starts a program by its path, from `compiled` if it is relative. What it prints as JSON lines counts as told. */
-export function startChild(file: string, { argv = [], env = {}, profiled = false }: ChildOptions = {}): Child {
+export function startChild(file: string, options: ChildOptions = {}): Child {
+  const { argv = [], env = {}, profiled = false, program = file } = options
   const profile = profileFolder === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profileFolder}`]
   const before = profiled ? ['--import', new URL('bench/profiler.js', compiled).href] : []
   const process_ = fork(fileURLToPath(new URL(file, compiled)), [...argv], {
-    execArgv: [...process.execArgv, ...profile, ...before],
+    execArgv: [...process.execArgv, ...flagsOf(program), ...profile, ...before],
     env: { ...process.env, ...env },
     stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
   })
   ownChild(process_)
   return watch(process_, file)
+}
+
+/** What a program asks of node in its second line, which only a shell reads. */
+function flagsOf(program: string): readonly string[] {
+  const [, second = ''] = readFileSync(new URL(program, compiled), 'utf8').split('\n', 2)
+  return /; exec node (.*) -- "\$0"/.exec(second)?.[1]?.split(' ') ?? []
 }
 
 function watch(process_: ChildProcess, file: string): Child {

@@ -99,6 +99,7 @@ export async function startSwarm(
   const code = given ?? (await pond.makeCode())
   const child = startChild('bench/swarm-process.js', {
     argv: [JSON.stringify({ ...order, url: pond.url, code, home })],
+    program: 'bin/swarm.js',
     ...seen,
   })
   await child.hear('ready')

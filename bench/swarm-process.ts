@@ -1,4 +1,5 @@
 // A swarm as `swarm run` puts it together, in its own process, with ears: it tells its parent when jobs start and when pond has taken their last word.
+import '../src/system/heap.ts'
 import { loadavg } from 'node:os'
 import type { Client } from '../src/client/contract.ts'
 import { createNetwork } from '../src/client/network.ts'
@@ -9,7 +10,6 @@ import { createSwarm, openHome, openLiveBinding, pair } from '../src/orchestrato
 import type { Signer } from '../src/seal/signature.ts'
 import { systemClock } from '../src/system/clock.ts'
 import { systemDisk } from '../src/system/disk.ts'
-import { keepHeap } from '../src/system/heap.ts'
 import { type Log, silentLog } from '../src/system/log.ts'
 import { systemRandom } from '../src/system/random.ts'
 import type { SwarmOrder } from './pond-rig.ts'
@@ -17,7 +17,6 @@ import { connect } from './pond-rig.ts'
 import { createTally, now, tell } from './worker-report.ts'
 
 const order = JSON.parse(process.argv[2] ?? '') as SwarmOrder & { url: string; code: string; home: string }
-keepHeap()
 const network = createNetwork({ clock: systemClock })
 const home = await openHome(systemDisk, order.home)
 await pair(

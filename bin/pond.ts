@@ -1,5 +1,9 @@
-#!/usr/bin/env node
+#!/bin/sh
+// 2>/dev/null; exec node --min-semi-space-size=64 --max-semi-space-size=64 -- "$0" "$@"
 // The program pond: hands the process's streams, signals and environment to the command line, and its exit code back.
+// The second line is for the shell: only at the start of a process V8 takes how much room what is young has. Each time that is full it stops the program, and
+// a start that meets this is late.
+import '../src/system/heap.ts'
 import process from 'node:process'
 import { Failure } from '../src/cli/failure.ts'
 import type { Io } from '../src/cli/io.ts'

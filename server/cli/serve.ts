@@ -6,7 +6,6 @@ import { createOutput } from '../../src/cli/output.ts'
 import type { ServeFlags } from '../../src/cli/serve-flag.ts'
 import { limit } from '../../src/protocol/limit.ts'
 import { LockedError, systemDisk } from '../../src/system/disk.ts'
-import { keepHeap } from '../../src/system/heap.ts'
 import type { Log } from '../../src/system/log.ts'
 import { openDiskBlobs } from '../blob/disk.ts'
 import { type DataFolder, dataFolder, isOpenKeyFile, loadAdminToken, loadKeys } from '../data.ts'
@@ -21,7 +20,6 @@ import { createLog } from './log.ts'
 
 export async function serve(flags: ServeFlags, io: Io): Promise<number> {
   const out = createOutput(io, { program: 'pond', json: flags.json })
-  keepHeap()
   const home = dataHome(io.env, flags.data)
   const data = dataFolder(home)
   await systemDisk.makeFolder(home)

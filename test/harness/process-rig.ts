@@ -59,7 +59,7 @@ export interface ProgramOptions {
 export function startProgram(name: 'pond' | 'swarm', words: readonly string[], options: ProgramOptions = {}): Program {
   const file = join(root, 'dist', 'bin', `${name}.js`)
   if (!existsSync(file)) throw new Error(`${file} is missing: npm run build`)
-  const [command = '', ...args] = [...(options.under ?? []), process.execPath, file, ...words]
+  const [command = '', ...args] = [...(options.under ?? []), file, ...words]
   const child = spawn(command, args, {
     env: { PATH: process.env.PATH, HOME: '/nonexistent', NO_COLOR: '1', SWARM_SANDBOX: 'none', ...options.env },
     stdio: ['pipe', 'pipe', 'pipe'],

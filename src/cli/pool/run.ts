@@ -12,7 +12,6 @@ import { startWatchdog, type Watchdog } from '../../orchestrator/watchdog.ts'
 import type { Sandbox, WorkerClass } from '../../protocol/field.ts'
 import { parseKey } from '../../seal/key-text.ts'
 import { systemDisk } from '../../system/disk.ts'
-import { keepHeap } from '../../system/heap.ts'
 import type { Log } from '../../system/log.ts'
 import { createMachine } from '../../system/machine.ts'
 import { readServiceManager } from '../config.ts'
@@ -47,7 +46,6 @@ export interface RunFlags extends BindingFlags {
 
 export async function run(io: Io, flags: RunFlags): Promise<number> {
   const out = createOutput(io, { program: 'swarm', json: flags.json === true })
-  keepHeap()
   const home = await openPoolHome(io, flags)
   const unlock = await lockHome(home)
   const network = io.connect()
