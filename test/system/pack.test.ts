@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { delimiter, dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { promisify } from 'node:util'
 import t, { type Test } from 'tap'
@@ -73,7 +73,7 @@ t.test("a pool's machine leaves the server's part out", async (t) => {
     const node = await nodeOf(version)
     await t.test(`on Node ${version}`, async (t) => {
       await helps(t, node, place)
-      const refused = await outcome(node, [binOf(place, 'pond'), 'serve', '--data', join(place, 'data')])
+      const refused = await outcome(node, binOf(place, 'pond'), ['serve', '--data', join(place, 'data')])
       t.ok(refused.code === 1 || refused.code === 2, `pond serve exits ${refused.code}`)
       t.match(refused.stderr, /npm (i|install) .*pond-swarm/, 'and says what to type')
       t.notMatch(refused.stderr, /^\s+at /m, 'without a stack')
@@ -89,7 +89,11 @@ async function install(name: string, flags: readonly string[]): Promise<string> 
   return place
 }
 
-const binOf = (place: string, name: string) => join(place, 'node_modules', 'pond-swarm', 'dist', 'bin', `${name}.js`)
+/** As npm links it: its own first lines find the node and ask it for what they need. */
+const binOf = (place: string, name: string) => join(place, 'node_modules', '.bin', name)
+
+/** An environment in which `node` is this one. */
+const envOf = (node: string) => ({ ...process.env, PATH: [dirname(node), process.env.PATH].join(delimiter) })
 
 async function nodeOf(version: string): Promise<string> {
   if (`${process.versions.node}.`.startsWith(`${version}.`)) return process.execPath
@@ -101,8 +105,8 @@ async function nodeOf(version: string): Promise<string> {
   return stdout.trim()
 }
 
-async function outcome(node: string, args: readonly string[]) {
-  const done = run(node, [...args], { cwd: folder, timeout: 30_000 })
+async function outcome(node: string, file: string, args: readonly string[]) {
+  const done = run(file, [...args], { cwd: folder, timeout: 30_000, env: envOf(node) })
   return done.then(
     ({ stdout, stderr }) => ({ code: 0, stdout, stderr }),
     (error: { code: number; stdout: string; stderr: string }) => error,
@@ -111,7 +115,7 @@ async function outcome(node: string, args: readonly string[]) {
 
 async function helps(t: Test, node: string, place: string): Promise<void> {
   for (const name of ['pond', 'swarm']) {
-    const { code, stdout, stderr } = await outcome(node, [binOf(place, name), '--help'])
+    const { code, stdout, stderr } = await outcome(node, binOf(place, name), ['--help'])
     t.equal(code, 0, `${name} --help`)
     t.match(stdout, new RegExp(`^Usage: ${name} `), 'its help is on stdout')
     t.equal(stderr, '', 'and nothing else anywhere')
@@ -121,14 +125,15 @@ async function helps(t: Test, node: string, place: string): Promise<void> {
 async function imports(t: Test, node: string, place: string): Promise<void> {
   const script = join(place, 'import.js')
   await writeFile(script, "await import('pond-swarm')\nawait import('pond-swarm/server')\n")
-  const { code, stderr } = await outcome(node, [script])
+  const { code, stderr } = await outcome(node, node, [script])
   t.equal(code, 0, `both exports load ${stderr}`)
 }
 
 /** Starts the server, reads the line it promises, asks it once, and stops it. */
 async function serves(t: Test, node: string, place: string): Promise<void> {
   const data = await mkdtemp(join(place, 'data-'))
-  const pond = spawn(node, [binOf(place, 'pond'), 'serve', '--json', '--port', '0', '--data', data], {
+  const pond = spawn(binOf(place, 'pond'), ['serve', '--json', '--port', '0', '--data', data], {
+    env: envOf(node),
     stdio: ['ignore', 'pipe', 'inherit'],
   })
   t.teardown(() => pond.kill('SIGKILL'))
